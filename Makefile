@@ -1,0 +1,46 @@
+PY ?= python3
+VENV ?= .venv
+STAMP := $(VENV)/.stamp
+BIN := $(VENV)/bin
+# Pins the versions that are known to work together; the second name is what newer pips read for build environments.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+# Idle OpenMP threads sleep instead of spinning: two test workers on two cores would otherwise starve each other.
+export OMP_WAIT_POLICY := PASSIVE
+# Without byte code every process would compile torch again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help venv demo test lint format clean
+
+help:
+	@echo "make demo    two people shake hands: files and a page in out/demo"
+	@echo "make test    linter, formatter, type checker and all tests"
+	@echo "make venv    only build the environment in $(VENV)"
+	@echo "make format  rewrite the code in the project's format"
+	@echo "make clean   remove the environment and caches"
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PY) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	$(BIN)/python -m pip check
+	@touch $@
+
+venv: $(STAMP)
+
+demo: venv
+	$(BIN)/duomotion generate "two people shake hands" --seconds 4 --seed 0 --out out/demo
+
+lint: venv
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/pyright
+
+format: venv
+	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests
+
+test: lint
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache

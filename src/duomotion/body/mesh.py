@@ -1,0 +1,273 @@
+"""One closed, smooth surface around a skeleton, and how it moves with the joints."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import combinations
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from duomotion.body.limbs import Limb, body_limbs, body_scale, ground_level
+from duomotion.motion.interaction import Interaction
+from duomotion.motion.kinematics import global_rotations
+from duomotion.motion.rotations import normalise
+from duomotion.motion.skeleton import Skeleton
+
+# Joints that may move one vertex: what glTF's first set of weights can hold.
+NUM_INFLUENCES = 4
+# How far limbs round off into each other where they meet, as a share of the thinner one's radius.
+BLEND = 0.7
+# Metres between vertices: about five thousand a body.
+CELL = 0.021
+# Over what distance in metres a vertex passes from one joint's motion to the next's.
+SKIN_BLEND = 0.03
+
+
+@dataclass(frozen=True, eq=False)
+class BodyMesh:
+    """A skinned surface in the skeleton's rest pose, root at the origin.
+
+    Attributes:
+        vertices_V3, normals_V3: float32, metres; normals point outward.
+        quads_F4: vertex indices, counter-clockwise seen from outside.
+        joints_V4, weights_V4: the joints that move each vertex (uint16), strongest first, and by how
+            much (float32, each row sums to 1).
+        rest_J3: joint positions of the rest pose.
+    """
+
+    vertices_V3: np.ndarray
+    normals_V3: np.ndarray
+    quads_F4: np.ndarray
+    joints_V4: np.ndarray
+    weights_V4: np.ndarray
+    rest_J3: np.ndarray
+
+    @cached_property
+    def triangles_F3(self) -> np.ndarray:
+        """Every quad split along its shorter diagonal."""
+        q = self.quads_F4
+        p = self.vertices_V3
+        diagonal = [np.linalg.norm(p[q[:, i]] - p[q[:, i + 2]], axis=-1) for i in (0, 1)]
+        turned = np.where((diagonal[0] > diagonal[1])[:, None], np.roll(q, -1, axis=1), q)
+        return np.concatenate([turned[:, [0, 1, 2]], turned[:, [0, 2, 3]]])
+
+    def posed(self, positions_J3: np.ndarray, rotations_J33: np.ndarray) -> np.ndarray:
+        """Vertices (V, 3) in the world by linear blend skinning.
+
+        Args:
+            positions_J3: joint positions in the world, metres.
+            rotations_J33: joint rotations in the world.
+        """
+        turned = np.concatenate(
+            [rotations_J33, (positions_J3 - np.einsum("jab,jb->ja", rotations_J33, self.rest_J3))
+             [..., None]], axis=-1,
+        )  # fmt: skip
+        blended = (self._weights_VJ @ turned.reshape(len(turned), 12)).reshape(-1, 3, 4)
+        return np.einsum("vab,vb->va", blended[..., :3], self.vertices_V3) + blended[..., 3]
+
+    def normals_of(self, vertices_V3: np.ndarray) -> np.ndarray:
+        """Outward unit normals (V, 3) of the posed vertices."""
+        p = vertices_V3[self.quads_F4]
+        return normalise(self._corners_VF @ np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1]))
+
+    @cached_property
+    def _corners_VF(self) -> csr_array:
+        """1 where the vertex is a corner of the quad."""
+        rows = self.quads_F4.ravel()
+        columns = np.repeat(np.arange(len(self.quads_F4)), 4)
+        shape = (len(self.vertices_V3), len(self.quads_F4))
+        return csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
+
+    @cached_property
+    def _weights_VJ(self) -> csr_array:
+        count = len(self.vertices_V3)
+        rows = np.repeat(np.arange(count), NUM_INFLUENCES)
+        shape = (count, len(self.rest_J3))
+        return csr_array((self.weights_V4.ravel(), (rows, self.joints_V4.ravel())), shape=shape)
+
+
+def body_mesh(skeleton: Skeleton, cell: float = CELL) -> BodyMesh:
+    """A mannequin around the skeleton: one surface without seams, built from `body_limbs`.
+
+    The limbs' distance functions grow together at shared joints; the surface where the result is
+    zero is found on a grid by naive surface nets (Gibson 1998) and then moved onto the exact zero.
+
+    Args:
+        skeleton: any tree; bodies of the same names and offsets share one mesh.
+        cell: metres between vertices, for a body of the reference height.
+    """
+    offsets = np.ascontiguousarray(skeleton.offsets, dtype=np.float64).tobytes()
+    return _cached_mesh(skeleton.names, skeleton.parents, offsets, cell)
+
+
+def posed_bodies(interaction: Interaction, person: int, cell: float = CELL):
+    """The person's mesh and, frame by frame, its vertices (V, 3) in the world."""
+    skeleton = interaction.skeletons[person]
+    mesh = body_mesh(skeleton, cell)
+    world = global_rotations(interaction.rotations[person], skeleton)
+    positions = interaction.positions[person]
+    return mesh, (mesh.posed(p, r) for p, r in zip(positions, world, strict=True))
+
+
+@lru_cache(maxsize=16)
+def _cached_mesh(
+    names: tuple[str, ...], parents: tuple[int, ...], offsets: bytes, cell: float
+) -> BodyMesh:
+    skeleton = Skeleton(names, parents, np.frombuffer(offsets).reshape(-1, 3))
+    scale = body_scale(skeleton)
+    body = _Body(skeleton.with_offsets(skeleton.offsets / scale))
+    vertices, quads = _surface_nets(body, cell)
+    neighbours = _neighbours(quads, len(vertices))
+    for _ in range(3):
+        vertices = body.project(0.4 * vertices + 0.6 * (neighbours @ vertices))
+    vertices = body.project(vertices)
+    normals = body.slope(vertices)[1]
+    normals = normalise(normals + neighbours @ normalise(normals))
+    joints, weights = body.skin_weights(vertices, neighbours)
+    return BodyMesh(
+        vertices_V3=(vertices * scale).astype(np.float32),
+        normals_V3=normals.astype(np.float32),
+        quads_F4=quads,
+        joints_V4=joints,
+        weights_V4=weights,
+        rest_J3=skeleton.rest_positions,
+    )
+
+
+class _Body:
+    """The implicit surface of a body and the joints that own its parts."""
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        self.limbs = body_limbs(skeleton)
+        self.num_joints = skeleton.num_joints
+        self.floor = ground_level(skeleton)
+        self.touching = [
+            (i, j, _blend(one, other))
+            for (i, one), (j, other) in combinations(enumerate(self.limbs), 2)
+            if one.joints & other.joints
+        ]
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        low = [np.minimum(limb.a, limb.b) - limb.thickness for limb in self.limbs]
+        high = [np.maximum(limb.a, limb.b) + limb.thickness for limb in self.limbs]
+        return np.min(low, axis=0), np.max(high, axis=0)
+
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """About how far (...) points (..., 3) are outside of the surface, negative inside."""
+        each = np.stack([limb.distance(points) for limb in self.limbs])
+        whole = each.min(axis=0)
+        for i, j, blend in self.touching:
+            overlap = np.maximum(blend - np.abs(each[i] - each[j]), 0)
+            rounded = np.minimum(each[i], each[j]) - overlap * overlap / (4 * blend)
+            np.minimum(whole, rounded, out=whole)
+        return np.maximum(whole, self.floor - points[..., 1])
+
+    def slope(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Distance (...) and its gradient (..., 3)."""
+        step = 1e-3
+        here = self.distance(points)
+        ahead = [self.distance(points + shift) for shift in step * np.eye(3)]
+        return here, (np.stack(ahead, -1) - here[..., None]) / step
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Points moved towards the surface by one step of Newton's method."""
+        distance, gradient = self.slope(points)
+        step = distance / np.maximum((gradient**2).sum(-1), 0.25)
+        return points - np.clip(step, -0.02, 0.02)[..., None] * gradient
+
+    def skin_weights(
+        self, points: np.ndarray, neighbours: csr_array
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The strongest joints (V, 4) and their weights (V, 4).
+
+        A vertex follows the limbs it lies on, of those that touch the nearest one, and weights are
+        then evened out along the surface, so that an arm beside the trunk does not pull at it.
+        """
+        each = np.stack([limb.distance(points) for limb in self.limbs], -1)
+        nearest = each.argmin(-1)
+        touches = np.eye(len(self.limbs), dtype=bool)
+        for i, j, _ in self.touching:
+            touches[i, j] = touches[j, i] = True
+        excess = (each - each.min(-1, keepdims=True)) / SKIN_BLEND
+        share = np.exp(-(excess**2)) * touches[nearest]
+        owner = np.zeros((len(self.limbs), self.num_joints))
+        owner[np.arange(len(self.limbs)), [limb.joint for limb in self.limbs]] = 1
+        weights = share @ owner
+        weights /= weights.sum(-1, keepdims=True)
+        for _ in range(6):
+            weights = 0.5 * weights + 0.5 * (neighbours @ weights)
+        joints = np.argsort(-weights, axis=-1)[:, :NUM_INFLUENCES]
+        strongest = np.take_along_axis(weights, joints, -1)
+        strongest[strongest < 0.01] = 0
+        strongest /= strongest.sum(-1, keepdims=True)
+        joints[strongest == 0] = 0
+        return joints.astype(np.uint16), strongest.astype(np.float32)
+
+
+def _blend(one: Limb, other: Limb) -> float:
+    """Over what distance two limbs round off, metres; less where one continues the other."""
+    continues = np.allclose(one.b, other.a) or np.allclose(other.b, one.a)
+    return BLEND * min(one.thickness, other.thickness) * (0.25 if continues else 1.0)
+
+
+def _neighbours(quads: np.ndarray, count: int) -> csr_array:
+    """(V, V) matrix that averages over each vertex's neighbours along the quads' edges."""
+    a, b = quads.ravel(), np.roll(quads, -1, axis=1).ravel()
+    rows, columns = np.concatenate([a, b]), np.concatenate([b, a])
+    matrix = csr_array((np.ones(len(rows)), (rows, columns)), shape=(count, count))
+    return csr_array(matrix / np.asarray(matrix.sum(axis=1))[:, None])
+
+
+def _surface_nets(body: _Body, cell: float) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) near the surface, one a crossed grid cell, and quads (F, 4) between them.
+
+    The grid is symmetric about x = 0, and so is the mesh of a symmetric body.
+    """
+    low, high = body.bounds()
+    low, high = np.floor(low / cell) - 1, np.ceil(high / cell) + 1
+    low[0] = -max(-low[0], high[0])
+    high[0] = -low[0]
+    axes = [np.arange(a, b + 1) * cell for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    value = _distance_near_surface(body, grid, cell)
+    inside = value < 0
+    cells = np.array(inside.shape) - 1
+    total, crossings = np.zeros((*cells, 3)), np.zeros(cells)
+    edges = []
+    for axis in range(3):
+        first = tuple(slice(None, -1) if i == axis else slice(None) for i in range(3))
+        second = tuple(slice(1, None) if i == axis else slice(None) for i in range(3))
+        crossed = inside[first] != inside[second]
+        where = np.argwhere(crossed)
+        start, end = value[first][crossed], value[second][crossed]
+        points = grid[first][crossed]
+        points[:, axis] += cell * start / (start - end)
+        u, v = (axis + 1) % 3, (axis + 2) % 3
+        corners = []
+        for du, dv in ((0, 0), (1, 0), (1, 1), (0, 1)):
+            owner = where.copy()
+            owner[:, u] -= du
+            owner[:, v] -= dv
+            corners.append(owner)
+            np.add.at(total, tuple(owner.T), points)
+            np.add.at(crossings, tuple(owner.T), 1)
+        quad = np.stack(corners, 1)
+        outward = inside[first][crossed]
+        quad[~outward] = quad[~outward][:, ::-1]
+        edges.append(quad)
+    used = crossings > 0
+    index = np.full(crossings.shape, -1)
+    index[used] = np.arange(used.sum())
+    quads = index[tuple(np.concatenate(edges).transpose(2, 0, 1))]
+    return total[used] / crossings[used][:, None], quads
+
+
+def _distance_near_surface(body: _Body, grid: np.ndarray, cell: float) -> np.ndarray:
+    """Distances (X, Y, Z) at the grid's points; far from the surface those of a point nearby."""
+    shape = grid.shape[:3]
+    value = body.distance(grid[::2, ::2, ::2])
+    for axis, length in enumerate(shape):
+        value = np.repeat(value, 2, axis=axis).take(range(length), axis=axis)
+    near = np.abs(value) < 3.5 * cell
+    value[near] = body.distance(grid[near])
+    return value

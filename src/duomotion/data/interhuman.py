@@ -1,0 +1,160 @@
+"""InterHuman's published layout on disk: reading, writing, checking.
+
+    ROOT/motions_processed/person1/NAME.npy   (T, 492) float, 30 fps, Z up (see motion/features.py)
+    ROOT/motions_processed/person2/NAME.npy   the partner, same length; absent for one person
+    ROOT/annots/NAME.txt                      one caption a line
+    ROOT/split/{train,val,test}.txt           one NAME a line (also found directly in ROOT)
+    ROOT/split/ignore_list.txt                NAMEs to leave out, optional
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from duomotion.motion.features import from_interhuman_raw, to_interhuman_raw
+from duomotion.motion.interaction import Interaction
+from duomotion.storage import atomic_file
+
+SPLITS = ("train", "val", "test")
+PEOPLE = ("person1", "person2")
+MIN_FRAMES = 15  # released loaders skip shorter clips
+RAW_DIM = 492
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording of P people.
+
+    Attributes:
+        name: its file name without suffix.
+        positions: (P, T, 22, 3) float32, metres, Y up, in the recording's world.
+        sixd: (P, T, 21, 6) float32 local rotations without the root, interleaved.
+        captions: descriptions, any of which fits.
+    """
+
+    name: str
+    positions: np.ndarray
+    sixd: np.ndarray
+    captions: tuple[str, ...]
+
+    @property
+    def num_frames(self) -> int:
+        return self.positions.shape[1]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a clip is skipped."""
+
+    name: str
+    reason: str
+
+
+def read_split(root: str | Path, split: str) -> tuple[list[Clip], list[Problem]]:
+    """All clips of a split that can be used, and why the others can't.
+
+    Raises:
+        ValueError: the folder has no such split file, or none of its clips can be used.
+    """
+    clips, problems = [], []
+    for name in split_names(root, split):
+        found = read_clip(Path(root), name)
+        (problems if isinstance(found, Problem) else clips).append(found)
+    if not clips:
+        reasons = "; ".join(f"{problem.name}: {problem.reason}" for problem in problems[:3])
+        raise ValueError(f"{root}: split {split!r} has no usable clip ({reasons or 'it is empty'})")
+    return clips, problems
+
+
+def split_names(root: str | Path, split: str) -> list[str]:
+    """Names in a split without the ignored ones.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    root = Path(root)
+    listing = _find_list(root, f"{split}.txt")
+    if listing is None:
+        raise ValueError(
+            f"{root} has no split/{split}.txt; is it a data set in InterHuman's layout? "
+            "`duomotion data prepare` makes one"
+        )
+    ignore = _find_list(root, "ignore_list.txt")
+    ignored = set(_lines(ignore)) if ignore else set()
+    return [name for name in _lines(listing) if name not in ignored]
+
+
+def read_clip(root: Path, name: str) -> Clip | Problem:
+    """One clip, or what is wrong with it."""
+    people = []
+    for person in PEOPLE:
+        path = root / "motions_processed" / person / f"{name}.npy"
+        if not path.is_file():
+            if person == "person2" and not path.parent.is_dir():
+                continue
+            return Problem(name, f"{person} is missing")
+        try:
+            raw = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            return Problem(name, f"{person} can't be read: {error}")
+        if raw.ndim != 2 or raw.shape[1] != RAW_DIM or not np.issubdtype(raw.dtype, np.floating):
+            return Problem(name, f"{person} is {raw.dtype} {raw.shape}, not float (T, {RAW_DIM})")
+        if len(raw) < MIN_FRAMES:
+            return Problem(name, f"{person} has {len(raw)} frames, fewer than {MIN_FRAMES}")
+        broken = np.flatnonzero(~np.isfinite(raw).all(1))
+        if len(broken):
+            return Problem(name, f"{person} is not finite at frame {broken[0]}")
+        people.append(raw)
+    if len({len(raw) for raw in people}) != 1:
+        return Problem(name, f"the people have {' and '.join(str(len(p)) for p in people)} frames")
+    annotation = root / "annots" / f"{name}.txt"
+    captions = tuple(_lines(annotation)) if annotation.is_file() else ()
+    if not captions:
+        return Problem(name, "it has no caption in annots/")
+    positions, sixd = from_interhuman_raw(np.stack(people).astype(np.float32))
+    return Clip(name, positions.astype(np.float32), sixd, captions)
+
+
+def write_clip(root: Path, name: str, interaction: Interaction, captions: Iterable[str]) -> None:
+    """Add an SMPL-22 interaction to a data set."""
+    raw = to_interhuman_raw(interaction)
+    for person, array in zip(PEOPLE, raw, strict=False):
+        with atomic_file(root / "motions_processed" / person / f"{name}.npy") as path:
+            np.save(path.with_suffix(".npy"), array)
+    _write_lines(root / "annots" / f"{name}.txt", captions)
+
+
+def write_splits(root: Path, splits: dict[str, list[str]]) -> None:
+    """Write the split files and an empty ignore list."""
+    for split in SPLITS:
+        _write_lines(root / "split" / f"{split}.txt", splits[split])
+    _write_lines(root / "split" / "ignore_list.txt", [])
+
+
+def check(root: str | Path) -> tuple[int, list[Problem]]:
+    """How many clips of all splits can be used, and what is wrong with the others."""
+    usable, problems = 0, []
+    for split in SPLITS:
+        for name in split_names(root, split):
+            found = read_clip(Path(root), name)
+            if isinstance(found, Problem):
+                problems.append(found)
+            else:
+                usable += 1
+    return usable, problems
+
+
+def _find_list(root: Path, name: str) -> Path | None:
+    return next((path for path in (root / "split" / name, root / name) if path.is_file()), None)
+
+
+def _lines(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    with atomic_file(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

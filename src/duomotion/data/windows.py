@@ -1,0 +1,100 @@
+"""Windows of one person's motion, what a tokenizer trains on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from duomotion.data.interhuman import Clip
+from duomotion.motion.canonical import facing
+from duomotion.motion.features import mirror_pair
+from duomotion.motion.rotations import yaw
+from duomotion.motion.skeleton import SMPL22
+
+SOLO_RADIUS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowConfig:
+    """Which windows are drawn.
+
+    Attributes:
+        frames: frames a window (64: InterMask, released code).
+        reach: a window lies at most this many frames after the frame whose first person defines
+            origin and facing; 300 is the longest motion that is ever generated at once.
+        mirror: left and right are swapped in half of the windows.
+    """
+
+    frames: int = 64
+    reach: int = 300
+    mirror: bool = True
+
+
+class WindowSampler:
+    """Draws windows as joint maps (B, frames, 22, 12), in metres.
+
+    Each window belongs to a person of a clip, seen in the world that a network meets at generation:
+    origin and facing are those of one of the people at an earlier frame of the clip. A person who
+    was recorded alone is placed around the origin as a partner would be.
+    """
+
+    def __init__(self, clips: list[Clip], config: WindowConfig) -> None:
+        self.config = config
+        self.clips = [_extended(clip, config.frames + 1) for clip in clips]
+        frames = np.array([clip.num_frames * len(clip.positions) for clip in self.clips], float)
+        self.weights = frames / frames.sum()
+
+    @property
+    def num_windows(self) -> int:
+        """How many windows lie side by side in the clips: the size of an epoch."""
+        frames = sum(clip.num_frames * len(clip.positions) for clip in self.clips)
+        return frames // self.config.frames
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """(count, frames, 22, 12) float32."""
+        length = self.config.frames + 1
+        chosen = rng.choice(len(self.clips), size=count, p=self.weights)
+        positions = np.empty((count, length, 22, 3))
+        sixd = np.empty((count, length, 21, 6))
+        origin, angle = np.empty((count, 3)), np.empty(count)
+        for row, index in enumerate(chosen):
+            clip = self.clips[index]
+            start = rng.integers(clip.num_frames - length + 1)
+            first = rng.integers(max(0, start + length - 1 - self.config.reach), start + 1)
+            person, reference = rng.integers(len(clip.positions), size=2)
+            positions[row] = clip.positions[person, start : start + length]
+            sixd[row] = clip.sixd[person, start : start + length]
+            leader = clip.positions[reference, first]
+            origin[row] = leader[0] * [1, 0, 1]
+            angle[row] = facing(leader, SMPL22)
+            if len(clip.positions) == 1 and rng.random() < 0.5:
+                angle[row] += rng.uniform(-np.pi, np.pi)
+                origin[row] += SOLO_RADIUS * rng.uniform(-1, 1, size=3) * [1, 0, 1]
+        turn = yaw(-angle)[:, None]
+        positions = (positions - origin[:, None, None]) @ np.swapaxes(turn, -1, -2)
+        if self.config.mirror:
+            flip = rng.random(count) < 0.5
+            positions[flip], sixd[flip] = mirror_pair(positions[flip], sixd[flip])
+        return joint_map(positions, sixd)
+
+
+def joint_map(positions: np.ndarray, sixd: np.ndarray) -> np.ndarray:
+    """(..., T, 22, 3) and (..., T, 21, 6) -> (..., T - 1, 22, 12) float32."""
+    velocities = np.diff(positions, axis=-3)
+    rotations = np.concatenate([np.zeros_like(sixd[..., :1, :]), sixd], axis=-2)
+    return np.concatenate(
+        [positions[..., :-1, :, :], velocities, rotations[..., :-1, :, :]], -1, dtype=np.float32
+    )
+
+
+def _extended(clip: Clip, frames: int) -> Clip:
+    """The clip, its last pose held until it has at least `frames` frames."""
+    missing = frames - clip.num_frames
+    if missing <= 0:
+        return clip
+    hold = [(0, 0), (0, missing), (0, 0), (0, 0)]
+    return Clip(
+        clip.name,
+        np.pad(clip.positions, hold, mode="edge"),
+        np.pad(clip.sixd, hold, mode="edge"),
+        clip.captions,
+    )

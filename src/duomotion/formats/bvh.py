@@ -1,0 +1,372 @@
+"""BVH files of any skeleton: rest pose as offsets, local rotations, one or two people.
+
+Two people share one file as two figures below a still root joint named "scene", each with its own
+position channels and joint names that start with "A:" and "B:"; this is what Blender, Maya and
+Unreal read as one armature with both actors in place. Or each gets a file of its own.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from duomotion.motion.canonical import Z_UP_TO_Y_UP
+from duomotion.motion.interaction import Interaction, together
+from duomotion.motion.kinematics import global_rotations, local_rotations
+from duomotion.motion.skeleton import Skeleton
+from duomotion.storage import atomic_file
+
+MAX_JOINTS = 1000
+WRITTEN_ORDER = "ZXY"
+
+
+@dataclass
+class _Joint:
+    name: str
+    parent: int
+    offset: list[float] = field(default_factory=list)
+    channels: list[str] = field(default_factory=list)
+    end: list[float] | None = None
+
+
+def read(
+    paths: str | Path | Sequence[str | Path], *, scale: float = 1.0, up: str = "auto"
+) -> Interaction:
+    """Read the people of one file, or of two files that share frame count and world.
+
+    Args:
+        paths: one path or two.
+        scale: metres per unit of the file; 0.01 for files in centimetres.
+        up: "y", "z", or "auto": Z when the rest pose stands along Z or the moving bodies do for most
+            of the time.
+
+    Raises:
+        ValueError: the text is not BVH, is cut short, holds NaN or no frames, or bones that change
+            their length; the sentence names file and line.
+        OSError: a file can't be read.
+    """
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    people = [person for path in paths for person in _read_file(Path(path), scale)]
+    if up == "auto":
+        up = "z" if all(_stands_along_z(person) for person in people) else "y"
+    return together([_turned_up(person, up) for person in people])
+
+
+def write(
+    interaction: Interaction, path: str | Path, *, scale: float = 1.0, split: bool = False
+) -> list[Path]:
+    """Write one file, or with `split` one a person: NAME_A.bvh, NAME_B.bvh.
+
+    Args:
+        scale: metres per unit of the file; 0.01 writes centimetres.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    path = Path(path)
+    people = [interaction.person(index) for index in range(interaction.num_people)]
+    if not split or len(people) == 1:
+        _write_file(people, path, scale)
+        return [path]
+    paths = [path.with_stem(f"{path.stem}_{letter}") for letter in _letters(len(people))]
+    for person, target in zip(people, paths, strict=True):
+        _write_file([person], target, scale)
+    return paths
+
+
+def _letters(count: int) -> str:
+    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:count]
+
+
+# Reading
+
+
+def _read_file(path: Path, scale: float) -> list[Interaction]:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    head, separator, motion = text.partition("MOTION")
+    if not separator:
+        raise ValueError(f"{path}: no MOTION section; the file is not BVH or is cut short")
+    joints = _parse_hierarchy(head, path)
+    frames, frame_time, values = _parse_motion(motion, head.count("\n") + 1, path)
+    width = sum(len(joint.channels) for joint in joints)
+    if values.size != frames * width:
+        raise ValueError(
+            f"{path}: {frames} frames of {width} channels need {frames * width} numbers, the file "
+            f"has {values.size}; it may be cut short"
+        )
+    return _people(joints, values.reshape(frames, width), 1 / frame_time, scale, path)
+
+
+def _parse_hierarchy(head: str, path: Path) -> list[_Joint]:
+    joints: list[_Joint] = []
+    stack: list[int | None] = []
+    pending: int | None = None
+    in_end = False
+    for number, line in enumerate(head.splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        try:
+            match words[0]:
+                case "HIERARCHY":
+                    continue
+                case "ROOT" | "JOINT":
+                    parents = [index for index in stack if index is not None]
+                    if (words[0] == "ROOT") == bool(parents):
+                        raise ValueError("a ROOT stands outside, a JOINT inside another joint")
+                    name = " ".join(words[1:]) or f"joint{len(joints)}"
+                    joints.append(_Joint(name, parents[-1] if parents else -1))
+                    pending, in_end = len(joints) - 1, False
+                    if len(joints) > MAX_JOINTS:
+                        raise ValueError(f"more than {MAX_JOINTS} joints")
+                case "End":
+                    pending, in_end = None, True
+                case "{":
+                    stack.append(pending)
+                case "}":
+                    stack.pop()
+                    in_end = False
+                case "OFFSET":
+                    offset = [float(word) for word in words[1:4]]
+                    if len(offset) != 3 or not np.isfinite(offset).all():
+                        raise ValueError("an OFFSET has three finite numbers")
+                    joint = joints[[index for index in stack if index is not None][-1]]
+                    if in_end:
+                        joint.end = offset
+                    else:
+                        joint.offset = offset
+                case "CHANNELS":
+                    channels = words[2:]
+                    if len(channels) != int(words[1]) or not all(map(_CHANNEL.fullmatch, channels)):
+                        raise ValueError("CHANNELS names a count and that many channels")
+                    joints[[index for index in stack if index is not None][-1]].channels = channels
+                case word:
+                    raise ValueError(f"{word!r} is no word of the hierarchy")
+        except (IndexError, ValueError) as problem:
+            raise ValueError(f"{path}, line {number}: {problem}") from None
+    if stack or not joints:
+        raise ValueError(f"{path}: the hierarchy is not closed before MOTION; it may be cut short")
+    if any(len(joint.offset) != 3 for joint in joints):
+        raise ValueError(f"{path}: every joint needs an OFFSET of three numbers")
+    return joints
+
+
+_CHANNEL = re.compile(r"[XYZ](position|rotation)")
+
+
+def _parse_motion(motion: str, line: int, path: Path) -> tuple[int, float, np.ndarray]:
+    header = re.match(r"\s*Frames:\s*(\d+)\s*Frame Time:\s*([-+.\deE]+)[^\n]*\n?", motion)
+    if not header:
+        raise ValueError(
+            f"{path}, line {line}: MOTION is followed by 'Frames: N' and 'Frame Time: SECONDS'"
+        )
+    frames, frame_time = int(header[1]), float(header[2])
+    if frames == 0:
+        raise ValueError(f"{path}: the file has zero frames")
+    if not 1e-4 < frame_time < 10:
+        raise ValueError(f"{path}: a frame time of {frame_time:g} s is not between 0.0001 and 10 s")
+    words = motion[header.end() :].split()
+    try:
+        values = np.array(words, dtype=np.float64)
+    except ValueError as problem:
+        raise ValueError(f"{path}: the frames hold something that is no number: {problem}") from None
+    broken = np.flatnonzero(~np.isfinite(values))
+    if len(broken):
+        frame = broken[0] * frames // len(values)
+        raise ValueError(f"{path}: frame {frame} holds {words[broken[0]]}, which is no position")
+    return frames, frame_time, values
+
+
+def _people(
+    joints: list[_Joint], values: np.ndarray, fps: float, scale: float, path: Path
+) -> list[Interaction]:
+    """Split the file's joints into figures, each with its own moving root."""
+    starts = np.cumsum([0] + [len(joint.channels) for joint in joints])
+    columns = [values[:, a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    roots = [index for index, joint in enumerate(joints) if joint.parent < 0]
+    base = np.zeros(3)
+    if len(roots) == 1:
+        below = [index for index, joint in enumerate(joints) if joint.parent == 0]
+        figures = len(below) > 1 and all(_moves_freely(joints[index]) for index in below)
+        if figures and not columns[0].any():
+            roots, base = below, np.array(joints[0].offset)
+    members: dict[int, list[int]] = {root: [] for root in roots}
+    owner: dict[int, int] = {}
+    for index, joint in enumerate(joints):
+        owner[index] = index if index in members else owner.get(joint.parent, -1)
+        if owner[index] >= 0:
+            members[owner[index]].append(index)
+    trees = [
+        _figure(joints, indices, columns, fps, scale, base, path) for indices in members.values()
+    ]
+    first = trees[0]
+    if any(not tree.skeletons[0].same_tree(first.skeletons[0]) for tree in trees[1:]):
+        raise ValueError(f"{path}: the figures in this file have different skeletons")
+    return trees
+
+
+def _moves_freely(joint: _Joint) -> bool:
+    return sum(channel.endswith("position") for channel in joint.channels) == 3
+
+
+def _figure(
+    joints: list[_Joint],
+    indices: list[int],
+    columns: list[np.ndarray],
+    fps: float,
+    scale: float,
+    base: np.ndarray,
+    path: Path,
+) -> Interaction:
+    frames = len(columns[0])
+    place = {index: local for local, index in enumerate(indices)}
+    offsets = np.array([joints[index].offset for index in indices]) * scale
+    rotations = np.empty((frames, len(indices), 3, 3))
+    root_positions = np.tile(offsets[0] + base * scale, (frames, 1))
+    for local, index in enumerate(indices):
+        joint = joints[index]
+        rotations[:, local] = _rotation(joint.channels, columns[index])
+        moved = _translation(joint, columns[index]) * scale
+        if local == 0:
+            if _moves_freely(joint):
+                root_positions = moved + base * scale
+        elif np.ptp(moved, axis=0).max() > 1e-3:
+            raise ValueError(
+                f"{path}: joint {joint.name!r} changes its distance from its parent by "
+                f"{np.ptp(moved, axis=0).max():.3f} m; bake the animation to rotations first"
+            )
+        else:
+            offsets[local] = moved[0]
+    names = [joints[index].name for index in indices]
+    prefix = re.match(r"[A-Z]:", names[0])
+    if prefix and all(name.startswith(prefix[0]) for name in names):
+        names = [name[2:] for name in names]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path}: two joints of one figure have the same name")
+    parents = tuple(place.get(joints[index].parent, -1) for index in indices)
+    offsets[0] = 0
+    skeleton = Skeleton(tuple(names), parents, offsets)
+    return Interaction(root_positions[None], rotations[None], (skeleton,), fps=round(fps, 3))
+
+
+def _rotation(channels: list[str], values: np.ndarray) -> np.ndarray:
+    turning = [k for k, channel in enumerate(channels) if channel.endswith("rotation")]
+    if not turning:
+        return np.broadcast_to(np.eye(3), (len(values), 3, 3))
+    order = "".join(channels[k][0] for k in turning)
+    return Rotation.from_euler(order, values[:, turning], degrees=True).as_matrix()
+
+
+def _translation(joint: _Joint, values: np.ndarray) -> np.ndarray:
+    """Position channels replace the offset, component by component."""
+    moved = np.tile(np.array(joint.offset), (len(values), 1))
+    for k, channel in enumerate(joint.channels):
+        if channel.endswith("position"):
+            moved[:, "XYZ".index(channel[0])] = values[:, k]
+    return moved
+
+
+def _body_axis(skeleton: Skeleton, positions: np.ndarray) -> np.ndarray:
+    """Unit vector (..., 3) from the feet to the head of positions (..., J, 3)."""
+    names = [name.lower() for name in skeleton.names]
+    heads = [j for j, name in enumerate(names) if "head" in name or "neck" in name]
+    feet = [j for j, name in enumerate(names) if re.search("foot|toe|ankle", name)]
+    if not heads or not feet:
+        return np.broadcast_to([0.0, 1, 0], (*positions.shape[:-2], 3))
+    axis = positions[..., heads, :].mean(-2) - positions[..., feet, :].mean(-2)
+    return axis / (np.linalg.norm(axis, axis=-1, keepdims=True) + 1e-9)
+
+
+def _stands_along_z(person: Interaction) -> bool:
+    skeleton = person.skeletons[0]
+    if _rests_along_z(skeleton):
+        return True
+    axis = _body_axis(skeleton, person.positions[0])
+    return bool(np.median(axis[:, 2]) > 0.7 and np.median(np.abs(axis[:, 1])) < 0.5)
+
+
+def _rests_along_z(skeleton: Skeleton) -> bool:
+    return bool(_body_axis(skeleton, skeleton.rest_positions)[2] > 0.7)
+
+
+def _turned_up(person: Interaction, up: str) -> Interaction:
+    """World and rest pose with Y up, each on its own: files mix a Z-up world with a Y-up rest."""
+    skeleton = person.skeletons[0]
+    turn_world = Z_UP_TO_Y_UP if up == "z" else np.eye(3)
+    turn_rest = Z_UP_TO_Y_UP if _rests_along_z(skeleton) else np.eye(3)
+    world = turn_world @ global_rotations(person.rotations, skeleton) @ turn_rest.T
+    return Interaction(
+        person.root_positions @ turn_world.T,
+        local_rotations(world, skeleton),
+        (skeleton.with_offsets(skeleton.offsets @ turn_rest.T),),
+        person.fps,
+    )
+
+
+# Writing
+
+
+def _write_file(people: list[Interaction], path: Path, scale: float) -> None:
+    shared = len(people) > 1
+    lines = ["HIERARCHY"]
+    columns: list[np.ndarray] = []
+    if shared:
+        lines += ["ROOT scene", "{", "\tOFFSET 0 0 0", f"\tCHANNELS 3 {_rotation_channels()}"]
+        columns.append(np.zeros((people[0].num_frames, 3)))
+    for letter, person in zip(_letters(len(people)), people, strict=True):
+        skeleton = person.skeletons[0]
+        prefix = f"{letter}:" if shared else ""
+        lines += _hierarchy(skeleton, 0, prefix, 1 if shared else 0, scale)
+        order = _depth_first(skeleton, 0)
+        euler = Rotation.from_matrix(person.rotations[0][:, order].reshape(-1, 3, 3)).as_euler(
+            WRITTEN_ORDER, degrees=True
+        )
+        columns.append(person.root_positions[0] / scale)
+        columns.append(euler.reshape(person.num_frames, -1))
+    if shared:
+        lines.append("}")
+    frames = people[0].num_frames
+    lines += ["MOTION", f"Frames: {frames}", f"Frame Time: {1 / people[0].fps:.8f}"]
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+        np.savetxt(file, np.concatenate(columns, axis=1), fmt="%.6f")
+
+
+def _rotation_channels() -> str:
+    return " ".join(f"{axis}rotation" for axis in WRITTEN_ORDER)
+
+
+def _hierarchy(
+    skeleton: Skeleton, joint: int, prefix: str, indent: int, scale: float
+) -> list[str]:
+    tab = "\t" * indent
+    root = joint == 0
+    word = "ROOT" if root and indent == 0 else "JOINT"
+    offset = " ".join(f"{value / scale:.6f}" for value in skeleton.offsets[joint])
+    channels = (
+        f"6 Xposition Yposition Zposition {_rotation_channels()}"
+        if root
+        else f"3 {_rotation_channels()}"
+    )
+    lines = [
+        f"{tab}{word} {prefix}{skeleton.names[joint]}",
+        f"{tab}{{",
+        f"{tab}\tOFFSET {offset}",
+        f"{tab}\tCHANNELS {channels}",
+    ]
+    for child in skeleton.children[joint]:
+        lines += _hierarchy(skeleton, child, prefix, indent + 1, scale)
+    if not skeleton.children[joint]:
+        end = " ".join(f"{value / scale:.6f}" for value in skeleton.offsets[joint] * 0.3)
+        lines += [f"{tab}\tEnd Site", f"{tab}\t{{", f"{tab}\t\tOFFSET {end}", f"{tab}\t}}"]
+    return [*lines, f"{tab}}}"]
+
+
+def _depth_first(skeleton: Skeleton, joint: int) -> list[int]:
+    return [joint] + [j for child in skeleton.children[joint] for j in _depth_first(skeleton, child)]

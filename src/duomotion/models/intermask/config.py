@@ -1,0 +1,105 @@
+"""Sizes of InterMask's motion tokenizer and weights of its losses (Javed et al. 2025)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from duomotion.motion.skeleton import SMPL22
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    """The 2D VQ-VAE of section 3.1. Defaults are those of the released InterHuman model.
+
+    Pairs are over (joint, frame). Every level of the encoder applies a strided convolution, every
+    level of the decoder doubles the frames and brings the joints to the next of `decoder_joints`.
+
+    Raises:
+        ValueError: the sizes do not fit together.
+    """
+
+    num_joints: int = 22  # appendix E.1
+    joint_dim: int = 12  # position 3, velocity 3, 6-D rotation (released code)
+    input_layer: Literal["graph", "conv"] = "graph"  # released code; "conv" before April 2025
+    bones: tuple[tuple[int, int], ...] = tuple(SMPL22.bones)  # (child, parent), for "graph"
+    widths: tuple[int, ...] = (512, 512, 512)  # channels by resolution, full first; released code
+    code_dim: int = 512  # d', appendix E.1
+    num_codes: int = 1024  # |C|, appendix E.1
+    kernel: tuple[int, int] = (4, 4)  # released code
+    stride: tuple[int, int] = (2, 2)  # released code: joints 22, 11, 5; frames T, T/2, T/4
+    decoder_joints: tuple[int, ...] = (11, 22)  # released code
+    dilations: tuple[int, ...] = (3, 1)  # of the residual blocks of a level, released code
+    dropout: float = 0.2  # released code
+    ema_decay: float = 0.99  # mu, released code
+    temperature: float = 0.5  # of the code assignment in training, released code
+
+    def __post_init__(self) -> None:
+        if self.kernel[1] != 4 or self.stride[1] != 2:
+            raise ValueError(
+                "the tokenizer halves the frames at every level: kernel[1] must be 4 and "
+                f"stride[1] must be 2, not {self.kernel[1]} and {self.stride[1]}"
+            )
+        if len(self.widths) != self.num_levels + 1:
+            raise ValueError(
+                f"widths {self.widths} must name {self.num_levels + 1} numbers of channels: "
+                f"at full resolution and after each of {self.num_levels} levels"
+            )
+        if not self.decoder_joints or self.decoder_joints[-1] != self.num_joints:
+            raise ValueError(
+                f"decoder_joints {self.decoder_joints} must end with num_joints {self.num_joints}"
+            )
+        if self.num_parts < 1:
+            raise ValueError(
+                f"{self.num_joints} joints are too few for {self.num_levels} levels with kernel "
+                f"{self.kernel[0]} and stride {self.stride[0]}"
+            )
+        if any(not 0 <= joint < self.num_joints for bone in self.bones for joint in bone):
+            raise ValueError(f"bones name joints outside 0 to {self.num_joints - 1}")
+
+    @property
+    def num_levels(self) -> int:
+        return len(self.decoder_joints)
+
+    @property
+    def num_parts(self) -> int:
+        """Rows of the token map: the joints after the last encoder level (j in the paper)."""
+        joints = self.num_joints
+        for _ in range(self.num_levels):
+            joints = (joints + 2 - self.kernel[0]) // self.stride[0] + 1
+        return joints
+
+    @property
+    def downsampling(self) -> int:
+        """Frames a token covers (N/n in the paper)."""
+        return 2**self.num_levels
+
+
+# The released Inter-X model: 55 rotations and a row of translation and velocity (appendix E.1).
+INTERX_TOKENIZER = TokenizerConfig(
+    num_joints=56,
+    joint_dim=6,
+    input_layer="conv",
+    bones=(),
+    kernel=(6, 4),
+    stride=(3, 2),
+    decoder_joints=(17, 56),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerLossWeights:
+    """Weights of the terms of equation 2, all from the released InterHuman training.
+
+    `rotation_reading` says how the rotation term reads 6-D rotations: "released" reads the
+    normalised numbers as two concatenated columns, as the released code does although they are
+    stored interleaved; "interleaved" denormalises them and reads them as they are stored.
+    """
+
+    reconstruction: float = 1.0
+    commitment: float = 0.02  # beta
+    position: float = 1.0  # not in the paper
+    velocity: float = 100.0
+    bone: float = 5.0
+    rotation: float = 0.01  # not in the paper
+    contact: float = 500.0
+    beta: float = 1.0  # below this a smooth L1 term is a square; 0 is the paper's L1
+    rotation_reading: Literal["released", "interleaved"] = "released"

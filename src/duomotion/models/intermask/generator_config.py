@@ -1,0 +1,70 @@
+"""Sizes and settings of InterMask's second stage: transformer, training objective, decoding."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """The Inter-M transformer of the paper; smaller models are made by smaller sizes."""
+
+    num_codes: int = 1024  # |C|, table 5
+    num_parts: int = 5  # j, table 5
+    token_dim: int = 512  # width of the token embedding; released code, equal to d' of table 5
+    width: int = 384  # d~, table 5
+    num_heads: int = 6  # table 5
+    num_blocks: int = 6  # L, table 5
+    feedforward: int = 1024  # released code
+    dropout: float = 0.2  # released code
+    attention_dropout: float = 0.2  # released code; 0 lets attention use a fused kernel in training
+    modulation_rank: int | None = None  # rank of the adaLN matrices; None: full, as in the paper
+
+    text_dim: int = 768  # CLIP ViT-L/14@336px, table 5
+    text_layers: int = 2  # released code (InterGen's text head); 0: text vectors are used as given
+    text_heads: int = 8  # released code
+    text_feedforward: int = 2048  # released code
+    text_dropout: float = 0.1  # released code (default of torch.nn.TransformerEncoderLayer)
+
+    cond_drop: float = 0.1  # share of samples trained without text, table 6
+    random_mask_prob: float = 0.8  # p_r, table 6; the other samples get interaction masking
+    random_id_prob: float = 0.1  # share of selected tokens replaced by a random one; released code
+    mask_token_prob: float = 0.88  # share of the others replaced by [MASK]; released code
+    unroll_weight: float = 1.0  # weight of the step-unroll loss; released code
+    unroll_time_step: float = 1 / 21  # time from the first to the second pass; released code
+
+    guidance: float = 2.0  # classifier-free guidance, table 7
+    steps: int = 20  # I, table 7
+    reaction_steps: int = 10  # released code, half of I; table 7 says 12
+    temperature: float = 1.0  # table 7
+    top_k_ratio: float = 0.9  # share of the least likely codes that are never drawn; released code
+
+    def __post_init__(self):
+        if self.width % self.num_heads:
+            raise ValueError(
+                f"GeneratorConfig: width {self.width} must be a multiple of "
+                f"num_heads {self.num_heads}."
+            )
+        if self.text_layers and self.text_dim % self.text_heads:
+            raise ValueError(
+                f"GeneratorConfig: text_dim {self.text_dim} must be a multiple of "
+                f"text_heads {self.text_heads}."
+            )
+
+    @property
+    def mask_id(self) -> int:
+        """Id of [MASK], the token to be predicted."""
+        return self.num_codes
+
+    @property
+    def pad_id(self) -> int:
+        """Id of the token behind the end of a shorter sample."""
+        return self.num_codes + 1
+
+    @property
+    def separator_id(self) -> int:
+        """Id of [SEP], the token between the two people."""
+        return self.num_codes + 2
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of different tokens: codes and the three special ones."""
+        return self.num_codes + 3

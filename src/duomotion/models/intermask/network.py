@@ -1,0 +1,247 @@
+"""Inter-M transformer (InterMask, section 3.2.2 and figure 2c).
+
+Axes: B batch, P the 2 people, J body parts, T latent frames, N = J T tokens of a person (index
+part T + frame), L = P N + 1 tokens with [SEP], D width, V codes, C width of the text vector.
+
+[SEP] stands behind both people instead of between them: it has no position, and attention does
+not see the order, so this is the paper's network with two cheap slices. Nothing tells the people
+apart; swapping them swaps the output.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.layers.attention import Attention
+from duomotion.models.layers.modulation import Modulation, modulate, normalise
+from duomotion.models.layers.positional import sinusoid_grid
+
+NUM_PEOPLE = 2
+JOINT_CHUNKS = 6
+PERSON_CHUNKS = 14
+OUTPUT_CHUNKS = 2
+
+
+class Condition(NamedTuple):
+    """Everything that the network takes from the text: shifts, scales and gates of (B, 1, D)."""
+
+    blocks: list[tuple[Tensor, ...]]
+    output: tuple[Tensor, ...]
+
+
+class KeyMasks(NamedTuple):
+    """Which keys each attention may see, True for seen; None where all of them are."""
+
+    joint: Tensor | None
+    temporal: Tensor | None
+    cross: Tensor | None
+
+
+class TextHead(nn.Module):
+    """The trainable end of the text encoder (released code; InterGen's design).
+
+    Hidden states of a frozen encoder pass a post-norm transformer and a layer norm; with
+    `text_layers=0` they stay as they are. Then one position of each sample is read.
+    """
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        self.encoder = self.norm = nn.Identity()
+        if config.text_layers:
+            layer = nn.TransformerEncoderLayer(
+                config.text_dim,
+                config.text_heads,
+                config.text_feedforward,
+                config.text_dropout,
+                activation=F.gelu,
+                batch_first=True,
+            )
+            self.encoder = nn.TransformerEncoder(
+                layer, config.text_layers, enable_nested_tensor=False
+            )
+            self.norm = nn.LayerNorm(config.text_dim)
+
+    def forward(self, hidden_BSC: Tensor, read_B: Tensor) -> Tensor:
+        """Hidden states of S text positions, position to read (CLIP: end of text) -> (B, C)."""
+        encoded = self.encoder(hidden_BSC)
+        return self.norm(encoded[torch.arange(len(encoded), device=encoded.device), read_B])
+
+
+class BlockModulation(nn.Module):
+    """Shifts, scales and gates of one block: six for both people together, 14 for each person."""
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        rank = config.modulation_rank
+        self.joint = Modulation(config.width, JOINT_CHUNKS, rank=rank)
+        self.person = Modulation(config.width, PERSON_CHUNKS, rank=rank)
+
+    def forward(self, condition_BD: Tensor) -> tuple[Tensor, ...]:
+        return self.joint(condition_BD) + self.person(condition_BD)
+
+
+class InterMBlock(nn.Module):
+    """Self attention over both people, then spatio-temporal and cross attention of each person."""
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+
+        def attention() -> Attention:
+            return Attention(config.width, config.num_heads, dropout=config.attention_dropout)
+
+        def feedforward() -> nn.Sequential:
+            return nn.Sequential(
+                nn.Linear(config.width, config.feedforward),
+                nn.GELU(),
+                nn.Dropout(config.dropout),
+                nn.Linear(config.feedforward, config.width),
+            )
+
+        self.num_parts = config.num_parts
+        self.joint_attention = attention()
+        self.joint_feedforward = feedforward()
+        self.spatial_attention = attention()
+        self.temporal_attention = attention()
+        self.cross_attention = attention()
+        self.person_feedforward = feedforward()
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x_BLD: Tensor, modulation: tuple[Tensor, ...], masks: KeyMasks) -> Tensor:
+        x_BLD = self._both(x_BLD, modulation[:JOINT_CHUNKS], masks)
+        people = self._each(x_BLD[:, :-1], modulation[JOINT_CHUNKS:], masks)
+        return torch.cat((people, x_BLD[:, -1:]), 1)
+
+    def _both(self, x_BLD: Tensor, modulation: tuple[Tensor, ...], masks: KeyMasks) -> Tensor:
+        shift, scale, gate, shift_ff, scale_ff, gate_ff = modulation
+        mixed = self.joint_attention(modulate(normalise(x_BLD), shift, scale), masks.joint)
+        x_BLD = torch.addcmul(x_BLD, gate, self.dropout(mixed))
+        return self._feed(x_BLD, self.joint_feedforward, shift_ff, scale_ff, gate_ff)
+
+    def _each(self, x: Tensor, modulation: tuple[Tensor, ...], masks: KeyMasks) -> Tensor:
+        """Both people's tokens, (B, P N, D) -> the same shape."""
+        shift_s, scale_s, gate_s, shift_t, scale_t, gate_t = modulation[:6]
+        shift_q, scale_q, shift_kv, scale_kv, gate_c = modulation[6:11]
+        shift_ff, scale_ff, gate_ff = modulation[11:]
+        batch, tokens, width = x.shape
+        people = NUM_PEOPLE * batch
+        frames = tokens // (NUM_PEOPLE * self.num_parts)
+        normed = normalise(x)
+
+        grid = modulate(normed, shift_s, scale_s).view(people, self.num_parts, frames, width)
+        spatial = self.spatial_attention.over_rows(grid).view_as(normed)
+
+        rows = modulate(normed, shift_t, scale_t).view(-1, frames, width)
+        temporal = self.temporal_attention(rows, masks.temporal).view_as(normed)
+
+        # The released code adds two residual branches, so the input counts twice.
+        y = torch.addcmul(2 * x, gate_s, self.dropout(spatial))
+        y = torch.addcmul(y, gate_t, self.dropout(temporal))
+
+        person = (people, tokens // NUM_PEOPLE, width)
+        partner = (
+            modulate(normed, shift_kv, scale_kv).view(batch, NUM_PEOPLE, -1).flip(1).view(person)
+        )
+        query = modulate(normalise(y), shift_q, scale_q).view(person)
+        crossed = self.cross_attention.cross(query, partner, masks.cross).view_as(normed)
+        y = torch.addcmul(y, gate_c, self.dropout(crossed))
+        return self._feed(y, self.person_feedforward, shift_ff, scale_ff, gate_ff)
+
+    def _feed(
+        self, x: Tensor, feedforward: nn.Module, shift: Tensor, scale: Tensor, gate: Tensor
+    ) -> Tensor:
+        fed = feedforward(modulate(normalise(x), shift, scale))
+        return torch.addcmul(x, gate, self.dropout(fed))
+
+
+class InterMTransformer(nn.Module):
+    """Tokens of two people, some of them [MASK], and a text -> logits over the codes."""
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.token_embedding = nn.Embedding(config.vocabulary, config.token_dim)
+        self.input_projection = nn.Linear(config.token_dim, width)
+        self.text_projection = nn.Linear(config.text_dim, width)
+        self.dropout = nn.Dropout(config.dropout)
+        numbers = range(config.num_blocks)
+        self.modulations = nn.ModuleList(BlockModulation(config) for _ in numbers)
+        self.blocks = nn.ModuleList(InterMBlock(config) for _ in numbers)
+        self.output_dense = nn.Linear(width, width)
+        self.output_modulation = Modulation(width, OUTPUT_CHUNKS, rank=config.modulation_rank)
+        self.output_projection = nn.Linear(width, config.num_codes)
+        self._initialise()
+        self.text_head = TextHead(config)
+
+    def _initialise(self) -> None:
+        """N(0, 0.02) except in attention's input, no bias, modulation zero (released code)."""
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif not name.endswith("in_proj.weight"):
+                nn.init.normal_(parameter, std=0.02)
+        for module in self.modules():
+            if isinstance(module, Modulation):
+                module.reset_parameters()
+
+    def condition(self, text_BC: Tensor, drop_B: Tensor | None = None) -> Condition:
+        """What the text changes in the network; computed once and used in every decoding step.
+
+        Args:
+            text_BC: text vectors as `text_head` gives them, entries of about unit variance.
+            drop_B: bool, True where the sample is to be treated as one without a text.
+        """
+        if drop_B is not None:
+            text_BC = text_BC.masked_fill(drop_B[:, None], 0)
+        condition_BD = self.text_projection(text_BC)
+        blocks = [modulation(condition_BD) for modulation in self.modulations]
+        return Condition(blocks, self.output_modulation(condition_BD))
+
+    def forward(
+        self, ids_BPN: Tensor, condition: Condition, lengths_B: Tensor | None = None
+    ) -> Tensor:
+        """Logits (B, P, N, V) of the codes.
+
+        Args:
+            ids_BPN: codes, `mask_id` and, behind the end of a sample, `pad_id`.
+            condition: of `condition`.
+            lengths_B: latent frames of each sample; None where all fill the T frames.
+        """
+        x_BLD = self.embed(ids_BPN)
+        masks = self.key_masks(ids_BPN, lengths_B)
+        for block, modulation in zip(self.blocks, condition.blocks, strict=True):
+            x_BLD = block(x_BLD, modulation, masks)
+        hidden = F.gelu(self.output_dense(x_BLD[:, :-1]))
+        logits = self.output_projection(modulate(normalise(hidden), *condition.output))
+        return logits.unflatten(1, ids_BPN.shape[1:])
+
+    def embed(self, ids_BPN: Tensor) -> Tensor:
+        """(B, L, D): tokens with their positions in the grid of parts and frames, then [SEP]."""
+        batch, people, tokens = ids_BPN.shape
+        parts, width = self.config.num_parts, self.config.width
+        separator = ids_BPN.new_full((batch, 1), self.config.separator_id)
+        embedded = self.token_embedding(torch.cat((ids_BPN.flatten(1), separator), 1))
+        grid = sinusoid_grid(parts, tokens // parts, width, device=ids_BPN.device).flatten(0, 1)
+        positions = torch.cat((grid.repeat(people, 1), grid.new_zeros(1, width)))
+        return self.dropout(self.input_projection(embedded) + positions)
+
+    def key_masks(self, ids_BPN: Tensor, lengths_B: Tensor | None) -> KeyMasks:
+        tokens, parts = ids_BPN.shape[-1], self.config.num_parts
+        frames = tokens // parts
+        if lengths_B is None or bool((lengths_B == frames).all()):
+            return KeyMasks(None, None, None)
+        inside_BPN = inside(lengths_B, parts, frames)
+        return KeyMasks(
+            F.pad(inside_BPN.flatten(1), (0, 1), value=True)[:, None, None],
+            inside_BPN.view(-1, 1, 1, frames),
+            inside_BPN.view(-1, 1, 1, tokens),
+        )
+
+
+def inside(lengths_B: Tensor, num_parts: int, num_frames: int) -> Tensor:
+    """(B, P, N) bool: the tokens before the end of each sample, of `num_frames` latent frames."""
+    frame_BT = torch.arange(num_frames, device=lengths_B.device) < lengths_B[:, None]
+    return frame_BT.repeat(1, num_parts)[:, None].repeat(1, NUM_PEOPLE, 1)

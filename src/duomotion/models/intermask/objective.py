@@ -1,0 +1,176 @@
+"""Training objective of the Inter-M transformer (InterMask, section 3.2.1, eq. 8, appendix D).
+
+Stage one masks tokens of both people (random masking) or of one whole person (interaction
+masking), and the network predicts them. Stage two, step unroll, keeps the predictions in which
+the network is most confident as inputs and predicts the others again.
+
+Every random choice is drawn into a `Corruption` first; all the rest is a function of it.
+
+Axes: B batch, P the 2 people, N tokens of a person, V codes.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.intermask.network import NUM_PEOPLE, InterMTransformer, inside
+from duomotion.sampling.masking import (
+    SETTLED,
+    cosine_schedule,
+    cosine_schedule_time,
+    least_confident,
+    mask_count,
+)
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """Random choices of one training step, all (B, P, N)."""
+
+    selected: Tensor  # bool: tokens to be predicted
+    randomised: Tensor  # bool, within selected: a random code is shown instead
+    masked: Tensor  # bool, within the other selected: [MASK] is shown instead
+    random_ids: Tensor  # codes to be shown where randomised
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Inputs of one pass of the network and the tokens it is judged by, all (B, P, N)."""
+
+    inputs: Tensor
+    judged: Tensor  # bool
+
+
+@dataclass(frozen=True)
+class GeneratorLoss:
+    """Scalars of one training step; `accuracy` counts right first choices in the first pass."""
+
+    loss: Tensor  # masked + unroll_weight unrolled
+    masked: Tensor
+    unrolled: Tensor
+    accuracy: Tensor
+    unrolled_accuracy: Tensor
+
+
+def generator_loss(
+    model: InterMTransformer,
+    ids_BPN: Tensor,
+    text_BC: Tensor,
+    lengths_B: Tensor,
+    *,
+    corruption: Corruption,
+    drop_B: Tensor | None = None,
+) -> GeneratorLoss:
+    """Cross entropy of both passes, the mean over the tokens that each is judged by.
+
+    Args:
+        ids_BPN: codes of both people; anything may stand behind the end of a sample.
+        text_BC: vectors of `model.text_head`.
+        lengths_B: latent frames of each sample.
+        corruption: of `draw_corruption`.
+        drop_B: bool, samples trained without a text, in both passes; of `draw_text_drop`.
+    """
+    config = model.config
+    condition = model.condition(text_BC, drop_B)
+    first = corrupt(ids_BPN, lengths_B, corruption, config)
+    logits = model(first.inputs, condition, lengths_B)
+    second = unroll(first, logits.detach(), corruption.masked, config)
+    unrolled_logits = model(second.inputs, condition, lengths_B)
+    masked, accuracy = judge(logits, ids_BPN, first.judged)
+    unrolled, unrolled_accuracy = judge(unrolled_logits, ids_BPN, second.judged)
+    loss = masked + config.unroll_weight * unrolled
+    return GeneratorLoss(loss, masked, unrolled, accuracy, unrolled_accuracy)
+
+
+def draw_text_drop(batch: int, config: GeneratorConfig, generator: torch.Generator) -> Tensor:
+    """(B,) bool: the samples that lose their text, a share of `cond_drop`."""
+    return _uniform((batch,), generator) < config.cond_drop
+
+
+def draw_corruption(
+    lengths_B: Tensor, num_frames: int, config: GeneratorConfig, generator: torch.Generator
+) -> Corruption:
+    """Draw stage one for a batch with `num_frames` latent frames, each sample for itself.
+
+    The released code decides between random and interaction masking once for a batch, and counts
+    tokens behind the end of a sample among those it may select; here both go by the sample.
+    """
+    device = lengths_B.device
+    inside_BPN = inside(lengths_B, config.num_parts, num_frames)
+    shape = inside_BPN.shape
+
+    def uniform(*size: int) -> Tensor:
+        return _uniform(size, generator).to(device)
+
+    batch = len(lengths_B)
+    at_random = select_at_random(inside_BPN, uniform(batch), uniform(*shape))
+    one_person = select_person(inside_BPN, (uniform(batch) < 0.5).long())
+    is_random = uniform(batch) < config.random_mask_prob
+    selected = torch.where(is_random[:, None, None], at_random, one_person)
+    randomised = selected & (uniform(*shape) < config.random_id_prob)
+    masked = selected & ~randomised & (uniform(*shape) < config.mask_token_prob)
+    random_ids = (uniform(*shape) * config.num_codes).long().clamp(max=config.num_codes - 1)
+    return Corruption(selected, randomised, masked, random_ids)
+
+
+def select_at_random(inside_BPN: Tensor, time_B: Tensor, order_BPN: Tensor) -> Tensor:
+    """Random masking (eq. 3): the share of the cosine schedule at `time`, at least one token.
+
+    Of the tokens inside a sample, those with the lowest `order` (uniform noise) are taken.
+    """
+    count_B = mask_count(cosine_schedule(time_B), inside_BPN.flatten(1).sum(1))
+    order = order_BPN.masked_fill(~inside_BPN, SETTLED).flatten(1)
+    return least_confident(order, count_B).view_as(inside_BPN)
+
+
+def select_person(inside_BPN: Tensor, person_B: Tensor) -> Tensor:
+    """Interaction masking: all tokens of the given person (0 or 1) of each sample."""
+    person = torch.arange(NUM_PEOPLE, device=person_B.device) == person_B[:, None]
+    return inside_BPN & person[..., None]
+
+
+def corrupt(
+    ids_BPN: Tensor, lengths_B: Tensor, corruption: Corruption, config: GeneratorConfig
+) -> Targets:
+    """Inputs of the first pass, which is judged by all selected tokens, masked or not."""
+    num_frames = ids_BPN.shape[-1] // config.num_parts
+    inputs = torch.where(corruption.randomised, corruption.random_ids, ids_BPN)
+    inputs = inputs.masked_fill(corruption.masked, config.mask_id)
+    inputs = inputs.masked_fill(~inside(lengths_B, config.num_parts, num_frames), config.pad_id)
+    return Targets(inputs, corruption.selected)
+
+
+def unroll(
+    first: Targets, logits_BPNV: Tensor, masked_BPN: Tensor, config: GeneratorConfig
+) -> Targets:
+    """Inputs of the second pass: the schedule one step on, predictions in place of some [MASK]s.
+
+    The schedule's time follows from the share of [MASK] among all tokens, those behind the end of
+    a sample included (released code). Tokens filled in are judged no more.
+    """
+    logits_MV = logits_BPNV[masked_BPN].float()
+    probability_M, predicted_M = logits_MV.softmax(-1).max(-1)
+    confidence = torch.full(masked_BPN.shape, SETTLED, device=logits_MV.device)
+    confidence = confidence.masked_scatter(masked_BPN, probability_M).flatten(1)
+
+    share_B = masked_BPN.flatten(1).float().mean(1)
+    time_B = (cosine_schedule_time(share_B) + config.unroll_time_step).clamp(max=1)
+    count_B = mask_count(cosine_schedule(time_B), confidence.shape[1])
+    still = least_confident(confidence, count_B).view_as(masked_BPN) & masked_BPN
+    filled = masked_BPN & ~still
+    inputs = first.inputs.masked_scatter(masked_BPN, predicted_M)
+    return Targets(inputs.masked_fill(still, config.mask_id), first.judged & ~filled)
+
+
+def judge(logits_BPNV: Tensor, ids_BPN: Tensor, judged_BPN: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross entropy in float32, and accuracy, over the judged tokens."""
+    logits_MV, ids_M = logits_BPNV[judged_BPN].float(), ids_BPN[judged_BPN]
+    accuracy = (logits_MV.detach().argmax(-1) == ids_M).float().mean()
+    return F.cross_entropy(logits_MV, ids_M), accuracy
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=generator, device=generator.device)

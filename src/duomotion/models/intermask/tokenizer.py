@@ -1,0 +1,312 @@
+"""InterMask's 2D VQ-VAE: one person's motion <-> a map of discrete tokens (section 3.1).
+
+Axes: B motions, T frames, J joints, D numbers a joint or channels, P body parts, N = P * T / 4
+tokens, numbered part by part: token p * (T / 4) + t.
+
+Inside, feature maps are (B, D, J, T) in channels-last memory, the fastest layout measured on CPU.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from duomotion.losses.geometric import (
+    bone_length_loss,
+    foot_contact_loss,
+    geodesic_loss,
+    velocity_loss,
+)
+from duomotion.losses.reconstruction import joint_map_loss
+from duomotion.models.intermask.config import TokenizerConfig, TokenizerLossWeights
+from duomotion.models.layers.quantize import VectorQuantizer
+from duomotion.motion.contacts import foot_joints
+from duomotion.motion.features import Normaliser, to_joint_map
+from duomotion.motion.rotations import sixd_concatenated_to_matrix, sixd_interleaved_to_matrix
+from duomotion.motion.skeleton import SMPL22
+
+
+@dataclass(frozen=True)
+class TokenizerOutput:
+    """What `MotionTokenizer` returns.
+
+    Attributes:
+        reconstruction: (B, T, J, D).
+        commitment: () mean squared distance between latents and codes.
+        perplexity: () exp of the entropy of code use in this batch.
+        ids: (B, N) int64.
+    """
+
+    reconstruction: Tensor
+    commitment: Tensor
+    perplexity: Tensor
+    ids: Tensor
+
+
+class MotionTokenizer(nn.Module):
+    """Encoder, codebook and decoder of appendix B."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.quantizer = VectorQuantizer(
+            config.num_codes,
+            config.code_dim,
+            decay=config.ema_decay,
+            temperature=config.temperature,
+        )
+        self.decoder = Decoder(config)
+
+    @property
+    def num_parts(self) -> int:
+        return self.config.num_parts
+
+    @property
+    def downsampling(self) -> int:
+        """Frames a token covers."""
+        return self.config.downsampling
+
+    def forward(self, motion_BTJD: Tensor) -> TokenizerOutput:
+        """Reconstruct normalised motion; in training mode the codebook learns from it too."""
+        quantized = self.quantizer(self.latents(motion_BTJD))
+        return TokenizerOutput(
+            reconstruction=self._decode(quantized.vectors),
+            commitment=quantized.commitment,
+            perplexity=quantized.perplexity,
+            ids=quantized.ids.flatten(1),
+        )
+
+    def encode(self, motion_BTJD: Tensor) -> Tensor:
+        """Token ids (B, N) of normalised motion.
+
+        Raises:
+            ValueError: the motion has another shape, or a length that is no multiple of 4.
+        """
+        return self.quantizer.nearest(self.latents(motion_BTJD)).flatten(1)
+
+    def decode(self, ids_BN: Tensor) -> Tensor:
+        """Normalised motion (B, T, J, D) of token ids; id -1 stands for a zero vector.
+
+        Raises:
+            ValueError: the number of tokens is no multiple of the number of parts.
+        """
+        batch, num_tokens = ids_BN.shape
+        if num_tokens % self.num_parts:
+            raise ValueError(
+                f"{num_tokens} tokens do not make a map of {self.num_parts} parts: "
+                f"the number must be a multiple of {self.num_parts}"
+            )
+        return self._decode(self.quantizer.lookup(ids_BN.view(batch, self.num_parts, -1)))
+
+    def latents(self, motion_BTJD: Tensor) -> Tensor:
+        """Encoder output (B, P, T / 4, code_dim) before quantisation; raises as `encode`."""
+        _, frames, *joint_shape = motion_BTJD.shape
+        expected = [self.config.num_joints, self.config.joint_dim]
+        if joint_shape != expected or frames % self.downsampling or not frames:
+            raise ValueError(
+                f"motion of shape {tuple(motion_BTJD.shape)} can't be tokenized: it must be "
+                f"(batch, frames, {expected[0]}, {expected[1]}), frames a multiple of "
+                f"{self.downsampling}"
+            )
+        return self.encoder(motion_BTJD.permute(0, 3, 2, 1)).permute(0, 2, 3, 1)
+
+    def _decode(self, codes_BPTD: Tensor) -> Tensor:
+        return self.decoder(codes_BPTD.permute(0, 3, 1, 2)).permute(0, 3, 2, 1)
+
+
+class Encoder(nn.Module):
+    """(B, joint_dim, J, T) -> (B, code_dim, P, T / 4), figure 7."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        widths = config.widths
+        self.embed = _joint_layer(config, config.joint_dim, widths[0])
+        self.levels = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(fine, coarse, config.kernel, config.stride, padding=1),
+                *_residual_blocks(config, coarse),
+            )
+            for fine, coarse in pairwise(widths)
+        )
+        self.to_code = nn.Conv2d(widths[-1], config.code_dim, 3, padding=1)
+
+    def forward(self, x_BDJT: Tensor) -> Tensor:
+        x_BDJT = F.relu(self.embed(x_BDJT.contiguous(memory_format=torch.channels_last)))
+        for level in self.levels:
+            x_BDJT = level(x_BDJT)
+        return self.to_code(x_BDJT)
+
+
+class Decoder(nn.Module):
+    """(B, code_dim, P, T / 4) -> (B, joint_dim, J, T)."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        widths = config.widths[::-1]
+        self.from_code = nn.Conv2d(config.code_dim, widths[0], 3, padding=1)
+        self.levels = nn.ModuleList(
+            nn.Sequential(
+                *_residual_blocks(config, coarse), UpsamplingConv(coarse, fine, num_joints)
+            )
+            for (coarse, fine), num_joints in zip(
+                pairwise(widths), config.decoder_joints, strict=True
+            )
+        )
+        self.refine = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
+        self.project = _joint_layer(config, widths[-1], config.joint_dim)
+
+    def forward(self, x_BDPT: Tensor) -> Tensor:
+        x_BDJT = x_BDPT.contiguous(memory_format=torch.channels_last)
+        x_BDJT = F.relu(self.from_code(x_BDJT))
+        for level in self.levels:
+            x_BDJT = level(x_BDJT)
+        return self.project(F.relu(self.refine(x_BDJT)))
+
+
+class ResidualBlock(nn.Module):
+    """x + dropout(1x1 conv(relu(dilated 3x3 conv(relu(x))))) (released code)."""
+
+    def __init__(self, width: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.dilated = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)
+        self.mix = nn.Conv2d(width, width, 1)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_BDJT: Tensor) -> Tensor:
+        return x_BDJT + self.dropout(self.mix(F.relu(self.dilated(F.relu(x_BDJT)))))
+
+
+class UpsamplingConv(nn.Conv2d):
+    """Nearest-neighbour upsampling to `num_joints` and twice the frames, then a 3x3 convolution.
+
+    Doubling x and then convolving with taps (a, b, c) gives a x[i-1] + (b + c) x[i] at place 2i and
+    (a + b) x[i] + c x[i+1] at 2i + 1. That is a transposed convolution of stride 2 with the taps
+    (c, b + c, a + b, a), which needs 2 multiplications a value where the plain way needs 3.
+    """
+
+    doubled: Tensor
+    kept: Tensor
+
+    def __init__(self, in_width: int, out_width: int, num_joints: int) -> None:
+        super().__init__(in_width, out_width, 3, padding=1)
+        self.num_joints = num_joints
+        doubled = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
+        self.register_buffer("doubled", doubled, persistent=False)
+        self.register_buffer("kept", torch.eye(3).flip(0), persistent=False)
+
+    def forward(self, x_BDJT: Tensor) -> Tensor:
+        _, _, joints, frames = x_BDJT.shape
+        double_joints = self.num_joints == 2 * joints
+        if not double_joints:
+            x_BDJT = F.interpolate(x_BDJT, size=(self.num_joints, frames))
+        joint_taps = self.doubled if double_joints else self.kept
+        taps = torch.einsum("aj,bt,oijt->ioab", joint_taps, self.doubled, self.weight)
+        return F.conv_transpose2d(
+            x_BDJT, taps, self.bias, stride=(2 if double_joints else 1, 2), padding=1
+        )
+
+
+class GraphLayers(nn.Module):
+    """Two graph convolutions with a ReLU between them, in place of the convolution over joints."""
+
+    def __init__(self, in_dim: int, width: int, out_dim: int, adjacency_JJ: Tensor) -> None:
+        super().__init__()
+        self.first = GraphLayer(in_dim, width, adjacency_JJ)
+        self.second = GraphLayer(width, out_dim, adjacency_JJ)
+
+    def forward(self, x_BDJT: Tensor) -> Tensor:
+        x_BJTD = x_BDJT.permute(0, 2, 3, 1)
+        return self.second(F.relu(self.first(x_BJTD))).permute(0, 3, 1, 2)
+
+
+class GraphLayer(nn.Module):
+    """GraphSAGE layer (Hamilton et al. 2017) whose joints hear each other in frame 0 only.
+
+    The released code passes messages along edges of the first frame of a batch alone, and its
+    results were made with batches of one; so here it is the first frame of every motion.
+    """
+
+    adjacency: Tensor
+
+    def __init__(self, in_dim: int, out_dim: int, adjacency_JJ: Tensor) -> None:
+        super().__init__()
+        self.message = nn.Linear(in_dim, in_dim)
+        self.neighbours = nn.Linear(in_dim, out_dim)
+        self.own = nn.Linear(in_dim, out_dim, bias=False)
+        self.register_buffer("adjacency", adjacency_JJ, persistent=False)
+
+    def forward(self, x_BJTD: Tensor) -> Tensor:
+        y_BJTD = F.linear(x_BJTD, self.own.weight, self.neighbours.bias)
+        heard_BJD = self.adjacency @ F.relu(self.message(x_BJTD[:, :, 0]))
+        y_BJTD[:, :, 0] += F.linear(heard_BJD, self.neighbours.weight)
+        return y_BJTD
+
+
+def _joint_layer(config: TokenizerConfig, in_dim: int, out_dim: int) -> nn.Module:
+    if config.input_layer == "conv":
+        return nn.Conv2d(in_dim, out_dim, 3, padding=1)
+    adjacency_JJ = mean_adjacency(config.bones, config.num_joints)
+    return GraphLayers(in_dim, config.widths[0], out_dim, adjacency_JJ)
+
+
+def _residual_blocks(config: TokenizerConfig, width: int) -> list[ResidualBlock]:
+    return [ResidualBlock(width, d, config.dropout) for d in config.dilations]
+
+
+def mean_adjacency(bones: Sequence[tuple[int, int]], num_joints: int) -> Tensor:
+    """(J, J) matrix that averages over the joints at the other ends of a joint's bones."""
+    adjacency_JJ = torch.zeros(num_joints, num_joints)
+    for child, parent in bones:
+        adjacency_JJ[child, parent] = adjacency_JJ[parent, child] = 1
+    return adjacency_JJ / adjacency_JJ.sum(1, keepdim=True).clamp(min=1)
+
+
+def tokenizer_loss(
+    output: TokenizerOutput,
+    target_BTJD: Tensor,
+    normaliser: Normaliser,
+    weights: TokenizerLossWeights,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Equation 2 with the two further terms of the released code, for InterHuman joint maps.
+
+    Args:
+        output: of the tokenizer for `target_BTJD`.
+        target_BTJD: (B, T, 22, 12) normalised.
+        normaliser: of the 262 features; tensors on the same device.
+        weights: of the terms.
+
+    Returns:
+        The weighted sum, and each term before weighting: reconstruction, commitment, position,
+        velocity, bone, rotation, contact.
+    """
+    penalty = partial(F.smooth_l1_loss, beta=weights.beta)
+    with torch.autocast(target_BTJD.device.type, enabled=False):
+        prediction, target = output.reconstruction.float(), target_BTJD.float()
+        mean_JD, std_JD = to_joint_map(normaliser.mean), to_joint_map(normaliser.std)
+        positions = prediction[..., :3], target[..., :3]
+        rotations = prediction[..., 1:, 6:], target[..., 1:, 6:]
+        if weights.rotation_reading == "released":
+            matrices = [sixd_concatenated_to_matrix(x) for x in rotations]
+        else:
+            mean, std = mean_JD[1:, 6:], std_JD[1:, 6:]
+            matrices = [sixd_interleaved_to_matrix(x * std + mean) for x in rotations]
+        feet = foot_joints(SMPL22)
+        predicted_feet, target_feet = (
+            x[..., feet, :] * std_JD[feet, :3] + mean_JD[feet, :3] for x in positions
+        )
+        terms = {
+            "reconstruction": joint_map_loss(prediction, target, penalty),
+            "commitment": output.commitment,
+            "position": penalty(*positions),
+            "velocity": velocity_loss(*positions, penalty),
+            "bone": bone_length_loss(*positions, tuple(SMPL22.bones), penalty),
+            "rotation": geodesic_loss(*matrices),
+            "contact": foot_contact_loss(predicted_feet, target_feet, penalty),
+        }
+        total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+    return total, terms

@@ -1,0 +1,68 @@
+"""Multi-head attention over a sequence, between two sequences, and over a short axis of a grid.
+
+Axes: B batch, L queries, S keys, H heads, E width of a head, D width, J and T rows and columns.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention with the parameters of `torch.nn.MultiheadAttention`.
+
+    Weights start as in `torch.nn.MultiheadAttention`. A width that the heads don't divide raises
+    ValueError.
+    """
+
+    def __init__(self, width: int, num_heads: int, *, dropout: float = 0.0):
+        super().__init__()
+        if width % num_heads:
+            raise ValueError(
+                f"The width {width} can't be split among {num_heads} heads: "
+                "choose a width that is a multiple of the heads."
+            )
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.in_proj = nn.Linear(width, 3 * width)
+        self.out_proj = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_proj.weight)
+        nn.init.zeros_(self.in_proj.bias)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, x_BLD: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend from each of the L tokens to all of them, or to those that `mask` allows.
+
+        `mask` is boolean, True where a key may be seen, and broadcasts to (B, H, L, S).
+        """
+        q, k, v = self._heads(self.in_proj(x_BLD), 3).permute(2, 0, 3, 1, 4)
+        return self._attend(q, k, v, mask)
+
+    def cross(self, x_BLD: Tensor, memory_BSD: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend from `x_BLD` to `memory_BSD`; `mask` is as for the call."""
+        width = x_BLD.shape[-1]
+        w_q, w_kv = self.in_proj.weight.split((width, 2 * width))
+        b_q, b_kv = self.in_proj.bias.split((width, 2 * width))
+        q = self._heads(F.linear(x_BLD, w_q, b_q), 1)[:, :, 0].transpose(1, 2)
+        k, v = self._heads(F.linear(memory_BSD, w_kv, b_kv), 2).permute(2, 0, 3, 1, 4)
+        return self._attend(q, k, v, mask)
+
+    def over_rows(self, x_BJTD: Tensor) -> Tensor:
+        """Attend from each token of a grid to the J tokens of its column.
+
+        Meant for few rows: fused kernels are several times slower than plain products when there
+        is a very large number of very short sequences, and the grid keeps its memory layout.
+        """
+        q, k, v = self._heads(self.in_proj(x_BJTD), 3).unbind(3)
+        scores = torch.einsum("bjthe,bkthe->bjkth", q * q.shape[-1] ** -0.5, k)
+        weights = F.dropout(scores.float().softmax(2), self.dropout, self.training).to(v.dtype)
+        mixed = torch.einsum("bjkth,bkthe->bjthe", weights, v)
+        return self.out_proj(mixed.flatten(-2))
+
+    def _heads(self, projected: Tensor, count: int) -> Tensor:
+        return projected.unflatten(-1, (count, self.num_heads, -1))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        return self.out_proj(mixed.transpose(1, 2).flatten(-2))

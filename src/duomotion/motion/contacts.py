@@ -1,0 +1,130 @@
+"""Feet on the ground: finding contacts, and taking the sliding out of them."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from duomotion.motion.interaction import Interaction
+from duomotion.motion.kinematics import global_rotations, local_rotations
+from duomotion.motion.rotations import normalise, rotation_between
+from duomotion.motion.skeleton import Skeleton
+
+# InterGen's thresholds at 30 fps: squared metres a frame, and metres above the floor.
+CONTACT_SPEED = 0.001
+CONTACT_HEIGHT = {"ankle": 0.12, "foot": 0.05}
+FOOT_JOINTS = ("left_ankle", "left_foot", "right_ankle", "right_foot")
+
+
+def foot_joints(skeleton: Skeleton) -> list[int]:
+    """Indices of left ankle, left foot, right ankle, right foot."""
+    return [skeleton.index(name) for name in FOOT_JOINTS]
+
+
+def foot_contacts(feet: np.ndarray) -> np.ndarray:
+    """Which of left ankle, left foot, right ankle, right foot touch the floor (InterGen).
+
+    Args:
+        feet: (..., T, 4, 3) metres at 30 fps, floor at height 0.
+
+    Returns:
+        (..., T, 4) bool; the last frame repeats the one before it.
+    """
+    heights = np.array([CONTACT_HEIGHT[name.split("_")[1]] for name in FOOT_JOINTS])
+    step = np.diff(feet, axis=-3, append=2 * feet[..., -1:, :, :] - feet[..., -2:-1, :, :])
+    return ((step**2).sum(-1) < CONTACT_SPEED) & (feet[..., 1] < heights)
+
+
+def foot_sliding(feet: np.ndarray, fps: float = 30.0) -> np.ndarray:
+    """Mean horizontal speed (...) in m/s of foot joints near the floor.
+
+    Args:
+        feet: (..., T, 4, 3) metres: left ankle, left foot, right ankle, right foot.
+
+    A joint counts at a frame with weight 2 - 2^(height / threshold) where it is below its contact
+    height in this frame and the next, as in Ling et al. 2020 (Motion VAEs), so that a swinging foot
+    does not count at all and one flat on the floor counts fully.
+    """
+    heights = np.array([CONTACT_HEIGHT[name.split("_")[1]] for name in FOOT_JOINTS])
+    speed = np.linalg.norm(np.diff(feet[..., [0, 2]], axis=-3), axis=-1) * fps
+    height = np.maximum(feet[..., :-1, :, 1], feet[..., 1:, :, 1])
+    weight = 2 - 2 ** np.clip(height / heights, 0, 1)
+    return (speed * weight).mean((-1, -2))
+
+
+def lock_feet(interaction: Interaction, blend: int = 5, min_frames: int = 4) -> Interaction:
+    """Feet that are on the ground stay where they are, by two-bone inverse kinematics of the legs.
+
+    A foot is held while it is low and slow for at least `min_frames`; it is held at its mean place
+    of that time, and the correction fades in and out over `blend` frames on either side. The foot
+    keeps its orientation in the world, knees keep the plane they bend in.
+    """
+    skeleton = interaction.skeletons[0]
+    positions = interaction.positions.astype(np.float64)
+    rotations = interaction.rotations.astype(np.float64)
+    for person in range(interaction.num_people):
+        world = global_rotations(rotations[person], skeleton)
+        for side in ("left", "right"):
+            chain = [skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle", "foot")]
+            hip, knee, ankle, toe = positions[person][:, chain].swapaxes(0, 1)
+            shift = _holding_shift(ankle, toe, interaction.fps, blend, min_frames)
+            if shift.any():
+                _reach(world, chain, hip, knee, ankle, ankle + shift)
+        rotations[person] = local_rotations(world, skeleton)
+    return replace(interaction, rotations=rotations)
+
+
+def _holding_shift(
+    ankle: np.ndarray, toe: np.ndarray, fps: float, blend: int, min_frames: int
+) -> np.ndarray:
+    """Displacement (T, 3) of an ankle that keeps the foot in place during contacts."""
+    ball = (ankle + toe) / 2
+    smooth = gaussian_filter1d(ball, 1.0, axis=0, mode="nearest")
+    speed = np.linalg.norm(np.gradient(smooth[:, [0, 2]], axis=0), axis=-1) * fps
+    low = (toe[:, 1] < 0.08) & (ankle[:, 1] < 0.18)
+    held = low & (speed < 0.45)
+    shift, weight = np.zeros_like(ankle), np.zeros(len(ankle))
+    for start, stop in _runs(held, min_frames):
+        anchor = np.median(ball[start:stop], axis=0)
+        span = np.arange(max(0, start - blend), min(len(ankle), stop + blend))
+        distance = np.maximum(np.maximum(start - span, span - (stop - 1)), 0) / (blend + 1)
+        fade = np.where(distance < 1, 0.5 + 0.5 * np.cos(np.pi * distance), 0)
+        edge = np.clip(span, start, stop - 1)
+        pull = anchor - ball[edge]
+        pull[:, 1] = 0
+        stronger = fade >= weight[span]
+        shift[span[stronger]] = (pull * fade[:, None])[stronger]
+        weight[span[stronger]] = fade[stronger]
+    sunk = np.minimum(np.minimum(toe[:, 1], ankle[:, 1] - 0.04), 0)
+    shift[:, 1] -= gaussian_filter1d(sunk, 2.0, mode="nearest")
+    return shift
+
+
+def _runs(flags: np.ndarray, min_frames: int) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
+    return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= min_frames]
+
+
+def _reach(
+    world: np.ndarray,
+    chain: list[int],
+    hip: np.ndarray,
+    knee: np.ndarray,
+    ankle: np.ndarray,
+    goal: np.ndarray,
+) -> None:
+    """Turn hip and knee, world rotations (T, J, 3, 3) in place, so that the ankle meets `goal`."""
+    thigh = np.linalg.norm(knee - hip, axis=-1)
+    shin = np.linalg.norm(ankle - knee, axis=-1)
+    reach = np.clip(np.linalg.norm(goal - hip, axis=-1), abs(thigh - shin) + 1e-4, None)
+    reach = np.minimum(reach, (thigh + shin) * 0.9995)
+    direction = normalise(goal - hip)
+    bend = (knee - hip) - ((knee - hip) * direction).sum(-1)[:, None] * direction
+    along = (thigh**2 + reach**2 - shin**2) / (2 * reach)
+    out = np.sqrt(np.maximum(thigh**2 - along**2, 0))
+    new_knee = hip + along[:, None] * direction + out[:, None] * normalise(bend)
+    new_ankle = hip + reach[:, None] * direction
+    world[:, chain[0]] = rotation_between(knee - hip, new_knee - hip) @ world[:, chain[0]]
+    world[:, chain[1]] = (
+        rotation_between(ankle - knee, new_ankle - new_knee) @ world[:, chain[1]]
+    )

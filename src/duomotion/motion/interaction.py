@@ -1,0 +1,151 @@
+"""The motion of one or two people in one world."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from duomotion.motion.kinematics import fit_rotations, fit_skeleton, forward_kinematics
+from duomotion.motion.skeleton import SMPL22, Skeleton
+
+
+@dataclass(frozen=True, eq=False)
+class Interaction:
+    """P people over T frames. World: metres, right-handed, Y up.
+
+    Rotations, root positions and bone lengths are what is stored; joint positions follow by forward
+    kinematics, so that every format shows the same motion.
+
+    Attributes:
+        root_positions: (P, T, 3) float32, metres.
+        rotations: (P, T, J, 3, 3) float32, local rotation matrices; the root's is in the world.
+        skeletons: one a person, the same tree with each person's own bone lengths.
+        fps: frames a second.
+        caption: what happens, in words.
+    """
+
+    root_positions: np.ndarray
+    rotations: np.ndarray
+    skeletons: tuple[Skeleton, ...]
+    fps: float = 30.0
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        people, frames, joints = self.rotations.shape[:3]
+        assert self.root_positions.shape == (people, frames, 3), self.root_positions.shape
+        assert self.rotations.shape == (people, frames, joints, 3, 3), self.rotations.shape
+        assert len(self.skeletons) == people and self.skeletons[0].num_joints == joints
+        assert all(other.same_tree(self.skeletons[0]) for other in self.skeletons)
+        object.__setattr__(self, "root_positions", np.float32(self.root_positions))
+        object.__setattr__(self, "rotations", np.float32(self.rotations))
+
+    @classmethod
+    def from_positions(
+        cls,
+        positions: np.ndarray,
+        twist: np.ndarray | None = None,
+        *,
+        like: Skeleton = SMPL22,
+        fps: float = 30.0,
+        caption: str = "",
+    ) -> "Interaction":
+        """The rigid bodies closest to joint positions (P, T, J, 3) in metres.
+
+        Args:
+            positions: in the joint order of `like`; bones may stretch a little over time.
+            twist: (P, T, J, 3, 3) local rotations that say how limbs turn about themselves.
+            like: the tree and the rest directions of its bones.
+        """
+        skeletons = tuple(fit_skeleton(person, like) for person in positions)
+        rotations = [
+            fit_rotations(person, skeleton, None if twist is None else twist[index])
+            for index, (person, skeleton) in enumerate(zip(positions, skeletons, strict=True))
+        ]
+        return cls(positions[:, :, 0], np.stack(rotations), skeletons, fps, caption)
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """(P, T, J, 3) float32, metres, by forward kinematics."""
+        offsets = np.stack([skeleton.offsets for skeleton in self.skeletons])[:, None]
+        return forward_kinematics(
+            self.root_positions, self.rotations, offsets.astype(np.float32), self.skeletons[0]
+        )
+
+    @property
+    def num_people(self) -> int:
+        return len(self.rotations)
+
+    @property
+    def num_frames(self) -> int:
+        return self.rotations.shape[1]
+
+    @property
+    def seconds(self) -> float:
+        return self.num_frames / self.fps
+
+    def frames(self, start: int, stop: int) -> "Interaction":
+        """The frames from `start` up to, not including, `stop`."""
+        return replace(
+            self,
+            root_positions=self.root_positions[:, start:stop],
+            rotations=self.rotations[:, start:stop],
+        )
+
+    def person(self, index: int) -> "Interaction":
+        """One of the people alone."""
+        return replace(
+            self,
+            root_positions=self.root_positions[index : index + 1],
+            rotations=self.rotations[index : index + 1],
+            skeletons=self.skeletons[index : index + 1],
+        )
+
+    def with_caption(self, caption: str) -> "Interaction":
+        return replace(self, caption=caption)
+
+    def save(self, path: str | Path) -> None:
+        """Write in the format that the suffix names (.npz, .bvh, .glb, .mp4, .gif, .png, .html).
+
+        Raises:
+            ValueError: unknown suffix.
+            OSError: the file can't be written.
+        """
+        from duomotion import formats
+
+        formats.save(self, path)
+
+    @staticmethod
+    def load(path: str | Path) -> "Interaction":
+        """Read .npz or .bvh.
+
+        Raises:
+            ValueError: unknown suffix, or a file that does not hold what its suffix says.
+            OSError: the file can't be read.
+        """
+        from duomotion import formats
+
+        return formats.load(path)
+
+
+def together(people: list[Interaction]) -> Interaction:
+    """One interaction of people that were loaded apart, in the world frame they share.
+
+    Raises:
+        ValueError: they differ in skeleton tree, frame rate or number of frames.
+    """
+    first = people[0]
+    for other in people[1:]:
+        if not other.skeletons[0].same_tree(first.skeletons[0]):
+            raise ValueError("the people have different skeletons; retarget them to one first")
+        if (other.num_frames, other.fps) != (first.num_frames, first.fps):
+            raise ValueError(
+                f"the people differ in length: {first.num_frames} frames at {first.fps:g} fps and "
+                f"{other.num_frames} at {other.fps:g}"
+            )
+    return replace(
+        first,
+        root_positions=np.concatenate([person.root_positions for person in people]),
+        rotations=np.concatenate([person.rotations for person in people]),
+        skeletons=tuple(skeleton for person in people for skeleton in person.skeletons),
+    )

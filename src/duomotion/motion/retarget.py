@@ -1,0 +1,155 @@
+"""Other skeletons onto SMPL-22, each person keeping their own bone lengths.
+
+Because bone lengths stay, joints that both skeletons have stay where they are in the world: feet
+keep their ground contacts and hands that touch the partner keep touching.
+"""
+
+import re
+
+import numpy as np
+
+from duomotion.motion.interaction import Interaction
+from duomotion.motion.kinematics import fit_rotations, global_rotations, local_rotations
+from duomotion.motion.rotations import yaw
+from duomotion.motion.skeleton import SMPL22, Skeleton
+
+# The two joints that are found by name; all others follow from where they are in the tree.
+KNEES = ("knee", "leg", "lowerleg", "shin", "calf", "tibia")
+ELBOWS = ("elbow", "forearm", "lowerarm", "radius")
+
+
+def to_smpl22(interaction: Interaction) -> Interaction:
+    """The same motion on SMPL-22.
+
+    Bones point where they pointed. Turns about a bone are taken over from the source, measured from
+    its rest pose, which is expected to be close to a T-pose. Spine joints that SMPL-22 does not
+    have are left out; missing ones divide the way between their neighbours.
+
+    Raises:
+        ValueError: knees or elbows are not found by name, or a limb is too short.
+    """
+    source = interaction.skeletons[0]
+    if source.same_tree(SMPL22):
+        return interaction
+    joints = match_joints(source)
+    positions = _on_smpl22(interaction.positions.astype(np.float64), joints)
+    skeletons, rotations = [], []
+    for person, skeleton in enumerate(interaction.skeletons):
+        rest = _on_smpl22(skeleton.rest_positions, joints)
+        turn = _facing_forward(rest)
+        world = global_rotations(interaction.rotations[person].astype(np.float64), source)
+        twist = local_rotations(world[:, _carriers(joints)] @ turn.T, SMPL22)
+        target = _target_skeleton(rest @ turn.T, positions[person])
+        skeletons.append(target)
+        rotations.append(fit_rotations(positions[person], target, twist))
+    return Interaction(
+        positions[:, :, 0],
+        np.stack(rotations),
+        tuple(skeletons),
+        interaction.fps,
+        interaction.caption,
+    )
+
+
+def match_joints(skeleton: Skeleton) -> dict[str, int | None]:
+    """For each joint of SMPL-22 the index of its counterpart, None for spine joints without one.
+
+    Raises:
+        ValueError: knees or elbows are not found by name, or a limb is too short.
+    """
+    match: dict[str, int | None] = {}
+    for side in ("left", "right"):
+        knee = _find(skeleton, side, KNEES)
+        elbow = _find(skeleton, side, ELBOWS)
+        match[f"{side}_hip"] = skeleton.parents[knee]
+        match[f"{side}_knee"] = knee
+        match[f"{side}_ankle"] = _next(skeleton, knee)
+        match[f"{side}_foot"] = _next(skeleton, match[f"{side}_ankle"])
+        match[f"{side}_shoulder"] = skeleton.parents[elbow]
+        match[f"{side}_collar"] = skeleton.parents[skeleton.parents[elbow]]
+        match[f"{side}_elbow"] = elbow
+        match[f"{side}_wrist"] = _next(skeleton, elbow)
+    left, right = (_ancestors(skeleton, match[f"{side}_elbow"]) for side in ("left", "right"))
+    chest = next(joint for joint in left if joint in right)
+    match["spine3"] = chest
+    low, high = (_ancestors(skeleton, match[f"{side}_knee"]) for side in ("left", "right"))
+    match["pelvis"] = next(joint for joint in low if joint in high)
+    neck = [
+        joint for joint in skeleton.children[chest] if joint not in left and joint not in right
+    ]
+    if not neck:
+        raise ValueError("the skeleton has no neck above the joint where the arms meet")
+    match["neck"] = max(neck, key=lambda joint: skeleton.rest_positions[joint][1])
+    match["head"] = _next(skeleton, match["neck"])
+    path = _ancestors(skeleton, chest)
+    spine = path[1 : path.index(match["pelvis"])][::-1]
+    match["spine1"] = spine[0] if spine else None
+    match["spine2"] = spine[len(spine) // 2] if len(spine) > 1 else None
+    return match
+
+
+def _find(skeleton: Skeleton, side: str, parts: tuple[str, ...]) -> int:
+    wanted = {form for part in parts for form in (side + part, side[0] + part, part + side)}
+    for joint, name in enumerate(skeleton.names):
+        plain = re.sub(r"[^a-z0-9]", "", name.split(":")[-1].lower())
+        if re.sub(r"^(bip0*1?|mixamorig)", "", plain) in wanted:
+            return joint
+    raise ValueError(
+        f"the skeleton has no {side} {parts[0]} that can be told by its name; "
+        f"its joints are {', '.join(skeleton.names)}"
+    )
+
+
+def _next(skeleton: Skeleton, joint: int) -> int:
+    """The child that continues a limb: the one from which the tree goes on, else the first."""
+    children = skeleton.children[joint]
+    if not children:
+        raise ValueError(f"the limb ends at joint {skeleton.names[joint]!r}; SMPL-22 has one more")
+    return max(children, key=lambda child: len(skeleton.children[child]))
+
+
+def _ancestors(skeleton: Skeleton, joint: int) -> list[int]:
+    """The joint itself, its parent, and so on up to the root."""
+    path = [joint]
+    while skeleton.parents[path[-1]] >= 0:
+        path.append(skeleton.parents[path[-1]])
+    return path
+
+
+def _on_smpl22(positions: np.ndarray, joints: dict[str, int | None]) -> np.ndarray:
+    """Positions (..., J, 3) of a skeleton as (..., 22, 3) in the order of SMPL-22."""
+    low, high = positions[..., joints["pelvis"], :], positions[..., joints["spine3"], :]
+    found = []
+    for name in SMPL22.names:
+        joint = joints[name]
+        share = {"spine1": 1 / 3, "spine2": 2 / 3}.get(name, 0)
+        found.append(low + share * (high - low) if joint is None else positions[..., joint, :])
+    return np.stack(found, axis=-2)
+
+
+def _carriers(joints: dict[str, int | None]) -> list[int]:
+    """For each SMPL-22 joint the source joint that carries its rotation."""
+    found = (joints[name] for name in SMPL22.names)
+    return [joints["pelvis"] if joint is None else joint for joint in found]
+
+
+def _facing_forward(rest: np.ndarray) -> np.ndarray:
+    """The rotation that makes the rest pose (22, 3) face +Z."""
+    across = rest[SMPL22.index("left_hip")] - rest[SMPL22.index("right_hip")]
+    return yaw(np.arctan2(across[2], across[0]))
+
+
+def _target_skeleton(rest: np.ndarray, positions: np.ndarray) -> Skeleton:
+    """SMPL-22 with this body's bone lengths, medians over positions (T, 22, 3).
+
+    Where several bones leave a joint (pelvis, chest) they keep the shape of the body's own rest
+    pose (22, 3), since one rotation moves them all.
+    """
+    parents = np.array(SMPL22.parents)
+    directions = SMPL22.offsets.copy()
+    for joint, children in enumerate(SMPL22.children):
+        if len(children) > 1:
+            directions[list(children)] = rest[list(children)] - rest[joint]
+    lengths = np.median(np.linalg.norm(positions[:, 1:] - positions[:, parents[1:]], axis=-1), 0)
+    directions[1:] *= (lengths / np.linalg.norm(directions[1:], axis=-1))[:, None]
+    return SMPL22.with_offsets(directions)

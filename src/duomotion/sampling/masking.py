@@ -1,0 +1,68 @@
+"""Mask schedules, token sampling and confidence remasking of masked generative models.
+
+Axes: B batch, N tokens, V vocabulary. The counts agree with the released code of InterMask and
+MoMask, which round half to even where InterMask's section 3.3 rounds up.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+SETTLED = 1e5
+"""Confidence of a token that must not be masked again; probabilities are at most 1."""
+
+
+def cosine_schedule(time: Tensor) -> Tensor:
+    """Share of masked tokens at a time in [0, 1]: cos(pi time / 2) (InterMask eq. 3)."""
+    return torch.cos(time * (math.pi / 2))
+
+
+def cosine_schedule_time(share: Tensor) -> Tensor:
+    """The time at which the cosine schedule masks this share of the tokens."""
+    return torch.acos(share) / (math.pi / 2)
+
+
+def mask_count(share: Tensor, total: Tensor | int) -> Tensor:
+    """Number of masked tokens of `total`, at least one, in the shape that the two broadcast to."""
+    return torch.round(share * total).clamp(min=1).long()
+
+
+def decoding_mask_counts(total_B: Tensor, num_steps: int) -> Tensor:
+    """(num_steps, B): how many of each sample's tokens a decoding step predicts anew.
+
+    The first step predicts all of them and the last one a single token; a sample with no tokens
+    to predict has zeros.
+    """
+    share = cosine_schedule(torch.linspace(0, 1, num_steps, device=total_B.device))
+    return torch.minimum(mask_count(share[:, None], total_B), total_B)
+
+
+def least_confident(confidence_BN: Tensor, count_B: Tensor) -> Tensor:
+    """Mask (B, N) of the `count` tokens of each row in which there is least confidence."""
+    order = confidence_BN.argsort(dim=-1)
+    places = torch.arange(confidence_BN.shape[-1], device=confidence_BN.device)
+    ranks = torch.empty_like(order).scatter_(-1, order, places.expand_as(order))
+    return ranks < count_B[:, None]
+
+
+def keep_top_k(logits: Tensor, k: int) -> Tensor:
+    """Set all but the k largest logits of the last axis to minus infinity."""
+    kept = logits.topk(k, dim=-1)
+    return torch.full_like(logits, -math.inf).scatter_(-1, kept.indices, kept.values)
+
+
+def top_k_of_ratio(ratio: float, num_choices: int) -> int:
+    """Number of choices left when the share `ratio` of the least likely ones is dropped."""
+    return math.ceil((1 - ratio) * num_choices)
+
+
+def pick(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
+    """Draw from softmax(logits / temperature) by the Gumbel trick, given standard Gumbel noise."""
+    return (logits / temperature + noise).argmax(-1)
+
+
+def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Standard Gumbel noise, float32, on the generator's device."""
+    uniform_log = torch.empty(shape, device=generator.device).exponential_(generator=generator)
+    return -uniform_log.log()

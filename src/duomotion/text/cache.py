@@ -1,0 +1,87 @@
+"""Text embeddings kept on disk: a text is embedded once, in whatever run it comes up first."""
+
+import hashlib
+import os
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+
+from duomotion.storage import atomic_file
+from duomotion.text.encoder import TextEmbedding, TextEncoder
+
+# Texts embedded between two visits to the disk: an interruption loses no more than these.
+BATCH = 64
+
+
+class CachedEncoder:
+    """Another encoder, with a memory on disk.
+
+    One safetensors file a text: hidden_LC, read and a checksum, 2 kB for the sentence encoder and
+    0.24 MB for CLIP ViT-L/14. A file that is damaged is made anew; a folder that can't be written
+    costs a warning and the time.
+    """
+
+    def __init__(self, encoder: TextEncoder, folder: str | Path | None = None) -> None:
+        """Wrap `encoder`.
+
+        Args:
+            encoder: embeds what is not on disk yet.
+            folder: by default `text` in the folder that the environment variable DUOMOTION_CACHE
+                names, or in ~/.cache/duomotion.
+        """
+        self._encoder = encoder
+        self._folder = Path(folder) if folder else default_folder()
+        self.name = encoder.name
+        self.dim = encoder.dim
+
+    def encode(self, texts: list[str]) -> TextEmbedding:
+        """Embed the texts, in their order."""
+        if not texts:
+            return self._encoder.encode([])
+        found = {text: self._read(text) for text in dict.fromkeys(texts)}
+        missing = [text for text, entry in found.items() if entry is None]
+        for start in range(0, len(missing), BATCH):
+            batch = missing[start : start + BATCH]
+            fresh = self._encoder.encode(batch)
+            for text, *entry in zip(batch, fresh.hidden_BLC, fresh.read_B, strict=True):
+                found[text] = entry
+                self._write(text, *entry)
+        hidden, read = zip(*(found[text] for text in texts), strict=True)
+        return TextEmbedding(torch.stack(hidden), torch.stack(read))
+
+    def _path(self, text: str) -> Path:
+        key = hashlib.sha256(f"{self.name}\0{text}".encode()).hexdigest()
+        return self._folder / key[:2] / f"{key}.safetensors"
+
+    def _read(self, text: str) -> list[torch.Tensor] | None:
+        try:
+            entry = load(self._path(text).read_bytes())
+            hidden_LC, read = entry["hidden"], entry["read"]
+            if torch.equal(entry["sha256"], _checksum(hidden_LC, read)):
+                return [hidden_LC, read]
+        except (OSError, KeyError, SafetensorError):
+            pass
+        return None
+
+    def _write(self, text: str, hidden_LC: torch.Tensor, read: torch.Tensor) -> None:
+        entry = {"hidden": hidden_LC, "read": read, "sha256": _checksum(hidden_LC, read)}
+        try:
+            with atomic_file(self._path(text)) as path:
+                save_file(entry, path)
+        except OSError as error:
+            warnings.warn(f"text embeddings are not kept: {error}", stacklevel=3)
+
+
+def default_folder() -> Path:
+    """Where embeddings are kept unless someone says otherwise."""
+    root = os.environ.get("DUOMOTION_CACHE") or "~/.cache/duomotion"
+    return Path(root).expanduser() / "text"
+
+
+def _checksum(hidden_LC: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+    """(32,) uint8: SHA-256 of both tensors' bytes."""
+    content = hidden_LC.numpy().tobytes() + read.numpy().tobytes()
+    return torch.tensor(list(hashlib.sha256(content).digest()), dtype=torch.uint8)

@@ -1,0 +1,45 @@
+"""What the trainer does with any system's batches.
+
+A batch is a mapping or a dataclass. The first axis of its tensors and lists counts the clips; other
+members (numbers, texts, None) belong to the batch as a whole.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def clip_count(batch: Any) -> int:
+    """How many clips `batch` holds."""
+    return len(next(member for member in _members(batch).values() if _is_per_clip(member)))
+
+
+def clip_names(batch: Any) -> list[str]:
+    """The member `names` of `batch`; empty where it has none."""
+    return list(_members(batch).get("names", []))
+
+
+def take(batch: Any, part: slice, device: torch.device) -> Any:
+    """A batch of the clips `part`, with its tensors on `device`."""
+    members = {
+        name: member[part] if _is_per_clip(member) else member
+        for name, member in _members(batch).items()
+    }
+    moved = {
+        name: member.to(device, non_blocking=True) if isinstance(member, Tensor) else member
+        for name, member in members.items()
+    }
+    return moved if isinstance(batch, Mapping) else dataclasses.replace(batch, **moved)
+
+
+def _members(batch: Any) -> dict[str, Any]:
+    if isinstance(batch, Mapping):
+        return dict(batch)
+    return {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+
+
+def _is_per_clip(member: Any) -> bool:
+    return isinstance(member, Tensor | list)

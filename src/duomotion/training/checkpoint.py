@@ -1,0 +1,219 @@
+"""Checkpoints: folders of weights (safetensors) and JSON. Nothing in them is ever unpickled.
+
+model.safetensors     the network's state
+recipe.json           everything that defines the training; `system` names the network's family
+provenance.json       versions, step, date, data, scores, seed, hardware
+training.safetensors  only where training may go on: optimiser state and averaged weights
+training.json         only where training may go on: the position in the training
+<child>/              a checkpoint that this one needs, such as a generator's tokenizer
+"""
+
+import datetime
+import importlib.metadata
+import json
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from duomotion.storage import atomic_folder
+
+WEIGHTS = "model.safetensors"
+RECIPE = "recipe.json"
+PROVENANCE = "provenance.json"
+TRAINING_TENSORS = "training.safetensors"
+TRAINING_POSITION = "training.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A checkpoint in memory; `folder` is where it came from and where its children lie."""
+
+    tensors: dict[str, Tensor]
+    recipe: dict[str, Any]
+    provenance: dict[str, Any]
+    folder: Path
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingState:
+    """What exact resumption needs beside the weights."""
+
+    tensors: dict[str, Tensor]
+    position: dict[str, Any]
+
+
+def save_checkpoint(
+    folder: str | Path,
+    tensors: Mapping[str, Tensor],
+    recipe: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    *,
+    dtype: torch.dtype | None = None,
+    children: Mapping[str, Path] | None = None,
+    training: TrainingState | None = None,
+) -> None:
+    """Write a checkpoint in one piece: `folder` holds the old one or the new one, never a mixture.
+
+    Args:
+        tensors: the network's `state_dict`, on any device.
+        recipe: has to name its `system`.
+        dtype: the type in which floating tensors are stored; None: as they are.
+        children: sub-folder name -> checkpoint folder to copy there.
+        training: what `read_training` shall give back.
+
+    Raises:
+        OSError: the disk is full or the folder can't be written; an older checkpoint stays.
+    """
+    assert "system" in recipe
+    try:
+        with atomic_folder(folder) as temporary:
+            save_file(_storable(tensors, dtype), temporary / WEIGHTS)
+            _write_json(temporary / RECIPE, recipe)
+            _write_json(temporary / PROVENANCE, provenance)
+            if training is not None:
+                save_file(_storable(training.tensors), temporary / TRAINING_TENSORS)
+                _write_json(temporary / TRAINING_POSITION, training.position)
+            for name, child in (children or {}).items():
+                without = shutil.ignore_patterns(TRAINING_TENSORS, TRAINING_POSITION)
+                shutil.copytree(child, temporary / name, ignore=without)
+    except SafetensorError as error:
+        raise OSError(f"can't write the checkpoint {folder}: {error}") from error
+    except OSError as error:
+        reason = f"can't write the checkpoint ({error.strerror or error})"
+        raise OSError(error.errno, reason, str(folder)) from error
+
+
+def read_checkpoint(folder: str | Path) -> Checkpoint:
+    """Read a checkpoint; its tensors are on the CPU.
+
+    Raises:
+        ValueError: a file is missing, cut or not what it should be; the sentence names it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no checkpoint folder is there")
+    recipe = _read_json(folder / RECIPE)
+    if not isinstance(recipe.get("system"), str):
+        raise ValueError(f"{folder / RECIPE}: the field 'system' has to name the system")
+    provenance = _read_json(folder / PROVENANCE)
+    return Checkpoint(_read_tensors(folder / WEIGHTS), recipe, provenance, folder)
+
+
+def read_training(folder: str | Path) -> TrainingState:
+    """Read what `save_checkpoint` was given as `training`.
+
+    Raises:
+        ValueError: as for `read_checkpoint`.
+    """
+    folder = Path(folder)
+    position = _read_json(folder / TRAINING_POSITION)
+    return TrainingState(_read_tensors(folder / TRAINING_TENSORS), position)
+
+
+def load_weights(module: torch.nn.Module, checkpoint: Checkpoint) -> None:
+    """Copy a checkpoint's tensors into `module`, which keeps its own types and device.
+
+    Raises:
+        ValueError: tensors are missing, unexpected or of another shape; `module` is unchanged.
+    """
+    own, stored = module.state_dict(), checkpoint.tensors
+    problems = []
+    if missing := [name for name in own if name not in stored]:
+        problems.append(f"lacks {_enumerate(missing)}")
+    if unexpected := [name for name in stored if name not in own]:
+        problems.append(f"has the unknown {_enumerate(unexpected)}")
+    if misshapen := [
+        f"{name} {tuple(stored[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in stored and stored[name].shape != tensor.shape
+    ]:
+        problems.append(f"has {_enumerate(misshapen)}")
+    if problems:
+        raise ValueError(
+            f"{checkpoint.folder / WEIGHTS} doesn't fit the network: it {'; it '.join(problems)}"
+        )
+    module.load_state_dict(stored)
+
+
+def recover(folder: str | Path) -> None:
+    """Tidy up after a writer of `folder` that was killed: bring back the last whole checkpoint.
+
+    `atomic_folder` moves the old folder aside for an instant; a kill right then leaves nothing at
+    `folder`. Unfinished temporary folders are deleted.
+    """
+    folder = Path(folder)
+    for retired in folder.parent.glob(f".{folder.name}-*-old"):
+        if not folder.exists():
+            retired.rename(folder)
+    for leftover in folder.parent.glob(f".{folder.name}-*"):
+        shutil.rmtree(leftover)
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """The part of a provenance that any training has: versions, date (UTC) and hardware."""
+    is_cuda = device.type == "cuda"
+    return {
+        "duomotion": importlib.metadata.version("duomotion"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "hardware": torch.cuda.get_device_name(device) if is_cuda else _processor(),
+    }
+
+
+def _storable(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """Contiguous CPU tensors that share no memory, as safetensors wants them."""
+    storable, seen = {}, set()
+    for name, tensor in tensors.items():
+        kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+        plain = tensor.detach().to("cpu", kind).contiguous()
+        if plain.untyped_storage().data_ptr() in seen:
+            plain = plain.clone()
+        seen.add(plain.untyped_storage().data_ptr())
+        storable[name] = plain
+    return storable
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ValueError(f"{path}: the file is missing")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"{path}: the file is missing")
+    try:
+        values = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: has to hold a JSON object")
+    return values
+
+
+def _enumerate(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0]}, {len(models)} threads" if models else platform.processor()

@@ -1,0 +1,60 @@
+"""The record of a training: a JSON-lines file, and TensorBoard beside it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from duomotion.storage import atomic_file
+
+RECORDS = "log.jsonl"
+
+
+def read_records(path: str | Path) -> list[dict[str, Any]]:
+    """The whole records of a log; a last line that a killed writer cut is left out."""
+    records = []
+    for line in Path(path).read_text().splitlines(keepends=True):
+        if line.endswith("\n"):
+            records.append(json.loads(line))
+    return records
+
+
+class Log:
+    """Appends one JSON object a line to `folder`/log.jsonl.
+
+    Records past `step`, left by a training that was cut after its last checkpoint, are dropped, so
+    that a resumed training's log reads like an uninterrupted one's.
+    """
+
+    def __init__(self, folder: Path, *, step: int, tensorboard: bool) -> None:
+        self.path = folder / RECORDS
+        kept = read_records(self.path) if self.path.exists() else []
+        with atomic_file(self.path) as temporary:
+            lines = [json.dumps(record) + "\n" for record in kept if record["step"] <= step]
+            temporary.write_text("".join(lines))
+        self._file = self.path.open("a")
+        self._board = None
+        if tensorboard:
+            from torch.utils.tensorboard.writer import SummaryWriter
+
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Append {"step": step, **values}; the line is on its way to the disk on return.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        try:
+            self._file.write(json.dumps({"step": step, **values}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()

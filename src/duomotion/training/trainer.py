@@ -1,0 +1,408 @@
+"""The one loop that trains every system.
+
+Whatever is drawn at random in a step follows from (seed, step, process) alone, and the order of the
+data from (seed, epoch). On one machine, with as many threads, a training that was killed and run
+again therefore goes exactly the way of one that was not.
+"""
+
+import dataclasses
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from duomotion.precision import autocast, resolve
+from duomotion.training.batch import clip_count, clip_names, take
+from duomotion.training.checkpoint import (
+    TrainingState,
+    environment,
+    load_weights,
+    read_checkpoint,
+    read_training,
+    recover,
+    save_checkpoint,
+)
+from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.distributed import connect
+from duomotion.training.log import Log
+from duomotion.training.schedule import learning_rate
+
+_POSITION = ("step", "epoch", "batch", "seconds", "sums", "recorded", "scores", "best")
+_MAY_CHANGE = ("log.", "optim.steps")  # parts of a recipe that may differ when resuming
+
+
+class Task(Protocol):
+    """What a system brings to its training.
+
+    `training.batch` says what a batch may be; its member `names`, if any, holds the clips' names.
+    The trainer moves batches to the device and, under torchrun, gives each process its share.
+    """
+
+    model: nn.Module  # its whole `state_dict` is saved
+    score_name: str  # the validation score that decides on `best`; lower is better
+    children: Mapping[str, Path]  # checkpoints to put into each saved one, by name
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[Any]:
+        """The batches of one epoch without the first `skip`; the same for the same arguments."""
+        ...
+
+    def loss(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, a mean over the batch's clips, and its parts (scalars on its device) to log.
+
+        Random numbers come from `generator`, which is on the batch's device, or from torch's own.
+        """
+        ...
+
+    def validate(self) -> dict[str, float]:
+        """Scores of `model`, which is in evaluation mode and, if there are any, has EMA weights."""
+        ...
+
+    def provenance(self) -> dict[str, Any]:
+        """What to note about the data."""
+        ...
+
+
+class Trainer:
+    """Trains `task` in `folder`: `last`, `best` (checkpoints), log.jsonl and tensorboard.
+
+    Args:
+        task: the system. Its model is moved to the device.
+        folder: where everything is written; a training that is already there is resumed.
+        recipe: everything that defines the training, with `system`, as JSON holds it (`to_dict`);
+            saved in each checkpoint. Under "log" and "optim" it holds what `log` and `optim` are.
+        device: "cpu", "cuda" or such; None: CUDA where it is available.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        folder: str | Path,
+        *,
+        recipe: Mapping[str, Any],
+        optim: OptimConfig,
+        log: LogConfig,
+        device: str | None = None,
+    ) -> None:
+        self.task, self.folder, self.recipe = task, Path(folder), recipe
+        self.optim, self.log = optim, log
+        self.processes = connect(device)
+        self.device = self.processes.device
+        self.model = task.model.to(self.device)
+        self.parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        self.averages: dict[str, Tensor] = {}
+        if optim.ema_decay is not None:
+            self.averages = {n: p.detach().clone() for n, p in self.parameters.items()}
+        self.optimizer = torch.optim.AdamW(
+            self.parameters.values(),
+            lr=optim.lr,
+            betas=optim.betas,
+            weight_decay=optim.weight_decay,
+            fused=True,
+        )
+        self.generator = torch.Generator(self.device)
+        self.step = self.epoch = self.batch = 0  # steps done; epoch, and its batches done
+        self.seconds = 0.0
+        self.sums: dict[str, float] = {}  # of what is logged, since the last record
+        self.recorded = 0  # the step of the last record
+        self.scores: dict[str, float] = {}  # of the last validation
+        self.best: dict[str, float] = {}  # of the best one
+        self.last_step: int | None = None  # at which `last` was written
+
+    def run(self) -> dict[str, float]:
+        """Train to the end and return the best validation's scores (none but in the first process).
+
+        Raises:
+            ValueError: `folder` holds a training of another recipe or a broken checkpoint; the data
+                have no batch; the loss, gradient or score isn't finite. `last` stays as it was.
+            OSError: the disk is full; `last` stays as it was.
+            SystemExit: status 130 after Ctrl-C; the training was saved and a sentence printed.
+        """
+        self._resume()
+        is_first = self.processes.is_first
+        log = None
+        if is_first:
+            log = Log(self.folder, step=self.step, tensorboard=self.log.tensorboard)
+        progress = tqdm(
+            initial=self.step,
+            total=self.optim.steps,
+            unit="step",
+            smoothing=0.05,
+            mininterval=0.5 if sys.stderr.isatty() else 60,
+            disable=not is_first,
+        )
+        try:
+            with _interruptible(twice=self.processes.size == 1) as interruption:
+                self._loop(log, progress, interruption)
+        finally:
+            progress.close()
+            if log is not None:
+                log.close()
+        return self.best
+
+    def _loop(self, log: Log | None, progress: tqdm, interruption: "_Interruption") -> None:
+        saved_at = started_at = time.monotonic()
+        already = self.seconds
+        batches = self._batches()
+        self.model.train()
+        while self.step < self.optim.steps:
+            is_interrupted = self._train_step(next(batches), interruption)
+            self.seconds = already + time.monotonic() - started_at
+            is_over = self.step == self.optim.steps
+            if log is not None:
+                progress.update()
+                if self.step % self.log.log_every == 0 or is_over:
+                    record = self._record()
+                    log.write(self.step, record)
+                    progress.set_postfix(loss=f"{record['loss']:.4g}")
+                if self.step % self.log.validate_every == 0 or is_over:
+                    self._validate(log)
+                is_due = self._is_checkpoint_due(time.monotonic() - saved_at)
+                if is_due or is_over or is_interrupted:
+                    self._save_last()
+                    saved_at = time.monotonic()
+            if is_interrupted and not is_over:
+                if log is not None:
+                    progress.close()
+                    print(
+                        f"Stopped after step {self.step} of {self.optim.steps}, saved in "
+                        f"{self.folder / 'last'}; run the same command again to go on.",
+                        file=sys.stderr,
+                    )
+                raise SystemExit(130)
+
+    def _batches(self) -> Iterator[Any]:
+        """Batches without end, from the current position on, which moves along."""
+        while True:
+            before = self.batch
+            for batch in self.task.train_batches(
+                seed=self.optim.seed, epoch=self.epoch, skip=self.batch
+            ):
+                self.batch += 1
+                yield batch
+            if self.batch == before == 0:
+                raise ValueError(
+                    f"the training data give no batch of {self.optim.batch_size} clips: "
+                    f"lower optim.batch_size or add data"
+                )
+            self.epoch, self.batch = self.epoch + 1, 0
+
+    def _train_step(self, batch: Any, interruption: "_Interruption") -> bool:
+        """One optimiser step; whether any process was asked to stop."""
+        _seed(self.generator, self.optim.seed, self.step, self.processes.rank)
+        clips = clip_count(batch)
+        share = self.processes.share(clips)
+        weight = (share.stop - share.start) * self.processes.size / clips
+        own = take(batch, share, self.device)
+
+        with autocast(self.optim.precision, self.device):
+            loss, parts = self.task.loss(own, self.generator)
+        self.optimizer.zero_grad()
+        (loss * weight).backward()
+        values = torch.stack([v.detach().float() * weight for v in (loss, *parts.values())])
+        values = torch.cat([values, values.new_tensor([float(interruption.is_asked)])])
+        parameters = list(self.parameters.values())
+        self.processes.average(parameters, values)
+
+        norm = nn.utils.clip_grad_norm_(parameters, self.optim.clip_norm or math.inf)
+        *means, stop = values.tolist()
+        measured = dict(zip(("loss", *parts), means, strict=True))
+        measured["gradient_norm"] = norm.item()
+        self._refuse_non_finite(measured, batch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self.optim)
+        self.optimizer.step()
+        self.processes.copy_from_first(list(self.model.buffers()))
+        self.step += 1
+        self._update_averages()
+        for name, value in measured.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        return stop > 0
+
+    def _refuse_non_finite(self, measured: dict[str, float], batch: Any) -> None:
+        wrong = [f"{name} {value}" for name, value in measured.items() if not math.isfinite(value)]
+        if not wrong:
+            return
+        names = clip_names(batch)
+        clips = f" on the clips {', '.join(names)}" if names else ""
+        kept = (
+            f"{self.folder / 'last'} holds step {self.last_step}"
+            if self.last_step is not None
+            else "nothing was saved yet"
+        )
+        raise ValueError(
+            f"step {self.step + 1} gave {', '.join(wrong)}{clips}: check these clips or lower "
+            f"optim.lr; {kept}"
+        )
+
+    def _update_averages(self) -> None:
+        """Exponential moving averages whose decay rises to `ema_decay`: min(d, (1+t)/(10+t))."""
+        if self.optim.ema_decay is not None:
+            decay = min(self.optim.ema_decay, (1 + self.step) / (10 + self.step))
+            with torch.no_grad():
+                for name, average in self.averages.items():
+                    average.lerp_(self.parameters[name], 1 - decay)
+
+    def _record(self) -> dict[str, float]:
+        steps = self.step - self.recorded
+        means = {name: total / steps for name, total in self.sums.items()}
+        self.sums, self.recorded = {}, self.step
+        rate = learning_rate(self.step - 1, self.optim)
+        return {**means, "lr": rate, "epoch": self.epoch, "seconds": round(self.seconds, 1)}
+
+    def _validate(self, log: Log) -> None:
+        """Score the (averaged) weights in float32 and keep them as `best` if they are."""
+        _seed(self.generator, self.optim.seed, 0, 0)
+        name = self.task.score_name
+        with self._averaged_weights():
+            self.model.eval()
+            with torch.no_grad():
+                self.scores = self.task.validate()
+            self.model.train()
+            log.write(self.step, {f"validation/{k}": v for k, v in self.scores.items()})
+            if math.isnan(self.scores[name]):
+                raise ValueError(f"after step {self.step} the validation's {name} is not a number")
+            if not self.best or self.scores[name] < self.best[name]:
+                self.best = self.scores
+                self._save("best")
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        self._swap_averages()
+        try:
+            yield
+        finally:
+            self._swap_averages()
+
+    def _swap_averages(self) -> None:
+        for name, average in self.averages.items():
+            parameter = self.parameters[name]
+            parameter.data, self.averages[name] = average, parameter.data
+
+    def _is_checkpoint_due(self, seconds: float) -> bool:
+        every, every_seconds = self.log.checkpoint_every, self.log.checkpoint_seconds
+        return (every is not None and self.step % every == 0) or (
+            every_seconds is not None and seconds >= every_seconds
+        )
+
+    def _save(self, name: str, training: TrainingState | None = None) -> None:
+        provenance = {
+            **environment(self.device),
+            "step": self.step,
+            "seconds": round(self.seconds, 1),
+            "seed": self.optim.seed,
+            "precision": resolve(self.optim.precision, self.device),
+            "scores": self.scores,
+            **self.task.provenance(),
+        }
+        save_checkpoint(
+            self.folder / name,
+            self.model.state_dict(),
+            self.recipe,
+            provenance,
+            children=self.task.children,
+            training=training,
+        )
+
+    def _save_last(self) -> None:
+        tensors = {f"average.{name}": average for name, average in self.averages.items()}
+        for name, parameter in self.parameters.items():
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"optimizer.{key}.{name}"] = value
+        position = {name: getattr(self, name) for name in _POSITION}
+        self._save("last", TrainingState(tensors, position))
+        self.last_step = self.step
+
+    def _resume(self) -> None:
+        last = self.folder / "last"
+        if self.processes.is_first:
+            for name in ("last", "best"):
+                recover(self.folder / name)
+        self.processes.wait()
+        if not last.exists():
+            tensors = [p.data for p in self.model.parameters()] + list(self.model.buffers())
+            self.processes.copy_from_first([*tensors, *self.averages.values()])
+            return
+        checkpoint, training = read_checkpoint(last), read_training(last)
+        self._refuse_other_recipe(checkpoint.recipe)
+        load_weights(self.model, checkpoint)
+        state: dict[str, dict[str, Tensor]] = {name: {} for name in self.parameters}
+        for path, tensor in training.tensors.items():
+            kind, _, rest = path.partition(".")
+            if kind == "average":
+                self.averages[rest].copy_(tensor)
+            else:
+                key, _, name = rest.partition(".")
+                state[name][key] = tensor
+        entries = {index: entry for index, entry in enumerate(state.values()) if entry}
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": entries, "param_groups": groups})
+        for name in _POSITION:
+            setattr(self, name, training.position[name])
+        self.last_step = self.step
+
+    def _refuse_other_recipe(self, earlier: dict[str, Any]) -> None:
+        was, now = dict(_flatten(earlier)), dict(_flatten(self.recipe))
+        differing = [
+            name
+            for name in sorted(was.keys() | now.keys())
+            if was.get(name) != now.get(name) and not name.startswith(_MAY_CHANGE)
+        ]
+        if differing:
+            changes = ", ".join(f"{n} was {was.get(n)}, is {now.get(n)}" for n in differing)
+            raise ValueError(
+                f"{self.folder} holds a training of another recipe ({changes}): "
+                f"choose another folder or the same values"
+            )
+
+
+@dataclasses.dataclass
+class _Interruption:
+    is_asked: bool = False
+
+
+@contextmanager
+def _interruptible(*, twice: bool) -> Iterator[_Interruption]:
+    """Within, Ctrl-C is only noted; if `twice`, the second one raises KeyboardInterrupt.
+
+    Under torchrun one Ctrl-C arrives twice: from the terminal and from torchrun.
+    """
+    interruption = _Interruption()
+
+    def note(_signal: int, _frame: FrameType | None) -> None:
+        interruption.is_asked = True
+        if twice:
+            print("\nFinishing this step; Ctrl-C again stops without saving.", file=sys.stderr)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield interruption
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _seed(generator: torch.Generator, *key: int) -> None:
+    """Seed `generator` and torch's own generators from `key`."""
+    first, second = np.random.SeedSequence(key).generate_state(2, np.uint64).tolist()
+    generator.manual_seed(first)
+    torch.default_generator.manual_seed(second)  # `torch.manual_seed` takes 100 times longer
+    if generator.device.type == "cuda":
+        torch.cuda.manual_seed(second)
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

@@ -1,0 +1,492 @@
+import itertools
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from duomotion.precision import autocast, resolve
+from duomotion.training.batch import clip_count, clip_names, take
+from duomotion.training.checkpoint import load_weights, read_checkpoint, read_training
+from duomotion.training.config import LogConfig, OptimConfig, to_dict
+from duomotion.training.log import read_records
+from duomotion.training.schedule import cosine, learning_rate, multistep, warmup
+from duomotion.training.trainer import Trainer
+
+CLIPS, BATCH, WIDTH = 36, 8, 4  # the last batch of an epoch holds 4 clips
+
+
+class Regression:
+    """Finds a linear map through a small network that drops out units and sees noisy inputs."""
+
+    score_name = "error"
+
+    def __init__(self, *, noise=0.1, dropout=0.2, hidden=16, pause=0.0):
+        self.children = {}
+        torch.manual_seed(0)
+        self.model = nn.Sequential(
+            nn.Linear(WIDTH, hidden), nn.BatchNorm1d(hidden), nn.Dropout(dropout), nn.ReLU()
+        )
+        if dropout == 0:
+            self.model[1] = nn.Identity()
+        self.model.append(nn.Linear(hidden, 1))
+        self.noise, self.pause = noise, pause
+        self.x = torch.randn(CLIPS, WIDTH)
+        self.y = self.x @ torch.arange(1.0, WIDTH + 1)[:, None]
+        self.calls = 0
+        self.at_call = {}  # number of a loss call -> what to do then
+
+    def train_batches(self, *, seed, epoch, skip):
+        order = torch.randperm(CLIPS, generator=torch.Generator().manual_seed(seed * 1000 + epoch))
+        for ids in itertools.islice(order.split(BATCH), skip, None):
+            names = [f"clip{i}" for i in ids.tolist()]
+            yield {"names": names, "x": self.x[ids], "y": self.y[ids], "source": "made up"}
+
+    def loss(self, batch, generator):
+        self.calls += 1
+        self.at_call.get(self.calls, lambda: None)()
+        time.sleep(self.pause)
+        assert len(batch["names"]) == len(batch["x"])
+        x = batch["x"] + self.noise * torch.randn(batch["x"].shape, generator=generator)
+        difference = self.model(x) - batch["y"]
+        return difference.square().mean(), {"absolute": difference.detach().abs().mean()}
+
+    def validate(self):
+        assert not self.model.training
+        torch.rand(5)  # may draw as it likes
+        return {"error": (self.model(self.x) - self.y).square().mean().item()}
+
+    def provenance(self):
+        return {"data": f"{CLIPS} made-up points"}
+
+
+OPTIM = OptimConfig(
+    steps=23,
+    batch_size=BATCH,
+    lr=0.02,
+    warmup_steps=3,
+    clip_norm=5.0,
+    ema_decay=0.9,
+    seed=5,
+    precision="float32",
+)
+LOG = LogConfig(
+    log_every=4,
+    validate_every=6,
+    checkpoint_every=3,
+    checkpoint_seconds=None,
+    tensorboard=False,
+)
+
+
+def trainer(task, folder, optim=OPTIM, log=LOG):
+    recipe = {"system": "regression", "optim": to_dict(optim), "log": to_dict(log)}
+    return Trainer(task, folder, recipe=recipe, optim=optim, log=log, device="cpu")
+
+
+def records(folder):
+    return [
+        {k: v for k, v in record.items() if k != "seconds"}
+        for record in read_records(folder / "log.jsonl")
+    ]
+
+
+def assert_same_training(folder, other):
+    assert records(folder) == records(other)
+    for name in ("last", "best"):
+        one, two = read_checkpoint(folder / name), read_checkpoint(other / name)
+        assert one.tensors.keys() == two.tensors.keys()
+        assert all(torch.equal(one.tensors[key], two.tensors[key]) for key in one.tensors)
+        assert one.provenance["step"] == two.provenance["step"]
+    one, two = read_training(folder / "last"), read_training(other / "last")
+    assert one.tensors.keys() == two.tensors.keys()
+    assert all(torch.equal(one.tensors[key], two.tensors[key]) for key in one.tensors)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Sums depend on the number of threads; the subprocesses below have one as well."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    trainer(Regression(), folder).run()
+    return folder
+
+
+class CrashError(Exception):
+    pass
+
+
+def crash():
+    raise CrashError
+
+
+def test_training_learns_and_keeps_its_best(tmp_path):
+    optim = OptimConfig(steps=150, batch_size=BATCH, lr=0.02, schedule="cosine", ema_decay=0.95)
+    log = LogConfig(validate_every=50, tensorboard=False)
+    scores = trainer(Regression(), tmp_path, optim, log).run()
+    validations = [r["validation/error"] for r in records(tmp_path) if "validation/error" in r]
+    best = read_checkpoint(tmp_path / "best")
+    fresh = Regression()
+    fresh.model.eval()
+    assert scores["error"] == min(validations) < 0.2 * fresh.validate()["error"]
+    load_weights(fresh.model, best)
+    with torch.no_grad():
+        assert fresh.validate() == scores == best.provenance["scores"]
+    assert best.provenance["data"] == "36 made-up points"
+    assert best.provenance["seed"] == optim.seed
+    assert best.recipe["system"] == "regression"
+
+
+def test_records_are_means_over_all_steps_since_the_last(tmp_path):
+    fine, coarse = tmp_path / "fine", tmp_path / "coarse"
+    for folder, every in ((fine, 1), (coarse, 5)):
+        log = LogConfig(log_every=every, validate_every=99, tensorboard=False)
+        trainer(Regression(), folder, OptimConfig(steps=12, seed=1), log).run()
+    losses = {r["step"]: r["loss"] for r in records(fine) if "loss" in r}
+    means = {r["step"]: r["loss"] for r in records(coarse) if "loss" in r}
+    assert list(means) == [5, 10, 12]
+    for last, first in ((5, 1), (10, 6), (12, 11)):
+        steps = range(first, last + 1)
+        assert means[last] == pytest.approx(sum(losses[s] for s in steps) / len(steps), rel=1e-6)
+
+
+@pytest.mark.parametrize("call", [2, 9, 16])
+def test_a_crashed_training_goes_on_as_if_nothing_had_been(tmp_path, uninterrupted, call):
+    """Crashes before any checkpoint, within an epoch and just after one (of 5 batches)."""
+    task = Regression()
+    task.at_call[call] = crash
+    with pytest.raises(CrashError):
+        trainer(task, tmp_path).run()
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write('{"step": 4, "lo')  # the line that a kill cut
+    again = Regression()
+    trainer(again, tmp_path).run()
+    assert again.calls == OPTIM.steps - (call - 1) // 3 * 3
+    assert_same_training(tmp_path, uninterrupted)
+
+
+def subprocess_training(folder, code, **environment):
+    """A Python process that runs `code` with `folder` and this module's names at hand."""
+    code = f"from test_training import *\nfolder = Path({str(folder)!r})\n{code}"
+    search = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    variables = {**os.environ, "PYTHONPATH": search, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.Popen([sys.executable, "-c", code], env=variables, stderr=subprocess.PIPE)
+
+
+def test_a_killed_process_goes_on_as_if_nothing_had_been(tmp_path):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    optim = OptimConfig(steps=40, batch_size=BATCH, ema_decay=0.9, precision="float32")
+    log = LogConfig(log_every=7, validate_every=20, checkpoint_every=1, tensorboard=False)
+    process = subprocess_training(
+        killed,
+        f"trainer(Regression(pause=0.01), folder, {optim!r}, {log!r}).run()",
+    )
+    path = killed / "log.jsonl"
+    deadline = time.monotonic() + 60
+    while not (path.exists() and any(record["step"] >= 14 for record in read_records(path))):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+    task = Regression()
+    trainer(task, killed, optim, log).run()
+    assert 0 < task.calls < 30
+    trainer(Regression(), whole, optim, log).run()
+    assert_same_training(killed, whole)
+    assert not list(killed.glob(".*"))
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, uninterrupted, capsys):
+    task = Regression()
+    task.at_call[8] = lambda: os.kill(os.getpid(), signal.SIGINT)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as raised:
+        trainer(task, tmp_path).run()
+    assert raised.value.code == 130
+    assert (
+        f"Stopped after step 8 of 23, saved in {tmp_path / 'last'}; "
+        "run the same command again to go on."
+    ) in capsys.readouterr().err
+    assert read_training(tmp_path / "last").position["step"] == 8
+    assert signal.getsignal(signal.SIGINT) is handler
+    trainer(Regression(), tmp_path).run()
+    assert_same_training(tmp_path, uninterrupted)
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path):
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    task = Regression()
+    task.at_call[8] = twice
+    with pytest.raises(KeyboardInterrupt):
+        trainer(task, tmp_path).run()
+    assert read_training(tmp_path / "last").position["step"] == 6
+
+
+class RootOfZero(Regression):
+    """A finite loss whose gradient isn't."""
+
+    def loss(self, batch, generator):
+        error, parts = super().loss(batch, generator)
+        if self.calls == 5:
+            error = error + (0 * next(self.model.parameters())).sum().sqrt()
+        return error, parts
+
+
+class BrokenClip(Regression):
+    def loss(self, batch, generator):
+        if self.calls == 4:
+            batch["x"][1] = float("nan")
+        return super().loss(batch, generator)
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"), [(BrokenClip, "loss nan, absolute nan"), (RootOfZero, "gradient_norm")]
+)
+def test_what_is_not_finite_stops_before_it_does_harm(tmp_path, kind, what):
+    names = []
+    for epoch in range(2):
+        names += [b["names"] for b in Regression().train_batches(seed=5, epoch=epoch, skip=0)]
+    with pytest.raises(ValueError) as raised:
+        trainer(kind(), tmp_path).run()
+    message = str(raised.value)
+    assert message.startswith(f"step 5 gave {what}")
+    assert f"on the clips {', '.join(names[4])}: check" in message
+    assert message.endswith(f"{tmp_path / 'last'} holds step 3")
+    tensors = read_checkpoint(tmp_path / "last").tensors
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+
+
+def test_a_score_that_is_not_a_number_is_refused(tmp_path):
+    class Undefined(Regression):
+        def validate(self):
+            return {"error": float("nan")}
+
+    with pytest.raises(ValueError, match=r"after step 6 .* error is not a number"):
+        trainer(Undefined(), tmp_path).run()
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    task = Regression(hidden=1000)
+    task.at_call[8] = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, hard))
+    try:
+        with pytest.raises(OSError, match=str(tmp_path / "last")):
+            trainer(task, tmp_path, log=LogConfig(checkpoint_every=3, tensorboard=False)).run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert read_training(tmp_path / "last").position["step"] == 6
+
+
+def test_another_recipe_does_not_go_on(tmp_path):
+    trainer(Regression(), tmp_path).run()
+    other = OptimConfig(**{**to_dict(OPTIM), "lr": 0.5, "gamma": 0.1})
+    with pytest.raises(ValueError, match=r"optim.gamma was .*, optim.lr was 0.02, is 0.5"):
+        trainer(Regression(), tmp_path, other).run()
+
+
+def test_a_finished_training_can_be_run_again_and_made_longer(tmp_path):
+    scores = trainer(Regression(), tmp_path).run()
+    task = Regression()
+    assert trainer(task, tmp_path).run() == scores
+    assert task.calls == 0
+    trainer(task, tmp_path, OptimConfig(**{**to_dict(OPTIM), "steps": 30})).run()
+    assert task.calls == 7
+    assert records(tmp_path)[-1]["step"] == 30
+
+
+def test_validation_and_checkpoints_do_not_touch_the_training(tmp_path, uninterrupted):
+    log = LogConfig(log_every=4, validate_every=1000, tensorboard=False)
+    trainer(Regression(), tmp_path, log=log).run()
+    losses = [r["loss"] for r in records(tmp_path) if "loss" in r]
+    assert losses == [r["loss"] for r in records(uninterrupted) if "loss" in r]
+
+
+def test_averages_are_validated_and_the_weights_go_on(tmp_path):
+    raw, validated = [], []
+
+    class Watched(Regression):
+        def loss(self, batch, generator):
+            raw.append(self.model[0].weight.detach().clone())
+            return super().loss(batch, generator)
+
+        def validate(self):
+            validated.append(self.model[0].weight.detach().clone())
+            return super().validate()
+
+    task = Watched()
+    trainer(task, tmp_path, log=LogConfig(validate_every=6, tensorboard=False)).run()
+    raw.append(task.model[0].weight.detach())
+    average, expected = raw[0], []
+    for step in range(1, 24):
+        decay = min(0.9, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * raw[step]
+        if step % 6 == 0 or step == 23:
+            expected.append(average)
+    for ours, reference in zip(validated, expected, strict=True):
+        torch.testing.assert_close(ours, reference)
+    last = read_checkpoint(tmp_path / "last")
+    assert torch.equal(last.tensors["0.weight"], raw[-1])
+    averages = read_training(tmp_path / "last").tensors
+    torch.testing.assert_close(averages["average.0.weight"], average)
+
+
+def test_data_without_a_batch_are_refused(tmp_path):
+    class Empty(Regression):
+        def train_batches(self, *, seed, epoch, skip):
+            return iter(())
+
+    with pytest.raises(ValueError, match="no batch of 8 clips"):
+        trainer(Empty(), tmp_path).run()
+
+
+def test_tensorboard_shows_what_the_log_holds(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trainer(Regression(), tmp_path, log=LogConfig(log_every=4, validate_every=6)).run()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    shown = {event.step: event.value for event in events.Scalars("loss")}
+    held = {r["step"]: r["loss"] for r in records(tmp_path) if "loss" in r}
+    assert shown == pytest.approx(held)
+    assert "validation/error" in events.Tags()["scalars"]
+
+
+def test_two_processes_train_like_one(tmp_path):
+    """Batches of 7 clips: the processes' shares differ in size."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = "train_in_sevens(folder)"
+    processes = [
+        subprocess_training(
+            tmp_path / "two",
+            code,
+            RANK=str(rank),
+            LOCAL_RANK=str(rank),
+            WORLD_SIZE="2",
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=str(port),
+        )
+        for rank in range(2)
+    ]
+    train_in_sevens(tmp_path / "one")
+    for process in processes:
+        error = process.communicate(timeout=120)[1]
+        assert process.returncode == 0, error.decode()
+    one, two = (read_checkpoint(tmp_path / name / "last").tensors for name in ("one", "two"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-6)
+    for ours, reference in zip(records(tmp_path / "two"), records(tmp_path / "one"), strict=True):
+        assert ours == pytest.approx(reference, rel=1e-4)
+
+
+class Sevens(Regression):
+    def train_batches(self, *, seed, epoch, skip):
+        for start in range(7 * skip, CLIPS - 1, 7):
+            part = slice(start, start + 7)
+            yield {"x": self.x[part], "y": self.y[part], "names": ["a"] * 7}
+
+
+def train_in_sevens(folder):
+    task = Sevens(noise=0.0, dropout=0.0)
+    if os.environ.get("RANK") == "1":
+        with torch.no_grad():
+            task.model[0].weight.zero_()  # the first process's weights win
+    trainer(task, folder, OptimConfig(steps=12, lr=0.02, clip_norm=1.0), LOG).run()
+
+
+def test_warmup_and_milestones_follow_torch():
+    optim = OptimConfig(steps=200, lr=1.0, milestones=(0.5, 0.7, 0.85), gamma=1 / 3)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    reference = torch.optim.lr_scheduler.MultiStepLR(optimizer, [100, 140, 170], gamma=1 / 3)
+    for step in range(200):
+        assert learning_rate(step, optim) == pytest.approx(reference.get_last_lr()[0])
+        optimizer.step()
+        reference.step()
+    assert [warmup(step, 4) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+    warmed = OptimConfig(steps=10, lr=2.0, warmup_steps=4, schedule="constant")
+    assert [learning_rate(s, warmed) for s in (0, 3, 9)] == pytest.approx([0.4, 1.6, 2.0])
+    assert multistep(9, 10, (), 0.1) == 1
+
+
+def test_cosine_follows_torch():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)
+    for step in range(50):
+        assert cosine(step, 50) == pytest.approx(reference.get_last_lr()[0])
+        optimizer.step()
+        reference.step()
+
+
+@dataclass(frozen=True)
+class Batch:
+    names: list[str]
+    x: torch.Tensor
+    text: str | None = None
+
+
+@pytest.mark.parametrize("kind", [Batch, dict])
+def test_a_share_of_a_batch(kind):
+    batch = kind(names=["a", "b", "c"], x=torch.arange(6).reshape(3, 2), text="both")
+    assert clip_count(batch) == 3
+    assert clip_names(batch) == ["a", "b", "c"]
+    share = take(batch, slice(1, 3), torch.device("cpu"))
+    assert type(share) is kind
+    share = share if kind is dict else vars(share)
+    assert share["names"] == ["b", "c"]
+    assert share["x"].tolist() == [[2, 3], [4, 5]]
+    assert share["text"] == "both"
+
+
+def test_a_batch_smaller_than_the_processes_is_refused():
+    from duomotion.training.distributed import Processes
+
+    cpu = torch.device("cpu")
+    parts = [Processes(cpu, rank, 3).share(8) for rank in range(3)]
+    assert [i for part in parts for i in range(8)[part]] == list(range(8))
+    with pytest.raises(ValueError, match="2 clips can't be spread over 3 processes"):
+        Processes(cpu, 0, 3).share(2)
+
+
+@pytest.mark.parametrize(("has_amx", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_precision_follows_the_hardware(monkeypatch, has_amx, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_amx})
+    cpu = torch.device("cpu")
+    assert resolve("auto", cpu) == expected
+    with autocast("auto", cpu):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == getattr(torch, expected)
+    assert resolve("float32", cpu) == "float32"
+
+
+def test_training_in_bfloat16_keeps_float32_weights(tmp_path):
+    optim = OptimConfig(steps=6, batch_size=BATCH, precision="bfloat16")
+    trainer(Regression(), tmp_path, optim).run()
+    checkpoint = read_checkpoint(tmp_path / "last")
+    assert checkpoint.provenance["precision"] == "bfloat16"
+    assert checkpoint.tensors["0.weight"].dtype == torch.float32
+    exact = tmp_path / "exact"
+    trainer(Regression(), exact, OptimConfig(**{**to_dict(optim), "precision": "float32"})).run()
+    other = read_checkpoint(exact / "last").tensors["0.weight"]
+    assert not torch.equal(checkpoint.tensors["0.weight"], other)
+    torch.testing.assert_close(checkpoint.tensors["0.weight"], other, atol=5e-3, rtol=0)
