@@ -1,5 +1,4 @@
 import json
-import os
 import pickle
 import resource
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from duomotion.training.checkpoint import (
     load_weights,
     read_checkpoint,
     read_training,
-    recover,
     save_checkpoint,
 )
 
@@ -155,35 +153,6 @@ def test_a_failed_write_names_the_folder_and_keeps_the_old_one(tmp_path, too_lar
         save_checkpoint(tmp_path / "c", weights, RECIPE, notes)
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
     load_weights(module, read_checkpoint(tmp_path / "c"))
-
-
-@pytest.mark.parametrize("rename", [1, 2])
-def test_a_writer_killed_between_its_renames_costs_nothing(tmp_path, rename):
-    """The first rename moves the old folder aside, the second puts the new one in its place."""
-    folder = tmp_path / "last"
-    module = save(folder)
-    child = os.fork()
-    if child == 0:
-        calls = []
-        original = Path.rename
-
-        def die_at_nth(path, target):
-            calls.append(path)
-            if len(calls) == rename:
-                os._exit(9)
-            return original(path, target)
-
-        Path.rename = die_at_nth
-        save(folder, Tied())
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    assert len(list(tmp_path.iterdir())) == 2
-    assert folder.exists() == (rename == 1)
-
-    recover(folder)
-    assert [path.name for path in tmp_path.iterdir()] == ["last"]
-    kept = read_checkpoint(folder).tensors
-    assert torch.equal(kept["embed.weight"], module.embed.weight)
 
 
 def test_environment_names_versions_and_hardware():

@@ -1,4 +1,4 @@
-"""InterHuman's features against what the released loader computes (fixtures interhuman_features_*)."""
+"""InterHuman's features against the released loader's (fixtures interhuman_features_*)."""
 
 import numpy as np
 import pytest

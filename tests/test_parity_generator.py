@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from parity import fixtures, load, prefixed
 from torch import Tensor
 
 from duomotion.models.intermask.decoding import decode_tokens, decoding_steps
 from duomotion.models.intermask.generator_config import GeneratorConfig
-from duomotion.models.intermask.network import InterMTransformer, inside
+from duomotion.models.intermask.network import InterMTransformer, TextHead, inside
 from duomotion.models.intermask.objective import (
     Corruption,
     corrupt,
@@ -31,7 +32,6 @@ from duomotion.sampling.masking import (
     mask_count,
     top_k_of_ratio,
 )
-from tests.parity import fixtures, load, prefixed
 
 TRANSFORMERS = fixtures("intermask_transformer*")
 TEXT_HEADS = fixtures("intermask_text_head*")
@@ -196,8 +196,18 @@ def test_greedy_reaction_through_the_public_function(name: str):
 @pytest.mark.parametrize("name", TEXT_HEADS)
 @torch.no_grad()
 def test_text_head(name: str):
-    _, tensors = load(name)
-    head = released_model(name).text_head
+    description, tensors = load(name)
+    sizes = description["config"]
+    head = TextHead(
+        GeneratorConfig(
+            text_dim=sizes["text_dim"],
+            text_heads=sizes["text_heads"],
+            text_feedforward=sizes["text_ff"],
+        )
+    )
+    state = from_released(prefixed(tensors, "weights"))
+    head.load_state_dict({key.removeprefix("text_head."): state[key] for key in state})
+    head.eval()
     hidden = tensors["in/clip_hidden"]
     close(head(hidden, tensors["in/eot"]), tensors["out/cond"])
     shown = tensors["out/clipTrans"]

@@ -12,5 +12,8 @@ export default defineConfig({
     outDir: "../src/duomotion/formats/assets",
     emptyOutDir: true,
     target: "es2022",
+    rolldownOptions: {
+      output: { postBanner: "/*! Contains three.js 0.187, MIT licence, copyright 2010-2026 three.js authors. */" },
+    },
   },
 });

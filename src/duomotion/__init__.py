@@ -1,0 +1,29 @@
+"""Text to the 3D motion of two interacting people.
+
+import duomotion
+model = duomotion.load("intermask-open")
+clip = model.generate("two people shake hands", seconds=4, seed=0)
+clip.save("handshake.bvh")
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from duomotion.loading import load
+    from duomotion.motion.interaction import Interaction
+
+__version__ = "0.1.0"
+__all__ = ["Interaction", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `import duomotion` costs nothing."""
+    if name == "load":
+        from duomotion.loading import load
+
+        return load
+    if name == "Interaction":
+        from duomotion.motion.interaction import Interaction
+
+        return Interaction
+    raise AttributeError(f"module 'duomotion' has no attribute {name!r}")

@@ -65,6 +65,20 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             retired.rename(path)
 
 
+def recover(folder: str | Path) -> None:
+    """Tidy up after a writer of `folder` that was killed: bring back the last whole one.
+
+    `atomic_folder` moves the old folder aside for an instant; a kill right then leaves nothing at
+    `folder`. Unfinished temporary folders are deleted.
+    """
+    folder = Path(folder)
+    for retired in folder.parent.glob(f".{folder.name}-*-old"):
+        if not folder.exists():
+            retired.rename(folder)
+    for leftover in folder.parent.glob(f".{folder.name}-*"):
+        shutil.rmtree(leftover)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

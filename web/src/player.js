@@ -189,10 +189,12 @@ export async function mount(element, bytes) {
     dirty = true;
   };
   dark.addEventListener("change", applyTheme, { signal });
-  const observer = new ResizeObserver(() => {
-    stage.resize();
+  const resize = () => {
+    const bottom = root.clientHeight - bar.offsetTop;
+    stage.resize({ top: header.offsetHeight * 0.7, bottom });
     dirty = true;
-  });
+  };
+  const observer = new ResizeObserver(resize);
   observer.observe(root);
 
   let request;
@@ -208,7 +210,7 @@ export async function mount(element, bytes) {
   }
 
   applyTheme();
-  stage.resize();
+  resize();
   setLoop(true);
   setView("body");
   seek(0);

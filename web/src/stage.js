@@ -12,7 +12,7 @@ import {
   Matrix4,
   Mesh,
   MeshStandardMaterial,
-  VSMShadowMap,
+  PCFShadowMap,
   PerspectiveCamera,
   PlaneGeometry,
   Quaternion,
@@ -36,7 +36,7 @@ export async function createStage(canvas, bytes) {
   const renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true });
   renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
   renderer.shadowMap.enabled = true;
-  renderer.shadowMap.type = VSMShadowMap;
+  renderer.shadowMap.type = PCFShadowMap;
 
   const scene = new Scene();
   const people = collectPeople(gltf);
@@ -68,11 +68,14 @@ export async function createStage(canvas, bytes) {
   controls.minDistance = 0.6;
   controls.maxDistance = 60;
 
+  // Share of the height that nothing covers.
+  let free = 1;
   function frameAll() {
     const centre = bounds.getCenter(new Vector3());
     const back = side.clone().addScaledVector(UP, 0.26).normalize();
-    const tall = Math.tan((camera.fov * Math.PI) / 360) * 0.86;
-    const wide = tall * camera.aspect * 1.15;
+    const half = Math.tan((camera.fov * Math.PI) / 360);
+    const tall = half * free * 0.97;
+    const wide = half * camera.aspect * 0.9;
     const right = new Vector3().crossVectors(UP, back).normalize();
     const over = new Vector3().crossVectors(back, right);
     let distance = 0;
@@ -87,12 +90,14 @@ export async function createStage(canvas, bytes) {
   }
 
   let placed = false;
-  function resize() {
+  // `top` and `bottom`: pixels that are covered there; the people are framed in what is left.
+  function resize({ top, bottom }) {
     const { clientWidth: width, clientHeight: height } = canvas.parentElement;
     if (!width || !height) return;
     renderer.setSize(width, height, false);
     camera.aspect = width / height;
-    camera.updateProjectionMatrix();
+    free = Math.max(height - top - bottom, height / 4) / height;
+    camera.setViewOffset(width, height, 0, (bottom - top) / 2, width, height);
     if (!placed) frameAll();
     placed = true;
   }
@@ -136,11 +141,9 @@ export async function createStage(canvas, bytes) {
     theme,
     orbit,
     dispose,
-    // True while the camera still glides.
     update: () => controls.update(),
     render: () => renderer.render(scene, camera),
     onCamera: (listener) => controls.addEventListener("change", listener),
-    camera,
   };
 }
 
@@ -254,9 +257,8 @@ function addLights(scene, bounds) {
   key.position.copy(centre).add(new Vector3(-0.4, 1.5, 0.5).multiplyScalar(reach * 2));
   key.target.position.copy(centre);
   key.castShadow = true;
-  key.shadow.mapSize.set(2048, 2048);
-  key.shadow.radius = 7;
-  key.shadow.blurSamples = 16;
+  key.shadow.mapSize.set(1024, 1024);
+  key.shadow.radius = 4;
   key.shadow.bias = -0.0004;
   key.shadow.normalBias = 0.02;
   const { camera } = key.shadow;
@@ -268,10 +270,10 @@ function addLights(scene, bounds) {
   rim.position.copy(centre).add(new Vector3(0.8, 0.6, -1.2));
   rim.target.position.copy(centre);
   const shadow = new ShadowMaterial({ opacity: 0.24 });
-  const floor = new Mesh(new PlaneGeometry(200, 200).rotateX(-Math.PI / 2), shadow);
+  const floor = new Mesh(new PlaneGeometry(2 * reach, 2 * reach).rotateX(-Math.PI / 2), shadow);
   floor.receiveShadow = true;
   // Soles reach a little below the joints that stand on the ground.
-  floor.position.y = -0.015;
+  floor.position.set(centre.x, -0.015, centre.z);
   scene.add(sky, key, key.target, rim, rim.target, floor);
   return { sky, shadow };
 }
@@ -279,6 +281,7 @@ function addLights(scene, bounds) {
 function addGround(scene, bounds) {
   const centre = bounds.getCenter(new Vector3());
   const size = bounds.getSize(new Vector3());
+  const reach = GRID_REACH + Math.max(size.x, size.z) / 2;
   const material = new ShaderMaterial({
     transparent: true,
     depthWrite: false,
@@ -286,7 +289,7 @@ function addGround(scene, bounds) {
     uniforms: {
       ink: { value: new Color("#8d97a8") },
       centre: { value: centre },
-      reach: { value: GRID_REACH + Math.max(size.x, size.z) / 2 },
+      reach: { value: reach },
     },
     vertexShader: `
       varying vec3 place;
@@ -315,8 +318,8 @@ function addGround(scene, bounds) {
         #include <colorspace_fragment>
       }`,
   });
-  const grid = new Mesh(new PlaneGeometry(200, 200).rotateX(-Math.PI / 2), material);
-  grid.position.y = -0.016;
+  const grid = new Mesh(new PlaneGeometry(2 * reach, 2 * reach).rotateX(-Math.PI / 2), material);
+  grid.position.set(centre.x, -0.016, centre.z);
   scene.add(grid);
   return material;
 }

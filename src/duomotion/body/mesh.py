@@ -1,5 +1,6 @@
 """One closed, smooth surface around a skeleton, and how it moves with the joints."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations
@@ -28,25 +29,25 @@ class BodyMesh:
     """A skinned surface in the skeleton's rest pose, root at the origin.
 
     Attributes:
-        vertices_V3, normals_V3: float32, metres; normals point outward.
-        quads_F4: vertex indices, counter-clockwise seen from outside.
-        joints_V4, weights_V4: the joints that move each vertex (uint16), strongest first, and by how
-            much (float32, each row sums to 1).
-        rest_J3: joint positions of the rest pose.
+        vertices, normals: (V, 3) float32, metres; normals point outward.
+        quads: (F, 4) vertex indices, counter-clockwise seen from outside.
+        joints, weights: (V, 4) the joints that move each vertex (uint16), strongest first, and by
+            how much (float32, each row sums to 1).
+        rest: (J, 3) joint positions of the rest pose, metres.
     """
 
-    vertices_V3: np.ndarray
-    normals_V3: np.ndarray
-    quads_F4: np.ndarray
-    joints_V4: np.ndarray
-    weights_V4: np.ndarray
-    rest_J3: np.ndarray
+    vertices: np.ndarray
+    normals: np.ndarray
+    quads: np.ndarray
+    joints: np.ndarray
+    weights: np.ndarray
+    rest: np.ndarray
 
     @cached_property
-    def triangles_F3(self) -> np.ndarray:
-        """Every quad split along its shorter diagonal."""
-        q = self.quads_F4
-        p = self.vertices_V3
+    def triangles(self) -> np.ndarray:
+        """(2F, 3) vertex indices: every quad split along its shorter diagonal."""
+        q = self.quads
+        p = self.vertices
         diagonal = [np.linalg.norm(p[q[:, i]] - p[q[:, i + 2]], axis=-1) for i in (0, 1)]
         turned = np.where((diagonal[0] > diagonal[1])[:, None], np.roll(q, -1, axis=1), q)
         return np.concatenate([turned[:, [0, 1, 2]], turned[:, [0, 2, 3]]])
@@ -58,32 +59,30 @@ class BodyMesh:
             positions_J3: joint positions in the world, metres.
             rotations_J33: joint rotations in the world.
         """
-        turned = np.concatenate(
-            [rotations_J33, (positions_J3 - np.einsum("jab,jb->ja", rotations_J33, self.rest_J3))
-             [..., None]], axis=-1,
-        )  # fmt: skip
-        blended = (self._weights_VJ @ turned.reshape(len(turned), 12)).reshape(-1, 3, 4)
-        return np.einsum("vab,vb->va", blended[..., :3], self.vertices_V3) + blended[..., 3]
+        shift = positions_J3 - np.einsum("jab,jb->ja", rotations_J33, self.rest)
+        turned = np.concatenate([rotations_J33, shift[..., None]], axis=-1)
+        blended = (self._weight_matrix @ turned.reshape(len(turned), 12)).reshape(-1, 3, 4)
+        return np.einsum("vab,vb->va", blended[..., :3], self.vertices) + blended[..., 3]
 
-    def normals_of(self, vertices_V3: np.ndarray) -> np.ndarray:
+    def normals_of(self, vertices: np.ndarray) -> np.ndarray:
         """Outward unit normals (V, 3) of the posed vertices."""
-        p = vertices_V3[self.quads_F4]
-        return normalise(self._corners_VF @ np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1]))
+        p = vertices[self.quads]
+        return normalise(self._corner_matrix @ np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1]))
 
     @cached_property
-    def _corners_VF(self) -> csr_array:
+    def _corner_matrix(self) -> csr_array:
         """1 where the vertex is a corner of the quad."""
-        rows = self.quads_F4.ravel()
-        columns = np.repeat(np.arange(len(self.quads_F4)), 4)
-        shape = (len(self.vertices_V3), len(self.quads_F4))
+        rows = self.quads.ravel()
+        columns = np.repeat(np.arange(len(self.quads)), 4)
+        shape = (len(self.vertices), len(self.quads))
         return csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
 
     @cached_property
-    def _weights_VJ(self) -> csr_array:
-        count = len(self.vertices_V3)
+    def _weight_matrix(self) -> csr_array:
+        count = len(self.vertices)
         rows = np.repeat(np.arange(count), NUM_INFLUENCES)
-        shape = (count, len(self.rest_J3))
-        return csr_array((self.weights_V4.ravel(), (rows, self.joints_V4.ravel())), shape=shape)
+        shape = (count, len(self.rest))
+        return csr_array((self.weights.ravel(), (rows, self.joints.ravel())), shape=shape)
 
 
 def body_mesh(skeleton: Skeleton, cell: float = CELL) -> BodyMesh:
@@ -100,7 +99,9 @@ def body_mesh(skeleton: Skeleton, cell: float = CELL) -> BodyMesh:
     return _cached_mesh(skeleton.names, skeleton.parents, offsets, cell)
 
 
-def posed_bodies(interaction: Interaction, person: int, cell: float = CELL):
+def posed_bodies(
+    interaction: Interaction, person: int, cell: float = CELL
+) -> tuple[BodyMesh, Iterator[np.ndarray]]:
     """The person's mesh and, frame by frame, its vertices (V, 3) in the world."""
     skeleton = interaction.skeletons[person]
     mesh = body_mesh(skeleton, cell)
@@ -125,12 +126,12 @@ def _cached_mesh(
     normals = normalise(normals + neighbours @ normalise(normals))
     joints, weights = body.skin_weights(vertices, neighbours)
     return BodyMesh(
-        vertices_V3=(vertices * scale).astype(np.float32),
-        normals_V3=normals.astype(np.float32),
-        quads_F4=quads,
-        joints_V4=joints,
-        weights_V4=weights,
-        rest_J3=skeleton.rest_positions,
+        vertices=(vertices * scale).astype(np.float32),
+        normals=normals.astype(np.float32),
+        quads=quads,
+        joints=joints,
+        weights=weights,
+        rest=skeleton.rest_positions,
     )
 
 

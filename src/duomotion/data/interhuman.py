@@ -1,12 +1,13 @@
 """InterHuman's published layout on disk: reading, writing, checking.
 
-    ROOT/motions_processed/person1/NAME.npy   (T, 492) float, 30 fps, Z up (see motion/features.py)
-    ROOT/motions_processed/person2/NAME.npy   the partner, same length; absent for one person
-    ROOT/annots/NAME.txt                      one caption a line
-    ROOT/split/{train,val,test}.txt           one NAME a line (also found directly in ROOT)
-    ROOT/split/ignore_list.txt                NAMEs to leave out, optional
+ROOT/motions_processed/person1/NAME.npy   (T, 492) float, 30 fps, Z up (see motion/features.py)
+ROOT/motions_processed/person2/NAME.npy   the partner, same length; absent for one person
+ROOT/annots/NAME.txt                      one caption a line
+ROOT/split/{train,val,test}.txt           one NAME a line (also found directly in ROOT)
+ROOT/split/ignore_list.txt                NAMEs to leave out, optional
 """
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,32 @@ def write_splits(root: Path, splits: dict[str, list[str]]) -> None:
     for split in SPLITS:
         _write_lines(root / "split" / f"{split}.txt", splits[split])
     _write_lines(root / "split" / "ignore_list.txt", [])
+
+
+def prepare(source: str | Path, target: str | Path) -> list[Problem]:
+    """Copy a published data set, leaving out what can't be used; returns what that was.
+
+    Raises:
+        ValueError: the folder is not in InterHuman's layout.
+        OSError: the target can't be written.
+    """
+    source, target = Path(source), Path(target)
+    splits: dict[str, list[str]] = {split: [] for split in SPLITS}
+    problems = []
+    for split in SPLITS:
+        for name in split_names(source, split):
+            found = read_clip(source, name)
+            if isinstance(found, Problem):
+                problems.append(found)
+                continue
+            for person in PEOPLE[: len(found.positions)]:
+                part = Path("motions_processed") / person / f"{name}.npy"
+                with atomic_file(target / part) as path:
+                    shutil.copyfile(source / part, path)
+            _write_lines(target / "annots" / f"{name}.txt", found.captions)
+            splits[split].append(name)
+    write_splits(target, splits)
+    return problems
 
 
 def check(root: str | Path) -> tuple[int, list[Problem]]:

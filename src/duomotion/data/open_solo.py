@@ -35,7 +35,10 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
     captions = {entry["clip"]: entry["caption"] for entry in entries}
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     problems = []
-    with tarfile.open(source / "motions.tar.xz") as archive, tempfile.TemporaryDirectory() as folder:
+    with (
+        tarfile.open(source / "motions.tar.xz") as archive,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         for member in tqdm(archive, total=len(captions), desc="clips", unit="clip"):
             key = member.name.removeprefix("./")
             name = Path(key).stem

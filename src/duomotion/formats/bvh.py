@@ -8,6 +8,7 @@ Unreal read as one armature with both actors in place. Or each gets a file of it
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from duomotion.motion.kinematics import global_rotations, local_rotations
 from duomotion.motion.skeleton import Skeleton
 from duomotion.storage import atomic_file
 
-MAX_JOINTS = 1000
+MAX_JOINTS = 500
+TOO_LARGE = 1e9  # no position or angle in any unit
 WRITTEN_ORDER = "ZXY"
 
 
@@ -40,7 +42,7 @@ def read(
     Args:
         paths: one path or two.
         scale: metres per unit of the file; 0.01 for files in centimetres.
-        up: "y", "z", or "auto": Z when the rest pose stands along Z or the moving bodies do for most
+        up: "y", "z", or "auto": Z when the rest pose stands along Z, or the moving bodies do most
             of the time.
 
     Raises:
@@ -52,7 +54,10 @@ def read(
     people = [person for path in paths for person in _read_file(Path(path), scale)]
     if up == "auto":
         up = "z" if all(_stands_along_z(person) for person in people) else "y"
-    return together([_turned_up(person, up) for person in people])
+    try:
+        return together([_turned_up(person, up) for person in people])
+    except ValueError as problem:
+        raise ValueError(f"{' and '.join(map(str, paths))}: {problem}") from None
 
 
 def write(
@@ -95,6 +100,8 @@ def _read_file(path: Path, scale: float) -> list[Interaction]:
     joints = _parse_hierarchy(head, path)
     frames, frame_time, values = _parse_motion(motion, head.count("\n") + 1, path)
     width = sum(len(joint.channels) for joint in joints)
+    if not width:
+        raise ValueError(f"{path}: no joint has a channel, so nothing can move")
     if values.size != frames * width:
         raise ValueError(
             f"{path}: {frames} frames of {width} channels need {frames * width} numbers, the file "
@@ -134,7 +141,7 @@ def _parse_hierarchy(head: str, path: Path) -> list[_Joint]:
                     in_end = False
                 case "OFFSET":
                     offset = [float(word) for word in words[1:4]]
-                    if len(offset) != 3 or not np.isfinite(offset).all():
+                    if len(offset) != 3 or not (np.abs(offset) < TOO_LARGE).all():
                         raise ValueError("an OFFSET has three finite numbers")
                     joint = joints[[index for index in stack if index is not None][-1]]
                     if in_end:
@@ -145,6 +152,8 @@ def _parse_hierarchy(head: str, path: Path) -> list[_Joint]:
                     channels = words[2:]
                     if len(channels) != int(words[1]) or not all(map(_CHANNEL.fullmatch, channels)):
                         raise ValueError("CHANNELS names a count and that many channels")
+                    if len(set(channels)) < len(channels):
+                        raise ValueError("CHANNELS names one channel twice")
                     joints[[index for index in stack if index is not None][-1]].channels = channels
                 case word:
                     raise ValueError(f"{word!r} is no word of the hierarchy")
@@ -158,10 +167,13 @@ def _parse_hierarchy(head: str, path: Path) -> list[_Joint]:
 
 
 _CHANNEL = re.compile(r"[XYZ](position|rotation)")
+_MOTION = re.compile(
+    r"\s*Frames:\s*(\d{1,9})\s*Frame\s+Time:\s*(\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+)[^\n]*\n?"
+)
 
 
 def _parse_motion(motion: str, line: int, path: Path) -> tuple[int, float, np.ndarray]:
-    header = re.match(r"\s*Frames:\s*(\d+)\s*Frame Time:\s*([-+.\deE]+)[^\n]*\n?", motion)
+    header = _MOTION.match(motion)
     if not header:
         raise ValueError(
             f"{path}, line {line}: MOTION is followed by 'Frames: N' and 'Frame Time: SECONDS'"
@@ -175,11 +187,15 @@ def _parse_motion(motion: str, line: int, path: Path) -> tuple[int, float, np.nd
     try:
         values = np.array(words, dtype=np.float64)
     except ValueError as problem:
-        raise ValueError(f"{path}: the frames hold something that is no number: {problem}") from None
-    broken = np.flatnonzero(~np.isfinite(values))
+        raise ValueError(
+            f"{path}: the frames hold something that is no number: {problem}"
+        ) from None
+    broken = np.flatnonzero(~(np.abs(values) < TOO_LARGE))
     if len(broken):
         frame = broken[0] * frames // len(values)
-        raise ValueError(f"{path}: frame {frame} holds {words[broken[0]]}, which is no position")
+        raise ValueError(
+            f"{path}: frame {frame} holds {words[broken[0]]}, which is no position or angle"
+        )
     return frames, frame_time, values
 
 
@@ -188,12 +204,14 @@ def _people(
 ) -> list[Interaction]:
     """Split the file's joints into figures, each with its own moving root."""
     starts = np.cumsum([0] + [len(joint.channels) for joint in joints])
-    columns = [values[:, a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    columns = [values[:, a:b] for a, b in pairwise(starts)]
     roots = [index for index, joint in enumerate(joints) if joint.parent < 0]
     base = np.zeros(3)
     if len(roots) == 1:
         below = [index for index, joint in enumerate(joints) if joint.parent == 0]
-        figures = len(below) > 1 and all(_moves_freely(joints[index]) for index in below)
+        figures = bool(below) and all(_moves_freely(joints[index]) for index in below)
+        if len(below) == 1:
+            figures = figures and np.ptp(_translation(joints[1], columns[1]), axis=0).any()
         if figures and not columns[0].any():
             roots, base = below, np.array(joints[0].offset)
     members: dict[int, list[int]] = {root: [] for root in roots}
@@ -323,7 +341,7 @@ def _write_file(people: list[Interaction], path: Path, scale: float) -> None:
         skeleton = person.skeletons[0]
         prefix = f"{letter}:" if shared else ""
         lines += _hierarchy(skeleton, 0, prefix, 1 if shared else 0, scale)
-        order = _depth_first(skeleton, 0)
+        order = _depth_first(skeleton)
         euler = Rotation.from_matrix(person.rotations[0][:, order].reshape(-1, 3, 3)).as_euler(
             WRITTEN_ORDER, degrees=True
         )
@@ -342,9 +360,7 @@ def _rotation_channels() -> str:
     return " ".join(f"{axis}rotation" for axis in WRITTEN_ORDER)
 
 
-def _hierarchy(
-    skeleton: Skeleton, joint: int, prefix: str, indent: int, scale: float
-) -> list[str]:
+def _hierarchy(skeleton: Skeleton, joint: int, prefix: str, indent: int, scale: float) -> list[str]:
     tab = "\t" * indent
     root = joint == 0
     word = "ROOT" if root and indent == 0 else "JOINT"
@@ -368,5 +384,9 @@ def _hierarchy(
     return [*lines, f"{tab}}}"]
 
 
-def _depth_first(skeleton: Skeleton, joint: int) -> list[int]:
-    return [joint] + [j for child in skeleton.children[joint] for j in _depth_first(skeleton, child)]
+def _depth_first(skeleton: Skeleton) -> list[int]:
+    order, waiting = [], [0]
+    while waiting:
+        order.append(waiting.pop())
+        waiting += reversed(skeleton.children[order[-1]])
+    return order

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
@@ -96,11 +97,11 @@ def camera_towards(
     local = local - middle
     half = np.array(size) / 2 * margin / focal
     distance = (np.abs(local[:, :2]) / half + local[:, 2:]).max()
-    return Camera((middle + [0, 0, distance]) @ axes, axes, float(focal), size)
+    return Camera((middle + np.array([0, 0, distance])) @ axes, axes, float(focal), size)
 
 
 def side_direction(interaction: Interaction) -> np.ndarray:
-    """Unit horizontal direction from which the people are seen side by side, a person from ahead."""
+    """Unit horizontal direction from which two people are side by side; for one, from ahead."""
     roots = interaction.root_positions.astype(np.float64)
     if interaction.num_people == 1:
         ahead = interaction.rotations[0, :, 0, :, 2].astype(np.float64).sum(0)
@@ -114,7 +115,7 @@ def side_direction(interaction: Interaction) -> np.ndarray:
 def body_points(interaction: Interaction, headroom: float = 0.18) -> np.ndarray:
     """Points (N, 3) that a camera must see: joints, what is over them, and the ground below."""
     joints = interaction.positions.reshape(-1, 3).astype(np.float64)
-    above = joints + [0.0, headroom, 0.0]
+    above = joints + np.array([0.0, headroom, 0.0])
     return np.concatenate([joints, above, joints * [1, 0, 1]])
 
 
@@ -154,7 +155,7 @@ class Stage:
         reach = np.ceil(np.ptp(roots, axis=0).max() / 2) + 4
         ticks = np.arange(-reach, reach + 0.25, 0.5)
         for line in ticks:
-            for start, end in zip(ticks, ticks[1:], strict=False):
+            for start, end in pairwise(ticks):
                 for ends in (((line, start), (line, end)), ((start, line), (end, line))):
                     where = np.array(ends)
                     fade = 1 - np.linalg.norm(where.mean(0)) / reach
@@ -197,15 +198,15 @@ class Stage:
         corners, colours, depths = [], [], []
         for person, (mesh, vertices) in enumerate(bodies):
             pixels, depth = camera.project(vertices)
-            quads = mesh.quads_F4
+            quads = mesh.quads
             p = pixels[quads]
-            area = np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1])
-            seen = area < 0
+            one, other = p[:, 2] - p[:, 0], p[:, 3] - p[:, 1]
+            seen = one[:, 0] * other[:, 1] < one[:, 1] * other[:, 0]
             normals = mesh.normals_of(vertices) @ camera.axes.T
             shade = _shading(normals[quads[seen]].mean(1))
             corners.append(p[seen].reshape(-1, 8))
             depths.append(depth[quads[seen]].mean(-1))
-            palette = self.shades[person % len(self.shades)]
+            palette = self.shades[person]
             colours += [palette[s] for s in shade.tolist()]
         order = np.argsort(-np.concatenate(depths))
         polygons = np.concatenate(corners)[order].tolist()

@@ -110,7 +110,7 @@ def _add_person(
     document["materials"].append(_material(name, PERSON_COLOURS[person]))
     document["meshes"].append(_mesh(builder, mesh, f"Body {name}", person))
     bind = np.tile(np.eye(4, dtype=np.float32), (skeleton.num_joints, 1, 1))
-    bind[:, 3, :3] = -mesh.rest_J3
+    bind[:, 3, :3] = -mesh.rest
     document["skins"].append(
         {
             "name": f"Person {name}",
@@ -147,20 +147,20 @@ def _material(name: str, colour: str) -> dict[str, Any]:
 
 
 def _mesh(builder: "_Builder", mesh: BodyMesh, name: str, material: int) -> dict[str, Any]:
-    weights = np.round(mesh.weights_V4 * 255).astype(np.int64)
+    weights = np.round(mesh.weights * 255).astype(np.int64)
     weights[:, 0] += 255 - weights.sum(-1)
-    small = np.uint8 if len(mesh.rest_J3) <= 256 else np.uint16
-    joints = np.where(weights > 0, mesh.joints_V4, 0).astype(small)
+    small = np.uint8 if len(mesh.rest) <= 256 else np.uint16
+    joints = np.where(weights > 0, mesh.joints, 0).astype(small)
     target = _VERTEX_BUFFER
     attributes = {
         "POSITION": builder.accessor(
-            _rounded(mesh.vertices_V3, _VERTEX_STEP), bounds=True, target=target
+            _rounded(mesh.vertices, _VERTEX_STEP), bounds=True, target=target
         ),
-        "NORMAL": builder.accessor(_rounded(mesh.normals_V3, _NORMAL_STEP), target=target),
+        "NORMAL": builder.accessor(_rounded(mesh.normals, _NORMAL_STEP), target=target),
         "JOINTS_0": builder.accessor(joints, target=target),
         "WEIGHTS_0": builder.accessor(weights.astype(np.uint8), normalized=True, target=target),
     }
-    indices = mesh.triangles_F3.astype(np.uint16).ravel()
+    indices = mesh.triangles.astype(np.uint16).ravel()
     primitive = {
         "attributes": attributes,
         "indices": builder.accessor(indices, target=_INDEX_BUFFER),

@@ -11,6 +11,7 @@ from duomotion.storage import atomic_file
 
 CELL = (230, 300)
 EDGE = 12
+UP = np.array([0.0, 1.0, 0.0])
 # Metres that a picture must show around the people at the least.
 MIN_REACH = 0.7
 
@@ -38,7 +39,7 @@ def draw(interaction: Interaction, frames: int = 8) -> Image.Image:
     centres, points = _around_people(interaction)
     cameras = [
         drawing.camera_towards(points, direction, CELL, margin=0.9)
-        for direction in (side + [0.0, 0.12, 0.0], side * 1e-3 + [0.0, 1.0, 0.0])
+        for direction in (side + 0.12 * UP, UP + 1e-3 * side)
     ]
     title, small = drawing.font(19), drawing.font(14)
     width, height = CELL
@@ -70,4 +71,4 @@ def _around_people(interaction: Interaction) -> tuple[np.ndarray, np.ndarray]:
     centres = joints[:, :, 0].mean(0) * [1.0, 0.0, 1.0]
     around = (joints - centres[None, :, None]).reshape(-1, 3)
     corners = MIN_REACH * np.array([[1, 0, 1], [1, 0, -1], [-1, 0, 1], [-1, 0, -1]])
-    return centres, np.concatenate([around, around + [0.0, 0.2, 0.0], corners])
+    return centres, np.concatenate([around, around + 0.2 * UP, corners])

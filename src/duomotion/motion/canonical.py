@@ -35,12 +35,17 @@ def transform(
     )
 
 
-def place(interaction: Interaction) -> Interaction:
-    """Lowest joint at height 0; the first person starts at the origin and faces +Z."""
+def placing(interaction: Interaction) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation (3, 3) and translation (3,) that `place` applies."""
     turn = yaw(-facing(interaction.positions[0, 0], interaction.skeletons[0]))
     start = turn @ interaction.root_positions[0, 0]
     floor = interaction.positions[..., 1].min()
-    return transform(interaction, turn, -np.array([start[0], floor, start[2]]))
+    return turn, -np.array([start[0], floor, start[2]])
+
+
+def place(interaction: Interaction) -> Interaction:
+    """Lowest joint at height 0; the first person starts at the origin and faces +Z."""
+    return transform(interaction, *placing(interaction))
 
 
 def mirror(interaction: Interaction) -> Interaction:

@@ -1,6 +1,7 @@
 """Feet on the ground: finding contacts, and taking the sliding out of them."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -31,7 +32,8 @@ def foot_contacts(feet: np.ndarray) -> np.ndarray:
         (..., T, 4) bool; the last frame repeats the one before it.
     """
     heights = np.array([CONTACT_HEIGHT[name.split("_")[1]] for name in FOOT_JOINTS])
-    step = np.diff(feet, axis=-3, append=2 * feet[..., -1:, :, :] - feet[..., -2:-1, :, :])
+    last, before = feet[..., -1:, :, :], feet[..., -2:, :, :][..., :1, :, :]
+    step = np.diff(feet, axis=-3, append=2 * last - before)
     return ((step**2).sum(-1) < CONTACT_SPEED) & (feet[..., 1] < heights)
 
 
@@ -56,9 +58,12 @@ def lock_feet(interaction: Interaction, blend: int = 5, min_frames: int = 4) -> 
     """Feet that are on the ground stay where they are, by two-bone inverse kinematics of the legs.
 
     A foot is held while it is low and slow for at least `min_frames`; it is held at its mean place
-    of that time, and the correction fades in and out over `blend` frames on either side. The foot
-    keeps its orientation in the world, knees keep the plane they bend in.
+    of that time, and the correction fades in and out over `blend` frames on either side, faster
+    where the next hold is nearer. The foot keeps its orientation in the world, knees keep the plane
+    they bend in.
     """
+    if interaction.num_frames < min_frames:
+        return interaction
     skeleton = interaction.skeletons[0]
     positions = interaction.positions.astype(np.float64)
     rotations = interaction.rotations.astype(np.float64)
@@ -83,18 +88,20 @@ def _holding_shift(
     speed = np.linalg.norm(np.gradient(smooth[:, [0, 2]], axis=0), axis=-1) * fps
     low = (toe[:, 1] < 0.08) & (ankle[:, 1] < 0.18)
     held = low & (speed < 0.45)
-    shift, weight = np.zeros_like(ankle), np.zeros(len(ankle))
-    for start, stop in _runs(held, min_frames):
-        anchor = np.median(ball[start:stop], axis=0)
-        span = np.arange(max(0, start - blend), min(len(ankle), stop + blend))
-        distance = np.maximum(np.maximum(start - span, span - (stop - 1)), 0) / (blend + 1)
-        fade = np.where(distance < 1, 0.5 + 0.5 * np.cos(np.pi * distance), 0)
-        edge = np.clip(span, start, stop - 1)
-        pull = anchor - ball[edge]
+    shift, frames = np.zeros_like(ankle), np.arange(len(ankle))
+    runs = _runs(held, min_frames)
+    gaps = [blend, *(after[0] - run[1] for run, after in pairwise(runs)), blend]
+    for (start, stop), gap_before, gap_after in zip(runs, gaps, gaps[1:], strict=False):
+        anchor = ball[start:stop].mean(0)
+        # Between holds that are close the fades add up to one: the foot goes from one to the other.
+        distance = np.maximum(
+            (start - frames) / (min(blend, gap_before) + 1),
+            (frames - (stop - 1)) / (min(blend, gap_after) + 1),
+        )
+        fade = 0.5 + 0.5 * np.cos(np.pi * np.clip(distance, 0, 1))
+        pull = anchor - ball[np.clip(frames, start, stop - 1)]
         pull[:, 1] = 0
-        stronger = fade >= weight[span]
-        shift[span[stronger]] = (pull * fade[:, None])[stronger]
-        weight[span[stronger]] = fade[stronger]
+        shift += pull * fade[:, None]
     sunk = np.minimum(np.minimum(toe[:, 1], ankle[:, 1] - 0.04), 0)
     shift[:, 1] -= gaussian_filter1d(sunk, 2.0, mode="nearest")
     return shift
@@ -116,8 +123,12 @@ def _reach(
     """Turn hip and knee, world rotations (T, J, 3, 3) in place, so that the ankle meets `goal`."""
     thigh = np.linalg.norm(knee - hip, axis=-1)
     shin = np.linalg.norm(ankle - knee, axis=-1)
-    reach = np.clip(np.linalg.norm(goal - hip, axis=-1), abs(thigh - shin) + 1e-4, None)
-    reach = np.minimum(reach, (thigh + shin) * 0.9995)
+    before = np.linalg.norm(ankle - hip, axis=-1)
+    reach = np.maximum(np.linalg.norm(goal - hip, axis=-1), abs(thigh - shin) + 1e-4)
+    # A leg that comes to its full length at once throws its knee, so it nears it exponentially.
+    room = np.maximum((thigh + shin) * 0.9995 - before, 1e-6)
+    beyond = np.maximum(reach - before, 0)
+    reach = np.minimum(reach, before) - room * np.expm1(-beyond / room)
     direction = normalise(goal - hip)
     bend = (knee - hip) - ((knee - hip) * direction).sum(-1)[:, None] * direction
     along = (thigh**2 + reach**2 - shin**2) / (2 * reach)
@@ -125,6 +136,4 @@ def _reach(
     new_knee = hip + along[:, None] * direction + out[:, None] * normalise(bend)
     new_ankle = hip + reach[:, None] * direction
     world[:, chain[0]] = rotation_between(knee - hip, new_knee - hip) @ world[:, chain[0]]
-    world[:, chain[1]] = (
-        rotation_between(ankle - knee, new_ankle - new_knee) @ world[:, chain[1]]
-    )
+    world[:, chain[1]] = rotation_between(ankle - knee, new_ankle - new_knee) @ world[:, chain[1]]

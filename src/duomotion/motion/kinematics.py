@@ -19,11 +19,9 @@ def global_rotations(rotations: Array, skeleton: Skeleton) -> Array:
 def local_rotations(rotations: Array, skeleton: Skeleton) -> Array:
     """World (..., J, 3, 3) to local (..., J, 3, 3) rotations; numpy or torch."""
     children = rotations[..., 1:, :, :]
-    parents = rotations[..., np.array(skeleton.parents[1:]), :, :]
+    parents = rotations[..., np.array(skeleton.parents)[1:], :, :]
     xp = namespace(rotations)
-    return xp.concatenate(
-        [rotations[..., :1, :, :], xp.swapaxes(parents, -1, -2) @ children], -3
-    )
+    return xp.concatenate([rotations[..., :1, :, :], xp.swapaxes(parents, -1, -2) @ children], -3)
 
 
 def forward_kinematics(root_positions: Array, rotations: Array, offsets: Array, skeleton: Skeleton):
@@ -83,7 +81,12 @@ def fit_rotations(
         observed = positions[..., children, :] - positions[..., joint, None, :]
         rest = skeleton.offsets[list(children)]
         if len(children) > 1:
-            world[..., joint, :, :] = align_vectors(np.broadcast_to(rest, observed.shape), observed)
+            # A faint pull towards the start decides only what bones leave open, such as bones
+            # without length.
+            pull = 1e-4 * np.swapaxes(np.broadcast_to(start, (*observed.shape[:-2], 3, 3)), -1, -2)
+            source = np.concatenate([rest, 1e-4 * np.eye(3)])
+            target = np.concatenate([observed, pull], axis=-2)
+            world[..., joint, :, :] = align_vectors(np.broadcast_to(source, target.shape), target)
         elif children:
             turned = (start @ rest[0][:, None])[..., 0]
             world[..., joint, :, :] = rotation_between(turned, observed[..., 0, :]) @ start

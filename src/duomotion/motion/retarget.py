@@ -57,7 +57,7 @@ def match_joints(skeleton: Skeleton) -> dict[str, int | None]:
     Raises:
         ValueError: knees or elbows are not found by name, or a limb is too short.
     """
-    match: dict[str, int | None] = {}
+    match: dict[str, int] = {}
     for side in ("left", "right"):
         knee = _find(skeleton, side, KNEES)
         elbow = _find(skeleton, side, ELBOWS)
@@ -74,22 +74,26 @@ def match_joints(skeleton: Skeleton) -> dict[str, int | None]:
     match["spine3"] = chest
     low, high = (_ancestors(skeleton, match[f"{side}_knee"]) for side in ("left", "right"))
     match["pelvis"] = next(joint for joint in low if joint in high)
-    neck = [
-        joint for joint in skeleton.children[chest] if joint not in left and joint not in right
-    ]
+    neck = [joint for joint in skeleton.children[chest] if joint not in left and joint not in right]
     if not neck:
         raise ValueError("the skeleton has no neck above the joint where the arms meet")
     match["neck"] = max(neck, key=lambda joint: skeleton.rest_positions[joint][1])
     match["head"] = _next(skeleton, match["neck"])
     path = _ancestors(skeleton, chest)
     spine = path[1 : path.index(match["pelvis"])][::-1]
-    match["spine1"] = spine[0] if spine else None
-    match["spine2"] = spine[len(spine) // 2] if len(spine) > 1 else None
-    return match
+    return {
+        **match,
+        "spine1": spine[0] if spine else None,
+        "spine2": spine[len(spine) // 2] if len(spine) > 1 else None,
+    }
 
 
 def _find(skeleton: Skeleton, side: str, parts: tuple[str, ...]) -> int:
-    wanted = {form for part in parts for form in (side + part, side[0] + part, part + side)}
+    wanted = {
+        form
+        for part in parts
+        for form in (side + part, side[0] + part, part + side, part + side[0])
+    }
     for joint, name in enumerate(skeleton.names):
         plain = re.sub(r"[^a-z0-9]", "", name.split(":")[-1].lower())
         if re.sub(r"^(bip0*1?|mixamorig)", "", plain) in wanted:
@@ -129,8 +133,10 @@ def _on_smpl22(positions: np.ndarray, joints: dict[str, int | None]) -> np.ndarr
 
 def _carriers(joints: dict[str, int | None]) -> list[int]:
     """For each SMPL-22 joint the source joint that carries its rotation."""
+    pelvis = joints["pelvis"]
+    assert pelvis is not None
     found = (joints[name] for name in SMPL22.names)
-    return [joints["pelvis"] if joint is None else joint for joint in found]
+    return [pelvis if joint is None else joint for joint in found]
 
 
 def _facing_forward(rest: np.ndarray) -> np.ndarray:
@@ -151,5 +157,5 @@ def _target_skeleton(rest: np.ndarray, positions: np.ndarray) -> Skeleton:
         if len(children) > 1:
             directions[list(children)] = rest[list(children)] - rest[joint]
     lengths = np.median(np.linalg.norm(positions[:, 1:] - positions[:, parents[1:]], axis=-1), 0)
-    directions[1:] *= (lengths / np.linalg.norm(directions[1:], axis=-1))[:, None]
+    directions[1:] *= (lengths / (np.linalg.norm(directions[1:], axis=-1) + 1e-9))[:, None]
     return SMPL22.with_offsets(directions)

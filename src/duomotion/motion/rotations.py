@@ -82,18 +82,16 @@ def rotation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
     For opposite directions the axis is any perpendicular one; a zero vector gives the identity.
     """
-    a, b = normalise(source), normalise(target)
-    axis, cosine = np.cross(a, b), (a * b).sum(-1)
-    opposite = cosine < -1 + 1e-7
-    cross = _cross_matrix(axis)
-    denominator = np.where(opposite, 1.0, 1 + cosine)[..., None, None]
-    rotation = np.eye(3) + cross + cross @ cross / denominator
-    if opposite.any():
-        helper = np.where(np.abs(a[..., :1]) < 0.9, [1.0, 0, 0], [0, 1.0, 0])
-        perpendicular = normalise(np.cross(a, helper))
-        half_turn = 2 * perpendicular[..., :, None] * perpendicular[..., None, :] - np.eye(3)
-        rotation = np.where(opposite[..., None, None], half_turn, rotation)
-    return rotation
+    source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    axis, cosine = np.cross(source, target), (source * target).sum(-1)
+    sine = np.linalg.norm(axis, axis=-1)
+    angle = np.arctan2(sine, cosine)[..., None, None]
+    helper = np.eye(3)[np.abs(source).argmin(-1)]
+    parallel = sine <= 1e-12 * np.abs(cosine)
+    axis = np.where(parallel[..., None], np.cross(source, helper), axis)
+    length = np.linalg.norm(axis, axis=-1, keepdims=True)
+    cross = _cross_matrix(axis / np.where(length > 0, length, 1))
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 def _cross_matrix(v: np.ndarray) -> np.ndarray:

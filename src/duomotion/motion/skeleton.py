@@ -43,7 +43,7 @@ class Skeleton:
 
     @cached_property
     def levels(self) -> tuple[np.ndarray, ...]:
-        """Joint indices by distance from the root; every level's parents are in the level before."""
+        """Joint indices by distance from the root; parents are in the level before."""
         depth = [0] * self.num_joints
         for child, parent in self.bones:
             depth[child] = depth[parent] + 1
@@ -69,9 +69,7 @@ class Skeleton:
     def index(self, name: str) -> int:
         """Raises ValueError when there is no joint of that name."""
         if name not in self.names:
-            raise ValueError(
-                f"no joint {name!r} in this skeleton; it has {', '.join(self.names)}"
-            )
+            raise ValueError(f"no joint {name!r} in this skeleton; it has {', '.join(self.names)}")
         return self.names.index(name)
 
     def with_offsets(self, offsets: np.ndarray) -> "Skeleton":
@@ -82,11 +80,12 @@ class Skeleton:
 
 
 def _other_side(name: str) -> str:
-    for one, other in (("left", "right"), ("Left", "Right"), ("L_", "R_")):
-        if name.startswith(one):
-            return other + name.removeprefix(one)
-        if name.startswith(other):
-            return one + name.removeprefix(other)
+    space, colon, plain = name.rpartition(":")
+    for one, other in (("left", "right"), ("Left", "Right"), ("L", "R"), ("l", "r")):
+        if plain.startswith(one):
+            return space + colon + other + plain.removeprefix(one)
+        if plain.startswith(other):
+            return space + colon + one + plain.removeprefix(other)
     return name
 
 

@@ -143,20 +143,6 @@ def load_weights(module: torch.nn.Module, checkpoint: Checkpoint) -> None:
     module.load_state_dict(stored)
 
 
-def recover(folder: str | Path) -> None:
-    """Tidy up after a writer of `folder` that was killed: bring back the last whole checkpoint.
-
-    `atomic_folder` moves the old folder aside for an instant; a kill right then leaves nothing at
-    `folder`. Unfinished temporary folders are deleted.
-    """
-    folder = Path(folder)
-    for retired in folder.parent.glob(f".{folder.name}-*-old"):
-        if not folder.exists():
-            retired.rename(folder)
-    for leftover in folder.parent.glob(f".{folder.name}-*"):
-        shutil.rmtree(leftover)
-
-
 def environment(device: torch.device) -> dict[str, Any]:
     """The part of a provenance that any training has: versions, date (UTC) and hardware."""
     is_cuda = device.type == "cuda"

@@ -8,14 +8,23 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from duomotion.data.interhuman import Clip, read_split
+from duomotion.data.pairs import PairConfig, draw_example
 from duomotion.data.windows import WindowConfig, WindowSampler
 from duomotion.evaluation.reconstruction import mpjpe, mpjve, root_aligned_mpjpe
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.config import TokenizerConfig, TokenizerLossWeights
+from duomotion.models.intermask.generate import load_codec
+from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.intermask.network import InterMTransformer
+from duomotion.models.intermask.objective import draw_corruption, draw_text_drop, generator_loss
 from duomotion.models.intermask.tokenizer import tokenizer_loss
 from duomotion.motion import features
+from duomotion.text.cache import CachedEncoder
+from duomotion.text.encoder import load_encoder
+from duomotion.training.batch import take
 from duomotion.training.config import LogConfig, OptimConfig
 
 MAX_FRAMES = 300  # the longest motion that is generated at once (InterGen)
@@ -124,3 +133,159 @@ def reconstruction_scores(
         )
         scores[clip.name] = {name: score(positions, reference) for name, score in SCORES.items()}
     return scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorData:
+    """A data set of pairs, the trained tokenizer, and how captions become vectors."""
+
+    pairs: str = "data/interhuman"
+    tokenizer: str = "runs/intermask/tokenizer/best"
+    text_encoder: str = "clip"
+    views: int = 8  # random views of each clip that are tokenized before training starts
+    text_noise: float = 0.0  # relative to the text vector's entries; for little data
+    examples: PairConfig = field(default_factory=PairConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorRecipe:
+    """One training of the Inter-M transformer; defaults are the paper's on InterHuman."""
+
+    optim: OptimConfig
+    system: str = "intermask/generator"
+    model: GeneratorConfig = field(default_factory=GeneratorConfig)
+    data: GeneratorData = field(default_factory=GeneratorData)
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+@dataclass(frozen=True)
+class TokenizedView:
+    """One view of a clip: codes (2, parts, frames), a caption, the clip's name."""
+
+    codes: Tensor
+    caption: str
+    name: str
+
+
+class GeneratorTask:
+    """Tokens of two people and a caption through the masked transformer."""
+
+    score_name = "loss"
+
+    def __init__(self, recipe: GeneratorRecipe) -> None:
+        self.recipe = recipe
+        data = recipe.data
+        self.children: Mapping[str, Path] = {"tokenizer": Path(data.tokenizer)}
+        codec = load_codec(Path(data.tokenizer))
+        sizes = codec.tokenizer.config
+        if (sizes.num_codes, sizes.num_parts) != (recipe.model.num_codes, recipe.model.num_parts):
+            raise ValueError(
+                f"{data.tokenizer} has {sizes.num_codes} codes and {sizes.num_parts} parts; "
+                "model.num_codes and model.num_parts must be the same"
+            )
+        encoder = CachedEncoder(load_encoder(data.text_encoder))
+        if encoder.dim != recipe.model.text_dim:
+            raise ValueError(
+                f"text encoder {data.text_encoder!r} gives {encoder.dim} numbers; "
+                f"model.text_dim is {recipe.model.text_dim} and must be the same"
+            )
+        seed = recipe.optim.seed
+        self.views = _tokenized(
+            codec, read_split(data.pairs, "train")[0], data.examples, data.views, seed
+        )
+        whole = PairConfig(floor=data.examples.floor, mirror=False)
+        self.held_out = _tokenized(codec, read_split(data.pairs, "val")[0], whole, 2, seed)
+        captions = sorted({view.caption for view in self.views + self.held_out})
+        embedding = encoder.encode(captions)
+        self.texts = {
+            caption: (hidden, read)
+            for caption, hidden, read in zip(
+                captions, embedding.hidden_BLC, embedding.read_B, strict=True
+            )
+        }
+        self.encoder_name = encoder.name
+        torch.manual_seed(seed)
+        self.model = InterMTransformer(recipe.model)
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        size = self.recipe.optim.batch_size
+        batches = _similar_lengths(self.views, size, np.random.default_rng([seed, epoch]))
+        for chosen in batches[skip:]:
+            yield self._batch([self.views[index] for index in chosen])
+
+    def _batch(self, views: list[TokenizedView]) -> dict[str, Any]:
+        lengths = [view.codes.shape[-1] for view in views]
+        ids = torch.zeros(len(views), 2, self.recipe.model.num_parts, max(lengths)).long()
+        for row, (view, length) in enumerate(zip(views, lengths, strict=True)):
+            ids[row, ..., :length] = view.codes
+        hidden, read = zip(*(self.texts[view.caption] for view in views), strict=True)
+        return {
+            "ids_BPN": ids.flatten(2),
+            "lengths_B": torch.tensor(lengths),
+            "hidden_BLC": torch.stack(hidden),
+            "read_B": torch.stack(read),
+            "names": [view.name for view in views],
+        }
+
+    def loss(
+        self, batch: dict[str, Any], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        config = self.recipe.model
+        ids_BPN, lengths_B = batch["ids_BPN"], batch["lengths_B"]
+        frames = ids_BPN.shape[-1] // config.num_parts
+        text_BC = self.model.text_head(batch["hidden_BLC"], batch["read_B"])
+        noise_BC = torch.randn(text_BC.shape, generator=generator, device=text_BC.device)
+        result = generator_loss(
+            self.model,
+            ids_BPN,
+            text_BC + self.recipe.data.text_noise * noise_BC * self.model.training,
+            lengths_B,
+            corruption=draw_corruption(lengths_B, frames, config, generator),
+            drop_B=draw_text_drop(len(lengths_B), config, generator),
+        )
+        return result.loss, {"masked": result.masked, "accuracy": result.accuracy}
+
+    def validate(self) -> dict[str, float]:
+        device = next(self.model.parameters()).device
+        generator = torch.Generator(device).manual_seed(self.recipe.optim.seed)
+        losses, size = [], self.recipe.optim.batch_size
+        for start in range(0, len(self.held_out), size):
+            views = self.held_out[start : start + size]
+            loss, parts = self.loss(take(self._batch(views), slice(None), device), generator)
+            losses += [(loss.item(), parts["accuracy"].item())] * len(views)
+        loss, accuracy = np.mean(losses, axis=0)
+        return {"loss": float(loss), "accuracy": float(accuracy)}
+
+    def provenance(self) -> dict[str, Any]:
+        return {"data": [self.recipe.data.pairs], "text_encoder": self.encoder_name}
+
+
+def _tokenized(
+    codec: MotionCodec, clips: list[Clip], config: PairConfig, views: int, seed: int
+) -> list[TokenizedView]:
+    """`views` views of every clip."""
+    found = []
+    unit, parts = codec.tokenizer.downsampling, codec.tokenizer.num_parts
+    for index, clip in enumerate(tqdm(clips, desc="tokens", unit="clip", mininterval=5)):
+        rng = np.random.default_rng([seed, index])
+        for _ in range(views):
+            example = draw_example(clip, config, rng)
+            frames = example.features.shape[1] // unit * unit
+            with torch.no_grad():
+                ids = codec.encode(torch.from_numpy(example.features[:, :frames]))
+            found.append(TokenizedView(ids.unflatten(1, (parts, -1)), example.caption, clip.name))
+    return found
+
+
+def _similar_lengths(
+    views: list[TokenizedView], size: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """A random order in batches whose views are of similar length, so that little is padded."""
+    order = rng.permutation(len(views))
+    lengths = np.array([view.codes.shape[-1] for view in views])
+    batches = []
+    for start in range(0, len(order), 8 * size):
+        group = order[start : start + 8 * size]
+        group = group[np.argsort(lengths[group], kind="stable")]
+        batches += [group[k : k + size] for k in range(0, len(group), size)]
+    return [batches[index] for index in rng.permutation(len(batches))]

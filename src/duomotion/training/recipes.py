@@ -2,11 +2,48 @@
 
 from collections.abc import Callable
 
+from duomotion.data.pairs import PairConfig
 from duomotion.models.intermask.config import TokenizerConfig, TokenizerLossWeights
+from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.training.config import LogConfig, OptimConfig, nearest
-from duomotion.training.intermask import TokenizerData, TokenizerRecipe
+from duomotion.training.intermask import (
+    GeneratorData,
+    GeneratorRecipe,
+    GeneratorTask,
+    TokenizerData,
+    TokenizerRecipe,
+    TokenizerTask,
+)
+from duomotion.training.trainer import Task
 
-Recipe = TokenizerRecipe
+Recipe = TokenizerRecipe | GeneratorRecipe
+
+
+def tokenizer() -> TokenizerRecipe:
+    """InterMask's tokenizer on InterHuman as the paper has it (appendix E.2).
+
+    The paper trains 50 epochs in batches of 512, the released code 51 in batches of 256; windows
+    are drawn at random here, 50 epochs of windows side by side at 10 frames' distance.
+    """
+    return TokenizerRecipe(
+        optim=OptimConfig(
+            steps=75_000,
+            batch_size=512,
+            weight_decay=0.0,
+            warmup_steps=375,
+            milestones=(0.7, 0.85),
+            gamma=0.1,
+            clip_norm=1.0,
+        ),
+    )
+
+
+def generator() -> GeneratorRecipe:
+    """InterMask's transformer on InterHuman as the paper has it (appendix E.2): 500 epochs."""
+    return GeneratorRecipe(
+        optim=OptimConfig(steps=60_000, batch_size=52, warmup_steps=30),
+        data=GeneratorData(examples=PairConfig()),
+    )
 
 
 def tokenizer_open() -> TokenizerRecipe:
@@ -17,15 +54,24 @@ def tokenizer_open() -> TokenizerRecipe:
     absolute value from a tenth of a standard deviation on.
     """
     return TokenizerRecipe(
-        model=TokenizerConfig(widths=(32, 64, 192), code_dim=64, dropout=0.0),
-        losses=TokenizerLossWeights(beta=0.1, rotation_reading="interleaved"),
+        model=TokenizerConfig(
+            widths=(32, 64, 128), code_dim=32, dropout=0.0, ema_decay=0.95, dead_below=0.5
+        ),
+        losses=TokenizerLossWeights(
+            beta=0.1,
+            position=3.0,
+            velocity=5.0,
+            bone=0.5,
+            contact=30.0,
+            rotation_reading="interleaved",
+        ),
         data=TokenizerData(
             pairs="data/open-pairs", solo="data/open-solo", solo_share=0.5, floor="keep"
         ),
         optim=OptimConfig(
-            steps=6000,
-            batch_size=64,
-            lr=1e-3,
+            steps=4200,
+            batch_size=32,
+            lr=2e-3,
             weight_decay=0.0,
             warmup_steps=100,
             schedule="cosine",
@@ -35,7 +81,46 @@ def tokenizer_open() -> TokenizerRecipe:
     )
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"intermask/tokenizer-open": tokenizer_open}
+def generator_open() -> GeneratorRecipe:
+    """InterMask's transformer at a size that trains on two CPU cores, on the open pairs.
+
+    Captions become the vectors of the offline sentence encoder. Little data is stretched: motion is
+    replayed at other speeds, and noise on the text vectors stands for other words.
+    """
+    return GeneratorRecipe(
+        model=GeneratorConfig(
+            token_dim=64,
+            width=128,
+            num_heads=4,
+            num_blocks=4,
+            feedforward=384,
+            dropout=0.1,
+            attention_dropout=0.0,
+            modulation_rank=32,
+            text_dim=384,
+            text_layers=0,
+        ),
+        data=GeneratorData(
+            pairs="data/open-pairs",
+            tokenizer="runs/intermask/tokenizer-open/best",
+            text_encoder="sentence",
+            views=16,
+            text_noise=0.2,
+            examples=PairConfig(floor="keep", tempo=(0.7, 1.2), shortest=0.8),
+        ),
+        optim=OptimConfig(
+            steps=2500, batch_size=16, lr=1e-3, warmup_steps=100, schedule="cosine", clip_norm=1.0
+        ),
+        log=LogConfig(validate_every=250, checkpoint_seconds=300.0),
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "intermask/tokenizer": tokenizer,
+    "intermask/generator": generator,
+    "intermask/tokenizer-open": tokenizer_open,
+    "intermask/generator-open": generator_open,
+}
 
 
 def find(name: str) -> Recipe:
@@ -47,3 +132,14 @@ def find(name: str) -> Recipe:
     if name not in RECIPES:
         raise ValueError(f"no recipe is called {name!r}; {nearest(name, list(RECIPES))}")
     return RECIPES[name]()
+
+
+def task_of(recipe: Recipe) -> Task:
+    """The training task of a recipe; reads its data.
+
+    Raises:
+        ValueError: the data or a checkpoint that the recipe needs are not there.
+    """
+    if isinstance(recipe, TokenizerRecipe):
+        return TokenizerTask(recipe)
+    return GeneratorTask(recipe)

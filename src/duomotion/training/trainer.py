@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from duomotion.precision import autocast, resolve
+from duomotion.storage import recover
 from duomotion.training.batch import clip_count, clip_names, take
 from duomotion.training.checkpoint import (
     TrainingState,
@@ -29,7 +30,6 @@ from duomotion.training.checkpoint import (
     load_weights,
     read_checkpoint,
     read_training,
-    recover,
     save_checkpoint,
 )
 from duomotion.training.config import LogConfig, OptimConfig
@@ -48,9 +48,13 @@ class Task(Protocol):
     The trainer moves batches to the device and, under torchrun, gives each process its share.
     """
 
-    model: nn.Module  # its whole `state_dict` is saved
     score_name: str  # the validation score that decides on `best`; lower is better
     children: Mapping[str, Path]  # checkpoints to put into each saved one, by name
+
+    @property
+    def model(self) -> nn.Module:
+        """The network; its whole `state_dict` is saved."""
+        ...
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[Any]:
         """The batches of one epoch without the first `skip`; the same for the same arguments."""

@@ -44,7 +44,7 @@ class MotionCodec(nn.Module):
 
     @torch.no_grad()
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
-        """Features (P, T, 262) in metres through the tokens and back; T is cut to a multiple of 4."""
+        """Features (P, T, 262) in metres to tokens and back; T is cut to a multiple of 4."""
         frames = features.shape[1] // self.tokenizer.downsampling * self.tokenizer.downsampling
         batch = torch.from_numpy(np.ascontiguousarray(features[:, :frames])).to(self.mean)
         return self.decode(self.encode(batch)).cpu().numpy()

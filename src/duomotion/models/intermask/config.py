@@ -31,6 +31,7 @@ class TokenizerConfig:
     dropout: float = 0.2  # released code
     ema_decay: float = 0.99  # mu, released code
     temperature: float = 0.5  # of the code assignment in training, released code
+    dead_below: float = 1.0  # average uses a batch below which a code is replaced, released code
 
     def __post_init__(self) -> None:
         if self.kernel[1] != 4 or self.stride[1] != 2:

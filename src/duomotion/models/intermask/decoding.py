@@ -59,10 +59,11 @@ def decode_tokens(
     """Generate the unknown tokens of a batch; returns ids (B, P, N), -1 behind a sample's end.
 
     Args:
+        model: in evaluation mode.
         text_BC: vectors of `model.text_head`; None generates without a text.
         lengths_B: latent frames of each sample, int64, on the model's device.
         generator: source of all randomness. A sequence has one for each sample, which then comes
-            out the same whatever else is in the batch.
+            out the same whatever else is in the batch, but for ties within rounding.
         known_ids: (B, P, N) codes, read only where `known_mask`; N is that of the longest sample.
         known_mask: (B, P, N) bool; these tokens are never masked and come back as they are.
         steps: by default `reaction_steps` of the configuration if one person of every sample is

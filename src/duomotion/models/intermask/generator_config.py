@@ -19,7 +19,7 @@ class GeneratorConfig:
     modulation_rank: int | None = None  # rank of the adaLN matrices; None: full, as in the paper
 
     text_dim: int = 768  # CLIP ViT-L/14@336px, table 5
-    text_layers: int = 2  # released code (InterGen's text head); 0: text vectors are used as given
+    text_layers: int = 2  # released code (InterGen's text head); 0: the vector is only scaled
     text_heads: int = 8  # released code
     text_feedforward: int = 2048  # released code
     text_dropout: float = 0.1  # released code (default of torch.nn.TransformerEncoderLayer)

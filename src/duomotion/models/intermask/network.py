@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.layers.attention import Attention
+from duomotion.models.layers.dropout import Dropout
 from duomotion.models.layers.modulation import Modulation, modulate, normalise
 from duomotion.models.layers.positional import sinusoid_grid
 
@@ -43,13 +44,14 @@ class KeyMasks(NamedTuple):
 class TextHead(nn.Module):
     """The trainable end of the text encoder (released code; InterGen's design).
 
-    Hidden states of a frozen encoder pass a post-norm transformer and a layer norm; with
-    `text_layers=0` they stay as they are. Then one position of each sample is read.
+    Hidden states of a frozen encoder pass a post-norm transformer and a layer norm, and one
+    position of each sample is read. With `text_layers=0` that position is only brought to unit variance.
     """
 
     def __init__(self, config: GeneratorConfig):
         super().__init__()
-        self.encoder = self.norm = nn.Identity()
+        self.encoder = nn.Identity()
+        self.norm = nn.LayerNorm(config.text_dim, elementwise_affine=config.text_layers > 0)
         if config.text_layers:
             layer = nn.TransformerEncoderLayer(
                 config.text_dim,
@@ -62,7 +64,6 @@ class TextHead(nn.Module):
             self.encoder = nn.TransformerEncoder(
                 layer, config.text_layers, enable_nested_tensor=False
             )
-            self.norm = nn.LayerNorm(config.text_dim)
 
     def forward(self, hidden_BSC: Tensor, read_B: Tensor) -> Tensor:
         """Hidden states of S text positions, position to read (CLIP: end of text) -> (B, C)."""
@@ -96,7 +97,7 @@ class InterMBlock(nn.Module):
             return nn.Sequential(
                 nn.Linear(config.width, config.feedforward),
                 nn.GELU(),
-                nn.Dropout(config.dropout),
+                Dropout(config.dropout),
                 nn.Linear(config.feedforward, config.width),
             )
 
@@ -107,7 +108,7 @@ class InterMBlock(nn.Module):
         self.temporal_attention = attention()
         self.cross_attention = attention()
         self.person_feedforward = feedforward()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x_BLD: Tensor, modulation: tuple[Tensor, ...], masks: KeyMasks) -> Tensor:
         x_BLD = self._both(x_BLD, modulation[:JOINT_CHUNKS], masks)
@@ -166,7 +167,7 @@ class InterMTransformer(nn.Module):
         self.token_embedding = nn.Embedding(config.vocabulary, config.token_dim)
         self.input_projection = nn.Linear(config.token_dim, width)
         self.text_projection = nn.Linear(config.text_dim, width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         numbers = range(config.num_blocks)
         self.modulations = nn.ModuleList(BlockModulation(config) for _ in numbers)
         self.blocks = nn.ModuleList(InterMBlock(config) for _ in numbers)

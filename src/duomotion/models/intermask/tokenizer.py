@@ -59,8 +59,27 @@ class MotionTokenizer(nn.Module):
             config.code_dim,
             decay=config.ema_decay,
             temperature=config.temperature,
+            dead_below=config.dead_below,
         )
         self.decoder = Decoder(config)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """He et al. 2015, residual branches and output starting at zero.
+
+        The released code keeps PyTorch's defaults, under which the signal shrinks at every layer.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, ResidualBlock):
+                nn.init.zeros_(module.mix.weight)
+        last = self.decoder.project
+        for parameter in (last.second if isinstance(last, GraphLayers) else last).parameters():
+            nn.init.zeros_(parameter)
 
     @property
     def num_parts(self) -> int:

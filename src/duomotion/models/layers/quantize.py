@@ -42,6 +42,7 @@ class VectorQuantizer(nn.Module):
         code_dim: D.
         decay: weight of the past in the moving averages.
         temperature: of the random assignment in training; 0 takes the nearest code.
+        dead_below: a code is replaced when its average count a batch falls below this.
     """
 
     codebook: Tensor
@@ -49,9 +50,16 @@ class VectorQuantizer(nn.Module):
     code_counts: Tensor
 
     def __init__(
-        self, num_codes: int, code_dim: int, *, decay: float = 0.99, temperature: float = 0.5
+        self,
+        num_codes: int,
+        code_dim: int,
+        *,
+        decay: float = 0.99,
+        temperature: float = 0.5,
+        dead_below: float = 1.0,
     ) -> None:
         super().__init__()
+        self.dead_below = dead_below
         self.decay = decay
         self.temperature = temperature
         self.register_buffer("codebook", torch.randn(num_codes, code_dim))
@@ -122,7 +130,7 @@ class VectorQuantizer(nn.Module):
     def update(self, x_ND: Tensor, ids_N: Tensor) -> Tensor:
         """Move the codes towards the vectors assigned to them.
 
-        Codes whose average count is below one get a vector of the batch instead; their averages
+        Codes whose average count is below `dead_below` get a vector of the batch instead; their averages
         stay (released code).
 
         Returns:
@@ -135,7 +143,7 @@ class VectorQuantizer(nn.Module):
         self.code_counts.mul_(self.decay).add_(used_K, alpha=1 - self.decay)
         counts_K1 = self.code_counts.unsqueeze(-1)
         means_KD = self.code_sums / counts_K1
-        self.codebook.copy_(torch.where(counts_K1 >= 1, means_KD, self._candidates(x_ND)))
+        self.codebook.copy_(torch.where(counts_K1 >= self.dead_below, means_KD, self._candidates(x_ND)))
         return used_K
 
     def _scores(self, x_ND: Tensor) -> Tensor:

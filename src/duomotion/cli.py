@@ -1,0 +1,279 @@
+"""The command line. Every command is one library call and what is printed around it."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from tyro.conf import Positional
+
+from duomotion import __version__
+
+Format = Literal["npz", "bvh", "glb", "mp4", "gif", "png", "html"]
+FORMATS: tuple[Format, ...] = ("npz", "bvh", "glb", "mp4", "html")
+
+app = tyro.extras.SubcommandApp()
+
+
+@app.command
+def generate(
+    text: Positional[str],
+    /,
+    seconds: float = 4.0,
+    seed: int = 0,
+    out: Path = Path("out"),
+    model: str = "intermask-open",
+    guidance: float | None = None,
+    steps: int | None = None,
+    formats: tuple[Format, ...] = FORMATS,
+    device: str = "cpu",
+) -> None:
+    """Two people doing what a sentence says, as files in a folder.
+
+    Args:
+        text: What happens, in English, as in "two people shake hands".
+        seconds: Length of the motion.
+        seed: The same seed gives the same motion; try others for other takes.
+        out: Folder for the files.
+        model: Name of a model (see `duomotion models`) or folder of a checkpoint.
+        guidance: How closely the text is followed; by default as the model was tuned.
+        steps: Iterations; by default as the model was tuned.
+        formats: Which files to write.
+        device: "cpu" or "cuda".
+    """
+    import duomotion
+
+    writable_folder(out)
+    start = time.perf_counter()
+    generator = duomotion.load(model, device=device)
+    loaded = time.perf_counter()
+    clip = generator.generate(text, seconds=seconds, seed=seed, guidance=guidance, steps=steps)
+    done = time.perf_counter()
+    print(
+        f"{clip.num_frames} frames in {done - loaded:.1f} s "
+        f"(model loaded in {loaded - start:.1f} s)"
+    )
+    save_all(clip, out / file_name(clip.caption, seed), formats)
+
+
+@app.command
+def react(
+    actor: Positional[Path],
+    /,
+    text: str = "",
+    seed: int = 0,
+    out: Path = Path("out"),
+    model: str = "intermask-open",
+    person: Literal["A", "B"] = "A",
+    guidance: float | None = None,
+    steps: int | None = None,
+    formats: tuple[Format, ...] = FORMATS,
+    device: str = "cpu",
+) -> None:
+    """A partner for a given motion of one person.
+
+    Args:
+        actor: The given motion, .bvh or .npz.
+        text: What happens between the two; may be left out.
+        seed: The same seed gives the same motion.
+        out: Folder for the files.
+        model: Name of a model or folder of a checkpoint.
+        person: Which of the people to react to, where the file holds two.
+        guidance: How closely the text is followed.
+        steps: Iterations.
+        formats: Which files to write.
+        device: "cpu" or "cuda".
+    """
+    import duomotion
+
+    given = duomotion.Interaction.load(actor)
+    if given.num_people > 1:
+        given = given.person("AB".index(person))
+    elif person == "B":
+        raise ValueError(f"{actor} holds one person; there is no person B to react to")
+    writable_folder(out)
+    generator = duomotion.load(model, device=device)
+    clip = generator.react(given, text, seed=seed, guidance=guidance, steps=steps)
+    save_all(clip, out / file_name(f"{actor.stem} {clip.caption}", seed), formats)
+
+
+@app.command
+def convert(
+    source: Positional[Path],
+    target: Positional[Path],
+    /,
+    second: Path | None = None,
+    scale: float = 1.0,
+    up: Literal["auto", "y", "z"] = "auto",
+    smpl: bool = False,
+    split: bool = False,
+) -> None:
+    """Turn a motion file into another format; the suffixes choose.
+
+    Args:
+        source: .npz or .bvh.
+        target: .npz, .bvh, .glb, .mp4, .gif, .png (a strip of frames) or .html.
+        second: The partner's .bvh where the two people are in two files.
+        scale: Metres per unit of .bvh files, read or written; 0.01 for centimetres.
+        up: Axis that points up in .bvh files that are read.
+        smpl: Map the skeleton onto SMPL-22.
+        split: Write one .bvh a person.
+    """
+    from duomotion.formats import bvh, load, save
+    from duomotion.motion.retarget import to_smpl22
+
+    if source.suffix.lower() == ".bvh":
+        paths = [source] if second is None else [source, second]
+        clip = bvh.read(paths, scale=scale, up=up)
+    else:
+        clip = load(source)
+    if second is not None and clip.num_people != 2:
+        raise ValueError(f"{source} and {second} hold {clip.num_people} people; two are needed")
+    if smpl:
+        clip = to_smpl22(clip)
+    if target.suffix.lower() == ".bvh":
+        written = bvh.write(clip, target, scale=scale, split=split)
+    else:
+        save(clip, target)
+        written = [target]
+    print("\n".join(str(path) for path in written))
+
+
+@app.command
+def models() -> None:
+    """List the models that come with duomotion."""
+    import json
+
+    from duomotion.loading import shipped
+
+    for name, folder in shipped().items():
+        provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        size = sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / 1e6
+        print(f"{name}  {size:.1f} MB  trained on {', '.join(provenance['data'])}")
+        print(f"  card: {folder / 'README.md'}")
+
+
+@app.command
+def train(
+    recipe: Positional[str],
+    changes: Positional[tuple[str, ...]] = (),
+    /,
+    out: Path | None = None,
+    device: str | None = None,
+) -> None:
+    """Train by a recipe; run again to go on where it stopped. With torchrun, on many GPUs.
+
+    Args:
+        recipe: Name of a recipe, as in intermask/tokenizer-open.
+        changes: Fields to change, as in optim.lr=3e-4.
+        out: Folder for checkpoints and logs; runs/RECIPE if left out.
+        device: "cpu" or "cuda"; CUDA where there is one if left out.
+    """
+    from duomotion.training import recipes
+    from duomotion.training.config import apply_overrides, to_dict
+    from duomotion.training.trainer import Trainer
+
+    chosen = apply_overrides(recipes.find(recipe), changes)
+    folder = out or Path("runs") / recipe
+    task = recipes.task_of(chosen)
+    scores = Trainer(
+        task, folder, recipe=to_dict(chosen), optim=chosen.optim, log=chosen.log, device=device
+    ).run()
+    listing = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+    print(f"best: {listing}; checkpoints in {folder}")
+
+
+data = tyro.extras.SubcommandApp()
+app.command(data, name="data", help="Prepare and check data sets.")
+
+
+@data.command(name="list")
+def data_list() -> None:
+    """List the data sets that can be prepared and checked."""
+    from duomotion.data import DATASETS
+
+    for name, dataset in DATASETS.items():
+        print(f"{name:12} {dataset.description}")
+
+
+@data.command(name="prepare")
+def data_prepare(name: Positional[str], path: Positional[Path], /, out: Path | None = None) -> None:
+    """Turn a data set as it is published into the layout that training reads.
+
+    Args:
+        name: See `duomotion data list`.
+        path: The folder with the published files.
+        out: Folder for the result; data/NAME if left out.
+    """
+    from duomotion.data import find
+
+    folder = out or Path("data") / name
+    problems = find(name).prepare(path, folder)
+    report_problems(problems)
+    print(f"prepared in {folder}")
+
+
+@data.command(name="check")
+def data_check(name: Positional[str], path: Positional[Path], /) -> None:
+    """Name every broken, missing or too short clip of a prepared data set.
+
+    Args:
+        name: See `duomotion data list`.
+        path: The prepared folder.
+    """
+    from duomotion.data import find
+
+    usable, problems = find(name).check(path)
+    report_problems(problems)
+    print(f"{usable} clips can be used, {len(problems)} can't")
+
+
+def report_problems(problems: Sequence) -> None:
+    for problem in problems:
+        print(f"{problem.name}: {problem.reason}")
+
+
+def save_all(clip, stem: Path, formats: Sequence[str]) -> None:
+    for suffix in formats:
+        path = stem.with_name(f"{stem.name}.{suffix}")
+        clip.save(path)
+        print(path)
+
+
+def file_name(text: str, seed: int) -> str:
+    """A short, safe file name without suffix that says what is in the file."""
+    words = "-".join(re.findall(r"[a-z0-9]+", text.lower()))
+    return f"{words[:50].rstrip('-') or 'clip'}-{seed}"
+
+
+def writable_folder(folder: Path) -> None:
+    """Make the folder, so that nothing is computed in vain.
+
+    Raises:
+        OSError: it can't be made or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(13, "can't be written", str(folder))
+
+
+def main() -> None:
+    """Entry point: one sentence and exit status 2 for whatever the user can put right."""
+    try:
+        app.cli(prog="duomotion", description=f"duomotion {__version__}: {__doc__}")
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        fail(f"{where}{error.strerror or error}")
+    except ValueError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def fail(sentence: str) -> None:
+    print(f"duomotion: {sentence}", file=sys.stderr)
+    raise SystemExit(2)

@@ -1,0 +1,621 @@
+"""Whether a clip shows what its prompt says, for ten prompts that can be measured.
+
+A check composes measurements of two people (measurements.py) and compares them with limits set on
+the real clips of the open pairs. It does not ask a network, and the order of the people does not
+matter. `score` runs prompts through any generator.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, nan
+
+import numpy as np
+from scipy.signal import find_peaks
+
+from duomotion.evaluation import physics
+from duomotion.evaluation.measurements import Scene, gaps, runs, segment_gap
+from duomotion.motion.interaction import Interaction
+
+Measurements = dict[str, float]
+Limits = dict[str, tuple[float, float]]
+Generate = Callable[[str, float, int], Interaction]
+
+# Hands whose middles are this close touch, in metres; palms in real handshakes are 0.06 apart.
+TOUCH = 0.25
+HANDS = ((0, 0), (0, 1), (1, 0), (1, 1))
+SAME_HANDS = ((0, 0), (1, 1))
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found.
+
+    Attributes:
+        passed: all measurements are within their limits.
+        measurements: by name, in metres, degrees, seconds, m/s or shares from 0 to 1.
+        failed: the names of those outside of their limits.
+    """
+
+    passed: bool
+    measurements: Measurements
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A sentence and how to see that a clip shows it.
+
+    Attributes:
+        texts: the wording a user would type, then paraphrases.
+        seconds: how long to generate.
+        check: the measurement.
+        kinds: kinds of real clips (data.open_pairs) that show it.
+        word: part of such a clip's captions that also has to be there.
+    """
+
+    texts: tuple[str, ...]
+    seconds: float
+    check: Callable[[Interaction], CheckResult]
+    kinds: tuple[str, ...]
+    word: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.texts[0]
+
+    def shown_by(self, kind: str, captions: Iterable[str]) -> bool:
+        """Whether a real clip of this kind and with these captions shows it."""
+        return kind in self.kinds and any(self.word in caption for caption in captions)
+
+
+HANDSHAKE: Limits = {
+    "seconds": (0.6, 3.0),
+    "height": (-0.65, -0.12),
+    "off_partner": (0, 60),
+    "root_gap": (0.5, 1.3),
+    "root_speed": (0, 0.6),
+    "lean": (0, 25),
+    "other_hands": (0.5, inf),
+}
+
+
+def handshake(interaction: Interaction) -> CheckResult:
+    """Both people's right (or left) hands stay together, waist to chest high, face to face."""
+    scene = Scene.of(interaction)
+    return _best(HANDSHAKE, (_handshake(scene, hand) for hand in (0, 1)))
+
+
+def _handshake(scene: Scene, hand: int) -> Measurements:
+    touching = scene.palm_gaps[:, hand, hand] < TOUCH
+    held = _during(scene, touching)
+    other = 1 - hand
+    return {
+        "seconds": scene.seconds(touching),
+        "height": float(scene.palm_heights[:, held, hand].mean()),
+        "off_partner": float(np.median(scene.off_partner[:, held], 1).max()),
+        "root_gap": float(np.median(scene.root_gap[held])),
+        "root_speed": float(scene.root_speeds[:, held].mean()),
+        "lean": float(np.median(scene.lean[:, held], 1).max()),
+        "other_hands": float(np.median(scene.palm_gaps[held, other, other])),
+    }
+
+
+HIGH_FIVE: Limits = {
+    "height": (-0.05, inf),
+    "palm_gap": (0, TOUCH),
+    "seconds": (0.03, 1.2),
+    "approach": (0.2, inf),
+    "off_partner": (0, 100),
+    "root_gap": (0.75, 1.3),
+}
+
+
+def high_five(interaction: Interaction) -> CheckResult:
+    """Hands on the same side come together above the shoulders, briefly, and part again."""
+    scene = Scene.of(interaction)
+    found = (
+        _high_five(scene, hand, touch)
+        for hand in (0, 1)
+        for touch in _touches(scene.palm_gaps[:, hand, hand])
+    )
+    return _best(HIGH_FIVE, found)
+
+
+def _high_five(scene: Scene, hand: int, touch: tuple[int, int]) -> Measurements:
+    """Of one time that the hands touch. `approach` is how far they were apart a second around."""
+    start, stop = touch
+    gap = scene.palm_gaps[:, hand, hand]
+    around = round(scene.fps)
+    before, after = gap[max(0, start - around) : start + 1], gap[stop - 1 : stop + around]
+    top = start + int(scene.palm_heights[:, start:stop, hand].min(0).argmax())
+    return {
+        "height": float(scene.palm_heights[:, top, hand].min()),
+        "palm_gap": float(gap[start:stop].min()),
+        "seconds": (stop - start) / scene.fps,
+        "approach": float(min(before.max(), after.max()) - gap[start:stop].min()),
+        "off_partner": float(scene.off_partner[:, top].max()),
+        "root_gap": float(scene.root_gap[top]),
+    }
+
+
+PULL: Limits = {
+    "seconds": (1.0, inf),
+    "stretch": (0.95, 2.0),
+    "lean": (14, 60),
+    "dragged": (0.4, inf),
+    "turned": (0, 200),
+    "root_speed": (0, 1.2),
+}
+
+
+def pull(interaction: Interaction) -> CheckResult:
+    """One person holds the other's forearm and moves them at arm's length; somebody leans."""
+    scene = Scene.of(interaction)
+    return _best(PULL, (_pull(order, *pair) for order in scene.orders() for pair in HANDS))
+
+
+def _pull(scene: Scene, hand: int, arm: int) -> Measurements:
+    elbow, palm = scene.sides("elbow")[1, :, arm], scene.palms[1, :, arm]
+    holding = segment_gap(scene.palms[0, :, hand], elbow, palm) < 0.22
+    held = _during(scene, holding)
+    path = scene.roots[1, held]
+    return {
+        "seconds": scene.seconds(holding),
+        "stretch": float(np.median(scene.root_gap[held])),
+        "lean": float(np.percentile(scene.lean[:, held], 90, axis=1).max()),
+        "dragged": float((path[-1] - path[0]) @ scene.towards[1, held][0]),
+        "turned": float(np.ptp(scene.headings[:, held], axis=1).max()),
+        "root_speed": float(scene.root_speeds[:, held].mean()),
+    }
+
+
+COMFORT: Limits = {
+    "seconds": (1.5, inf),
+    "partner_hands_away": (0.35, inf),
+    "partner_hands_height": (-inf, -0.25),
+    "root_speed": (0, 0.45),
+    "hand_speed": (0, 0.6),
+}
+
+
+def comfort(interaction: Interaction) -> CheckResult:
+    """One person's hand rests on the other's shoulder or upper back; the other lets it happen."""
+    scene = Scene.of(interaction)
+    return _best(COMFORT, (_comfort(order, hand) for order in scene.orders() for hand in (0, 1)))
+
+
+def _comfort(scene: Scene, hand: int) -> Measurements:
+    palm, neck = scene.palms[0, :, hand], scene.joint("neck")[1]
+    ends = [*np.moveaxis(scene.sides("shoulder")[1], 1, 0), scene.joint("spine3")[1]]
+    resting = np.min([segment_gap(palm, neck, end) for end in ends], axis=0) < 0.25
+    held = _during(scene, resting)
+    upper = [scene.sides("shoulder")[0], scene.sides("elbow")[0], scene.sides("wrist")[0]]
+    body = np.concatenate([*upper, scene.joint("spine3")[0][:, None]], 1)
+    return {
+        "seconds": scene.seconds(resting),
+        "partner_hands_away": float(np.median(gaps(scene.palms[1], body)[held].min((1, 2)))),
+        "partner_hands_height": float(np.median(scene.palm_heights[1, held].max(-1))),
+        "root_speed": float(scene.root_speeds[:, held].mean()),
+        "hand_speed": float(np.median(scene.relative_speeds("wrist")[0, held, hand])),
+    }
+
+
+MARCH: Limits = {
+    "speed": (0.6, inf),
+    "same_direction": (0, 30),
+    "root_gap": (0.4, 1.5),
+    "beside": (45, 135),
+    "in_step": (0.7, 1),
+    "stride": (1.2, inf),
+    "arm_swing": (0.25, inf),
+    "alternating_arms": (-1, -0.1),
+}
+
+
+def march(interaction: Interaction) -> CheckResult:
+    """Side by side, ahead, in step, with long strides and arms that swing up in turn."""
+    scene = Scene.of(interaction)
+    ankles = scene.sides("ankle")[..., [0, 2]]
+    angle = np.radians(scene.headings)
+    ahead = np.stack([np.sin(angle), np.cos(angle)], -1)
+    stride = ((ankles[:, :, 0] - ankles[:, :, 1]) * ahead).sum(-1)
+    wrists = scene.wrist_heights
+    moved = np.linalg.norm(scene.roots[:, -1] - scene.roots[:, 0], axis=-1)
+    measured = {
+        "speed": float(moved.min() / interaction.seconds),
+        "same_direction": float(np.median(scene.between_headings)),
+        "root_gap": float(np.median(scene.root_gap)),
+        "beside": float(np.median(scene.off_partner)),
+        "in_step": _correlation(stride[0], stride[1]),
+        "stride": float(np.ptp(stride, axis=1).min()),
+        "arm_swing": float(np.ptp(wrists, axis=1).min()),
+        "alternating_arms": max(_correlation(*person.T) for person in wrists),
+    }
+    return _judge(MARCH, measured)
+
+
+CHICKEN_DANCE: Limits = {
+    "flaps": (3, inf),
+    "squat": (0.15, inf),
+    "hands_up": (0.7, 1),
+    "off_partner": (0, 45),
+    "root_gap": (0.7, 2.5),
+    "palm_gap": (0.2, inf),
+    "wander": (0, 0.6),
+}
+
+
+def chicken_dance(interaction: Interaction) -> CheckResult:
+    """Both face each other on the spot, hands up, flap their elbows, and bend their knees deep."""
+    scene = Scene.of(interaction)
+    elbows = (scene.sides("elbow") - scene.sides("shoulder"))[..., 1].mean(-1)
+    wander = np.linalg.norm(scene.roots - scene.roots[:, :1], axis=-1)
+    measured = {
+        "flaps": float(min(len(find_peaks(height, prominence=0.03)[0]) for height in elbows)),
+        "squat": float(np.ptp(scene.stature, axis=1).min()),
+        "hands_up": float((scene.palm_heights.mean(-1) > -0.2).mean(1).min()),
+        "off_partner": float(np.median(scene.off_partner, 1).max()),
+        "root_gap": float(np.median(scene.root_gap)),
+        "palm_gap": float(scene.palm_gaps.min()),
+        "wander": float(wander.max()),
+    }
+    return _judge(CHICKEN_DANCE, measured)
+
+
+SALSA_TURN: Limits = {
+    "turned": (120, inf),
+    "root_gap": (0, 1.3),
+    "upright": (0.8, inf),
+}
+
+
+def salsa_turn(interaction: Interaction) -> CheckResult:
+    """One person turns around while a hand of theirs is held up by the partner."""
+    scene = Scene.of(interaction)
+    found = (
+        _turn_under(order, pair, high)
+        for order in scene.orders()
+        for pair in HANDS
+        for high in _raised(order, *pair)
+    )
+    return _best(SALSA_TURN, found)
+
+
+def _raised(scene: Scene, first: int, second: int) -> list[tuple[int, int]]:
+    """When two hands are joined above the shoulders of the second person."""
+    shoulders = scene.sides("shoulder")[1, :, :, 1].mean(-1)
+    height = scene.palms[0, :, first, 1] - shoulders
+    return runs((scene.palm_gaps[:, first, second] < 0.3) & (height > 0.1))
+
+
+def _turn_under(scene: Scene, pair: tuple[int, int], high: tuple[int, int]) -> Measurements:
+    held = slice(*high)
+    return {
+        "turned": float(np.ptp(scene.headings[1, held])),
+        "root_gap": float(np.median(scene.root_gap[held])),
+        "upright": float(np.median(scene.stature[:, held], 1).min()),
+    }
+
+
+ARM_WRESTLE: Limits = {
+    "seconds": (1.5, inf),
+    "lean_towards": (15, 90),
+    "pushed": (0.12, inf),
+    "elbow_under_hand": (0, inf),
+    "off_partner": (0, 60),
+    "root_speed": (0, 0.35),
+    "other_hands": (0.35, inf),
+}
+
+
+def arm_wrestle(interaction: Interaction) -> CheckResult:
+    """Clasped hands are forced from side to side while both lean in with low elbows."""
+    scene = Scene.of(interaction)
+    return _best(ARM_WRESTLE, (_arm_wrestle(scene, hand) for hand in (0, 1)))
+
+
+def _arm_wrestle(scene: Scene, hand: int) -> Measurements:
+    clasped = scene.palm_gaps[:, hand, hand] < TOUCH
+    held = _during(scene, clasped)
+    grip = scene.palms[:, held, hand].mean(0)
+    across = np.stack([scene.towards[0, held, 1], -scene.towards[0, held, 0]], -1)
+    middle = scene.roots[:, held].mean(0)
+    side = ((grip[:, [0, 2]] - middle) * across).sum(-1)
+    under = (scene.palms - scene.sides("elbow"))[:, held, hand, 1]
+    other = 1 - hand
+    return {
+        "seconds": scene.seconds(clasped),
+        "lean_towards": float(-np.median(scene.lean_away[:, held], 1).max()),
+        "pushed": float(np.ptp(side)),
+        "elbow_under_hand": float(np.median(under, 1).min()),
+        "off_partner": float(np.median(scene.off_partner[:, held], 1).max()),
+        "root_speed": float(scene.root_speeds[:, held].mean()),
+        "other_hands": float(np.median(scene.palm_gaps[held, other, other])),
+    }
+
+
+QUARREL: Limits = {
+    "fast_hands": (1.4, inf),
+    "fastest_hands": (2.1, inf),
+    "raised": (0.3, 1),
+    "facing": (0.5, 1),
+    "root_gap": (0.5, 1.7),
+    "palm_gap": (0.2, inf),
+    "stance": (0, 0.15),
+    "upright": (0.85, inf),
+}
+
+
+def quarrel(interaction: Interaction) -> CheckResult:
+    """Standing close, without touching, both gesture with fast raised hands at each other."""
+    scene = Scene.of(interaction)
+    speed = np.percentile(scene.relative_speeds("wrist").max(-1), 90, axis=1)
+    measured = {
+        "fast_hands": float(speed.min()),
+        "fastest_hands": float(speed.max()),
+        "raised": float((scene.wrist_heights.max(-1) > 0.12).mean(1).max()),
+        "facing": float((scene.off_partner.min(0) < 45).mean()),
+        "root_gap": float(np.median(scene.root_gap)),
+        "palm_gap": float(scene.palm_gaps.min()),
+        "stance": float(np.ptp(np.percentile(scene.stature, (5, 95), axis=1), axis=0).max()),
+        "upright": float(np.median(scene.stature, 1).min()),
+    }
+    return _judge(QUARREL, measured)
+
+
+LINK_ARMS: Limits = {
+    "linked": (0.6, 1),
+    "same_direction": (0, 45),
+    "beside": (45, 135),
+    "bent": (0, 150),
+    "speed": (0.3, inf),
+}
+
+
+def link_arms(interaction: Interaction) -> CheckResult:
+    """Side by side the same way, an elbow of one hooked into a bent elbow of the other."""
+    scene = Scene.of(interaction)
+    return _best(LINK_ARMS, map(_link_arms, scene.orders()))
+
+
+def _link_arms(scene: Scene) -> Measurements:
+    """Of the first person's left arm and the second's right."""
+    arms = (0, 1)
+    elbows = [scene.sides("elbow")[person, :, arm] for person, arm in enumerate(arms)]
+    linked = np.linalg.norm(elbows[0] - elbows[1], axis=-1) < 0.2
+    return {
+        "linked": float(linked.mean()),
+        "same_direction": float(np.median(scene.between_headings)),
+        "beside": float(np.median(scene.off_partner)),
+        "bent": float(max(np.median(_elbow(scene, *arm)) for arm in enumerate(arms))),
+        "speed": float(scene.root_speeds.mean()),
+    }
+
+
+def _elbow(scene: Scene, person: int, arm: int) -> np.ndarray:
+    """(T,) angle in the elbow, 180 degrees when the arm is straight."""
+    joint = scene.sides("elbow")[person, :, arm]
+    upper = scene.sides("shoulder")[person, :, arm] - joint
+    lower = scene.sides("wrist")[person, :, arm] - joint
+    cosine = (upper * lower).sum(-1)
+    cosine /= np.linalg.norm(upper, axis=-1) * np.linalg.norm(lower, axis=-1)
+    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+
+
+def _during(scene: Scene, mask: np.ndarray) -> slice:
+    """The longest run of a (T,) mask; the whole clip where it never holds."""
+    start, stop = scene.span(mask)
+    return slice(start, stop) if stop else slice(0, len(mask))
+
+
+def _touches(gap: np.ndarray) -> list[tuple[int, int]]:
+    """Every run of a (T,) gap below TOUCH; the closest frame where there is none."""
+    closest = int(gap.argmin())
+    return runs(gap < TOUCH) or [(closest, closest + 1)]
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Pearson's, of two (T,) series; 0 when one of them does not change."""
+    if min(np.ptp(one), np.ptp(other)) < 1e-6:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def _judge(limits: Limits, measured: Measurements) -> CheckResult:
+    assert measured.keys() == limits.keys()
+    failed = [name for name, (low, high) in limits.items() if not low <= measured[name] <= high]
+    return CheckResult(not failed, measured, tuple(failed))
+
+
+def _best(limits: Limits, found: Iterable[Measurements]) -> CheckResult:
+    """The candidate that fails the fewest limits; of several the one whose measurements are largest,
+    in their order. Not a number for all when there is none.
+    """
+    results = [_judge(limits, measured) for measured in found]
+    nothing = _judge(limits, dict.fromkeys(limits, nan))
+    return max(results, key=lambda r: (-len(r.failed), *r.measurements.values()), default=nothing)
+
+
+PROMPTS: dict[str, Prompt] = {
+    "handshake": Prompt(
+        texts=(
+            "two people meet and shake hands",
+            "a handshake between two people",
+            "one person holds out the right hand and the other shakes it",
+        ),
+        seconds=2.5,
+        check=handshake,
+        kinds=("handshake",),
+    ),
+    "high five": Prompt(
+        texts=(
+            "two people give each other a high five",
+            "two friends walk up and high five",
+            "one person raises a hand and the other slaps it in a high five",
+        ),
+        seconds=3.0,
+        check=high_five,
+        kinds=("high five",),
+    ),
+    "pull": Prompt(
+        texts=(
+            "one person pulls the other by the arm",
+            "someone drags another person away who does not want to come",
+            "a person tugs at the other's arm while the other resists",
+        ),
+        seconds=4.0,
+        check=pull,
+        kinds=("pull",),
+    ),
+    "comfort": Prompt(
+        texts=(
+            "one person comforts the other with a hand on the shoulder",
+            "a person consoles a sad friend",
+            "someone puts their hands on the other's shoulders to comfort them",
+        ),
+        seconds=4.3,
+        check=comfort,
+        kinds=("comfort",),
+    ),
+    "march": Prompt(
+        texts=(
+            "two people march like soldiers",
+            "two soldiers march next to each other",
+            "two people march forward side by side in step",
+        ),
+        seconds=2.2,
+        check=march,
+        kinds=("march",),
+    ),
+    "chicken dance": Prompt(
+        texts=(
+            "two people do the chicken dance",
+            "two people flap their elbows in the chicken dance",
+            "facing each other, two dancers do a chicken dance",
+        ),
+        seconds=5.5,
+        check=chicken_dance,
+        kinds=("chicken dance",),
+    ),
+    "salsa turn": Prompt(
+        texts=(
+            "two people dance salsa and one turns under the raised arm",
+            "in salsa, one dancer turns under the joined hands",
+            "a salsa dancer spins under the partner's raised hand",
+        ),
+        seconds=4.0,
+        check=salsa_turn,
+        kinds=("salsa turn", "salsa spin"),
+        word="under",
+    ),
+    "arm wrestling": Prompt(
+        texts=(
+            "two people arm wrestle",
+            "two people compete in arm wrestling",
+            "they lock hands across a table and arm wrestle",
+        ),
+        seconds=5.0,
+        check=arm_wrestle,
+        kinds=("arm wrestle",),
+    ),
+    "quarrel": Prompt(
+        texts=(
+            "two people quarrel",
+            "two people argue angrily with each other",
+            "two people have a heated argument and wave their hands",
+        ),
+        seconds=3.5,
+        check=quarrel,
+        kinds=("quarrel",),
+    ),
+    "linked arms": Prompt(
+        texts=(
+            "two people walk with their arms linked",
+            "two friends walk arm in arm",
+            "two people link arms and stroll next to each other",
+        ),
+        seconds=2.0,
+        check=link_arms,
+        kinds=("link arms",),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One generated clip: what was asked, whether it shows it, and its physics.report."""
+
+    prompt: str
+    seed: int
+    result: CheckResult
+    physics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Score:
+    """The trials of all prompts."""
+
+    trials: tuple[Trial, ...]
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(trial.prompt for trial in self.trials))
+
+    def of(self, prompt: str) -> list[Trial]:
+        return [trial for trial in self.trials if trial.prompt == prompt]
+
+    def passes(self, prompt: str) -> int:
+        """How many seeds show what the prompt says."""
+        return sum(trial.result.passed for trial in self.of(prompt))
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The prompts that more than half of the seeds show."""
+        return tuple(name for name in self.prompts if 2 * self.passes(name) > len(self.of(name)))
+
+    def table(self) -> str:
+        """A line a prompt, in Markdown: passes, what failed how often, and the physics."""
+        lines = [
+            "| prompt | passes | shown | what failed | sliding m/s | overlap m | unsound |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for name in self.prompts:
+            trials = self.of(name)
+            failed = Counter(what for trial in trials for what in trial.result.failed)
+            unsound = Counter(
+                what for trial in trials for what in physics.Limits().broken(trial.physics)
+            )
+            sliding = np.mean([trial.physics["foot_sliding"] for trial in trials])
+            overlap = np.max([trial.physics["body_depth"] for trial in trials])
+            lines.append(
+                f"| {name} | {self.passes(name)}/{len(trials)} "
+                f"| {'yes' if name in self.shown else 'no'} | {_counts(failed)} "
+                f"| {sliding:.2f} | {overlap:.2f} | {_counts(unsound)} |"
+            )
+        return "\n".join([*lines, f"{len(self.shown)} of {len(self.prompts)} prompts shown."])
+
+
+def score(
+    generate: Generate,
+    prompts: Mapping[str, Prompt] = PROMPTS,
+    seeds: Sequence[int] = (0, 1, 2),
+    *,
+    wording: int = 0,
+) -> Score:
+    """Generate every prompt with every seed and check it.
+
+    Args:
+        generate: (text, seconds, seed) -> interaction of two SMPL-22 people.
+        wording: which of a prompt's texts to type.
+    """
+    trials = []
+    for name, prompt in prompts.items():
+        for seed in seeds:
+            made = generate(prompt.texts[wording], prompt.seconds, seed)
+            trials.append(Trial(name, seed, prompt.check(made), physics.report(made)))
+    return Score(tuple(trials))
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{what} {count}x" for what, count in counter.most_common()) or "-"

@@ -1,0 +1,52 @@
+"""Models by name or folder."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+from duomotion.sampling.request import Generator
+
+
+def load(model: str | Path, *, device: str = "cpu") -> Generator:
+    """A model that generates.
+
+    Args:
+        model: the name of a model that comes with the package (see `shipped`), or the folder of a
+            checkpoint.
+        device: "cpu", "cuda" or such.
+
+    Raises:
+        ValueError: no such model, or its folder is damaged.
+    """
+    folder = shipped().get(str(model), Path(model))
+    if not (folder / "recipe.json").is_file():
+        names = ", ".join(shipped()) or "none"
+        raise ValueError(
+            f"no model {str(model)!r}: it is neither a checkpoint folder nor one of those that "
+            f"come with duomotion ({names})"
+        )
+    system = system_of(folder)
+    if system == "intermask/generator":
+        from duomotion.models.intermask.generate import InterMask
+
+        return InterMask.load(folder, device=device)
+    raise ValueError(f"{folder} is a checkpoint of {system!r}, which does not generate on its own")
+
+
+def shipped() -> dict[str, Path]:
+    """Folders of the models that come with the package, by name."""
+    root = Path(str(files("duomotion") / "checkpoints"))
+    return {folder.parent.name: folder.parent for folder in sorted(root.glob("*/recipe.json"))}
+
+
+def system_of(folder: Path) -> str:
+    """The system that a checkpoint belongs to.
+
+    Raises:
+        ValueError: the folder's recipe can't be read.
+    """
+    try:
+        system = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))["system"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        raise ValueError(f"{folder / 'recipe.json'} names no system") from None
+    return str(system)

@@ -1,0 +1,48 @@
+"""Motion made up for the tests of file formats."""
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from duomotion.motion.interaction import Interaction
+from duomotion.motion.skeleton import SMPL22, Skeleton
+
+CAPTION = "two people </script><script>alert('x')</script> \"shake\" <hands> & laugh: 握手 🤝"
+TAIL = Skeleton(
+    names=("base", "link_a", "link_b", "tip", "fork"),
+    parents=(-1, 0, 1, 2, 1),
+    offsets=np.array(
+        [[0, 0, 0], [0, 0.4, 0], [0.3, 0.1, 0], [0.3, 0, 0.1], [-0.2, 0.3, 0.0]], dtype=float
+    ),
+)
+
+
+def waving(
+    people: int = 2, frames: int = 20, skeleton: Skeleton = SMPL22, caption: str = CAPTION
+) -> Interaction:
+    """People of different size who turn all their joints smoothly, by more than half a turn."""
+    rng = np.random.default_rng(3)
+    joints = skeleton.num_joints
+    time = np.linspace(0, 1, frames)[None, :, None, None]
+    swing = rng.normal(0, 0.5, (people, 1, joints, 3)) * np.sin(5 * time)
+    swing[:, :, 0, 1] = 4.0 * time[:, :, 0, 0] + np.arange(people)[:, None]
+    rotations = Rotation.from_rotvec(swing.reshape(-1, 3)).as_matrix()
+    roots = np.zeros((people, frames, 3))
+    roots[..., 0] = np.arange(people)[:, None] * 0.9 + 0.3 * time[0, :, 0, 0]
+    roots[..., 1] = 1.0
+    sizes = 1 - 0.1 * np.arange(people)
+    return Interaction(
+        roots,
+        rotations.reshape(people, frames, joints, 3, 3),
+        tuple(skeleton.with_offsets(skeleton.offsets * size) for size in sizes),
+        fps=30.0,
+        caption=caption,
+    )
+
+
+def standing(people: int = 2, frames: int = 4, gap: float = 1.0) -> Interaction:
+    """People in T-pose on the ground who don't move, side by side along x."""
+    height = -float(SMPL22.rest_positions[:, 1].min())
+    roots = np.tile([0.0, height, 0.0], (people, frames, 1))
+    roots[..., 0] = np.arange(people)[:, None] * gap
+    rotations = np.tile(np.eye(3), (people, frames, SMPL22.num_joints, 1, 1))
+    return Interaction(roots, rotations, (SMPL22,) * people, caption="two people stand")

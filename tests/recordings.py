@@ -1,0 +1,34 @@
+"""The open recordings, for tests that need real people.
+
+They are looked for in the folder that the environment variable DUOMOTION_OPEN_PAIRS names, else
+beside the repository; tests marked `needs_recordings` are skipped where there are none.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from duomotion.data.open_pairs import read_take
+from duomotion.motion.interaction import Interaction
+
+_BESIDE = Path(__file__).parents[2] / "shared" / "data" / "pairs"
+FOLDER = Path(os.environ.get("DUOMOTION_OPEN_PAIRS") or _BESIDE)
+
+needs_recordings = pytest.mark.skipif(
+    not FOLDER.is_dir(), reason="no recordings: DUOMOTION_OPEN_PAIRS names no folder"
+)
+
+
+@cache
+def files(name: str) -> tuple[Path, Path]:
+    """Both people's BVH files of a recording such as "18_01" or "High_five"."""
+    first, second = sorted(FOLDER.rglob(f"{name}_[ABS]*.bvh"))
+    return first, second
+
+
+@cache
+def take(name: str) -> Interaction:
+    """A recording on SMPL-22 with the floor at height 0; tests must not write into it."""
+    return read_take(*files(name))

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+from recordings import needs_recordings, take
+
+from duomotion.evaluation.neighbours import Library, nearest, windows
+from duomotion.motion.rotations import yaw
+from duomotion.motion.skeleton import SMPL22
+
+
+def swaying(seed: int, frames: int = 75) -> np.ndarray:
+    """Two people (2, T, 22, 3) near each other who move all their joints smoothly."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(frames)[:, None, None] / 30
+    speed, phase = rng.uniform(1, 5, (2, 1, 22, 3)), rng.uniform(0, 6, (2, 1, 22, 3))
+    sway = 0.15 * np.sin(speed * time + phase)
+    place = np.array([[0.0, 1, 0], [0.2, 1, 1]])[:, None, None]
+    return SMPL22.rest_positions + place + sway
+
+
+def elsewhere(positions: np.ndarray) -> np.ndarray:
+    return positions @ yaw(2.0).T + np.array([3.0, 0, -4.0])
+
+
+def mirrored(positions: np.ndarray) -> np.ndarray:
+    return (positions * np.array([-1.0, 1, 1]))[:, :, SMPL22.mirrored]
+
+
+CLIPS = {f"clip{seed}": swaying(seed) for seed in range(5)}
+
+
+@pytest.mark.parametrize(
+    "view",
+    [elsewhere, mirrored, lambda p: p[::-1], lambda p: elsewhere(mirrored(p)[::-1])],
+    ids=["moved and turned", "mirrored", "swapped", "all of it"],
+)
+def test_a_copy_is_found_however_it_is_shown(view):
+    name, distance = nearest(view(CLIPS["clip3"]), CLIPS)
+    assert name == "clip3"
+    assert distance < 0.01
+
+
+def test_distance_is_the_mean_distance_of_joints_in_mm():
+    clip = CLIPS["clip1"]
+    raised = clip + np.array([0, 0.05, 0])
+    assert nearest(raised, {"clip1": clip})[1] == pytest.approx(50, abs=0.1)
+    tall = clip.copy()
+    tall[1, :, :11, 1] += 0.08  # half of the second person's joints: a quarter of all
+    assert nearest(tall, {"clip1": clip})[1] == pytest.approx(20, abs=0.1)
+
+
+def test_a_noisy_copy_out_of_phase_is_nearer_than_other_clips():
+    noisy = CLIPS["clip2"][:, 4:] + np.random.default_rng(0).normal(0, 0.01, (2, 71, 22, 3))
+    name, distance = nearest(noisy, CLIPS)
+    others = {other: clip for other, clip in CLIPS.items() if other != "clip2"}
+    assert name == "clip2"
+    assert distance < 50 < 2 * distance + 50 < nearest(noisy, others)[1]
+
+
+def test_the_bound_loses_no_neighbour():
+    library, query = Library.of(CLIPS), swaying(9)
+    every = [
+        np.linalg.norm(window - library.windows, axis=-1).mean((1, 2))
+        for seen in (query, query[::-1], mirrored(query), mirrored(query)[::-1])
+        for window in windows(seen)
+    ]
+    best = np.min(every, axis=0)
+    name, distance = library.nearest(query)
+    assert distance == pytest.approx(best.min() * 1000, rel=1e-5)
+    assert name == library.names[best.argmin()]
+
+
+def test_skipped_clips_do_not_count():
+    library = Library.of(CLIPS)
+    name, distance = library.nearest(CLIPS["clip0"], skip={"clip0"})
+    assert name != "clip0"
+    assert distance > 50
+    with pytest.raises(ValueError, match="skipped"):
+        library.nearest(CLIPS["clip0"], skip=CLIPS)
+
+
+def test_windows_start_at_the_origin_facing_ahead():
+    shown = windows(elsewhere(SMPL22.rest_positions + np.array([[[[0, 1.0, 0]]]] * 2)[:, [0] * 60]))
+    assert shown.shape == (3, 15, 44, 3)
+    np.testing.assert_allclose(shown[:, :, 0], [[[0, 1, 0]] * 15] * 3, atol=1e-5)
+    left, right = SMPL22.index("left_hip"), SMPL22.index("right_hip")
+    across = shown[:, :, left] - shown[:, :, right]
+    np.testing.assert_allclose(across, [[[0.118, 0, 0]] * 15] * 3, atol=1e-5)
+
+
+def test_too_short_and_too_few():
+    with pytest.raises(ValueError, match="44 frames"):
+        windows(swaying(0, frames=44))
+    assert len(windows(swaying(0, frames=45))) == 1
+    with pytest.raises(ValueError, match="no clips"):
+        nearest(CLIPS["clip0"], {})
+
+
+@needs_recordings
+def test_real_neighbours():
+    clips = {name: take(name).positions for name in ("20_01", "18_03", "22_05", "20_06", "18_01")}
+    dance = take("18_15").positions
+    name, distance = nearest(dance, clips)
+    assert name == "20_01"  # the chicken dance too
+    assert 25 < distance < 60
+    noise = np.random.default_rng(0).normal(0, 0.01, clips["18_03"].shape)
+    name, distance = nearest(clips["18_03"] + noise, clips)
+    assert name == "18_03"
+    assert distance < 25
