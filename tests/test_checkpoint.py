@@ -1,14 +1,13 @@
 import json
 import pickle
-import resource
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from limits import largest_file
 from torch import nn
 
-from duomotion.training.checkpoint import (
+from duomotion.checkpoint import (
     TrainingState,
     environment,
     load_weights,
@@ -131,17 +130,6 @@ def test_a_broken_file_is_named(tmp_path, file, harm):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(ValueError, match="nowhere: no checkpoint folder"):
         read_checkpoint(tmp_path / "nowhere")
-
-
-@contextmanager
-def largest_file(size):
-    """The system refuses larger files, much as a full disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("too_large", ["weights", "provenance"])

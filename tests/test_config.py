@@ -7,13 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duomotion.training.config import (
-    LogConfig,
-    OptimConfig,
-    apply_overrides,
-    from_dict,
-    to_dict,
-)
+from duomotion.config import apply_overrides, from_dict, to_dict
+from duomotion.training.config import LogConfig, OptimConfig
 
 
 @dataclass(kw_only=True, frozen=True)

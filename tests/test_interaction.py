@@ -47,6 +47,16 @@ def test_counts_and_stretches():
     assert motion.with_caption("they wave").caption == "they wave"
 
 
+def test_reordering_joints_changes_no_position():
+    motion = waving(2, 5, TAIL)
+    names = ("base", "link_a", "fork", "link_b", "tip")
+    other = Skeleton(names, (-1, 0, 1, 1, 3), TAIL.offsets[[0, 1, 4, 2, 3]])
+    reordered = motion.reordered(other)
+    assert reordered.skeletons[0].same_tree(other)
+    order = [TAIL.index(name) for name in names]
+    np.testing.assert_allclose(reordered.positions, motion.positions[:, :, order], atol=1e-6)
+
+
 def test_together_undoes_person():
     motion = waving()
     both = together([motion.person(0), motion.person(1)])
@@ -79,8 +89,8 @@ def test_save_and_load_choose_by_suffix(tmp_path):
         path = tmp_path / f"clip{suffix}"
         motion.save(path)
         again = Interaction.load(path)
-        order = [again.skeletons[0].index(name) for name in SMPL22.names]
-        np.testing.assert_allclose(again.positions[:, :, order], motion.positions, atol=1e-4)
+        assert again.skeletons[0].same_tree(SMPL22)
+        np.testing.assert_allclose(again.positions, motion.positions, atol=1e-4)
     for path in ("clip.fbx", "clip"):
         with pytest.raises(ValueError, match=r"suffix must be one of \.npz, \.bvh"):
             motion.save(tmp_path / path)

@@ -184,3 +184,24 @@ def test_two_ranks_learn_the_codebook_of_one(tmp_path):
     for key, value in single.state_dict().items():
         assert torch.equal(first[key], second[key])
         torch.testing.assert_close(first[key], value)
+
+
+def test_clusters_find_the_groups_that_are_there():
+    centres = 10 * torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    x = (centres.repeat_interleave(50, 0) + 0.01 * torch.randn(400, 3)).float()
+    quantizer = VectorQuantizer(16, 3)
+    assert not quantizer.is_started
+    quantizer.cluster(x, torch.Generator().manual_seed(1))
+    assert quantizer.is_started
+    error = (x - quantizer.lookup(quantizer.nearest(x))).square().sum(-1)
+    assert error.max() < 0.02
+
+
+def test_clusters_are_at_the_means_of_their_vectors():
+    x = torch.randn(500, 4, generator=torch.Generator().manual_seed(2))
+    quantizer = VectorQuantizer(8, 4)
+    quantizer.cluster(x, torch.Generator().manual_seed(3), rounds=60)
+    ids = quantizer.nearest(x)
+    for code in range(8):
+        mean = x[ids == code].mean(0)
+        torch.testing.assert_close(quantizer.codebook[code], mean, atol=0.05, rtol=0)

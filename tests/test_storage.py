@@ -1,24 +1,13 @@
 import errno
 import os
-import resource
 import stat
-from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from limits import largest_file
 
 from duomotion.storage import atomic_file, atomic_folder, recover
-
-
-@contextmanager
-def largest_file(size):
-    """The system refuses larger files, much as a full disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def names(folder):
@@ -82,6 +71,21 @@ def test_a_disk_that_is_full_only_when_it_is_flushed(tmp_path, monkeypatch):
     assert (tmp_path / "clip.npz").read_text() == "old"
     assert (tmp_path / "run" / "a").read_text() == "old"
     assert names(tmp_path) == ["clip.npz", "run"]
+
+
+def test_an_error_names_the_file_and_says_what_happened(tmp_path):
+    """Numpy's own error for a full disk has a sentence but no number."""
+    path = tmp_path / "a.npy"
+    with (
+        largest_file(1000),
+        pytest.raises(OSError, match=r"requested and .* written.*/a\.npy'"),
+        atomic_file(path) as temporary,
+    ):
+        np.save(temporary, np.zeros(5000))
+    with pytest.raises(FileNotFoundError) as raised, atomic_file(path) as temporary:
+        (tmp_path / "elsewhere").read_text()
+    assert raised.value.filename == str(tmp_path / "elsewhere")
+    assert names(tmp_path) == []
 
 
 def test_contents_are_flushed_before_they_get_their_name(tmp_path, monkeypatch):

@@ -13,10 +13,11 @@ import pytest
 import torch
 from torch import nn
 
+from duomotion.checkpoint import load_weights, read_checkpoint, read_training
+from duomotion.config import to_dict
 from duomotion.precision import autocast, resolve
 from duomotion.training.batch import clip_count, clip_names, take
-from duomotion.training.checkpoint import load_weights, read_checkpoint, read_training
-from duomotion.training.config import LogConfig, OptimConfig, to_dict
+from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.log import read_records
 from duomotion.training.schedule import cosine, learning_rate, multistep, warmup
 from duomotion.training.trainer import Trainer

@@ -173,8 +173,8 @@ def train(
         out: Folder for checkpoints and logs; runs/RECIPE if left out.
         device: "cpu" or "cuda"; CUDA where there is one if left out.
     """
+    from duomotion.config import apply_overrides, to_dict
     from duomotion.training import recipes
-    from duomotion.training.config import apply_overrides, to_dict
     from duomotion.training.trainer import Trainer
 
     chosen = apply_overrides(recipes.find(recipe), changes)

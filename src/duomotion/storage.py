@@ -1,5 +1,6 @@
 """Writing files so that a reader sees either the whole file or none of it."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     older file at `path` stays as it was.
 
     Raises:
-        OSError: the folder can't be made or written, or the disk is full.
+        OSError: the folder can't be made or written, or the disk is full; `filename` is `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,6 +30,12 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         _sync(path.parent)
+    except OSError as error:
+        if error.errno is None:  # as numpy's when the disk is full
+            raise OSError(errno.EIO, str(error), str(path)) from error
+        if error.filename in (None, name):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

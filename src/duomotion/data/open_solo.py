@@ -4,8 +4,10 @@ They serve tokenizers, which see one person at a time. Clips are split by subjec
 """
 
 import json
+import lzma
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,22 +33,17 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
     for name in ("motions.tar.xz", "captions.json"):
         if not (source / name).is_file():
             raise ValueError(f"{source} has no {name}")
-    entries = json.loads((source / "captions.json").read_text(encoding="utf-8"))
-    captions = {entry["clip"]: entry["caption"] for entry in entries}
+    captions = _read_captions(source / "captions.json")
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     problems = []
-    with (
-        tarfile.open(source / "motions.tar.xz") as archive,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        for member in tqdm(archive, total=len(captions), desc="clips", unit="clip"):
-            key = member.name.removeprefix("./")
+    recordings = _unpacked(source / "motions.tar.xz")
+    with tempfile.TemporaryDirectory() as folder:
+        for key, content in tqdm(recordings, total=len(captions), desc="clips", unit="clip"):
             name = Path(key).stem
-            file = archive.extractfile(member) if member.isfile() else None
-            if file is None or key not in captions:
+            if key not in captions:
                 continue
             scratch = Path(folder) / "clip.bvh"
-            scratch.write_bytes(file.read())
+            scratch.write_bytes(content)
             try:
                 clip = to_smpl22(bvh.read(scratch, up="z"))
             except ValueError as error:
@@ -58,6 +55,26 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
             splits[_split_of(name.split("_")[0])].append(name)
     write_splits(target, splits)
     return problems
+
+
+def _read_captions(path: Path) -> dict[str, str]:
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return {entry["clip"]: entry["caption"] for entry in entries}
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is not a list of clips, each with a caption") from None
+
+
+def _unpacked(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every file in the archive."""
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                file = archive.extractfile(member)
+                if file is not None:
+                    yield member.name.removeprefix("./"), file.read()
+    except (tarfile.TarError, lzma.LZMAError, EOFError):
+        raise ValueError(f"{path} is not a whole archive of recordings") from None
 
 
 def _split_of(subject: str) -> str:

@@ -6,6 +6,7 @@ Unreal read as one armature with both actors in place. Or each gets a file of it
 """
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from duomotion.motion.canonical import Z_UP_TO_Y_UP
 from duomotion.motion.interaction import Interaction, together
 from duomotion.motion.kinematics import global_rotations, local_rotations
-from duomotion.motion.skeleton import Skeleton
+from duomotion.motion.skeleton import SMPL22, Skeleton
 from duomotion.storage import atomic_file
 
 MAX_JOINTS = 500
@@ -55,9 +56,13 @@ def read(
     if up == "auto":
         up = "z" if all(_stands_along_z(person) for person in people) else "y"
     try:
-        return together([_turned_up(person, up) for person in people])
+        interaction = together([_turned_up(person, up) for person in people])
     except ValueError as problem:
         raise ValueError(f"{' and '.join(map(str, paths))}: {problem}") from None
+    # A file lists joints depth first; what was SMPL-22 when it was written is so again.
+    if _named_bones(interaction.skeletons[0]) == _named_bones(SMPL22):
+        return interaction.reordered(SMPL22)
+    return interaction
 
 
 def write(
@@ -83,6 +88,10 @@ def write(
     for person, target in zip(people, paths, strict=True):
         _write_file([person], target, scale)
     return paths
+
+
+def _named_bones(skeleton: Skeleton) -> set[tuple[str, str]]:
+    return {(skeleton.names[child], skeleton.names[parent]) for child, parent in skeleton.bones}
 
 
 def _letters(count: int) -> str:
@@ -342,9 +351,11 @@ def _write_file(people: list[Interaction], path: Path, scale: float) -> None:
         prefix = f"{letter}:" if shared else ""
         lines += _hierarchy(skeleton, 0, prefix, 1 if shared else 0, scale)
         order = _depth_first(skeleton)
-        euler = Rotation.from_matrix(person.rotations[0][:, order].reshape(-1, 3, 3)).as_euler(
-            WRITTEN_ORDER, degrees=True
-        )
+        rotations = Rotation.from_matrix(person.rotations[0][:, order].reshape(-1, 3, 3))
+        with warnings.catch_warnings():
+            # In gimbal lock many angles give the same rotation, and any of them will do.
+            warnings.filterwarnings("ignore", "Gimbal lock")
+            euler = rotations.as_euler(WRITTEN_ORDER, degrees=True)
         columns.append(person.root_positions[0] / scale)
         columns.append(euler.reshape(person.num_frames, -1))
     if shared:

@@ -101,6 +101,19 @@ class Interaction:
             skeletons=self.skeletons[index : index + 1],
         )
 
+    def reordered(self, skeleton: Skeleton) -> "Interaction":
+        """The joints in the order of `skeleton`, which has the same names and bones."""
+        own = self.skeletons[0]
+        order = [own.index(name) for name in skeleton.names]
+        assert own.num_joints == skeleton.num_joints
+        return replace(
+            self,
+            rotations=self.rotations[:, :, order],
+            skeletons=tuple(
+                skeleton.with_offsets(person.offsets[order]) for person in self.skeletons
+            ),
+        )
+
     def with_caption(self, caption: str) -> "Interaction":
         return replace(self, caption=caption)
 

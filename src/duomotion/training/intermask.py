@@ -29,6 +29,7 @@ from duomotion.training.config import LogConfig, OptimConfig
 
 MAX_FRAMES = 300  # the longest motion that is generated at once (InterGen)
 STATISTICS_WINDOWS = 4000
+CODEBOOK_WINDOWS = 256
 MIN_STD = 1e-3
 
 
@@ -52,6 +53,7 @@ class TokenizerRecipe:
     model: TokenizerConfig = field(default_factory=TokenizerConfig)
     losses: TokenizerLossWeights = field(default_factory=TokenizerLossWeights)
     data: TokenizerData = field(default_factory=TokenizerData)
+    continuous_steps: int = 0  # at the start, without codes; these then start from clusters
     log: LogConfig = field(default_factory=LogConfig)
 
 
@@ -84,22 +86,42 @@ class TokenizerTask:
         solo = round(count * self.recipe.data.solo_share)
         return np.concatenate([self.pairs.draw(count - solo, rng), self.solo.draw(solo, rng)])
 
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Tensor]]:
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size
         windows = self.pairs.num_windows + (self.solo.num_windows if self.solo else 0)
-        for index in range(skip, max(1, windows // size)):
+        per_epoch = max(1, windows // size)
+        for index in range(skip, per_epoch):
             rng = np.random.default_rng([seed, epoch, index])
-            yield {"joints_BTJD": torch.from_numpy(self._draw(size, rng))}
+            joints = torch.from_numpy(self._draw(size, rng))
+            yield {"joints_BTJD": joints, "step": epoch * per_epoch + index}
 
     def loss(
-        self, batch: dict[str, Tensor], generator: torch.Generator
+        self, batch: dict[str, Any], generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        tokenizer, step = self.model.tokenizer, batch["step"]
         target_BTJD = self.model.normalise(batch["joints_BTJD"])
-        output = self.model.tokenizer(target_BTJD)
+        if step < self.recipe.continuous_steps:
+            output = tokenizer.unquantized(target_BTJD)
+        else:
+            if self.recipe.continuous_steps and not tokenizer.quantizer.is_started:
+                self._start_codebook(step)
+            output = tokenizer(target_BTJD)
         total, terms = tokenizer_loss(
             output, target_BTJD, self.model.normaliser, self.recipe.losses
         )
         return total, {**terms, "perplexity": output.perplexity}
+
+    @torch.no_grad()
+    def _start_codebook(self, step: int) -> None:
+        seed = self.recipe.optim.seed
+        rng = np.random.default_rng([seed, step, CODEBOOK_WINDOWS])
+        joints_BTJD = torch.from_numpy(self._draw(CODEBOOK_WINDOWS, rng)).to(self.model.mean)
+        latents = [
+            self.model.tokenizer.latents(self.model.normalise(part)).flatten(0, -2)
+            for part in joints_BTJD.split(self.recipe.optim.batch_size)
+        ]
+        generator = torch.Generator().manual_seed(seed)
+        self.model.tokenizer.quantizer.cluster(torch.cat(latents).float(), generator)
 
     def validate(self) -> dict[str, float]:
         scores = reconstruction_scores(self.model, self.held_out, self.recipe.data.floor)

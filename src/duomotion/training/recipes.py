@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+from duomotion.config import nearest
 from duomotion.data.pairs import PairConfig
 from duomotion.models.intermask.config import TokenizerConfig, TokenizerLossWeights
 from duomotion.models.intermask.generator_config import GeneratorConfig
-from duomotion.training.config import LogConfig, OptimConfig, nearest
+from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.intermask import (
     GeneratorData,
     GeneratorRecipe,
@@ -55,9 +56,15 @@ def tokenizer_open() -> TokenizerRecipe:
     """
     return TokenizerRecipe(
         model=TokenizerConfig(
-            widths=(32, 64, 128), code_dim=32, dropout=0.0, ema_decay=0.95, dead_below=0.5
+            widths=(32, 64, 128),
+            code_dim=32,
+            dropout=0.0,
+            ema_decay=0.98,
+            temperature=0.0,
+            dead_below=0.3,
         ),
         losses=TokenizerLossWeights(
+            commitment=0.05,
             beta=0.1,
             position=3.0,
             velocity=5.0,
@@ -68,8 +75,9 @@ def tokenizer_open() -> TokenizerRecipe:
         data=TokenizerData(
             pairs="data/open-pairs", solo="data/open-solo", solo_share=0.5, floor="keep"
         ),
+        continuous_steps=600,
         optim=OptimConfig(
-            steps=4200,
+            steps=3000,
             batch_size=32,
             lr=2e-3,
             weight_decay=0.0,

@@ -21,10 +21,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from duomotion.precision import autocast, resolve
-from duomotion.storage import recover
-from duomotion.training.batch import clip_count, clip_names, take
-from duomotion.training.checkpoint import (
+from duomotion.checkpoint import (
     TrainingState,
     environment,
     load_weights,
@@ -32,6 +29,9 @@ from duomotion.training.checkpoint import (
     read_training,
     save_checkpoint,
 )
+from duomotion.precision import autocast, resolve
+from duomotion.storage import recover
+from duomotion.training.batch import clip_count, clip_names, take
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.distributed import connect
 from duomotion.training.log import Log

@@ -8,6 +8,8 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
+from duomotion.checkpoint import load_weights, read_checkpoint
+from duomotion.config import from_dict
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.config import TokenizerConfig
 from duomotion.models.intermask.decoding import decode_tokens
@@ -21,8 +23,6 @@ from duomotion.motion.rotations import matrix_to_sixd_interleaved
 from duomotion.sampling.request import FPS, Generator, Request
 from duomotion.text.cache import CachedEncoder
 from duomotion.text.encoder import TextEncoder, load_encoder
-from duomotion.training.checkpoint import load_weights, read_checkpoint
-from duomotion.training.config import from_dict
 
 SMOOTHING = 1.0  # frames, standard deviation; released code
 

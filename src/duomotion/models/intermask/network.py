@@ -45,7 +45,8 @@ class TextHead(nn.Module):
     """The trainable end of the text encoder (released code; InterGen's design).
 
     Hidden states of a frozen encoder pass a post-norm transformer and a layer norm, and one
-    position of each sample is read. With `text_layers=0` that position is only brought to unit variance.
+    position of each sample is read. With `text_layers=0` that position is only brought to unit
+    variance.
     """
 
     def __init__(self, config: GeneratorConfig):

@@ -23,7 +23,7 @@ from duomotion.losses.geometric import (
 )
 from duomotion.losses.reconstruction import joint_map_loss
 from duomotion.models.intermask.config import TokenizerConfig, TokenizerLossWeights
-from duomotion.models.layers.quantize import VectorQuantizer
+from duomotion.models.layers.quantize import Quantized, VectorQuantizer
 from duomotion.motion.contacts import foot_joints
 from duomotion.motion.features import Normaliser, to_joint_map
 from duomotion.motion.rotations import sixd_concatenated_to_matrix, sixd_interleaved_to_matrix
@@ -65,7 +65,7 @@ class MotionTokenizer(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """He et al. 2015, residual branches and output starting at zero.
+        """He et al. 2015, residual branches starting at zero and output small.
 
         The released code keeps PyTorch's defaults, under which the signal shrinks at every layer.
         """
@@ -78,8 +78,9 @@ class MotionTokenizer(nn.Module):
             if isinstance(module, ResidualBlock):
                 nn.init.zeros_(module.mix.weight)
         last = self.decoder.project
-        for parameter in (last.second if isinstance(last, GraphLayers) else last).parameters():
-            nn.init.zeros_(parameter)
+        with torch.no_grad():
+            for parameter in (last.second if isinstance(last, GraphLayers) else last).parameters():
+                parameter.mul_(0.1)
 
     @property
     def num_parts(self) -> int:
@@ -92,7 +93,16 @@ class MotionTokenizer(nn.Module):
 
     def forward(self, motion_BTJD: Tensor) -> TokenizerOutput:
         """Reconstruct normalised motion; in training mode the codebook learns from it too."""
-        quantized = self.quantizer(self.latents(motion_BTJD))
+        return self._output(self.quantizer(self.latents(motion_BTJD)))
+
+    def unquantized(self, motion_BTJD: Tensor) -> TokenizerOutput:
+        """The same with the latents as they are, for the start of a training; ids are -1."""
+        latents = self.latents(motion_BTJD)
+        zero = latents.new_zeros(())
+        nowhere = torch.full(latents.shape[:-1], -1, device=latents.device)
+        return self._output(Quantized(latents, nowhere, commitment=zero, perplexity=zero))
+
+    def _output(self, quantized: Quantized) -> TokenizerOutput:
         return TokenizerOutput(
             reconstruction=self._decode(quantized.vectors),
             commitment=quantized.commitment,

@@ -79,7 +79,7 @@ class VectorQuantizer(nn.Module):
             x_ND = x.float().flatten(0, -2)
             data_ND = x_ND.detach()
             if self.training:
-                if not self.code_counts.any():
+                if not self.is_started:
                     self.start(data_ND)
                 ids_N = self.draw(data_ND)
             else:
@@ -114,6 +114,31 @@ class VectorQuantizer(nn.Module):
         """(...) ids -> (..., D) codes; id -1 gives the zero vector."""
         return F.embedding(ids.clamp(min=0), self.codebook) * (ids >= 0).unsqueeze(-1)
 
+    @property
+    def is_started(self) -> bool:
+        """Whether the codebook comes from data."""
+        return bool(self.code_counts.any())
+
+    @torch.no_grad()
+    def cluster(self, x_ND: Tensor, generator: torch.Generator, *, rounds: int = 12) -> None:
+        """Start from the means of K clusters of the vectors (Lloyd 1982), N at least K.
+
+        Clusters that lose all their vectors start again from a random one.
+        """
+
+        def draw(count: int) -> Tensor:
+            order = torch.randperm(len(x_ND), generator=generator, device=generator.device)
+            return x_ND[order[:count].to(x_ND.device)]
+
+        self.set_codebook(draw(self.num_codes))
+        for _ in range(rounds):
+            ids_N = self.nearest(x_ND)
+            counts_K = self._counts(ids_N)
+            sums_KD = torch.zeros_like(self.codebook).index_add_(0, ids_N, x_ND)
+            means_KD = sums_KD / counts_K.clamp(min=1).unsqueeze(-1)
+            fresh_KD = draw(self.num_codes)
+            self.set_codebook(torch.where((counts_K > 0).unsqueeze(-1), means_KD, fresh_KD))
+
     @torch.no_grad()
     def start(self, x_ND: Tensor) -> None:
         """Take the first K vectors as the codebook."""
@@ -130,8 +155,8 @@ class VectorQuantizer(nn.Module):
     def update(self, x_ND: Tensor, ids_N: Tensor) -> Tensor:
         """Move the codes towards the vectors assigned to them.
 
-        Codes whose average count is below `dead_below` get a vector of the batch instead; their averages
-        stay (released code).
+        Codes whose average count is below `dead_below` get a vector of the batch instead; their
+        averages stay (released code).
 
         Returns:
             (K,) number of vectors assigned to each code.
@@ -143,7 +168,9 @@ class VectorQuantizer(nn.Module):
         self.code_counts.mul_(self.decay).add_(used_K, alpha=1 - self.decay)
         counts_K1 = self.code_counts.unsqueeze(-1)
         means_KD = self.code_sums / counts_K1
-        self.codebook.copy_(torch.where(counts_K1 >= self.dead_below, means_KD, self._candidates(x_ND)))
+        self.codebook.copy_(
+            torch.where(counts_K1 >= self.dead_below, means_KD, self._candidates(x_ND))
+        )
         return used_K
 
     def _scores(self, x_ND: Tensor) -> Tensor:

@@ -1,0 +1,223 @@
+"""The command line as a user types it."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny
+from motions import standing, waving
+
+from duomotion import cli
+from duomotion.motion.interaction import Interaction
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny.checkpoint(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Type a command; returns exit status, standard output and standard error."""
+
+    def typed(*words):
+        monkeypatch.setattr(sys, "argv", ["duomotion", *map(str, words)])
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    return typed
+
+
+def refused(result, *words):
+    """The command ended with status 2 and one sentence that holds all the words."""
+    status, _, error = result
+    assert status == 2, result
+    assert error.startswith("duomotion: ") and len(error.strip().splitlines()) == 1, error
+    for word in words:
+        assert word in error, error
+    return True
+
+
+def test_generate_writes_every_format(run, model, tmp_path):
+    out = tmp_path / "new" / "folder"
+    status, printed, _ = run(
+        "generate", "Two people shake hands!", "--seconds", 1, "--model", model, "--out", out
+    )
+    assert status == 0
+    names = [f"two-people-shake-hands-0.{suffix}" for suffix in cli.FORMATS]
+    assert sorted(path.name for path in out.iterdir()) == sorted(names)
+    assert all(str(out / name) in printed for name in names)
+    clip = Interaction.load(out / names[0])
+    assert clip.num_people == 2 and clip.num_frames == 30
+    assert clip.caption == "Two people shake hands!"
+    spoken = Interaction.load(out / names[1])
+    np.testing.assert_allclose(spoken.positions, clip.positions, atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_motion(run, model, tmp_path):
+    clips = []
+    for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
+        out = tmp_path / folder
+        words = ("--seconds", 1, "--seed", seed, "--formats", "npz", "--model", model, "--out", out)
+        assert run("generate", "two people dance", *words)[0] == 0
+        clips.append(Interaction.load(out / f"two-people-dance-{seed}.npz"))
+    np.testing.assert_array_equal(clips[0].positions, clips[1].positions)
+    assert np.abs(clips[0].positions - clips[2].positions).max() > 1e-3
+
+
+def test_react_keeps_the_actor(run, model, tmp_path):
+    actor = tmp_path / "actor.bvh"
+    standing(people=2, frames=40, gap=0.8).save(actor)
+    given = Interaction.load(actor)
+    for person, text in (("A", ""), ("B", "they shake hands")):
+        out = tmp_path / person
+        words = ("--text", text, "--person", person, "--formats", "npz", "--out", out)
+        assert run("react", actor, *words, "--model", model)[0] == 0
+        (path,) = out.iterdir()
+        clip = Interaction.load(path)
+        kept = given.person("AB".index(person))
+        np.testing.assert_array_equal(clip.positions[:1], kept.positions)
+        assert clip.num_people == 2
+
+
+def test_convert_there_and_back(run, tmp_path):
+    source = tmp_path / "clip.npz"
+    waving().save(source)
+    status, printed, _ = run("convert", source, tmp_path / "x.bvh", "--split", "--scale", 0.01)
+    parts = [tmp_path / "x_A.bvh", tmp_path / "x_B.bvh"]
+    assert status == 0 and printed.split() == [str(part) for part in parts]
+    back = tmp_path / "back.npz"
+    assert (
+        run("convert", parts[0], back, "--second", parts[1], "--scale", 0.01, "--up", "y")[0] == 0
+    )
+    clip = Interaction.load(back)
+    np.testing.assert_allclose(clip.positions, waving().positions, atol=1e-4)
+
+
+def test_models_and_data_sets_are_listed(run):
+    status, printed, _ = run("data", "list")
+    assert status == 0 and "open-pairs" in printed and "interhuman" in printed
+    assert run("models")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["prompt", "empty"]),
+        ("   ", ["prompt", "empty"]),
+        ("shake hands " * 834, ["10,0", "1,000"]),
+        ("两个人握手", ["English"]),
+        ("يتصافح شخصان", ["English"]),
+    ],
+)
+def test_prompts_that_are_refused(run, model, tmp_path, text, words):
+    assert refused(run("generate", text, "--model", model, "--out", tmp_path / "o"), *words)
+    assert not any((tmp_path / "o").iterdir())
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 600, "nan"])
+def test_lengths_that_are_refused(run, model, tmp_path, seconds):
+    result = run(
+        "generate", "they wave", f"--seconds={seconds}", "--model", model, "--out", tmp_path
+    )
+    assert refused(result, "0.5 to 10 s")
+
+
+def test_an_unknown_model_is_named(run, tmp_path):
+    assert refused(
+        run("generate", "they wave", "--model", "intermusk", "--out", tmp_path), "intermusk"
+    )
+
+
+def test_a_folder_that_cannot_be_written(run, model, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for out in (file, file / "below"):
+        assert refused(run("generate", "they wave", "--model", model, "--out", out), str(file))
+    assert file.read_text() == ""
+
+
+def test_a_format_nobody_knows(run, tmp_path):
+    waving().save(tmp_path / "clip.npz")
+    assert refused(run("convert", tmp_path / "clip.npz", tmp_path / "clip.fbx"), ".fbx", ".glb")
+    assert refused(run("convert", tmp_path / "clip.c3d", tmp_path / "clip.glb"), ".c3d")
+    assert refused(run("convert", tmp_path / "gone.bvh", tmp_path / "clip.glb"), "gone.bvh")
+
+
+def test_one_person_where_two_are_needed(run, model, tmp_path):
+    one, two = tmp_path / "one.bvh", tmp_path / "two.bvh"
+    standing(people=1, frames=30).save(one)
+    standing(people=2, frames=30).save(two)
+    assert refused(run("react", one, "--person", "B", "--model", model), "one person")
+    result = run("convert", two, tmp_path / "clip.glb", "--second", one)
+    assert refused(result, "3 people")
+    assert not (tmp_path / "clip.glb").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "nan", "zero"])
+def test_a_damaged_bvh(run, model, tmp_path, damage):
+    path = tmp_path / "actor.bvh"
+    standing(people=1, frames=30).save(path)
+    text = path.read_text()
+    if damage == "cut":
+        text = text[: int(len(text) * 0.7)]
+    elif damage == "nan":
+        text = text[: text.rindex("\n", 0, -2)] + "\n" + "nan " * 69 + "\n"
+    else:
+        text = text[: text.index("Frames:")] + "Frames: 0\nFrame Time: 0.0333\n"
+    path.write_text(text)
+    assert refused(run("react", path, "--model", model, "--out", tmp_path / "o"), "actor.bvh")
+    assert refused(run("convert", path, tmp_path / "x.glb"), "actor.bvh")
+    assert not (tmp_path / "x.glb").exists()
+
+
+def test_a_checkpoint_with_missing_tensors(run, model, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    tensors = load_file(broken / "model.safetensors")
+    tensors.pop("output_dense.weight")
+    save_file(tensors, broken / "model.safetensors")
+    result = run("generate", "they wave", "--model", broken, "--out", tmp_path / "o")
+    assert refused(result, "model.safetensors", "output_dense.weight")
+
+
+def test_unknown_recipes_data_sets_and_fields(run, tmp_path):
+    assert refused(
+        run("train", "intermask/tokeniser-open"), "did you mean intermask/tokenizer-open"
+    )
+    assert refused(run("train", "intermask/tokenizer-open", "optim.lrr=1"), "optim.lrr", "optim.lr")
+    assert refused(run("data", "prepare", "openpairs", tmp_path), "open-pairs")
+    assert refused(run("data", "prepare", "open-pairs", tmp_path), str(tmp_path))
+    assert refused(run("data", "check", "interhuman", tmp_path), "split/train.txt")
+
+
+def test_a_full_disk_leaves_nothing_half_written(model, tmp_path):
+    out = tmp_path / "o"
+    done = subprocess.run(
+        [sys.executable, "-c", "from duomotion.cli import main; main()", "generate", "they wave"]
+        + ["--seconds", "1", "--model", str(model), "--out", str(out), "--formats", "npz"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        env={**os.environ, "DUOMOTION_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2, done.stderr
+    sentence = done.stderr.strip().splitlines()[-1]
+    assert sentence.startswith("duomotion: ") and "they-wave-0.npz" in sentence
+    assert list(out.iterdir()) == []

@@ -1,0 +1,160 @@
+"""InterMask as a whole: trained on a few real takes, loaded, asked."""
+
+import os
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from recordings import files, needs_recordings, take
+
+import duomotion
+from duomotion.checkpoint import read_checkpoint
+from duomotion.config import to_dict
+from duomotion.data import open_pairs
+from duomotion.data.interhuman import write_splits
+from duomotion.motion.canonical import facing, transform
+from duomotion.motion.rotations import yaw
+from duomotion.motion.skeleton import SMPL22
+from duomotion.sampling.request import Request
+from duomotion.training import recipes
+from duomotion.training.log import read_records
+from duomotion.training.trainer import Trainer
+
+TAKES = ("18_01", "20_11", "22_01")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return duomotion.load(tiny.checkpoint(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    os.environ["DUOMOTION_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+def train(recipe, folder):
+    task = recipes.task_of(recipe)
+    Trainer(task, folder, recipe=to_dict(recipe), optim=recipe.optim, log=recipe.log).run()
+    return read_records(folder / "log.jsonl")
+
+
+@needs_recordings
+def test_training_from_recordings_to_motion(tmp_path):
+    recordings, prepared = tmp_path / "recordings", tmp_path / "pairs"
+    recordings.mkdir()
+    for name in TAKES:
+        for path in files(name):
+            (recordings / path.name).symlink_to(path)
+    open_pairs.prepare(recordings, prepared)
+    names = [f"{name}-00" for name in TAKES]
+    write_splits(prepared, {"train": names, "val": names[:1], "test": []})
+
+    fast = ("log.log_every=5", "log.validate_every=1000", "log.tensorboard=false")
+    tokenizer = tiny.tokenizer_recipe(
+        f"data.pairs={prepared}",
+        "data.solo=null",
+        "continuous_steps=30",
+        "optim.steps=80",
+        "optim.batch_size=8",
+        "optim.lr=5e-3",
+        "optim.warmup_steps=0",
+        *fast,
+    )
+    records = train(tokenizer, tmp_path / "tokenizer")
+    losses = [record["loss"] for record in records if "loss" in record]
+    assert losses[-1] < 0.9 * losses[0]
+    assert records[-1]["validation/mpjpe_mm"] > 0
+
+    generator = tiny.generator_recipe(
+        f"data.pairs={prepared}",
+        f"data.tokenizer={tmp_path / 'tokenizer' / 'best'}",
+        "data.views=4",
+        "optim.steps=40",
+        "optim.batch_size=4",
+        "optim.lr=1e-2",
+        "optim.warmup_steps=0",
+        *fast,
+    )
+    records = train(generator, tmp_path / "generator")
+    losses = [record["loss"] for record in records if "loss" in record]
+    assert losses[-1] < 0.9 * losses[0]
+
+    checkpoint = read_checkpoint(tmp_path / "generator" / "last")
+    assert checkpoint.recipe["system"] == "intermask/generator"
+    clip = duomotion.load(tmp_path / "generator" / "last").generate("two people shake hands")
+    assert clip.num_frames == 120 and np.isfinite(clip.positions).all()
+
+
+def test_generated_people_are_rigid_and_on_smpl22(model):
+    clip = model.generate("two people shake hands", seconds=1.5, seed=1)
+    assert clip.num_people == 2 and clip.num_frames == 45 and clip.fps == 30
+    assert clip.skeletons[0].same_tree(SMPL22)
+    bones = np.array(SMPL22.bones)
+    lengths = np.linalg.norm(
+        clip.positions[:, :, bones[:, 0]] - clip.positions[:, :, bones[:, 1]], axis=-1
+    )
+    assert (np.ptp(lengths, axis=1) < 1e-4).all()
+
+
+def test_answers_do_not_depend_on_the_batch(model):
+    requests = [
+        Request(text="two people dance", frames=40, seed=5),
+        Request(text="they argue", frames=61, seed=6),
+    ]
+    together = model.answer(requests)
+    for request, clip in zip(requests, together, strict=True):
+        alone = model.answer([request])[0]
+        np.testing.assert_allclose(clip.positions, alone.positions, atol=1e-4)
+
+
+def test_settings_reach_the_decoding(model):
+    motions = [
+        model.generate("they wave", seconds=1, **settings).positions
+        for settings in ({}, {"steps": 1}, {"guidance": 1.0})
+    ]
+    assert np.abs(motions[0] - motions[1]).max() > 1e-3
+    with pytest.raises(ValueError, match="steps"):
+        model.generate("they wave", seconds=1, steps=0)
+    again = model.generate("they wave", seconds=1).positions
+    np.testing.assert_array_equal(motions[0], again)
+
+
+@needs_recordings
+def test_a_reaction_leaves_the_actor_where_they_are(model):
+    actor = take("18_01").person(0)
+    moved = transform(actor, yaw(1.0), np.array([3.0, 0.0, -2.0]))
+    clip, moved_clip = model.react(actor, "they shake hands"), model.react(moved)
+    np.testing.assert_array_equal(clip.positions[0], actor.positions[0])
+    np.testing.assert_array_equal(moved_clip.positions[0], moved.positions[0])
+    assert clip.caption == "they shake hands" and moved_clip.caption == ""
+
+
+@needs_recordings
+def test_a_reaction_moves_along_with_the_actor(model):
+    actor = take("18_01").person(0)
+    rotation, translation = yaw(0.7), np.array([2.0, 0.0, 1.0])
+    here = model.react(actor, "they shake hands", seed=2)
+    there = model.react(transform(actor, rotation, translation), "they shake hands", seed=2)
+    expected = transform(here, rotation, translation)
+    np.testing.assert_allclose(there.positions[1], expected.positions[1], atol=2e-2)
+    turned = facing(there.positions[1, 0], SMPL22) - facing(here.positions[1, 0], SMPL22)
+    assert np.cos(turned - 0.7) > 0.99
+
+
+@needs_recordings
+def test_reactions_refuse_two_people_and_long_motion(model):
+    with pytest.raises(ValueError, match="has 2"):
+        model.react(take("18_01"))
+    with pytest.raises(ValueError, match="10 s"):
+        model.react(take("High_five").person(0))
+
+
+def test_the_text_matters_where_the_network_has_learned_to_listen(model):
+    for modulation in [*model.transformer.modulations, model.transformer.output_modulation]:
+        for parameter in modulation.parameters():
+            torch.nn.init.normal_(parameter, std=0.5, generator=torch.Generator().manual_seed(1))
+    one = model.generate("they dance", seconds=1).positions
+    other = model.generate("they fight", seconds=1).positions
+    assert np.abs(one - other).max() > 1e-3

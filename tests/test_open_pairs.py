@@ -1,0 +1,151 @@
+import json
+from collections import Counter, defaultdict
+from importlib.resources import files as resources
+
+import numpy as np
+import pytest
+from recordings import files, needs_recordings, take
+
+from duomotion.data.interhuman import Problem, check, read_split
+from duomotion.data.open_pairs import prepare, read_take, segments
+from duomotion.motion.skeleton import SMPL22
+
+LONGEST_TAKE = 75  # seconds
+
+
+def by_take():
+    found = defaultdict(list)
+    for segment in segments():
+        found[segment.take].append(segment)
+    return found
+
+
+def test_there_are_enough_segments_with_three_captions_each():
+    found = segments()
+    assert len(found) >= 150
+    assert len({segment.name for segment in found}) == len(found)
+    for segment in found:
+        assert len(set(segment.captions)) == 3, segment.name
+        for caption in segment.captions:
+            assert caption == caption.strip() and "\n" not in caption and len(caption) > 15
+            assert caption[0].isupper() and caption.endswith("."), caption
+
+
+def test_times_are_sensible():
+    for name, parts in by_take().items():
+        assert all(0 <= part.start < part.end <= LONGEST_TAKE for part in parts), name
+        # 15 frames is the least a loader takes, 300 the most it sees at once.
+        assert all(0.6 < part.end - part.start <= 10 for part in parts), name
+        assert [part.start for part in parts] == sorted(part.start for part in parts), name
+
+
+def test_takes_are_split_whole_in_the_usual_shares():
+    assert all(len({part.split for part in parts}) == 1 for parts in by_take().values())
+    counts = Counter(segment.split for segment in segments())
+    assert set(counts) == {"train", "val", "test"}
+    for split, share in (("train", 0.8), ("val", 0.05), ("test", 0.15)):
+        assert counts[split] / len(segments()) == pytest.approx(share, abs=0.03)
+
+
+def test_a_kind_in_the_test_split_can_be_learned():
+    takes, splits = defaultdict(set), defaultdict(set)
+    for segment in segments():
+        takes[segment.kind].add(segment.take)
+        splits[segment.kind].add(segment.split)
+    for kind, recorded in takes.items():
+        if "test" in splits[kind] and len(recorded) > 1:
+            assert "train" in splits[kind], kind
+
+
+def test_the_file_says_whose_it_is():
+    text = (resources("duomotion.data") / "open_pairs.json").read_text(encoding="utf-8")
+    assert "CC BY 4.0" in json.loads(text)["licence"]
+
+
+@needs_recordings
+def test_every_segment_lies_within_its_recording():
+    for name, parts in by_take().items():
+        with files(name)[0].open() as file:
+            frames = next(int(line.split()[1]) for line in file if line.startswith("Frames:"))
+        assert max(part.end for part in parts) <= frames / 30 + 0.05, name
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Three short recordings, one in a folder of its own, prepared."""
+    source, target = tmp_path_factory.mktemp("recordings"), tmp_path_factory.mktemp("prepared")
+    (source / "everyday").mkdir()
+    for name in ("18_01", "18_04", "22_20"):
+        for path in files(name):
+            folder = source if name == "22_20" else source / "everyday"
+            (folder / path.name).symlink_to(path)
+    return target, prepare(source, target)
+
+
+@needs_recordings
+def test_preparing_makes_a_data_set_of_what_is_there(prepared):
+    target, problems = prepared
+    wanted = {"18_01", "18_04", "22_20"}
+    found = {segment.name: segment for segment in segments() if segment.take in wanted}
+    assert check(target) == (len(found), [])
+    missing = [segment.name for segment in segments() if segment.take not in wanted]
+    assert problems == [Problem(name, "the recording is missing") for name in missing]
+    for split in ("train", "test"):
+        clips, _ = read_split(target, split)
+        assert clips and all(found[clip.name].split == split for clip in clips)
+        for clip in clips:
+            segment = found[clip.name]
+            assert clip.captions == segment.captions
+            seconds = segment.end - segment.start
+            assert clip.num_frames == pytest.approx(30 * seconds, abs=1.5)
+
+
+@needs_recordings
+def test_prepared_people_are_where_they_were_recorded(prepared):
+    target, _ = prepared
+    clip = next(clip for clip in read_split(target, "train")[0] if clip.name == "18_01-00")
+    recorded = take("18_01")
+    frames = clip.num_frames
+    np.testing.assert_allclose(clip.positions, recorded.positions[:, :frames], atol=1e-5)
+    wrist = SMPL22.index("right_wrist")
+    gap = np.linalg.norm(clip.positions[0, :, wrist] - clip.positions[1, :, wrist], axis=-1)
+    assert 0.1 < gap.min() < 0.3  # they do shake hands
+
+
+@needs_recordings
+@pytest.mark.parametrize("name", ["18_01", "22_08", "High_five"])
+def test_people_of_a_recording_stand_on_the_floor(name):
+    motion = take(name)
+    lowest = motion.positions[..., 1].min((0, 2))
+    assert np.percentile(lowest, 5) == pytest.approx(0, abs=1e-4)
+    assert lowest.min() > -0.06 and np.median(lowest) < 0.05
+    assert motion.skeletons[0].same_tree(SMPL22)
+    heads = motion.positions[:, :, SMPL22.index("head"), 1]
+    assert 1.2 < np.median(heads) < 1.9
+
+
+@needs_recordings
+def test_a_damaged_recording_is_left_out_and_named(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for path in files("18_01"):
+        (source / path.name).symlink_to(path)
+    first, second = files("18_04")
+    (source / first.name).symlink_to(first)
+    (source / second.name).write_text(second.read_text()[:5000])
+    problems = {problem.name: problem.reason for problem in prepare(source, tmp_path / "target")}
+    assert "18_04_B.bvh" in problems["18_04-00"] and "18_01-00" not in problems
+
+
+def test_a_folder_without_recordings_is_refused(tmp_path):
+    (tmp_path / "18_01_A.bvh").write_text("one of two")
+    with pytest.raises(ValueError, match=r"holds none of the recordings: .* 18_01_A\.bvh and"):
+        prepare(tmp_path, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+@needs_recordings
+def test_reading_a_take_names_what_is_wrong(tmp_path):
+    (tmp_path / "b.bvh").write_text("HIERARCHY")
+    with pytest.raises(ValueError, match=r"b\.bvh"):
+        read_take(files("18_01")[0], tmp_path / "b.bvh")

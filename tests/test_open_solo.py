@@ -1,0 +1,98 @@
+import json
+import tarfile
+
+import numpy as np
+import pytest
+from motions import waving
+
+from duomotion.data.interhuman import check, read_split
+from duomotion.data.open_solo import TEST_SUBJECTS, VAL_SUBJECTS, prepare
+from duomotion.formats import bvh
+from duomotion.motion.canonical import transform
+
+Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+CLIPS = {"01_02": "A person jumps.", "17_03": "He waits.", "13_01": "She turns left."}
+
+
+def archive(folder, names, captioned, broken=()):
+    """The two files of the open solo clips, with people in a world whose Z is up."""
+    folder.mkdir(exist_ok=True)
+    entries = [{"clip": f"{name}.bvh", "caption": CLIPS[name]} for name in captioned]
+    (folder / "captions.json").write_text(json.dumps(entries))
+    with tarfile.open(folder / "motions.tar.xz", "w:xz") as tar:
+        for name in names:
+            path = folder / f"{name}.bvh"
+            bvh.write(transform(waving(1, 40), Z_UP, np.array([0.0, 0, 0.3])), path)
+            if name in broken:
+                path.write_text(path.read_text()[:3000])
+            tar.add(path, arcname=f"./{name}.bvh")
+            path.unlink()
+    return folder
+
+
+def test_clips_become_a_data_set_of_single_people(tmp_path):
+    source = archive(tmp_path / "source", CLIPS, CLIPS)
+    target = tmp_path / "target"
+    assert prepare(source, target) == []
+    assert check(target) == (3, [])
+    for split, name in (("train", "01_02"), ("val", "17_03"), ("test", "13_01")):
+        (clip,), _ = read_split(target, split)
+        assert (clip.name, clip.captions) == (name, (CLIPS[name],))
+        assert clip.positions.shape == (1, 40, 22, 3)
+        lowest = clip.positions[..., 1].min((0, 2))
+        assert np.percentile(lowest, 5) == pytest.approx(0, abs=1e-4)
+        # People are upright again, moved as they were recorded.
+        expected = waving(1, 40).positions
+        moved = clip.positions - expected
+        np.testing.assert_allclose(moved, np.broadcast_to(moved[0, 0, 0], moved.shape), atol=1e-4)
+
+
+def test_what_is_damaged_is_named_and_left_out(tmp_path):
+    source = archive(tmp_path / "source", CLIPS, CLIPS, broken=["17_03"])
+    (problem,) = prepare(source, tmp_path / "target")
+    assert problem.name == "17_03" and problem.reason.startswith("17_03.bvh")
+    assert str(tmp_path) not in problem.reason
+    assert check(tmp_path / "target")[0] == 2
+
+
+def test_recordings_without_a_caption_are_not_used(tmp_path):
+    source = archive(tmp_path / "source", CLIPS, ["01_02"])
+    assert prepare(source, tmp_path / "target") == []
+    assert check(tmp_path / "target") == (1, [])
+
+
+@pytest.mark.parametrize("name", ["motions.tar.xz", "captions.json"])
+def test_a_folder_without_the_files_is_refused(tmp_path, name):
+    source = archive(tmp_path / "source", ["01_02"], ["01_02"])
+    (source / name).unlink()
+    with pytest.raises(ValueError, match=f"has no {name}"):
+        prepare(source, tmp_path / "target")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("motions.tar.xz", b"no archive"),
+        ("motions.tar.xz", b""),
+        ("captions.json", b"{"),
+        ("captions.json", b"[1]"),
+        ("captions.json", b'{"a": 1}'),
+    ],
+)
+def test_files_that_hold_something_else_are_refused(tmp_path, name, content):
+    source = archive(tmp_path / "source", ["01_02"], ["01_02"])
+    (source / name).write_bytes(content)
+    with pytest.raises(ValueError, match=name):
+        prepare(source, tmp_path / "target")
+
+
+def test_an_archive_that_is_cut_is_refused(tmp_path):
+    source = archive(tmp_path / "source", CLIPS, CLIPS)
+    whole = (source / "motions.tar.xz").read_bytes()
+    (source / "motions.tar.xz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"motions\.tar\.xz"):
+        prepare(source, tmp_path / "target")
+
+
+def test_subjects_are_held_out_whole():
+    assert not VAL_SUBJECTS & TEST_SUBJECTS

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+from motions import waving
+
+from duomotion.data.interhuman import Clip
+from duomotion.data.pairs import PairConfig, draw_example
+from duomotion.motion.features import POSITIONS, encode_pair, mirror_pair
+from duomotion.motion.rotations import matrix_to_sixd_interleaved
+
+PLAIN = PairConfig(mirror=False)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    motion = waving(2, 60)
+    sixd = matrix_to_sixd_interleaved(motion.rotations[:, :, 1:])
+    captions = ("One lifts the left arm.", "A left turn of both.")
+    return Clip("dance", motion.positions, sixd, captions)
+
+
+def draws(clip, config, count=60):
+    rng = np.random.default_rng(0)
+    return [draw_example(clip, config, rng) for _ in range(count)]
+
+
+def test_both_orders_of_the_people_and_all_captions_come(clip):
+    one = encode_pair(clip.positions, clip.sixd)
+    other = encode_pair(clip.positions[::-1], clip.sixd[::-1])
+    seen = set()
+    for example in draws(clip, PLAIN):
+        order = next(
+            k for k, pair in enumerate((one, other)) if np.allclose(pair, example.features)
+        )
+        seen.add((order, example.caption))
+        assert example.name == "dance" and example.features.dtype == np.float32
+    assert seen == {(order, caption) for order in (0, 1) for caption in clip.captions}
+
+
+def test_motion_and_caption_are_mirrored_together(clip):
+    plain = [
+        encode_pair(clip.positions[o], clip.sixd[o]) for o in (slice(None), slice(None, None, -1))
+    ]
+    positions, sixd = mirror_pair(clip.positions, clip.sixd)
+    mirrored = [encode_pair(positions[o], sixd[o]) for o in (slice(None), slice(None, None, -1))]
+    sides = []
+    for example in draws(clip, PairConfig()):
+        left = "left" in example.caption
+        assert ("right" in example.caption) != left
+        expected = plain if left else mirrored
+        assert any(np.allclose(pair, example.features, atol=1e-5) for pair in expected)
+        sides.append(left)
+    assert 0.3 < np.mean(sides) < 0.7
+
+
+def test_long_clips_are_cut_to_a_random_stretch(clip):
+    examples = draws(clip, PairConfig(max_frames=20, mirror=False, floor="keep"))
+    assert all(example.features.shape == (2, 20, 262) for example in examples)
+    starts = {round(float(example.features[0, 0, 3]), 4) for example in examples}
+    assert len(starts) > 10
+
+
+def test_shares_of_a_clip(clip):
+    lengths = [
+        example.features.shape[1]
+        for example in draws(clip, PairConfig(shortest=0.5, mirror=False), 200)
+    ]
+    assert 29 <= min(lengths) <= 32 and 57 <= max(lengths) <= 59
+
+
+def test_floors(clip):
+    raised = clip.positions + np.array([0, 1.0, 0])
+    lifted = Clip(clip.name, raised, clip.sixd, clip.captions)
+    for floor, height in (("each", 0.0), ("keep", raised[..., 1].min())):
+        example = draw_example(
+            lifted, PairConfig(mirror=False, floor=floor), np.random.default_rng(0)
+        )
+        lowest = example.features[..., POSITIONS].reshape(-1, 3)[:, 1].min()
+        assert lowest == pytest.approx(height, abs=0.05)
+
+
+@pytest.mark.parametrize("speed", [0.8, 1.25])
+def test_another_tempo_changes_length_and_velocity(clip, speed):
+    config = PairConfig(mirror=False, tempo=(speed, speed), floor="keep")
+    example = draw_example(clip, config, np.random.default_rng(3))
+    played = encode_pair(clip.positions, clip.sixd, floor="keep")
+    if not np.allclose(example.features[0, 0, :66], played[0, 0, :66], atol=1e-5):
+        played = encode_pair(clip.positions[::-1], clip.sixd[::-1], floor="keep")
+    frames = example.features.shape[1]
+    assert frames == pytest.approx(59 / speed, abs=1.5)
+    at = np.arange(frames) * speed
+    low = np.minimum(at.astype(int), 57)
+    part = (at - low)[:, None]
+    for person in (0, 1):
+        between = played[person, low] * (1 - part) + played[person, low + 1] * part
+        np.testing.assert_allclose(example.features[person, :-1, :66], between[:-1, :66], atol=1e-4)
+    inner = slice(66, 132)
+    ratio = np.abs(example.features[..., inner]).sum() / np.abs(played[..., inner]).sum()
+    assert ratio == pytest.approx(1.0, abs=0.05)  # shorter by as much as it is faster
+
+
+def test_tempo_is_drawn_between_its_bounds(clip):
+    config = PairConfig(mirror=False, tempo=(0.5, 2.0))
+    lengths = [example.features.shape[1] for example in draws(clip, config, 200)]
+    assert 28 <= min(lengths) < 35 and 100 < max(lengths) <= 118
+
+
+def test_the_same_generator_draws_the_same_example(clip):
+    config = PairConfig(tempo=(0.8, 1.2), shortest=0.7)
+    one, same = (draw_example(clip, config, np.random.default_rng(5)) for _ in range(2))
+    np.testing.assert_array_equal(one.features, same.features)
+    assert one.caption == same.caption

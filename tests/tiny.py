@@ -1,0 +1,65 @@
+"""A model with the real architecture at a tiny size and random weights, as a checkpoint folder."""
+
+from pathlib import Path
+
+import torch
+
+from duomotion.checkpoint import environment, save_checkpoint
+from duomotion.config import apply_overrides, to_dict
+from duomotion.models.intermask.codec import MotionCodec
+from duomotion.models.intermask.network import InterMTransformer
+from duomotion.training import recipes
+
+TOKENIZER = ("model.widths=[8,8,16]", "model.code_dim=8", "model.num_codes=32")
+GENERATOR = (
+    "model.num_codes=32",
+    "model.token_dim=8",
+    "model.width=16",
+    "model.num_heads=2",
+    "model.num_blocks=1",
+    "model.feedforward=16",
+    "model.modulation_rank=4",
+    "model.steps=4",
+    "model.reaction_steps=2",
+)
+
+
+def tokenizer_recipe(*changes: str):
+    return apply_overrides(recipes.find("intermask/tokenizer-open"), [*TOKENIZER, *changes])
+
+
+def generator_recipe(*changes: str):
+    return apply_overrides(recipes.find("intermask/generator-open"), [*GENERATOR, *changes])
+
+
+def checkpoint(folder: Path) -> Path:
+    """Write an untrained generator with its tokenizer; positions are near a standing pose."""
+    torch.manual_seed(0)
+    codec = MotionCodec(tokenizer_recipe().model)
+    for parameter in codec.parameters():
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    codec.mean.copy_(_standing())
+    codec.std.fill_(0.05)
+    transformer = InterMTransformer(generator_recipe().model)
+    torch.nn.init.normal_(transformer.output_projection.weight)
+    provenance = {**environment(torch.device("cpu")), "data": ["random weights"]}
+    save_checkpoint(
+        folder.with_name("tokenizer"), codec.state_dict(), to_dict(tokenizer_recipe()), provenance
+    )
+    save_checkpoint(
+        folder,
+        transformer.state_dict(),
+        to_dict(generator_recipe()),
+        provenance,
+        children={"tokenizer": folder.with_name("tokenizer")},
+    )
+    return folder
+
+
+def _standing() -> torch.Tensor:
+    """Features (262,) of the rest pose, feet on the ground."""
+    from duomotion.motion.skeleton import SMPL22
+
+    rest = SMPL22.rest_positions - [0, SMPL22.rest_positions[:, 1].min(), 0]
+    sixd = torch.tensor([1.0, 0, 0, 1, 0, 0]).repeat(21)
+    return torch.cat([torch.tensor(rest).flatten(), torch.zeros(66), sixd, torch.zeros(4)]).float()
