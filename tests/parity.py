@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -41,10 +42,23 @@ def fixtures(pattern: str) -> list[str]:
 
 @cache
 def load(name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Description and tensors of a fixture; tests must not write into them."""
+    """Description and tensors of a fixture; tests must not write into them.
+
+    A test that asks for one that is not at hand is skipped.
+    """
     path = folder() / name
+    if not path.with_suffix(".safetensors").is_file():
+        pytest.skip(f"the fixture {name} is not at hand")
     description = json.loads(path.with_suffix(".json").read_text())
     return description, load_file(path.with_suffix(".safetensors"))
+
+
+def one_of(pattern: str) -> str:
+    """The first name that matches; a test that asks for one where there is none is skipped."""
+    names = fixtures(pattern)
+    if not names:
+        pytest.skip(f"no fixture {pattern} is at hand")
+    return names[0]
 
 
 def prefixed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

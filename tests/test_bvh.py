@@ -298,6 +298,15 @@ def test_a_still_joint_above_the_hips_is_left_out(path):
     np.testing.assert_allclose(motion.positions, expected.positions, atol=1e-6)
 
 
+def test_the_offset_of_the_joint_above_two_people_counts(path):
+    bvh.write(waving(2, 3), path)
+    moved = path.read_text().replace("OFFSET 0 0 0", "OFFSET 1 2 -3", 1)
+    expected = waving(2, 3).positions + [1, 2, -3]
+    np.testing.assert_allclose(read_text(path, moved).positions, expected, atol=1e-4)
+    halved = bvh.read(path, scale=0.5).positions
+    np.testing.assert_allclose(halved, expected / 2, atol=1e-4)
+
+
 def test_constant_position_channels_replace_the_offset(path):
     text = ARM.replace(
         "OFFSET 0 0.5 0\n\t\tCHANNELS 3", "OFFSET 9 9 9\n\t\tCHANNELS 4 Yposition", 1

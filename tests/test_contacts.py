@@ -153,7 +153,8 @@ def test_between_two_holds_a_foot_goes_smoothly(gap):
     walking = replace(motion, root_positions=motion.root_positions + walk)
     feet = lock_feet(walking).positions[0, :, FEET[0]]
     steps = np.linalg.norm(np.diff(feet, axis=0), axis=-1)
-    assert steps[:10].max() < 1e-3 and steps[-10:].max() < 1e-3
+    still = hold - 3
+    assert steps[:still].max() < 1e-3 and steps[-still:].max() < 1e-3
     # Two holds' pulls meet in the gap: each at most half a hold's drift.
     assert steps.max() < step + hold * drift * np.pi / 2 / (min(gap, 5) + 1)
 

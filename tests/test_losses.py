@@ -83,10 +83,6 @@ def test_default_weights_are_the_trainers(name):
     assert {key: getattr(TokenizerLossWeights(), WEIGHTS[key]) for key in used} == used
 
 
-def test_fixture_is_there():
-    assert NAMES
-
-
 def test_perfect_reconstruction_costs_nothing():
     motion = torch.randn(2, 8, 22, 12)
     total, terms = tokenizer_loss(

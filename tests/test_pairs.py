@@ -52,11 +52,25 @@ def test_motion_and_caption_are_mirrored_together(clip):
     assert 0.3 < np.mean(sides) < 0.7
 
 
+def stretch(clip, order, start, frames):
+    cut = slice(start, start + frames)
+    return encode_pair(clip.positions[::order, cut], clip.sixd[::order, cut], floor="keep")
+
+
 def test_long_clips_are_cut_to_a_random_stretch(clip):
     examples = draws(clip, PairConfig(max_frames=20, mirror=False, floor="keep"))
     assert all(example.features.shape == (2, 20, 262) for example in examples)
-    starts = {round(float(example.features[0, 0, 3]), 4) for example in examples}
-    assert len(starts) > 10
+    stretches = {
+        (order, start): stretch(clip, order, start, 21) for order in (1, -1) for start in range(40)
+    }
+    starts = set()
+    for example in examples:
+        found = [
+            key for key, pair in stretches.items() if np.allclose(example.features, pair, atol=1e-5)
+        ]
+        assert len(found) == 1
+        starts.update(found)
+    assert len(starts) > 20
 
 
 def test_shares_of_a_clip(clip):

@@ -30,3 +30,9 @@ def test_features_equal_the_released_loader(name):
     back = features.from_joint_map(joints)
     np.testing.assert_array_equal(back[..., :258], cases["plain"][..., :258])
     assert not back[..., 258:].any()
+
+
+def test_the_pinned_fixtures_are_at_hand():
+    """A folder that lost files must not pass for one where everything agrees."""
+    found = set(fixtures("*"))
+    assert {"vq_codebook_ema", "intermask_transformer", "intermask_training_loss"} <= found

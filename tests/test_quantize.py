@@ -41,10 +41,6 @@ def test_official_update(name):
             torch.testing.assert_close(ours, tensors[f"out/{theirs}{step}"], rtol=1e-5, atol=1e-5)
 
 
-def test_fixture_is_there():
-    assert NAMES
-
-
 @settings(max_examples=30, deadline=None)
 @given(**SIZES)
 def test_nearest_code_is_chosen(num_codes, code_dim, seed):

@@ -187,6 +187,36 @@ def train(
     print(f"best: {listing}; checkpoints in {folder}")
 
 
+@app.command
+def evaluate(
+    model: Positional[str] = "intermask-open",
+    /,
+    data: Path = Path("data/open-pairs"),
+    seeds: int = 5,
+    out: Path = Path("out/evaluation"),
+    device: str = "cpu",
+) -> None:
+    """Score a model by the open protocol: reconstruction, ten prompts, physics, copies.
+
+    Args:
+        model: Name of a model or folder of a checkpoint.
+        data: The prepared open pairs.
+        seeds: Clips to generate for each prompt.
+        out: Folder for report.md and report.json.
+        device: "cpu" or "cuda".
+    """
+    import json
+
+    import duomotion
+    from duomotion.evaluation import open as protocol
+
+    writable_folder(out)
+    report = protocol.evaluate(duomotion.load(model, device=device), data, seeds=seeds)
+    (out / "report.md").write_text(report.markdown(), encoding="utf-8")
+    (out / "report.json").write_text(json.dumps(report.as_dict(), indent=1), encoding="utf-8")
+    print(report.markdown())
+
+
 data = tyro.extras.SubcommandApp()
 app.command(data, name="data", help="Prepare and check data sets.")
 

@@ -1,6 +1,13 @@
 """How far a reconstruction is from the motion it came from."""
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
+
+from duomotion.data.interhuman import Clip
+from duomotion.motion import features
+
+MAX_FRAMES = 300  # the longest motion that is generated at once (InterGen)
 
 
 def mpjpe(positions: np.ndarray, reference: np.ndarray) -> float:
@@ -16,3 +23,38 @@ def root_aligned_mpjpe(positions: np.ndarray, reference: np.ndarray) -> float:
 def mpjve(positions: np.ndarray, reference: np.ndarray) -> float:
     """Mean difference in mm a frame between the velocities of joints (..., T, J, 3)."""
     return mpjpe(np.diff(positions, axis=-3), np.diff(reference, axis=-3))
+
+
+SCORES = {
+    "mpjpe_mm": mpjpe,
+    "root_aligned_mpjpe_mm": root_aligned_mpjpe,
+    "mpjve_mm": mpjve,
+}
+
+
+def reconstruction_scores(
+    reconstruct: Callable[[np.ndarray], np.ndarray], clips: Iterable[Clip], *, floor: str
+) -> dict[str, dict[str, float]]:
+    """Errors of each clip's first 300 frames after tokenizer or autoencoder and back, by name.
+
+    Args:
+        reconstruct: features (P, T, 262) in metres -> the same, perhaps a few frames shorter.
+        floor: see `features.encode_pair`.
+    """
+    found = {}
+    for clip in clips:
+        cut = slice(0, MAX_FRAMES + 1)
+        given = features.encode_pair(clip.positions[:, cut], clip.sixd[:, cut], floor=floor)
+        back = reconstruct(given)
+        positions, reference = (
+            x[:, : back.shape[1], features.POSITIONS].reshape(*back.shape[:2], 22, 3)
+            for x in (back, given)
+        )
+        found[clip.name] = {name: score(positions, reference) for name, score in SCORES.items()}
+    return found
+
+
+def mean_scores(scores: Iterable[dict[str, float]]) -> dict[str, float]:
+    """The mean of each score over the clips."""
+    rows = list(scores)
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

@@ -48,6 +48,10 @@ class Generator(ABC):
     def answer(self, requests: Sequence[Request]) -> list[Interaction]:
         """The interactions asked for, each the same as if it had been asked for alone."""
 
+    @abstractmethod
+    def reconstruct(self, features: np.ndarray) -> np.ndarray:
+        """Features (P, T, 262) in metres through the model's tokenizer or autoencoder and back."""
+
     def generate(
         self,
         text: str,

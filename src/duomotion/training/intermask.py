@@ -13,7 +13,7 @@ from tqdm import tqdm
 from duomotion.data.interhuman import Clip, read_split
 from duomotion.data.pairs import PairConfig, draw_example
 from duomotion.data.windows import WindowConfig, WindowSampler
-from duomotion.evaluation.reconstruction import mpjpe, mpjve, root_aligned_mpjpe
+from duomotion.evaluation.reconstruction import mean_scores, reconstruction_scores
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.config import TokenizerConfig, TokenizerLossWeights
 from duomotion.models.intermask.generate import load_codec
@@ -27,7 +27,6 @@ from duomotion.text.encoder import load_encoder
 from duomotion.training.batch import take
 from duomotion.training.config import LogConfig, OptimConfig
 
-MAX_FRAMES = 300  # the longest motion that is generated at once (InterGen)
 STATISTICS_WINDOWS = 4000
 CODEBOOK_WINDOWS = 256
 MIN_STD = 1e-3
@@ -124,37 +123,14 @@ class TokenizerTask:
         self.model.tokenizer.quantizer.cluster(torch.cat(latents).float(), generator)
 
     def validate(self) -> dict[str, float]:
-        scores = reconstruction_scores(self.model, self.held_out, self.recipe.data.floor)
-        return {name: float(np.mean([s[name] for s in scores.values()])) for name in SCORES}
+        scores = reconstruction_scores(
+            self.model.reconstruct, self.held_out, floor=self.recipe.data.floor
+        )
+        return mean_scores(scores.values())
 
     def provenance(self) -> dict[str, Any]:
         data = self.recipe.data
         return {"data": [data.pairs] + ([data.solo] if data.solo else [])}
-
-
-SCORES = {
-    "mpjpe_mm": mpjpe,
-    "root_aligned_mpjpe_mm": root_aligned_mpjpe,
-    "mpjve_mm": mpjve,
-}
-
-
-def reconstruction_scores(
-    codec: MotionCodec, clips: list[Clip], floor: str
-) -> dict[str, dict[str, float]]:
-    """Errors of each clip after tokenizer and back, by the clip's name."""
-    scores = {}
-    for clip in clips:
-        given = features.encode_pair(
-            clip.positions[:, : MAX_FRAMES + 1], clip.sixd[:, : MAX_FRAMES + 1], floor=floor
-        )
-        back = codec.reconstruct(given)
-        positions, reference = (
-            x[:, : back.shape[1], features.POSITIONS].reshape(*back.shape[:2], 22, 3)
-            for x in (back, given)
-        )
-        scores[clip.name] = {name: score(positions, reference) for name, score in SCORES.items()}
-    return scores
 
 
 @dataclass(frozen=True, kw_only=True)

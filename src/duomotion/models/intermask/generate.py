@@ -96,6 +96,9 @@ class InterMask(Generator):
             for row, (request, length) in enumerate(zip(requests, lengths, strict=True))
         ]
 
+    def reconstruct(self, features: np.ndarray) -> np.ndarray:
+        return self.codec.reconstruct(features)
+
     def _text(self, texts: list[str]) -> Tensor | None:
         if not any(texts):
             return None

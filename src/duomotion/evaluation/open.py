@@ -1,0 +1,127 @@
+"""The open protocol: how good a model is on the open pairs, without a learned evaluator.
+
+Reconstruction of held-out takes, what ten prompts ask for, physical soundness next to the real
+clips', and the distance of each generated clip to the nearest training clip.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+
+import numpy as np
+from tqdm import tqdm
+
+from duomotion.data.interhuman import read_split
+from duomotion.evaluation import physics
+from duomotion.evaluation.neighbours import Library
+from duomotion.evaluation.prompts import PROMPTS, Score, score
+from duomotion.evaluation.reconstruction import mean_scores, reconstruction_scores
+from duomotion.motion.interaction import Interaction
+from duomotion.sampling.request import Generator
+
+COPY_MM = 25.0  # a training clip with 1 cm of noise is nearer than this to itself
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the open protocol found.
+
+    Attributes:
+        model: the model's name.
+        seeds: how many clips were generated for each prompt.
+        reconstruction: errors of each held-out take, in mm.
+        prompts: the trials of every prompt.
+        sliding: foot sliding in m/s of generated and of real clips, means.
+        neighbours: for each prompt the distances in mm of its clips to the nearest training clip.
+    """
+
+    model: str
+    seeds: int
+    reconstruction: dict[str, dict[str, float]]
+    prompts: Score
+    sliding: dict[str, float]
+    neighbours: dict[str, list[float]]
+
+    def as_dict(self) -> dict:
+        """Numbers only, for JSON."""
+        return {
+            "model": self.model,
+            "seeds": self.seeds,
+            "reconstruction": self.reconstruction,
+            "prompts": {name: self.prompts.passes(name) for name in self.prompts.prompts},
+            "shown": list(self.prompts.shown),
+            "sliding": self.sliding,
+            "neighbours_mm": self.neighbours,
+        }
+
+    def markdown(self) -> str:
+        """Tables for a person."""
+        distances = [value for values in self.neighbours.values() for value in values]
+        lines = [f"# {self.model} under the open protocol", ""]
+        if self.reconstruction:
+            lines += ["| held-out take | MPJPE mm | root-aligned mm | MPJVE mm a frame |"]
+            lines += ["|---|---|---|---|"]
+            rows = {**self.reconstruction, "mean": mean_scores(self.reconstruction.values())}
+            for name, row in rows.items():
+                lines.append(f"| {name} | " + " | ".join(f"{v:.1f}" for v in row.values()) + " |")
+            lines.append("")
+        ratio = self.sliding["generated"] / self.sliding["real"]
+        lines += [
+            self.prompts.table(),
+            "",
+            f"Foot sliding: {self.sliding['generated']:.3f} m/s generated, "
+            f"{self.sliding['real']:.3f} m/s real, ratio {ratio:.2f}.",
+            "",
+            f"Nearest training clip: median {median(distances):.0f} mm, smallest "
+            f"{min(distances):.0f} mm; {np.mean(np.array(distances) < COPY_MM):.0%} below "
+            f"{COPY_MM:g} mm, which counts as a copy.",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def evaluate(model: Generator, data: str | Path, *, seeds: int = 5) -> Report:
+    """Run the protocol on a model; the data set is the prepared open pairs.
+
+    Raises:
+        ValueError: the data set is not there.
+    """
+    train, _ = read_split(data, "train")
+    library = Library.of({clip.name: clip.positions for clip in train})
+    real = [
+        physics.report(Interaction.from_positions(clip.positions))["foot_sliding"]
+        for clip in tqdm(train, desc="real clips", unit="clip")
+    ]
+    made: list[Interaction] = []
+    progress = tqdm(total=len(PROMPTS) * seeds, desc="prompts", unit="clip")
+
+    def generate(text: str, seconds: float, seed: int) -> Interaction:
+        made.append(model.generate(text, seconds=seconds, seed=seed))
+        progress.update()
+        return made[-1]
+
+    prompts = score(generate, seeds=range(seeds))
+    progress.close()
+    distances: dict[str, list[float]] = {}
+    for trial, clip in zip(prompts.trials, made, strict=True):
+        _, distance = library.nearest(clip.positions)
+        distances.setdefault(trial.prompt, []).append(distance)
+    return Report(
+        model=model.name,
+        seeds=seeds,
+        reconstruction=_reconstruction(model, data),
+        prompts=prompts,
+        sliding={
+            "generated": mean(trial.physics["foot_sliding"] for trial in prompts.trials),
+            "real": mean(real),
+        },
+        neighbours=distances,
+    )
+
+
+def _reconstruction(model: Generator, data: str | Path) -> dict[str, dict[str, float]]:
+    """Errors of each held-out take, means over its clips."""
+    clips, _ = read_split(data, "test")
+    takes: dict[str, list[dict[str, float]]] = {}
+    for name, row in reconstruction_scores(model.reconstruct, clips, floor="keep").items():
+        takes.setdefault(name.rsplit("-", 1)[0], []).append(row)
+    return {take: mean_scores(rows) for take, rows in takes.items()}
