@@ -11,6 +11,7 @@ from duomotion.checkpoint import (
     TrainingState,
     environment,
     load_weights,
+    pack_checkpoint,
     read_checkpoint,
     read_training,
     save_checkpoint,
@@ -148,3 +149,25 @@ def test_environment_names_versions_and_hardware():
     assert notes["torch"] == torch.__version__
     assert notes["hardware"]
     assert json.loads(json.dumps(notes)) == notes
+
+
+def test_packing_halves_the_size_and_keeps_what_is_inside(tmp_path):
+    tensors = {"a": torch.randn(64, 64), "steps": torch.tensor(3)}
+    recipe = {"system": "toy"}
+    save_checkpoint(tmp_path / "child", tensors, recipe, {"step": 1})
+    state = TrainingState({"moment": torch.ones(2)}, {"step": 4})
+    save_checkpoint(
+        tmp_path / "run",
+        tensors,
+        recipe,
+        {"step": 2},
+        children={"child": tmp_path / "child"},
+        training=state,
+    )
+    pack_checkpoint(tmp_path / "run", tmp_path / "packed")
+    packed = read_checkpoint(tmp_path / "packed")
+    assert packed.tensors["a"].dtype == torch.float16 and packed.tensors["steps"] == 3
+    torch.testing.assert_close(packed.tensors["a"].float(), tensors["a"], atol=1e-2, rtol=1e-3)
+    assert packed.recipe == recipe and packed.provenance["step"] == 2
+    assert read_checkpoint(tmp_path / "packed" / "child").tensors["a"].dtype == torch.float16
+    assert not list((tmp_path / "packed").rglob("training.*"))

@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import platform
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,29 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
         raise ValueError(f"{folder / RECIPE}: the field 'system' has to name the system")
     provenance = _read_json(folder / PROVENANCE)
     return Checkpoint(_read_tensors(folder / WEIGHTS), recipe, provenance, folder)
+
+
+def pack_checkpoint(source: str | Path, target: str | Path) -> None:
+    """Copy a checkpoint and those inside it in half precision and without training state.
+
+    Raises:
+        ValueError: as for `read_checkpoint`.
+        OSError: `target` can't be written.
+    """
+    checkpoint = read_checkpoint(source)
+    inside = [path.parent for path in Path(source).glob(f"*/{WEIGHTS}")]
+    with tempfile.TemporaryDirectory() as folder:
+        children = {child.name: Path(folder) / child.name for child in inside}
+        for child in inside:
+            pack_checkpoint(child, children[child.name])
+        save_checkpoint(
+            target,
+            checkpoint.tensors,
+            checkpoint.recipe,
+            checkpoint.provenance,
+            dtype=torch.float16,
+            children=children,
+        )
 
 
 def read_training(folder: str | Path) -> TrainingState:

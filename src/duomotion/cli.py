@@ -188,6 +188,21 @@ def train(
 
 
 @app.command
+def pack(source: Positional[Path], target: Positional[Path], /) -> None:
+    """Copy a trained checkpoint in half precision and without training state, ready to be shared.
+
+    Args:
+        source: Folder of a checkpoint, as in runs/intermask/generator-open/last.
+        target: Folder to be made.
+    """
+    from duomotion.checkpoint import pack_checkpoint
+
+    pack_checkpoint(source, target)
+    size = sum(file.stat().st_size for file in target.rglob("*.safetensors")) / 1e6
+    print(f"{target}: {size:.1f} MB")
+
+
+@app.command
 def evaluate(
     model: Positional[str] = "intermask-open",
     /,
