@@ -357,7 +357,9 @@ def _write_file(people: list[Interaction], path: Path, scale: float) -> None:
             warnings.filterwarnings("ignore", "Gimbal lock")
             euler = rotations.as_euler(WRITTEN_ORDER, degrees=True)
         columns.append(person.root_positions[0] / scale)
-        columns.append(euler.reshape(person.num_frames, -1))
+        # Without jumps by a whole turn, so that curves can be edited.
+        euler = np.unwrap(euler.reshape(person.num_frames, -1), period=360, axis=0)
+        columns.append(euler)
     if shared:
         lines.append("}")
     frames = people[0].num_frames

@@ -1,0 +1,42 @@
+"""The open protocol on a tiny model and a few real takes."""
+
+import json
+
+import pytest
+import tiny
+from recordings import files, needs_recordings
+
+import duomotion
+from duomotion.data import open_pairs
+from duomotion.data.interhuman import write_splits
+from duomotion.evaluation.open import evaluate
+from duomotion.evaluation.prompts import PROMPTS
+
+
+@needs_recordings
+def test_a_report_covers_everything_and_comes_out_the_same_twice(tmp_path, monkeypatch):
+    monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
+    recordings, prepared = tmp_path / "recordings", tmp_path / "pairs"
+    recordings.mkdir()
+    for name in ("18_01", "20_11"):
+        for path in files(name):
+            (recordings / path.name).symlink_to(path)
+    open_pairs.prepare(recordings, prepared)
+    write_splits(prepared, {"train": ["18_01-00"], "val": [], "test": ["20_11-00"]})
+    model = duomotion.load(tiny.checkpoint(tmp_path / "tiny"))
+    report = evaluate(model, prepared, seeds=1)
+    numbers = report.as_dict()
+    assert set(numbers["prompts"]) == set(PROMPTS) == set(numbers["neighbours_mm"])
+    assert list(numbers["reconstruction"]) == ["20_11"]
+    assert numbers["reconstruction"]["20_11"]["mpjpe_mm"] > 100
+    assert json.loads(json.dumps(numbers)) == json.loads(
+        json.dumps(evaluate(model, prepared, seeds=1).as_dict())
+    )
+    text = report.markdown()
+    assert all(f"| {name} |" in text for name in PROMPTS) and "Foot sliding" in text
+
+
+def test_without_the_data_set_there_is_one_sentence(tmp_path):
+    model = duomotion.load(tiny.checkpoint(tmp_path / "tiny"))
+    with pytest.raises(ValueError, match=r"split/train\.txt"):
+        evaluate(model, tmp_path, seeds=1)
