@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from duomotion.formats import bvh
 from duomotion.motion.canonical import (
     facing,
+    ground,
     mirror,
     place,
     placing,
@@ -161,3 +162,13 @@ def test_placing_a_real_interaction():
     # The two walk up to each other: the partner stands ahead and faces the other way.
     assert placed.root_positions[1, 0, 2] > 1
     assert abs(facing(placed.positions[1, 0], SMPL22)) > 2
+
+
+def test_the_ground_is_where_feet_rest():
+    clip = standing(frames=40)
+    roots = clip.root_positions.copy()
+    roots[:, :, 1] += 0.3
+    roots[:, 7, 1] -= 0.2
+    grounded = ground(replace(clip, root_positions=roots))
+    lowest = grounded.positions[..., 1].min((0, 2))
+    assert abs(lowest[0]) < 1e-6 and abs(lowest[7] + 0.2) < 1e-6

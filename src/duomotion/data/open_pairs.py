@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from duomotion.data.interhuman import SPLITS, Problem, write_clip, write_splits
 from duomotion.formats import bvh
-from duomotion.motion.canonical import transform
+from duomotion.motion.canonical import ground
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.retarget import to_smpl22
 
@@ -101,11 +100,7 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
 
 def read_take(first: Path, second: Path) -> Interaction:
     """Two people of one recording on SMPL-22, the floor at height 0."""
-    interaction = to_smpl22(bvh.read([first, second], up="z"))
-    # Feet rest on the floor for most of a take; a low percentile of the lowest joint is robust
-    # against single frames below it.
-    lowest = interaction.positions[..., 1].min((0, 2))
-    return transform(interaction, np.eye(3), -np.array([0, np.percentile(lowest, 5), 0]))
+    return ground(to_smpl22(bvh.read([first, second], up="z")))
 
 
 def _pairs(folder: Path) -> Iterator[tuple[str, tuple[Path, Path]]]:

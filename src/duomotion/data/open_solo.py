@@ -10,12 +10,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from duomotion.data.interhuman import SPLITS, Problem, write_clip, write_splits
 from duomotion.formats import bvh
-from duomotion.motion.canonical import transform
+from duomotion.motion.canonical import ground
 from duomotion.motion.retarget import to_smpl22
 
 VAL_SUBJECTS = frozenset({"17", "56"})
@@ -45,12 +44,10 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
             scratch = Path(folder) / "clip.bvh"
             scratch.write_bytes(content)
             try:
-                clip = to_smpl22(bvh.read(scratch, up="z"))
+                clip = ground(to_smpl22(bvh.read(scratch, up="z")))
             except ValueError as error:
                 problems.append(Problem(name, str(error).replace(str(scratch), key)))
                 continue
-            lowest = np.percentile(clip.positions[..., 1].min((0, 2)), 5)
-            clip = transform(clip, np.eye(3), -np.array([0, lowest, 0]))
             write_clip(target, name, clip, [captions[key]])
             splits[_split_of(name.split("_")[0])].append(name)
     write_splits(target, splits)

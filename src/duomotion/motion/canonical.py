@@ -48,6 +48,16 @@ def place(interaction: Interaction) -> Interaction:
     return transform(interaction, *placing(interaction))
 
 
+def ground(interaction: Interaction) -> Interaction:
+    """A recording with its floor at height 0.
+
+    Feet rest on the floor most of the time; the floor is the 5th percentile of the lowest joint's
+    height, which single frames below it do not move.
+    """
+    floor = np.percentile(interaction.positions[..., 1].min((0, 2)), 5)
+    return transform(interaction, np.eye(3), np.array([0, -floor, 0]))
+
+
 def mirror(interaction: Interaction) -> Interaction:
     """Left and right swapped: the motion as seen in a mirror."""
     swap = interaction.skeletons[0].mirrored
