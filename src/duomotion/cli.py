@@ -11,10 +11,12 @@ from typing import Literal
 import tyro
 from tyro.conf import Positional
 
-from duomotion import __version__
+import duomotion
 
 Format = Literal["npz", "bvh", "glb", "mp4", "gif", "png", "html"]
 FORMATS: tuple[Format, ...] = ("npz", "bvh", "glb", "mp4", "html")
+
+DESCRIPTION = f"Text to the 3D motion of two interacting people (version {duomotion.__version__})."
 
 app = tyro.extras.SubcommandApp()
 
@@ -45,8 +47,6 @@ def generate(
         formats: Which files to write.
         device: "cpu" or "cuda".
     """
-    import duomotion
-
     writable_folder(out)
     start = time.perf_counter()
     generator = duomotion.load(model, device=device)
@@ -88,8 +88,6 @@ def react(
         formats: Which files to write.
         device: "cpu" or "cuda".
     """
-    import duomotion
-
     given = duomotion.Interaction.load(actor)
     if given.num_people > 1:
         given = given.person("AB".index(person))
@@ -222,7 +220,6 @@ def evaluate(
     """
     import json
 
-    import duomotion
     from duomotion.evaluation import open as protocol
 
     writable_folder(out)
@@ -309,7 +306,10 @@ def writable_folder(folder: Path) -> None:
 def main() -> None:
     """Entry point: one sentence and exit status 2 for whatever the user can put right."""
     try:
-        app.cli(prog="duomotion", description=f"duomotion {__version__}: {__doc__}")
+        app.cli(
+            prog="duomotion",
+            description=f"{duomotion.__doc__.splitlines()[0]} Version {duomotion.__version__}.",
+        )
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         fail(f"{where}{error.strerror or error}")
