@@ -306,10 +306,10 @@ def writable_folder(folder: Path) -> None:
 def main() -> None:
     """Entry point: one sentence and exit status 2 for whatever the user can put right."""
     try:
-        app.cli(
-            prog="duomotion",
-            description=f"{duomotion.__doc__.splitlines()[0]} Version {duomotion.__version__}.",
-        )
+        app.cli(prog="duomotion", description=DESCRIPTION)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; what is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         fail(f"{where}{error.strerror or error}")
