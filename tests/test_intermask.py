@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from motions import standing
 from recordings import files, needs_recordings, take
 
 import duomotion
@@ -158,3 +159,20 @@ def test_the_text_matters_where_the_network_has_learned_to_listen(model):
     one = model.generate("they dance", seconds=1).positions
     other = model.generate("they fight", seconds=1).positions
     assert np.abs(one - other).max() > 1e-3
+
+
+def test_requests_of_different_kinds_are_answered_in_their_order(model):
+    requests = [
+        Request(text="they wave", frames=30, seed=1),
+        Request(text="they wave", frames=30, seed=1, steps=1),
+        Request(text="they wave", frames=30, seed=1, guidance=1.0),
+    ]
+    for request, clip in zip(requests, model.answer(requests), strict=True):
+        np.testing.assert_array_equal(clip.positions, model.answer([request])[0].positions)
+
+
+def test_half_known_people_are_refused(model):
+    actor = standing(people=1, frames=30)
+    mask = np.arange(30)[None] < 15
+    with pytest.raises(ValueError, match="as a whole"):
+        model.answer([Request(text="", frames=30, known=actor, known_mask=mask)])

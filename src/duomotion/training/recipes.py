@@ -50,9 +50,10 @@ def generator() -> GeneratorRecipe:
 def tokenizer_open() -> TokenizerRecipe:
     """InterMask's tokenizer at a size that trains on two CPU cores, on the open data.
 
-    Narrow where the map is large and wide where it is small, which costs a fifth of a uniform width
-    of 128 a step; no dropout, since the windows are drawn anew each time; smooth L1 that is an
-    absolute value from a tenth of a standard deviation on.
+    Narrow where the map is large and wide where it is small; no dropout, since the windows are
+    drawn anew each time; smooth L1 that is an absolute value from a tenth of a standard deviation
+    on, and other weights to go with it. It starts without codes: with them from the first step, the
+    network still was at 275 mm on held-out clips after 1400 steps, and so at 134 mm after 1500.
     """
     return TokenizerRecipe(
         model=TokenizerConfig(
@@ -77,7 +78,7 @@ def tokenizer_open() -> TokenizerRecipe:
         ),
         continuous_steps=600,
         optim=OptimConfig(
-            steps=3000,
+            steps=2400,
             batch_size=32,
             lr=2e-3,
             weight_decay=0.0,

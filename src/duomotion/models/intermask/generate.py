@@ -65,9 +65,11 @@ class InterMask(Generator):
 
     @torch.no_grad()
     def answer(self, requests: Sequence[Request]) -> list[Interaction]:
-        reactions = [request.known is not None for request in requests]
-        if any(reactions) and not all(reactions):
-            # The number of steps differs, so the two kinds can't share a batch.
+        kinds = {
+            (request.known is None, not request.text, request.guidance, request.steps)
+            for request in requests
+        }
+        if len(kinds) > 1:  # they differ in steps or guidance and can't share a batch
             return [self.answer([request])[0] for request in requests]
         device = self.codec.mean.device
         unit, parts = self.codec.tokenizer.downsampling, self.codec.tokenizer.num_parts
@@ -77,6 +79,11 @@ class InterMask(Generator):
         known_mask = torch.zeros(shape, dtype=torch.bool)
         for row, (request, length) in enumerate(zip(requests, lengths, strict=True)):
             if request.known is not None:
+                if request.known_mask is not None and not request.known_mask.all():
+                    raise ValueError(
+                        f"{self.name} keeps known people as a whole; this request's mask leaves "
+                        "some of their frames open"
+                    )
                 known_ids[row, 0, :, :length] = self._tokens(request.known, length * unit)
                 known_mask[row, 0, :, :length] = True
         first = requests[0]
