@@ -1,0 +1,39 @@
+"""The model that comes with the package."""
+
+import numpy as np
+import pytest
+
+import duomotion
+from duomotion.loading import shipped
+from duomotion.motion.skeleton import SMPL22
+
+NAME = "intermask-open"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return duomotion.load(NAME)
+
+
+def test_it_is_small_and_has_a_card():
+    folder = shipped()[NAME]
+    assert sum(file.stat().st_size for file in folder.rglob("*.safetensors")) <= 16e6
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for word in ("non-commercial", "duomotion train", "duomotion evaluate", "mm"):
+        assert word in card
+    for file in folder.rglob("*.json"):
+        assert '"/' not in file.read_text(encoding="utf-8"), f"{file} holds somebody's path"
+
+
+def test_it_makes_two_people_of_human_size(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path))
+    clip = model.generate("two people shake hands", seconds=3, seed=0)
+    assert clip.positions.shape == (2, 90, 22, 3) and np.isfinite(clip.positions).all()
+    assert clip.skeletons[0].same_tree(SMPL22)
+    for skeleton in clip.skeletons:
+        legs = np.linalg.norm(skeleton.offsets[[4, 7]], axis=-1).sum()
+        assert 0.7 < legs < 0.95
+    heads = clip.positions[:, :, SMPL22.index("head"), 1]
+    assert (heads > 1.1).all() and (heads < 2.1).all()
+    again = model.generate("two people shake hands", seconds=3, seed=0)
+    np.testing.assert_array_equal(again.positions, clip.positions)
