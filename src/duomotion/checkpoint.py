@@ -101,11 +101,22 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder}: no checkpoint folder is there")
-    recipe = _read_json(folder / RECIPE)
-    if not isinstance(recipe.get("system"), str):
-        raise ValueError(f"{folder / RECIPE}: the field 'system' has to name the system")
+    recipe = read_recipe(folder)
     provenance = _read_json(folder / PROVENANCE)
     return Checkpoint(_read_tensors(folder / WEIGHTS), recipe, provenance, folder)
+
+
+def read_recipe(folder: str | Path) -> dict[str, Any]:
+    """Read a checkpoint's recipe alone.
+
+    Raises:
+        ValueError: as for `read_checkpoint`.
+    """
+    path = Path(folder) / RECIPE
+    recipe = _read_json(path)
+    if not isinstance(recipe.get("system"), str):
+        raise ValueError(f"{path}: the field 'system' has to name the system")
+    return recipe
 
 
 def pack_checkpoint(source: str | Path, target: str | Path) -> None:

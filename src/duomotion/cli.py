@@ -221,12 +221,15 @@ def evaluate(
     import json
 
     from duomotion.evaluation import open as protocol
+    from duomotion.storage import atomic_file
 
     writable_folder(out)
     report = protocol.evaluate(duomotion.load(model, device=device), data, seeds=seeds)
-    (out / "report.md").write_text(report.markdown(), encoding="utf-8")
-    (out / "report.json").write_text(json.dumps(report.as_dict(), indent=1), encoding="utf-8")
-    print(report.markdown())
+    texts = {"report.md": report.markdown(), "report.json": json.dumps(report.as_dict(), indent=1)}
+    for name, text in texts.items():
+        with atomic_file(out / name) as path:
+            path.write_text(text, encoding="utf-8")
+    print(texts["report.md"])
 
 
 data = tyro.extras.SubcommandApp()

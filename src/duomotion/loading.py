@@ -1,6 +1,5 @@
 """Models by name or folder."""
 
-import json
 from importlib.resources import files
 from pathlib import Path
 
@@ -25,7 +24,9 @@ def load(model: str | Path, *, device: str = "cpu") -> Generator:
             f"no model {str(model)!r}: it is neither a checkpoint folder nor one of those that "
             f"come with duomotion ({names})"
         )
-    system = system_of(folder)
+    from duomotion.checkpoint import read_recipe
+
+    system = read_recipe(folder)["system"]
     if system == "intermask/generator":
         from duomotion.models.intermask.generate import InterMask
 
@@ -37,16 +38,3 @@ def shipped() -> dict[str, Path]:
     """Folders of the models that come with the package, by name."""
     root = Path(str(files("duomotion") / "checkpoints"))
     return {folder.parent.name: folder.parent for folder in sorted(root.glob("*/recipe.json"))}
-
-
-def system_of(folder: Path) -> str:
-    """The system that a checkpoint belongs to.
-
-    Raises:
-        ValueError: the folder's recipe can't be read.
-    """
-    try:
-        system = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))["system"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-        raise ValueError(f"{folder / 'recipe.json'} names no system") from None
-    return str(system)

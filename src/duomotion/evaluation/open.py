@@ -83,8 +83,10 @@ def evaluate(model: Generator, data: str | Path, *, seeds: int = 5) -> Report:
     """Run the protocol on a model; the data set is the prepared open pairs.
 
     Raises:
-        ValueError: the data set is not there.
+        ValueError: the data set is not there, or there is no seed.
     """
+    if seeds < 1:
+        raise ValueError(f"{seeds} seeds are too few; at least 1 clip a prompt is needed")
     train, _ = read_split(data, "train")
     library = Library.of({clip.name: clip.positions for clip in train})
     real = [
