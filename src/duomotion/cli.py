@@ -5,8 +5,9 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional
@@ -21,43 +22,60 @@ DESCRIPTION = f"Text to the 3D motion of two interacting people (version {duomot
 app = tyro.extras.SubcommandApp()
 
 
+@dataclass(frozen=True)
+class Options:
+    """What all commands that generate share.
+
+    Attributes:
+        seed: The same seed gives the same motion; try others for other takes.
+        out: Folder for the files.
+        formats: Which files to write.
+        model: Name of a model (see `duomotion models`) or folder of a checkpoint.
+        guidance: How closely the text is followed; by default as the model was tuned.
+        steps: Iterations; by default as the model was tuned.
+        device: "cpu" or "cuda".
+    """
+
+    seed: int = 0
+    out: Path = Path("out")
+    formats: tuple[Format, ...] = FORMATS
+    model: str = "intermask-open"
+    guidance: float | None = None
+    steps: int | None = None
+    device: str = "cpu"
+
+
+Shared = Annotated[Options, tyro.conf.arg(name="")]
+
+
 @app.command
 def generate(
-    text: Positional[str],
-    /,
-    seconds: float = 4.0,
-    seed: int = 0,
-    out: Path = Path("out"),
-    model: str = "intermask-open",
-    guidance: float | None = None,
-    steps: int | None = None,
-    formats: tuple[Format, ...] = FORMATS,
-    device: str = "cpu",
+    text: Positional[str], /, seconds: float = 4.0, *, options: Shared = Options()
 ) -> None:
     """Two people doing what a sentence says, as files in a folder.
 
     Args:
         text: What happens, in English, as in "two people shake hands".
         seconds: Length of the motion.
-        seed: The same seed gives the same motion; try others for other takes.
-        out: Folder for the files.
-        model: Name of a model (see `duomotion models`) or folder of a checkpoint.
-        guidance: How closely the text is followed; by default as the model was tuned.
-        steps: Iterations; by default as the model was tuned.
-        formats: Which files to write.
-        device: "cpu" or "cuda".
+        options: What all commands that generate share.
     """
-    writable_folder(out)
+    writable_folder(options.out)
     start = time.perf_counter()
-    generator = duomotion.load(model, device=device)
+    generator = duomotion.load(options.model, device=options.device)
     loaded = time.perf_counter()
-    clip = generator.generate(text, seconds=seconds, seed=seed, guidance=guidance, steps=steps)
+    clip = generator.generate(
+        text,
+        seconds=seconds,
+        seed=options.seed,
+        guidance=options.guidance,
+        steps=options.steps,
+    )
     done = time.perf_counter()
     print(
         f"{clip.num_frames} frames in {done - loaded:.1f} s "
         f"(model loaded in {loaded - start:.1f} s)"
     )
-    save_all(clip, out / file_name(clip.caption, seed), formats)
+    save_all(clip, clip.caption, options)
 
 
 @app.command
@@ -65,38 +83,29 @@ def react(
     actor: Positional[Path],
     /,
     text: str = "",
-    seed: int = 0,
-    out: Path = Path("out"),
-    model: str = "intermask-open",
     person: Literal["A", "B"] = "A",
-    guidance: float | None = None,
-    steps: int | None = None,
-    formats: tuple[Format, ...] = FORMATS,
-    device: str = "cpu",
+    *,
+    options: Shared = Options(),
 ) -> None:
     """A partner for a given motion of one person.
 
     Args:
         actor: The given motion, .bvh or .npz.
         text: What happens between the two; may be left out.
-        seed: The same seed gives the same motion.
-        out: Folder for the files.
-        model: Name of a model or folder of a checkpoint.
         person: Which of the people to react to, where the file holds two.
-        guidance: How closely the text is followed.
-        steps: Iterations.
-        formats: Which files to write.
-        device: "cpu" or "cuda".
+        options: What all commands that generate share.
     """
     given = duomotion.Interaction.load(actor)
     if given.num_people > 1:
         given = given.person("AB".index(person))
     elif person == "B":
         raise ValueError(f"{actor} holds one person; there is no person B to react to")
-    writable_folder(out)
-    generator = duomotion.load(model, device=device)
-    clip = generator.react(given, text, seed=seed, guidance=guidance, steps=steps)
-    save_all(clip, out / file_name(f"{actor.stem} {clip.caption}", seed), formats)
+    writable_folder(options.out)
+    generator = duomotion.load(options.model, device=options.device)
+    clip = generator.react(
+        given, text, seed=options.seed, guidance=options.guidance, steps=options.steps
+    )
+    save_all(clip, f"{actor.stem} {clip.caption}", options)
 
 
 @app.command
@@ -282,9 +291,9 @@ def report_problems(problems: Sequence) -> None:
         print(f"{problem.name}: {problem.reason}")
 
 
-def save_all(clip, stem: Path, formats: Sequence[str]) -> None:
-    for suffix in formats:
-        path = stem.with_name(f"{stem.name}.{suffix}")
+def save_all(clip: "duomotion.Interaction", title: str, options: Options) -> None:
+    for suffix in options.formats:
+        path = options.out / f"{file_name(title, options.seed)}.{suffix}"
         clip.save(path)
         print(path)
 

@@ -123,7 +123,7 @@ class TokenizerTask:
         self.model.tokenizer.quantizer.cluster(torch.cat(latents).float(), generator)
 
     def validate(self) -> dict[str, float]:
-        """Always with codes: while they have not started they are noise, and nothing scores well."""
+        """Always with codes: before they have started they are noise and score badly."""
         scores = reconstruction_scores(
             self.model.reconstruct, self.held_out, floor=self.recipe.data.floor
         )

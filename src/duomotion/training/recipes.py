@@ -23,8 +23,8 @@ Recipe = TokenizerRecipe | GeneratorRecipe
 def tokenizer() -> TokenizerRecipe:
     """InterMask's tokenizer on InterHuman as the paper has it (appendix E.2).
 
-    50 epochs in batches of 512. An epoch is taken to be 227,000 windows: four fifths of InterHuman's
-    6.56 hours at 30 fps, a window every 10 frames, two people, each also mirrored.
+    50 epochs in batches of 512. An epoch is taken to be 227,000 windows: four fifths of
+    InterHuman's 6.56 hours at 30 fps, a window every 10 frames, two people, each also mirrored.
     """
     return TokenizerRecipe(
         optim=OptimConfig(
