@@ -42,7 +42,8 @@ def train(recipe, folder):
 
 
 @needs_recordings
-def test_training_from_recordings_to_motion(tmp_path):
+@pytest.mark.parametrize("stage", tiny.TOKENIZERS)
+def test_training_from_recordings_to_motion(tmp_path, stage):
     recordings, prepared = tmp_path / "recordings", tmp_path / "pairs"
     recordings.mkdir()
     for name in TAKES:
@@ -56,17 +57,21 @@ def test_training_from_recordings_to_motion(tmp_path):
     tokenizer = tiny.tokenizer_recipe(
         f"data.pairs={prepared}",
         "data.solo=null",
-        "continuous_steps=30",
         "optim.steps=80",
         "optim.batch_size=8",
-        "optim.lr=5e-3",
         "optim.warmup_steps=0",
+        *(["continuous_steps=30", "optim.lr=5e-3"] if stage == "intermask/tokenizer-small" else []),
         *fast,
+        name=stage,
     )
     records = train(tokenizer, tmp_path / "tokenizer")
     losses = [record["loss"] for record in records if "loss" in record]
-    assert losses[-1] < 0.9 * losses[0]
     assert records[-1]["validation/mpjpe_mm"] > 0
+    if stage == "intermask/tokenizer-small":
+        assert losses[-1] < 0.9 * losses[0]
+    else:  # good before the first step
+        assert losses[-1] < 1.1 * losses[0]
+        assert records[-1]["validation/mpjpe_mm"] < 200
 
     generator = tiny.generator_recipe(
         f"data.pairs={prepared}",

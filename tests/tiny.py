@@ -10,7 +10,20 @@ from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.training import recipes
 
-TOKENIZER = ("model.widths=[8,8,16]", "model.code_dim=8", "model.num_codes=32")
+TOKENIZERS = {
+    "intermask/tokenizer-small": (
+        "model.widths=[8,8,16]",
+        "model.code_dim=8",
+        "model.num_codes=32",
+        "data.starting_windows=64",
+    ),
+    "intermask/tokenizer-open": (
+        "model.frames=4",
+        "model.code_dim=4",
+        "model.num_codes=32",
+        "data.starting_windows=64",
+    ),
+}
 GENERATOR = (
     "model.num_codes=32",
     "model.token_dim=8",
@@ -24,8 +37,8 @@ GENERATOR = (
 )
 
 
-def tokenizer_recipe(*changes: str):
-    return apply_overrides(recipes.find("intermask/tokenizer-open"), [*TOKENIZER, *changes])
+def tokenizer_recipe(*changes: str, name: str = "intermask/tokenizer-small"):
+    return apply_overrides(recipes.find(name), [*TOKENIZERS[name], *changes])
 
 
 def generator_recipe(*changes: str):

@@ -1,7 +1,8 @@
 """Configs as plain data: strict reading, overrides from a command line.
 
 A config is a frozen dataclass whose fields are numbers, strings, booleans, None, `Literal`s,
-tuples, lists, dicts with string keys, other configs, and unions of these with at most one config.
+tuples, lists, dicts with string keys, other configs, and unions of these. Of several configs in a
+union the one is taken whose fields fit.
 """
 
 import ast
@@ -10,7 +11,7 @@ import difflib
 import json
 import types
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, overload
 
 Config = TypeVar("Config")
 
@@ -20,8 +21,16 @@ def to_dict(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def from_dict(cls: type[Config], values: Any, where: str) -> Config:
-    """The config of class `cls` that `values` (objects, lists and scalars, as of JSON) describe.
+@overload
+def from_dict(cls: type[Config], values: Any, where: str) -> Config: ...
+
+
+@overload
+def from_dict(cls: types.UnionType, values: Any, where: str) -> Any: ...
+
+
+def from_dict(cls: Any, values: Any, where: str) -> Any:
+    """The config of class `cls` (or one of a union) that `values` describe, as read from JSON.
 
     Fields that are left out take their defaults.
 
@@ -133,14 +142,17 @@ def _read_config(cls: Any, values: dict[str, Any], path: str, problems: list[str
 
 
 def _read_union(kinds: tuple[Any, ...], value: Any, path: str, problems: list[str]) -> Any:
+    refused: list[list[str]] = []
     for kind in kinds:
         attempt: list[str] = []
         result = _read(kind, value, path, attempt)
         if not attempt:
             return result
         if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-            problems += attempt
-            return None
+            refused.append(attempt)
+    if refused:
+        problems += min(refused, key=len)
+        return None
     expected = " or ".join(_describe(kind) for kind in kinds)
     problems.append(f"{path} has to be {expected}, not {value!r}")
     return None

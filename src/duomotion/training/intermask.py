@@ -14,8 +14,13 @@ from duomotion.data.interhuman import Clip, read_split
 from duomotion.data.pairs import PairConfig, draw_example
 from duomotion.data.windows import WindowConfig, WindowSampler
 from duomotion.evaluation.reconstruction import mean_scores, reconstruction_scores
+from duomotion.models.intermask.blocks import BlockDecoder, BlockEncoder, fit
 from duomotion.models.intermask.codec import MotionCodec
-from duomotion.models.intermask.config import TokenizerConfig, TokenizerLossWeights
+from duomotion.models.intermask.config import (
+    BlockTokenizerConfig,
+    TokenizerConfig,
+    TokenizerLossWeights,
+)
 from duomotion.models.intermask.generate import load_codec
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import InterMTransformer
@@ -27,7 +32,6 @@ from duomotion.text.encoder import load_encoder
 from duomotion.training.batch import take
 from duomotion.training.config import LogConfig, OptimConfig
 
-STATISTICS_WINDOWS = 4000
 CODEBOOK_WINDOWS = 256
 MIN_STD = 1e-3
 
@@ -41,6 +45,7 @@ class TokenizerData:
     solo_share: float = 0.0
     floor: str = "each"  # see `features.encode_pair`
     windows: WindowConfig = field(default_factory=WindowConfig)
+    starting_windows: int = 4000  # from which the statistics come, and all that is fitted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +54,7 @@ class TokenizerRecipe:
 
     optim: OptimConfig
     system: str = "intermask/tokenizer"
-    model: TokenizerConfig = field(default_factory=TokenizerConfig)
+    model: TokenizerConfig | BlockTokenizerConfig = field(default_factory=TokenizerConfig)
     losses: TokenizerLossWeights = field(default_factory=TokenizerLossWeights)
     data: TokenizerData = field(default_factory=TokenizerData)
     continuous_steps: int = 0  # at the start, without codes; these then start from clusters
@@ -73,11 +78,29 @@ class TokenizerTask:
         torch.manual_seed(recipe.optim.seed)
         self.model = MotionCodec(recipe.model)
         rng = np.random.default_rng(recipe.optim.seed)
-        statistics = features.from_joint_map(self._draw(STATISTICS_WINDOWS, rng))
+        joints_BTJD = self._draw(data.starting_windows, rng)
+        statistics = features.from_joint_map(joints_BTJD)
         self.model.mean.copy_(torch.from_numpy(statistics.mean((0, 1))))
         std = np.maximum(statistics.std((0, 1)), MIN_STD)
         std[features.CONTACTS] = 1
         self.model.std.copy_(torch.from_numpy(std))
+        if isinstance(recipe.model, BlockTokenizerConfig):
+            self._fit(torch.from_numpy(joints_BTJD), recipe.model)
+
+    def _fit(self, joints_BTJD: Tensor, config: BlockTokenizerConfig) -> None:
+        tokenizer = self.model.tokenizer
+        assert isinstance(tokenizer.encoder, BlockEncoder)
+        assert isinstance(tokenizer.decoder, BlockDecoder)
+        position, velocity, rotation = config.importance
+        importance_D = torch.tensor([position] * 3 + [velocity] * 3 + [rotation] * 6)
+        fit(
+            tokenizer.encoder,
+            tokenizer.quantizer,
+            tokenizer.decoder,
+            self.model.normalise(joints_BTJD),
+            features.to_joint_map(self.model.std) * importance_D,
+            torch.Generator().manual_seed(self.recipe.optim.seed),
+        )
 
     def _draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         if self.solo is None:

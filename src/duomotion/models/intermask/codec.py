@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from duomotion.models.intermask.config import TokenizerConfig
+from duomotion.models.intermask.config import BlockTokenizerConfig, TokenizerConfig
 from duomotion.models.intermask.tokenizer import MotionTokenizer
 from duomotion.motion.features import NUM_FEATURES, Normaliser, from_joint_map, to_joint_map
 
@@ -15,7 +15,7 @@ class MotionCodec(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: TokenizerConfig) -> None:
+    def __init__(self, config: TokenizerConfig | BlockTokenizerConfig) -> None:
         super().__init__()
         self.tokenizer = MotionTokenizer(config)
         self.register_buffer("mean", torch.zeros(NUM_FEATURES))
@@ -35,7 +35,7 @@ class MotionCodec(nn.Module):
         return joints_BTJD * to_joint_map(self.std) + to_joint_map(self.mean)
 
     def encode(self, features_BTF: Tensor) -> Tensor:
-        """Features (B, T, 262) in metres, T a multiple of 4 -> ids (B, N)."""
+        """Features (B, T, 262) in metres, T a multiple of what a token covers -> ids (B, N)."""
         return self.tokenizer.encode(self.normalise(to_joint_map(features_BTF)))
 
     def decode(self, ids_BN: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class MotionCodec(nn.Module):
 
     @torch.no_grad()
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
-        """Features (P, T, 262) in metres to tokens and back; T is cut to a multiple of 4."""
+        """Features (P, T, 262) in metres to tokens and back; T is cut to whole tokens."""
         frames = features.shape[1] // self.tokenizer.downsampling * self.tokenizer.downsampling
         batch = torch.from_numpy(np.ascontiguousarray(features[:, :frames])).to(self.mean)
         return self.decode(self.encode(batch)).cpu().numpy()

@@ -74,6 +74,43 @@ class TokenizerConfig:
         return 2**self.num_levels
 
 
+@dataclass(frozen=True, kw_only=True)
+class BlockTokenizerConfig:
+    """A linear tokenizer with a token map of the same shape, ours, for little data and time.
+
+    Raises:
+        ValueError: the sizes do not fit together.
+    """
+
+    num_joints: int = 22
+    joint_dim: int = 12
+    num_parts: int = 5  # rows of the token map; here they share all joints
+    frames: int = 8  # that a token covers
+    reach: int = 1  # blocks of frames before and after that a decoded block takes note of
+    code_dim: int = 32
+    num_codes: int = 1024
+    importance: tuple[float, float, float] = (1.0, 1.0, 0.05)  # metre, metre a frame, rotation
+    ema_decay: float = 0.99
+    temperature: float = 0.0
+    dead_below: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.reach < 0:
+            raise ValueError(
+                f"frames must be 1 or more and reach 0 or more, not {self.frames} and {self.reach}"
+            )
+        numbers = self.frames * self.num_joints * self.joint_dim
+        if self.num_parts * self.code_dim > numbers:
+            raise ValueError(
+                f"{self.num_parts} parts of {self.code_dim} channels are more than the {numbers} "
+                f"numbers of {self.frames} frames"
+            )
+
+    @property
+    def downsampling(self) -> int:
+        return self.frames
+
+
 # The released Inter-X model: 55 rotations and a row of translation and velocity (appendix E.1).
 INTERX_TOKENIZER = TokenizerConfig(
     num_joints=56,

@@ -11,7 +11,7 @@ from torch import Tensor
 from duomotion.checkpoint import load_weights, read_checkpoint
 from duomotion.config import from_dict
 from duomotion.models.intermask.codec import MotionCodec
-from duomotion.models.intermask.config import TokenizerConfig
+from duomotion.models.intermask.config import BlockTokenizerConfig, TokenizerConfig
 from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import InterMTransformer
@@ -146,7 +146,8 @@ def load_codec(folder: Path) -> MotionCodec:
         ValueError: the folder is no such checkpoint, or tensors are missing.
     """
     checkpoint = read_checkpoint(folder)
-    config = from_dict(TokenizerConfig, checkpoint.recipe["model"], f"{folder}: model")
+    kind = TokenizerConfig | BlockTokenizerConfig
+    config = from_dict(kind, checkpoint.recipe["model"], f"{folder}: model")
     codec = MotionCodec(config)
     load_weights(codec, checkpoint)
     return codec.eval()

@@ -1,7 +1,7 @@
 """InterMask's 2D VQ-VAE: one person's motion <-> a map of discrete tokens (section 3.1).
 
 Axes: B motions, T frames, J joints, D numbers a joint or channels, P body parts, N = P * T / 4
-tokens, numbered part by part: token p * (T / 4) + t.
+tokens, numbered part by part: token p * (T / 4) + t. The 4 is `downsampling`.
 
 Inside, feature maps are (B, D, J, T) in channels-last memory, the fastest layout measured on CPU.
 """
@@ -22,7 +22,12 @@ from duomotion.losses.geometric import (
     velocity_loss,
 )
 from duomotion.losses.reconstruction import joint_map_loss
-from duomotion.models.intermask.config import TokenizerConfig, TokenizerLossWeights
+from duomotion.models.intermask.blocks import BlockDecoder, BlockEncoder
+from duomotion.models.intermask.config import (
+    BlockTokenizerConfig,
+    TokenizerConfig,
+    TokenizerLossWeights,
+)
 from duomotion.models.layers.quantize import Quantized, VectorQuantizer
 from duomotion.motion.contacts import foot_joints
 from duomotion.motion.features import Normaliser, to_joint_map
@@ -48,12 +53,11 @@ class TokenizerOutput:
 
 
 class MotionTokenizer(nn.Module):
-    """Encoder, codebook and decoder of appendix B."""
+    """Encoder, codebook and decoder of appendix B, or the linear ones of `blocks`."""
 
-    def __init__(self, config: TokenizerConfig) -> None:
+    def __init__(self, config: TokenizerConfig | BlockTokenizerConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
         self.quantizer = VectorQuantizer(
             config.num_codes,
             config.code_dim,
@@ -61,10 +65,13 @@ class MotionTokenizer(nn.Module):
             temperature=config.temperature,
             dead_below=config.dead_below,
         )
-        self.decoder = Decoder(config)
-        self._initialise()
+        if isinstance(config, BlockTokenizerConfig):
+            self.encoder, self.decoder = BlockEncoder(config), BlockDecoder(config)
+        else:
+            self.encoder, self.decoder = Encoder(config), Decoder(config)
+            self._initialise(self.decoder.project)
 
-    def _initialise(self) -> None:
+    def _initialise(self, last: nn.Module) -> None:
         """He et al. 2015, residual branches starting at zero and output small.
 
         The released code keeps PyTorch's defaults, under which the signal shrinks at every layer.
@@ -77,7 +84,6 @@ class MotionTokenizer(nn.Module):
         for module in self.modules():
             if isinstance(module, ResidualBlock):
                 nn.init.zeros_(module.mix.weight)
-        last = self.decoder.project
         with torch.no_grad():
             for parameter in (last.second if isinstance(last, GraphLayers) else last).parameters():
                 parameter.mul_(0.1)
