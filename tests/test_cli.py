@@ -93,6 +93,60 @@ def test_react_keeps_the_actor(run, model, tmp_path):
         assert clip.num_people == 2
 
 
+def test_inpaint_and_extend_keep_what_is_known(run, model, tmp_path):
+    clip = tmp_path / "clip.npz"
+    standing(people=2, frames=60, gap=0.8).save(clip)
+    given = Interaction.load(clip)
+    words = ("--model", model, "--formats", "npz", "--out")
+    stretch = ("--unknown", "0.5:1.5", "--person", "B", "--text", "they wave")
+    assert run("inpaint", clip, *stretch, *words, tmp_path / "inpaint")[0] == 0
+    made = Interaction.load(tmp_path / "inpaint" / "clip-they-wave-0.npz")
+    np.testing.assert_allclose(made.positions[0], given.positions[0], atol=1e-5)
+    np.testing.assert_allclose(made.positions[1, :15], given.positions[1, :15], atol=1e-5)
+    assert run("extend", clip, "--seconds", 3, *words, tmp_path / "extend")[0] == 0
+    longer = Interaction.load(tmp_path / "extend" / "clip-0.npz")
+    assert longer.num_frames == 90
+    np.testing.assert_allclose(longer.positions[:, :60], given.positions, atol=1e-5)
+
+
+def test_impossible_stretches_are_refused(run, model, tmp_path):
+    clip = tmp_path / "clip.npz"
+    standing(people=2, frames=60, gap=0.8).save(clip)
+    words = ("--model", model, "--out", tmp_path / "o")
+    assert refused(run("inpaint", clip, "--unknown", "1-2", *words), "1.0:2.0")
+    assert refused(run("inpaint", clip, "--unknown", "1:3", *words), "within the 2 s")
+    assert refused(run("inpaint", clip, "--unknown", ":", *words), "whole clip")
+    assert refused(run("extend", clip, "--seconds", 1, *words), "has to be more")
+    assert refused(run("extend", clip, "--seconds", 600, *words), "0.5 to 60 s")
+
+
+def test_many_prompts(run, model, tmp_path):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("# a comment\nthey wave\n\nthey dance\n", encoding="utf-8")
+    words = ("--model", model, "--formats", "npz", "--seconds", 1, "--out", tmp_path / "o")
+    assert run("generate", "--prompts", prompts, *words)[0] == 0
+    names = sorted(path.name for path in (tmp_path / "o").iterdir())
+    assert names == ["they-dance-0.npz", "they-wave-0.npz"]
+    assert refused(run("generate", "they wave", "--prompts", prompts, *words), "not both")
+    prompts.write_text("they wave\n两个人握手\n", encoding="utf-8")
+    assert refused(run("generate", "--prompts", prompts, *words), "line 2", "English")
+    prompts.write_text("# nothing\n", encoding="utf-8")
+    assert refused(run("generate", "--prompts", prompts, *words), "no sentence")
+    prompts.write_bytes(b"\xff\xfe\x00")
+    assert refused(run("generate", "--prompts", prompts, *words), "UTF-8")
+
+
+def test_view_opens_a_page(run, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    clip = tmp_path / "clip.npz"
+    waving().save(clip)
+    assert run("view", clip)[0] == 0
+    assert opened == [(tmp_path / "clip.html").as_uri()]
+    assert "<html" in (tmp_path / "clip.html").read_text(encoding="utf-8")
+    assert refused(run("view", clip, "--out", tmp_path / "x.txt"), ".html")
+
+
 def test_convert_there_and_back(run, tmp_path):
     source = tmp_path / "clip.npz"
     waving().save(source)
@@ -133,7 +187,7 @@ def test_lengths_that_are_refused(run, model, tmp_path, seconds):
     result = run(
         "generate", "they wave", f"--seconds={seconds}", "--model", model, "--out", tmp_path
     )
-    assert refused(result, "0.5 to 10 s")
+    assert refused(result, "0.5 to 60 s")
 
 
 def test_an_unknown_model_is_named(run, tmp_path):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from motions import standing
 from recordings import files, needs_recordings, take
 
 import duomotion
@@ -176,8 +175,62 @@ def test_requests_of_different_kinds_are_answered_in_their_order(model):
         np.testing.assert_array_equal(clip.positions, model.answer([request])[0].positions)
 
 
-def test_half_known_people_are_refused(model):
-    actor = standing(people=1, frames=30)
-    mask = np.arange(30)[None] < 15
-    with pytest.raises(ValueError, match="as a whole"):
-        model.answer([Request(text="", frames=30, known=actor, known_mask=mask)])
+def masks(frames):
+    """Which frames of two people are known: a stretch open for both or one, ends, start, end."""
+    time = np.arange(frames)
+    open_middle = (time < 20) | (time >= 40)
+    return {
+        "middle of both": np.stack([open_middle, open_middle]),
+        "middle of one": np.stack([np.full(frames, True), open_middle]),
+        "first and last frame": np.stack([(time == 0) | (time == frames - 1)] * 2),
+        "start of both": np.stack([time < 30] * 2),
+        "end of one": np.stack([time >= 30, np.full(frames, False)]),
+    }
+
+
+@pytest.mark.parametrize("kind", masks(60))
+def test_known_frames_come_back_and_join_the_rest(model, kind):
+    clip = model.generate("they dance", seconds=2, seed=3)
+    clip = transform(clip, yaw(np.array(1.1)), np.array([3.0, 0, -2]))
+    mask = masks(60)[kind]
+    request = Request(text="they dance", frames=60, seed=4, known=clip, known_mask=mask)
+    made = model.answer([request])[0]
+    np.testing.assert_allclose(made.positions[mask], clip.positions[mask], atol=1e-5)
+    assert np.isfinite(made.positions).all()
+    steps = np.linalg.norm(np.diff(made.positions, axis=1), axis=-1).max(-1)
+    inner = mask[:, 1:] == mask[:, :-1]
+    assert steps[~inner].max(initial=0) <= 1.5 * steps[inner].max()
+
+
+def test_inpainting_answers_to_its_arguments(model):
+    clip = model.generate("they dance", seconds=2, seed=3)
+    made = model.inpaint(clip, "they fight", unknown=(0.5, 1.5), person=1)
+    np.testing.assert_allclose(made.positions[0], clip.positions[0], atol=1e-5)
+    np.testing.assert_allclose(made.positions[1, :15], clip.positions[1, :15], atol=1e-5)
+    np.testing.assert_allclose(made.positions[1, 45:], clip.positions[1, 45:], atol=1e-5)
+    assert np.abs(made.positions[1, 15:45] - clip.positions[1, 15:45]).max() > 1e-3
+    for unknown, person, complaint in (
+        ((0.5, 0.5), None, "after it starts"),
+        ((-1.0, 1.0), None, "within the 2 s"),
+        ((1.0, 2.5), None, "within the 2 s"),
+        ((0.0, 2.0), None, "covers the whole clip"),
+        ((0.5, 1.0), 2, "no person 2"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            model.inpaint(clip, unknown=unknown, person=person)
+
+
+def test_motion_beyond_the_window(model):
+    clip = model.generate("they dance", seconds=12, seed=2)
+    assert clip.num_frames == 360
+    again = model.generate("they dance", seconds=12, seed=2)
+    np.testing.assert_array_equal(clip.positions, again.positions)
+    first = model.generate("they dance", seconds=10, seed=2)
+    np.testing.assert_allclose(clip.positions[:, :300], first.positions, atol=1e-5)
+    longer = model.extend(first.frames(0, 40), "they dance", seconds=2.5)
+    assert longer.num_frames == 75
+    np.testing.assert_allclose(longer.positions[:, :40], first.positions[:, :40], atol=1e-5)
+    with pytest.raises(ValueError, match="has to be more"):
+        model.extend(first, seconds=10)
+    with pytest.raises(ValueError, match="60 s"):
+        model.extend(first, seconds=61)

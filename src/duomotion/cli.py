@@ -50,32 +50,70 @@ Shared = Annotated[Options, tyro.conf.arg(name="")]
 
 @app.command
 def generate(
-    text: Positional[str], /, seconds: float = 4.0, *, options: Shared = Options()
+    text: Positional[str] = "",
+    /,
+    seconds: float = 4.0,
+    prompts: Path | None = None,
+    *,
+    options: Shared = Options(),
 ) -> None:
     """Two people doing what a sentence says, as files in a folder.
 
     Args:
         text: What happens, in English, as in "two people shake hands".
-        seconds: Length of the motion.
+        seconds: Length of the motion, up to a minute.
+        prompts: A text file with a sentence a line, in place of one sentence.
         options: What all commands that generate share.
     """
+    from tqdm import tqdm
+
+    if prompts is not None and text:
+        raise ValueError("give a sentence or --prompts, not both")
+    texts = [text] if prompts is None else read_prompts(prompts)
     writable_folder(options.out)
     start = time.perf_counter()
     generator = duomotion.load(options.model, device=options.device)
     loaded = time.perf_counter()
-    clip = generator.generate(
-        text,
+    clips = generator.generate_many(
+        texts,
         seconds=seconds,
         seed=options.seed,
         guidance=options.guidance,
         steps=options.steps,
     )
-    done = time.perf_counter()
-    print(
-        f"{clip.num_frames} frames in {done - loaded:.1f} s "
-        f"(model loaded in {loaded - start:.1f} s)"
-    )
-    save_all(clip, clip.caption, options)
+    for clip in tqdm(clips, total=len(texts), unit="clip", disable=len(texts) == 1):
+        if len(texts) == 1:
+            done = time.perf_counter()
+            print(
+                f"{clip.num_frames} frames in {done - loaded:.1f} s "
+                f"(model loaded in {loaded - start:.1f} s)"
+            )
+        save_all(clip, clip.caption, options)
+
+
+def read_prompts(path: Path) -> list[str]:
+    """The sentences of a file, one a line; empty lines and those that begin with # don't count.
+
+    Raises:
+        ValueError: a line is no usable prompt, or there is none.
+    """
+    from duomotion.text.prompt import check_prompt
+
+    prompts = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file in UTF-8") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            prompts.append(check_prompt(line))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+    if not prompts:
+        raise ValueError(f"{path} holds no sentence; one a line is expected")
+    return prompts
 
 
 @app.command
@@ -106,6 +144,107 @@ def react(
         given, text, seed=options.seed, guidance=options.guidance, steps=options.steps
     )
     save_all(clip, f"{actor.stem} {clip.caption}", options)
+
+
+@app.command
+def inpaint(
+    clip: Positional[Path],
+    /,
+    unknown: str,
+    text: str = "",
+    person: Literal["A", "B", "both"] = "both",
+    *,
+    options: Shared = Options(),
+) -> None:
+    """Make a stretch of an interaction anew and keep the rest as it is.
+
+    Args:
+        clip: The given motion, .bvh or .npz, up to 10 s.
+        unknown: Start and end of the stretch in seconds, as in 1.0:2.0; 1.0: is to the end.
+        text: What happens; may be left out.
+        person: Whose motion is made anew.
+        options: What all commands that generate share.
+    """
+    given = duomotion.Interaction.load(clip)
+    stretch = parse_stretch(unknown, given.seconds)
+    writable_folder(options.out)
+    generator = duomotion.load(options.model, device=options.device)
+    made = generator.inpaint(
+        given,
+        text,
+        unknown=stretch,
+        person=None if person == "both" else "AB".index(person),
+        seed=options.seed,
+        guidance=options.guidance,
+        steps=options.steps,
+    )
+    save_all(made, f"{clip.stem} {made.caption}", options)
+
+
+def parse_stretch(text: str, seconds: float) -> tuple[float, float]:
+    """START:STOP in seconds; either may be left out.
+
+    Raises:
+        ValueError: it reads otherwise.
+    """
+    start, colon, stop = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError
+        return float(start or 0), float(stop or seconds)
+    except ValueError:
+        raise ValueError(
+            f"--unknown {text}: start and end in seconds are expected, as in 1.0:2.0"
+        ) from None
+
+
+@app.command
+def extend(
+    clip: Positional[Path],
+    /,
+    seconds: float,
+    text: str = "",
+    *,
+    options: Shared = Options(),
+) -> None:
+    """Let an interaction go on.
+
+    Args:
+        clip: The given motion, .bvh or .npz.
+        seconds: Length of the result, up to a minute.
+        text: What happens from then on; may be left out.
+        options: What all commands that generate share.
+    """
+    given = duomotion.Interaction.load(clip)
+    writable_folder(options.out)
+    generator = duomotion.load(options.model, device=options.device)
+    made = generator.extend(
+        given,
+        text,
+        seconds=seconds,
+        seed=options.seed,
+        guidance=options.guidance,
+        steps=options.steps,
+    )
+    save_all(made, f"{clip.stem} {made.caption}", options)
+
+
+@app.command
+def view(clip: Positional[Path], /, out: Path | None = None) -> None:
+    """Show a motion in the browser.
+
+    Args:
+        clip: .npz or .bvh.
+        out: The page to write; next to the motion if left out.
+    """
+    import webbrowser
+
+    page = out or clip.with_suffix(".html")
+    if page.suffix.lower() != ".html":
+        raise ValueError(f"--out {page}: the page's name has to end in .html")
+    duomotion.Interaction.load(clip).save(page)
+    print(page)
+    webbrowser.open(page.resolve().as_uri())
 
 
 @app.command

@@ -84,22 +84,28 @@ def swap(interaction: Interaction) -> Interaction:
 
 def resample(interaction: Interaction, fps: float) -> Interaction:
     """At another frame rate: positions linear, rotations spherical between the nearest frames."""
-    from scipy.spatial.transform import Rotation
-
     if fps == interaction.fps or interaction.num_frames < 2:
         return replace(interaction, fps=fps)
     frames = 1 + int((interaction.num_frames - 1) / interaction.fps * fps + 1e-6)
     times = np.minimum(np.arange(frames) * interaction.fps / fps, interaction.num_frames - 1)
     low = np.minimum(times.astype(int), interaction.num_frames - 2)
-    part = (times - low)[None, :, None]
+    return replace(interpolate(interaction, low, low + 1, times - low), fps=fps)
+
+
+def interpolate(
+    interaction: Interaction, low: np.ndarray, high: np.ndarray, part: np.ndarray
+) -> Interaction:
+    """Frames that lie `part` of the way from frames `low` to frames `high`, (T,) each."""
+    from scipy.spatial.transform import Rotation
+
+    part = part[None, :, None]
     roots = interaction.root_positions
-    first, second = interaction.rotations[:, low], interaction.rotations[:, low + 1]
+    first, second = interaction.rotations[:, low], interaction.rotations[:, high]
     step = Rotation.from_matrix((np.swapaxes(first, -1, -2) @ second).reshape(-1, 3, 3))
     share = np.broadcast_to(part, first.shape[:3]).reshape(-1, 1)
     turn = Rotation.from_rotvec(step.as_rotvec() * share).as_matrix().reshape(first.shape)
     return replace(
         interaction,
-        root_positions=roots[:, low] * (1 - part) + roots[:, low + 1] * part,
+        root_positions=roots[:, low] * (1 - part) + roots[:, high] * part,
         rotations=first @ turn,
-        fps=fps,
     )

@@ -162,3 +162,12 @@ def together(people: list[Interaction]) -> Interaction:
         rotations=np.concatenate([person.rotations for person in people]),
         skeletons=tuple(skeleton for person in people for skeleton in person.skeletons),
     )
+
+
+def joined(pieces: list[Interaction]) -> Interaction:
+    """Interactions of the same people one after the other; bone lengths are the first one's."""
+    return replace(
+        pieces[0],
+        root_positions=np.concatenate([piece.root_positions for piece in pieces], axis=1),
+        rotations=np.concatenate([piece.rotations for piece in pieces], axis=1),
+    )

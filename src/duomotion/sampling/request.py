@@ -1,17 +1,20 @@
 """What every system is asked: one request for one interaction."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from duomotion.motion.canonical import resample
-from duomotion.motion.interaction import Interaction
+from duomotion.motion.canonical import interpolate, resample
+from duomotion.motion.interaction import Interaction, joined
 from duomotion.motion.retarget import to_smpl22
 from duomotion.text.prompt import check_prompt
 
 FPS = 30.0
+LONGEST_SECONDS = 60.0
+BATCH_SIZE = 8  # clips that are generated at once where many are asked for
+OVERLAP_FRAMES = 60  # of one window with the next, where motion is longer than a window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +25,8 @@ class Request:
         text: what happens; empty where only known motion guides the rest.
         frames: length at 30 frames a second.
         seed: the same seed gives the same motion on the same machine.
-        known: motion that is given, on SMPL-22 at 30 fps, `frames` long.
-        known_mask: (P, T) bool, True where `known` is to be kept.
+        known: motion of the first people, on SMPL-22 at 30 fps, `frames` long.
+        known_mask: (P, T) bool, True where `known` is to be kept; None keeps all of it.
         guidance: how closely the text is followed; None takes the model's setting.
         steps: iterations; None takes the model's setting.
     """
@@ -35,6 +38,14 @@ class Request:
     known_mask: np.ndarray | None = None
     guidance: float | None = None
     steps: int | None = None
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(P, T) bool of the people in `known`."""
+        assert self.known is not None
+        if self.known_mask is not None:
+            return self.known_mask
+        return np.ones((self.known.num_people, self.known.num_frames), bool)
 
 
 class Generator(ABC):
@@ -61,20 +72,49 @@ class Generator(ABC):
         guidance: float | None = None,
         steps: int | None = None,
     ) -> Interaction:
-        """Two people doing what the text says.
+        """Two people doing what the text says; longer than the model's window as by `extend`.
 
         Raises:
             ValueError: the text is empty, too long or in another script, or the length, guidance or
                 number of steps is out of range.
         """
-        request = Request(
-            text=check_prompt(text),
-            frames=self._frames(seconds),
-            seed=seed,
-            guidance=guidance,
-            steps=steps,
+        made = self.generate_many(
+            [text], seconds=seconds, seed=seed, guidance=guidance, steps=steps
         )
-        return self.answer([request])[0]
+        return next(made)
+
+    def generate_many(
+        self,
+        texts: Sequence[str],
+        *,
+        seconds: float = 4.0,
+        seed: int = 0,
+        guidance: float | None = None,
+        steps: int | None = None,
+    ) -> Iterator[Interaction]:
+        """One clip for each text, each the same as from `generate`, several at a time.
+
+        Raises:
+            ValueError: as `generate`, before anything is generated.
+        """
+        frames = self._frames(seconds, LONGEST_SECONDS)
+        requests = [
+            Request(
+                text=check_prompt(text),
+                frames=min(frames, self.max_frames),
+                seed=seed,
+                guidance=guidance,
+                steps=steps,
+            )
+            for text in texts
+        ]
+        return self._batches(requests, frames)
+
+    def _batches(self, requests: Sequence[Request], frames: int) -> Iterator[Interaction]:
+        for start in range(0, len(requests), BATCH_SIZE):
+            batch = requests[start : start + BATCH_SIZE]
+            for request, clip in zip(batch, self.answer(batch), strict=True):
+                yield self._extended(clip, request, frames)
 
     def react(
         self,
@@ -101,21 +141,129 @@ class Generator(ABC):
             )
         actor = resample(to_smpl22(actor), FPS)
         request = Request(
-            text=check_prompt(text) if text.strip() else "",
+            text=_optional(text),
             frames=self._frames(actor.seconds),
             seed=seed,
             known=actor,
-            known_mask=np.ones((1, actor.num_frames), bool),
             guidance=guidance,
             steps=steps,
         )
         return self.answer([request])[0]
 
-    def _frames(self, seconds: float) -> int:
-        shortest, longest = self.min_frames / FPS, self.max_frames / FPS
+    def inpaint(
+        self,
+        clip: Interaction,
+        text: str = "",
+        *,
+        unknown: tuple[float, float],
+        person: int | None = None,
+        seed: int = 0,
+        guidance: float | None = None,
+        steps: int | None = None,
+    ) -> Interaction:
+        """A stretch of an interaction made anew; all other frames come back as they are.
+
+        Args:
+            clip: at most as long as the model's window; comes back on SMPL-22 at 30 fps.
+            text: what happens; may be empty.
+            unknown: start and end of the stretch in seconds. All but the ends of a clip:
+                in-betweening; from somewhere to the end: continuation.
+            person: 0 or 1 where the other person's motion is to stay; None for all people.
+
+        Raises:
+            ValueError: the stretch lies outside the clip or leaves nothing known, there is no such
+                person, or a setting or the length is out of range.
+        """
+        clip = resample(to_smpl22(clip), FPS)
+        frames = self._frames(clip.seconds)
+        start, stop = (round(FPS * second) for second in unknown)
+        if not 0 <= start < stop <= frames:
+            raise ValueError(
+                f"the stretch from {unknown[0]:g} s to {unknown[1]:g} s can't be made anew: it has "
+                f"to lie within the {clip.seconds:g} s of the clip and end after it starts"
+            )
+        if person is not None and not 0 <= person < clip.num_people:
+            raise ValueError(f"there is no person {person}: the clip has {clip.num_people}")
+        mask = np.ones((clip.num_people, frames), bool)
+        mask[slice(None) if person is None else person, start:stop] = False
+        if not mask.any():
+            raise ValueError("the stretch covers the whole clip; some of it has to stay known")
+        request = Request(
+            text=_optional(text),
+            frames=frames,
+            seed=seed,
+            known=clip,
+            known_mask=mask,
+            guidance=guidance,
+            steps=steps,
+        )
+        return self.answer([request])[0]
+
+    def extend(
+        self,
+        clip: Interaction,
+        text: str = "",
+        *,
+        seconds: float,
+        seed: int = 0,
+        guidance: float | None = None,
+        steps: int | None = None,
+    ) -> Interaction:
+        """An interaction that goes on; what there was comes back as it is.
+
+        Args:
+            clip: any length; comes back on SMPL-22 at 30 fps.
+            text: what happens from then on; may be empty.
+            seconds: length of the result.
+
+        Raises:
+            ValueError: the result would not be longer than the clip, or a setting or the length is
+                out of range.
+        """
+        clip = resample(to_smpl22(clip), FPS)
+        frames = self._frames(seconds, LONGEST_SECONDS)
+        if frames <= clip.num_frames:
+            raise ValueError(
+                f"the clip is {clip.seconds:g} s long; seconds, the length of the result, has to "
+                f"be more, not {seconds:g}"
+            )
+        request = Request(
+            text=_optional(text), frames=frames, seed=seed, guidance=guidance, steps=steps
+        )
+        return self._extended(clip, request, frames)
+
+    def _extended(self, clip: Interaction, request: Request, frames: int) -> Interaction:
+        """Window after window, each begins with the end of what there is."""
+        pieces, seed = [clip], request.seed
+        made, tail = clip.num_frames, clip
+        while made < frames:
+            overlap = min(OVERLAP_FRAMES, tail.num_frames)
+            length = max(min(self.max_frames, overlap + frames - made), self.min_frames)
+            seed += 1
+            tail = tail.frames(tail.num_frames - overlap, tail.num_frames)
+            held = np.minimum(np.arange(length), overlap - 1)
+            window = replace(
+                request,
+                frames=length,
+                seed=seed,
+                known=interpolate(tail, held, held, np.zeros(length)),
+                known_mask=np.tile(np.arange(length) < overlap, (tail.num_people, 1)),
+            )
+            tail = self.answer([window])[0].frames(0, overlap + frames - made)
+            pieces.append(tail.frames(overlap, tail.num_frames))
+            made += tail.num_frames - overlap
+        return joined(pieces).with_caption(request.text)
+
+    def _frames(self, seconds: float, longest: float | None = None) -> int:
+        shortest = self.min_frames / FPS
+        longest = longest or self.max_frames / FPS
         if not shortest <= seconds <= longest:
             raise ValueError(
                 f"a length of {seconds:g} s is not possible: {self.name} makes motion of "
                 f"{shortest:g} to {longest:g} s"
             )
         return round(seconds * FPS)
+
+
+def _optional(text: str) -> str:
+    return check_prompt(text) if text.strip() else ""

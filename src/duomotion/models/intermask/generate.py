@@ -1,6 +1,8 @@
 """InterMask as a user meets it: a request in, an interaction out (sections 3.3 and 4.3)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +18,11 @@ from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.motion import features
-from duomotion.motion.canonical import place, placing, transform
+from duomotion.motion.canonical import placing, transform
 from duomotion.motion.contacts import lock_feet
 from duomotion.motion.interaction import Interaction, together
 from duomotion.motion.rotations import matrix_to_sixd_interleaved
+from duomotion.sampling.known import filled, impose, runs
 from duomotion.sampling.request import FPS, Generator, Request
 from duomotion.text.cache import CachedEncoder
 from duomotion.text.encoder import TextEncoder, load_encoder
@@ -30,7 +33,8 @@ SMOOTHING = 1.0  # frames, standard deviation; released code
 class InterMask(Generator):
     """Tokenizer and transformer together.
 
-    Known motion is tokenized and its tokens are kept (appendix I); one whole person may be known.
+    Known motion is tokenized and its tokens are kept (appendix I); what is generated then joins the
+    known frames, which come back as they were given.
     """
 
     min_frames = 15
@@ -66,7 +70,7 @@ class InterMask(Generator):
     @torch.no_grad()
     def answer(self, requests: Sequence[Request]) -> list[Interaction]:
         kinds = {
-            (request.known is None, not request.text, request.guidance, request.steps)
+            (_whole_people(request), not request.text, request.guidance, request.steps)
             for request in requests
         }
         if len(kinds) > 1:  # they differ in steps or guidance and can't share a batch
@@ -77,15 +81,11 @@ class InterMask(Generator):
         shape = (len(requests), 2, parts, max(lengths))
         known_ids = torch.zeros(shape, dtype=torch.long)
         known_mask = torch.zeros(shape, dtype=torch.bool)
-        for row, (request, length) in enumerate(zip(requests, lengths, strict=True)):
-            if request.known is not None:
-                if request.known_mask is not None and not request.known_mask.all():
-                    raise ValueError(
-                        f"{self.name} keeps known people as a whole; this request's mask leaves "
-                        "some of their frames open"
-                    )
-                known_ids[row, 0, :, :length] = self._tokens(request.known, length * unit)
-                known_mask[row, 0, :, :length] = True
+        givens = [Given.of(request) for request in requests]
+        for row, (given, length) in enumerate(zip(givens, lengths, strict=True)):
+            for person, ids, kept in self._known_tokens(given, length):
+                known_ids[row, person, :, :length] = ids
+                known_mask[row, person, :, :length] = kept
         first = requests[0]
         ids_BPN = decode_tokens(
             self.transformer,
@@ -99,7 +99,7 @@ class InterMask(Generator):
         )
         ids = ids_BPN.unflatten(2, (parts, -1)).cpu()
         return [
-            self._interaction(ids[row, ..., :length], request)
+            self._interaction(ids[row, ..., :length], request, givens[row])
             for row, (request, length) in enumerate(zip(requests, lengths, strict=True))
         ]
 
@@ -115,28 +115,84 @@ class InterMask(Generator):
             embedding.hidden_BLC.to(device), embedding.read_B.to(device)
         )
 
-    def _tokens(self, known: Interaction, frames: int) -> Tensor:
-        """Codes (parts, frames / 4) of a person, who is put where people start."""
-        known = place(known)
-        missing = frames + 1 - known.num_frames
-        positions = np.pad(known.positions, [(0, 0), (0, missing), (0, 0), (0, 0)], mode="edge")
-        sixd = matrix_to_sixd_interleaved(known.rotations[:, :, 1:])
-        sixd = np.pad(sixd, [(0, 0), (0, missing), (0, 0), (0, 0)], mode="edge")
-        given = features.encode_pair(positions, sixd, floor="keep")
-        ids = self.codec.encode(torch.from_numpy(given).to(self.codec.mean.device))
-        return ids[0].unflatten(0, (self.codec.tokenizer.num_parts, -1)).cpu()
+    def _known_tokens(
+        self, given: "Given | None", length: int
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Each person of whom something is known, their codes (parts, length), which to keep."""
+        if given is None:
+            return
+        unit, parts = self.codec.tokenizer.downsampling, self.codec.tokenizer.num_parts
+        for person in given.people:
+            mask_T = given.mask[person]
+            alone = filled(given.placed.person(person), mask_T[None])
+            behind = [(0, length * unit + 1 - len(mask_T)), (0, 0), (0, 0)]
+            positions = np.pad(alone.positions[0], behind, mode="edge")
+            sixd = matrix_to_sixd_interleaved(alone.rotations[0, :, 1:])
+            sixd = np.pad(sixd, behind, mode="edge")
+            motion = torch.from_numpy(features.encode_person(positions, sixd))
+            ids = self.codec.encode(motion[None].to(self.codec.mean.device))
+            kept = torch.from_numpy(kept_tokens(mask_T, unit))
+            yield person, ids[0].unflatten(0, (parts, -1)).cpu(), kept
 
-    def _interaction(self, codes: Tensor, request: Request) -> Interaction:
-        """Codes (2, parts, frames / 4) as bodies on the ground."""
+    def _interaction(self, codes: Tensor, request: Request, given: "Given | None") -> Interaction:
+        """Codes (2, parts, tokens) as bodies on the ground, known frames as they were given."""
         decoded = self.codec.decode(codes.flatten(1).to(self.codec.mean.device)).cpu().numpy()
         decoded = decoded[:, : request.frames]
         smooth = gaussian_filter1d(decoded, SMOOTHING, axis=1, mode="nearest")
-        bodies = lock_feet(features.decode(smooth, fps=FPS))
-        if request.known is not None:
-            rotation, translation = placing(request.known)
-            partner = transform(bodies.person(1), rotation.T, -rotation.T @ translation)
-            bodies = together([request.known, partner])
-        return bodies.with_caption(request.text)
+        bodies = features.decode(smooth, fps=FPS)
+        if given is None:
+            return lock_feet(bodies).with_caption(request.text)
+        bodies = lock_feet(impose(bodies, given.placed, given.mask))
+        bodies = transform(bodies, given.rotation.T, -given.rotation.T @ given.translation)
+        return impose(bodies, given.known, given.mask).with_caption(request.text)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Known motion in its own world and in the model's, which begins where a known person does."""
+
+    known: Interaction
+    mask: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+
+    @classmethod
+    def of(cls, request: Request) -> "Given | None":
+        if request.known is None:
+            return None
+        mask = request.mask
+        people = sorted(np.flatnonzero(mask.any(1)).tolist(), key=lambda person: not mask[person, 0])
+        start = filled(together([request.known.person(p) for p in people]), mask[people])
+        return cls(request.known, mask, *placing(start))
+
+    @property
+    def people(self) -> list[int]:
+        """Those of whom something is known."""
+        return np.flatnonzero(self.mask.any(1)).tolist()
+
+    @cached_property
+    def placed(self) -> Interaction:
+        return transform(self.known, self.rotation, self.translation)
+
+
+def _whole_people(request: Request) -> bool:
+    """Whether every person is known at all times or not at all, and somebody is."""
+    return request.known is not None and bool((request.mask.all(1) | ~request.mask.any(1)).all())
+
+
+def kept_tokens(mask_T: np.ndarray, unit: int) -> np.ndarray:
+    """Which tokens (ceil(T / unit)) of `unit` frames are kept where frames `mask_T` are known.
+
+    Those of which at least half is known; of a stretch too short for that, the one with most of it.
+    """
+    missing = -len(mask_T) % unit
+    known = np.pad(mask_T, (0, missing), mode="edge").reshape(-1, unit)
+    kept = known.mean(1) >= 0.5
+    for start, stop in runs(mask_T):
+        tokens = slice(start // unit, -(-stop // unit))
+        if not kept[tokens].any():
+            kept[tokens.start + known[tokens].sum(1).argmax()] = True
+    return kept
 
 
 def load_codec(folder: Path) -> MotionCodec:
