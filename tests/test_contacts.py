@@ -7,7 +7,7 @@ from recordings import needs_recordings, take
 from scipy.spatial.transform import Rotation
 
 from duomotion.motion.canonical import mirror, transform
-from duomotion.motion.contacts import foot_contacts, foot_joints, foot_sliding, lock_feet
+from duomotion.motion.contacts import foot_contacts, foot_joints, foot_sliding, lock_feet, settle
 from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
 
@@ -198,3 +198,27 @@ def test_locking_knows_no_direction_and_no_side():
     np.testing.assert_allclose(moved.positions, expected.positions, atol=1e-4)
     mirrored = lock_feet(mirror(motion))
     np.testing.assert_allclose(mirrored.positions, mirror(lock_feet(motion)).positions, atol=1e-4)
+
+
+def raised(motion, height):
+    return replace(motion, root_positions=motion.root_positions + np.array([0, height, 0]))
+
+
+@pytest.mark.parametrize("height", [0.06, -0.06])
+def test_settling_puts_people_on_the_floor(height):
+    motion = raised(bent(standing(people=2, frames=60, gap=1.0)), height)
+    lowest = settle(motion).positions[..., 1].min(-1)
+    np.testing.assert_allclose(lowest, 0, atol=0.005)
+
+
+def test_settling_leaves_those_in_the_air():
+    motion = raised(standing(people=2, frames=60, gap=1.0), 0.5)
+    np.testing.assert_array_equal(settle(motion).positions, motion.positions)
+
+
+@needs_recordings
+@pytest.mark.parametrize("name", TAKES)
+def test_settling_leaves_recordings_as_they_are(name):
+    motion = take(name)
+    moved = settle(motion).positions - motion.positions
+    assert np.abs(moved).max() < 0.06 and np.abs(moved).mean() < 0.025

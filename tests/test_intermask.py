@@ -234,3 +234,14 @@ def test_motion_beyond_the_window(model):
         model.extend(first, seconds=10)
     with pytest.raises(ValueError, match="60 s"):
         model.extend(first, seconds=61)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_reaches_the_network(tmp_path, precision):
+    model = duomotion.load(tiny.checkpoint(tmp_path / "tiny"), precision=precision)
+    seen = set()
+    model.transformer.output_projection.register_forward_hook(
+        lambda layer, inputs, output: seen.add(output.dtype)
+    )
+    model.generate("they dance", seconds=1)
+    assert seen == {getattr(torch, precision)}

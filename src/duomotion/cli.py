@@ -380,6 +380,58 @@ def evaluate(
     print(texts["report.md"])
 
 
+@app.command
+def bench(
+    seconds: tuple[float, ...] = (3.0, 10.0),
+    batch: tuple[int, ...] = (1, 8),
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    literal: bool = True,
+    repeats: int = 3,
+    profile: bool = False,
+    start_up: bool = False,
+    out: Path | None = None,
+    device: str = "cpu",
+) -> None:
+    """Time InterMask at the paper's size, next to the literal procedure; text encoding excluded.
+
+    Args:
+        seconds: Lengths of clips.
+        batch: Numbers of clips at once.
+        precision: Of matrix products; the literal procedure is always float32.
+        literal: Whether to run the literal procedure as well.
+        repeats: Runs after the one that warms up; their median counts.
+        profile: Show what takes the time, operator by operator.
+        start_up: Also time the open model in a fresh process, from import to the first clip.
+        out: A .json file for the numbers.
+        device: "cpu" or "cuda".
+    """
+    import json
+
+    import torch
+
+    from duomotion import bench as benchmark
+    from duomotion.storage import atomic_file
+
+    if min(repeats, *batch) < 1 or not 0.2 <= min(seconds) <= max(seconds) <= 10:
+        raise ValueError("repeats and batches have to be 1 or more, clips 0.2 to 10 s long")
+    system = benchmark.InterMaskBench(device=device)
+    rows = []
+    for length in seconds:
+        for size in batch:
+            rows.append(system.row(length, size, precision, repeats=repeats, literal=literal))
+            print(f"{length:g} s, batch {size}: {rows[-1].time:.3f} s", file=sys.stderr)
+    print(benchmark.table(rows))
+    if profile:
+        print(system.profile(seconds[0], batch[0], precision))
+    if start_up:
+        first, memory = benchmark.start_up()
+        print(f"intermask-open, import to first clip: {first:.1f} s, peak memory {memory:.2f} GB")
+    if out is not None:
+        with atomic_file(out) as path:
+            numbers = benchmark.as_dict(rows, torch.device(device))
+            path.write_text(json.dumps(numbers, indent=1), encoding="utf-8")
+
+
 data = tyro.extras.SubcommandApp()
 app.command(data, name="data", help="Prepare and check data sets.")
 

@@ -3,16 +3,18 @@
 from importlib.resources import files
 from pathlib import Path
 
+from duomotion.precision import Precision
 from duomotion.sampling.request import Generator
 
 
-def load(model: str | Path, *, device: str = "cpu") -> Generator:
+def load(model: str | Path, *, device: str = "cpu", precision: Precision = "auto") -> Generator:
     """A model that generates.
 
     Args:
         model: the name of a model that comes with the package (see `shipped`), or the folder of a
             checkpoint.
         device: "cpu", "cuda" or such.
+        precision: of the network's matrix products; "auto" takes the fastest that the device has.
 
     Raises:
         ValueError: no such model, or its folder is damaged.
@@ -30,7 +32,7 @@ def load(model: str | Path, *, device: str = "cpu") -> Generator:
     if system == "intermask/generator":
         from duomotion.models.intermask.generate import InterMask
 
-        return InterMask.load(folder, device=device)
+        return InterMask.load(folder, device=device, precision=precision)
     raise ValueError(f"{folder} is a checkpoint of {system!r}, which does not generate on its own")
 
 

@@ -14,6 +14,7 @@ from duomotion.motion.skeleton import Skeleton
 # InterGen's thresholds at 30 fps: squared metres a frame, and metres above the floor.
 CONTACT_SPEED = 0.001
 CONTACT_HEIGHT = {"ankle": 0.12, "foot": 0.05}
+SETTLED_FROM = 0.12  # metres over or under the floor; what is further is left alone
 FOOT_JOINTS = ("left_ankle", "left_foot", "right_ankle", "right_foot")
 
 
@@ -52,6 +53,20 @@ def foot_sliding(feet: np.ndarray, fps: float = 30.0) -> np.ndarray:
     height = np.maximum(feet[..., :-1, :, 1], feet[..., 1:, :, 1])
     weight = 2 - 2 ** np.clip(height / heights, 0, 1)
     return (speed * weight).mean((-1, -2))
+
+
+def settle(interaction: Interaction) -> Interaction:
+    """Bodies that hang a little over the floor or stand a little in it are put onto it.
+
+    The height of a person's lowest joint changes slowly, but for steps and jumps; its slow part is
+    taken out where it is small. Who is in the air, as in a jump or carried, stays there.
+    """
+    lowest_PT = interaction.positions[..., 1].min(-1).astype(np.float64)
+    near_PT = np.where(np.abs(lowest_PT) < SETTLED_FROM, lowest_PT, 0)
+    slow_PT = gaussian_filter1d(near_PT, 0.2 * interaction.fps, axis=1, mode="nearest")
+    roots = interaction.root_positions.copy()
+    roots[..., 1] -= slow_PT
+    return replace(interaction, root_positions=roots)
 
 
 def lock_feet(interaction: Interaction, blend: int = 5, min_frames: int = 4) -> Interaction:

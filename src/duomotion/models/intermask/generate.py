@@ -19,9 +19,10 @@ from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.motion import features
 from duomotion.motion.canonical import placing, transform
-from duomotion.motion.contacts import lock_feet
+from duomotion.motion.contacts import lock_feet, settle
 from duomotion.motion.interaction import Interaction, together
 from duomotion.motion.rotations import matrix_to_sixd_interleaved
+from duomotion.precision import Precision, autocast
 from duomotion.sampling.known import filled, impose, runs
 from duomotion.sampling.request import FPS, Generator, Request
 from duomotion.text.cache import CachedEncoder
@@ -47,13 +48,17 @@ class InterMask(Generator):
         encoder: TextEncoder,
         *,
         name: str = "intermask",
+        precision: Precision = "auto",
     ) -> None:
+        self.precision: Precision = precision
         self.codec, self.transformer = codec.eval(), transformer.eval()
         self.encoder = encoder
         self.name = name
 
     @classmethod
-    def load(cls, folder: Path, *, device: str = "cpu") -> "InterMask":
+    def load(
+        cls, folder: Path, *, device: str = "cpu", precision: Precision = "auto"
+    ) -> "InterMask":
         """Read a generator's checkpoint and the tokenizer's inside it.
 
         Raises:
@@ -65,7 +70,13 @@ class InterMask(Generator):
         load_weights(transformer, checkpoint)
         encoder = CachedEncoder(load_encoder(checkpoint.recipe["data"]["text_encoder"]))
         codec = load_codec(folder / "tokenizer")
-        return cls(codec.to(device), transformer.to(device), encoder, name=folder.name)
+        return cls(
+            codec.to(device),
+            transformer.to(device),
+            encoder,
+            name=folder.name,
+            precision=precision,
+        )
 
     @torch.no_grad()
     def answer(self, requests: Sequence[Request]) -> list[Interaction]:
@@ -87,16 +98,17 @@ class InterMask(Generator):
                 known_ids[row, person, :, :length] = ids
                 known_mask[row, person, :, :length] = kept
         first = requests[0]
-        ids_BPN = decode_tokens(
-            self.transformer,
-            self._text([request.text for request in requests]),
-            torch.tensor(lengths, device=device),
-            generator=[torch.Generator().manual_seed(request.seed) for request in requests],
-            known_ids=known_ids.flatten(2).to(device),
-            known_mask=known_mask.flatten(2).to(device),
-            guidance=first.guidance,
-            steps=first.steps,
-        )
+        with autocast(self.precision, device):
+            ids_BPN = decode_tokens(
+                self.transformer,
+                self._text([request.text for request in requests]),
+                torch.tensor(lengths, device=device),
+                generator=[torch.Generator().manual_seed(request.seed) for request in requests],
+                known_ids=known_ids.flatten(2).to(device),
+                known_mask=known_mask.flatten(2).to(device),
+                guidance=first.guidance,
+                steps=first.steps,
+            )
         ids = ids_BPN.unflatten(2, (parts, -1)).cpu()
         return [
             self._interaction(ids[row, ..., :length], request, givens[row])
@@ -139,7 +151,7 @@ class InterMask(Generator):
         decoded = self.codec.decode(codes.flatten(1).to(self.codec.mean.device)).cpu().numpy()
         decoded = decoded[:, : request.frames]
         smooth = gaussian_filter1d(decoded, SMOOTHING, axis=1, mode="nearest")
-        bodies = features.decode(smooth, fps=FPS)
+        bodies = settle(features.decode(smooth, fps=FPS))
         if given is None:
             return lock_feet(bodies).with_caption(request.text)
         bodies = lock_feet(impose(bodies, given.placed, given.mask))
@@ -161,7 +173,9 @@ class Given:
         if request.known is None:
             return None
         mask = request.mask
-        people = sorted(np.flatnonzero(mask.any(1)).tolist(), key=lambda person: not mask[person, 0])
+        people = sorted(
+            np.flatnonzero(mask.any(1)).tolist(), key=lambda person: not mask[person, 0]
+        )
         start = filled(together([request.known.person(p) for p in people]), mask[people])
         return cls(request.known, mask, *placing(start))
 

@@ -1,0 +1,206 @@
+"""How fast models generate, next to the literal procedure in the same run."""
+
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import cast
+
+import torch
+
+from duomotion.models.intermask.codec import MotionCodec
+from duomotion.models.intermask.config import TokenizerConfig
+from duomotion.models.intermask.decoding import decode_tokens
+from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.intermask.literal import LiteralTransformer
+from duomotion.models.intermask.network import InterMTransformer
+from duomotion.precision import Precision, autocast, resolve
+from duomotion.sampling.request import FPS
+
+SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One measurement.
+
+    Attributes:
+        seconds: length of a clip.
+        batch: clips at once.
+        precision: "float32" or "bfloat16"; the literal procedure is always float32.
+        time: median seconds of one generation of the batch, text encoding excluded.
+        literal: the same of the literal procedure; None where it was not run.
+        same_tokens: whether both chose the same tokens; None where the literal one was not run.
+        memory_gb: peak memory so far, of the process or on the GPU.
+    """
+
+    seconds: float
+    batch: int
+    precision: str
+    time: float
+    literal: float | None
+    same_tokens: bool | None
+    memory_gb: float
+
+    @property
+    def ratio(self) -> float | None:
+        return None if self.literal is None else self.literal / self.time
+
+
+class InterMaskBench:
+    """InterMask at a size, with random weights: speed does not depend on them.
+
+    Modulations start at zero in training; here they get random values, or nothing would depend on
+    text and attention.
+    """
+
+    def __init__(
+        self,
+        transformer: GeneratorConfig | None = None,
+        tokenizer: TokenizerConfig | None = None,
+        *,
+        device: str = "cpu",
+    ) -> None:
+        torch.manual_seed(SEED)
+        self.device = torch.device(device)
+        self.transformer = InterMTransformer(transformer or GeneratorConfig())
+        for modulation in [*self.transformer.modulations, self.transformer.output_modulation]:
+            for parameter in modulation.parameters():
+                torch.nn.init.normal_(parameter, std=0.02)
+        self.transformer = self.transformer.to(self.device).eval()
+        self.literal = LiteralTransformer(self.transformer)
+        self.codec = MotionCodec(tokenizer or TokenizerConfig()).to(self.device).eval()
+
+    @torch.no_grad()
+    def generate(
+        self, seconds: float, batch: int, precision: Precision, *, literal: bool = False
+    ) -> torch.Tensor:
+        """Tokens (batch, 2, N) of clips, which are decoded to features as well."""
+        config = self.transformer.config
+        length = round(seconds * FPS) // self.codec.tokenizer.downsampling
+        text_BC = torch.randn(
+            batch, config.text_dim, generator=torch.Generator().manual_seed(SEED)
+        ).to(self.device)
+        model = cast(InterMTransformer, self.literal if literal else self.transformer)
+        with autocast(precision, self.device):
+            ids_BPN = decode_tokens(
+                model,
+                text_BC,
+                torch.full((batch,), length, device=self.device),
+                generator=[torch.Generator().manual_seed(seed) for seed in range(batch)],
+            )
+            self.codec.decode(ids_BPN.flatten(0, 1))
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return ids_BPN
+
+    def row(
+        self, seconds: float, batch: int, precision: Precision, *, repeats: int, literal: bool
+    ) -> Row:
+        """Measure one setting; fast and literal runs take turns, so that noise meets both."""
+        ours = timed(lambda: self.generate(seconds, batch, precision))
+        theirs = timed(lambda: self.generate(seconds, batch, "float32", literal=True), run=literal)
+        for _ in range(repeats):
+            ours.again()
+            theirs.again()
+        return Row(
+            seconds=seconds,
+            batch=batch,
+            precision=resolve(precision, self.device),
+            time=ours.median,
+            literal=theirs.median if literal else None,
+            same_tokens=bool(torch.equal(ours.result, theirs.result)) if literal else None,
+            memory_gb=peak_memory_gb(self.device),
+        )
+
+    def profile(self, seconds: float, batch: int, precision: Precision) -> str:
+        """A table of the operators that take most of one generation's time."""
+        self.generate(seconds, batch, precision)
+        with torch.profiler.profile() as profiler:
+            self.generate(seconds, batch, precision)
+        return profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12)
+
+
+class timed:  # noqa: N801
+    """Calls a function once to warm up, and times it each time it is called again."""
+
+    def __init__(self, function: Callable[[], torch.Tensor], *, run: bool = True) -> None:
+        self.function, self.run, self.times = function, run, []
+        self.result = function() if run else torch.empty(0)
+
+    def again(self) -> None:
+        if self.run:
+            start = time.perf_counter()
+            self.function()
+            self.times.append(time.perf_counter() - start)
+
+    @property
+    def median(self) -> float:
+        return median(self.times)
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+START = """
+import resource, time
+start = time.perf_counter()
+import duomotion
+model = duomotion.load({model!r})
+model.generate("two people shake hands", seconds=3)
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
+"""
+
+
+def start_up(model: str = "intermask-open", *, repeats: int = 3) -> tuple[float, float]:
+    """Seconds from import to the first clip of 3 s in a fresh process, and its peak memory in GB.
+
+    Medians; the first process warms the disk up and does not count.
+    """
+    runs = []
+    for _ in range(repeats + 1):
+        done = subprocess.run(
+            [sys.executable, "-c", START.format(model=model)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        runs.append([float(number) for number in done.stdout.split()[-2:]])
+    seconds, memory = zip(*runs[1:], strict=True)
+    return median(seconds), median(memory)
+
+
+def machine(device: torch.device) -> dict[str, str | int]:
+    """What the numbers were measured on."""
+    from duomotion.checkpoint import environment
+
+    return {**environment(device), "threads": torch.get_num_threads(), "system": platform.machine()}
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown."""
+    lines = [
+        "| clip s | batch | precision | s a batch | s a clip | literal s a batch | times faster "
+        "| same tokens | peak GB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        literal = "" if row.literal is None else f"{row.literal:.2f}"
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        same = "" if row.same_tokens is None else ("yes" if row.same_tokens else "no")
+        lines.append(
+            f"| {row.seconds:g} | {row.batch} | {row.precision} | {row.time:.3f} "
+            f"| {row.time / row.batch:.3f} | {literal} | {ratio} | {same} | {row.memory_gb:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def as_dict(rows: list[Row], device: torch.device) -> dict[str, object]:
+    return {"machine": machine(device), "rows": [asdict(row) for row in rows]}

@@ -1,0 +1,222 @@
+"""SMPL pose files as AMASS has them (Mahmood et al. 2019), one .npz a person.
+
+poses               (T, 156) axis-angle, radians: root orientation, 21 body joints, 30 hand joints
+trans               (T, 3) metres
+betas               (16,) body shape; zeros are the mean body
+gender              "neutral"
+mocap_framerate     frames a second
+surface_model_type  "smplh"
+offsets, caption    ours: the person's rest pose (22, 3), which `betas` can't hold without the body
+                    model, and what happens; other programs pass them over
+
+AMASS's world has Z up: our (x, y, z) is its (x, -z, y), so who faces our +Z faces its -Y. The body
+itself stays as the model has it, Y up, hence a person who stands in T-pose has the root orientation
+(pi / 2, 0, 0). SMPL turns the body about its pelvis and then moves it by `trans`, and the pelvis of
+the rest pose is not at the origin: it is in the world at `trans` plus its place in the rest pose.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from duomotion.motion.interaction import Interaction, together
+from duomotion.motion.kinematics import global_rotations, local_rotations
+from duomotion.motion.retarget import to_smpl22
+from duomotion.motion.rotations import align_vectors, rotation_between
+from duomotion.motion.skeleton import SMPL22, Skeleton
+from duomotion.storage import atomic_file
+
+Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+NUM_JOINTS = 52  # of SMPL-H
+NUM_BETAS = 16
+
+# Pelvis of the mean body in the rest pose, metres, of SMPL and SMPL-H and of neutral SMPL-X. No
+# body model is at hand here; these are the numbers that programs which use the models publish.
+PELVIS = {
+    "neutral": np.array([-0.0018, -0.2233, 0.0282]),
+    "male": np.array([-0.0022, -0.2408, 0.0286]),
+    "female": np.array([-0.0009, -0.2114, 0.0278]),
+}
+PELVIS_SMPLX = np.array([0.0031, -0.3514, 0.0120])
+
+
+def write(interaction: Interaction, path: str | Path) -> list[Path]:
+    """Write one person to `path`, two to NAME_A and NAME_B, as in clip_A.smpl.npz.
+
+    Other skeletons are mapped onto SMPL-22 first. Hands are flat and the shape is the mean body's,
+    so a program with the body model shows the poses and the pelvis's path on a body of mean size.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ValueError: the skeleton can't be mapped onto SMPL-22.
+        OSError: a file can't be written.
+    """
+    path = Path(path)
+    posed = in_smpl_rest(to_smpl22(interaction))
+    names = [path.name]
+    if posed.num_people > 1:
+        start, dot, suffixes = path.name.partition(".")
+        names = [f"{start}_{letter}{dot}{suffixes}" for letter in "AB"[: posed.num_people]]
+    paths = [path.with_name(name) for name in names]
+    for person, target in enumerate(paths):
+        _write_person(posed.person(person), target)
+    return paths
+
+
+def read(path: str | Path, second: str | Path | None = None) -> Interaction:
+    """Read a person, and the partner from another file.
+
+    Poses of SMPL, SMPL-H and SMPL-X are read, hands and faces left out. Bone lengths are those that
+    `write` noted, else those of the mean body: a shape in `betas` is not taken over, for that takes
+    the body model.
+
+    Raises:
+        ValueError: a file is no such file or is damaged, or the two don't have the same length.
+        OSError: a file can't be read.
+    """
+    return together([_read_person(Path(file)) for file in (path, second) if file is not None])
+
+
+def is_smpl(path: str | Path) -> bool:
+    """Whether an .npz file holds SMPL poses; False for what is no .npz file at all.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {"poses", "trans"} <= set(file.files)
+    except OSError:
+        raise
+    except Exception:  # damaged archives raise a dozen unrelated types
+        return False
+
+
+def in_smpl_rest(interaction: Interaction) -> Interaction:
+    """The same joint positions with rotations that are measured from SMPL's rest pose.
+
+    A skeleton with the joints of SMPL-22 may have another rest pose, above all another shape of
+    pelvis and chest. Each joint's frame is turned so that the bones that leave it point as closely
+    as they can where SMPL's do (Kabsch); the bones keep their lengths and their places.
+    """
+    assert interaction.skeletons[0].same_tree(SMPL22)
+    skeletons, rotations = [], []
+    for skeleton, own in zip(interaction.skeletons, interaction.rotations, strict=True):
+        turns = _from_smpl_rest(skeleton)
+        world = global_rotations(own.astype(np.float64), SMPL22) @ turns
+        rotations.append(local_rotations(world, SMPL22))
+        offsets = skeleton.offsets.copy()
+        for child, parent in SMPL22.bones:
+            offsets[child] = turns[parent].T @ skeleton.offsets[child]
+        skeletons.append(SMPL22.with_offsets(offsets))
+    return Interaction(
+        interaction.root_positions,
+        np.stack(rotations),
+        tuple(skeletons),
+        interaction.fps,
+        interaction.caption,
+    )
+
+
+def _from_smpl_rest(skeleton: Skeleton) -> np.ndarray:
+    """(22, 3, 3) that turn the bones of SMPL's rest pose to those of this rest pose."""
+    turns = np.tile(np.eye(3), (SMPL22.num_joints, 1, 1))
+    for joint, children in enumerate(SMPL22.children):
+        smpl, own = SMPL22.offsets[list(children)], skeleton.offsets[list(children)]
+        if len(children) > 1:
+            turns[joint] = align_vectors(smpl, own)
+        elif children:
+            turns[joint] = rotation_between(smpl[0], own[0])
+        else:
+            turns[joint] = turns[SMPL22.parents[joint]]
+    return turns
+
+
+def _write_person(person: Interaction, path: Path) -> None:
+    local = person.rotations[0].astype(np.float64)
+    local[:, 0] = Z_UP @ local[:, 0]
+    poses = np.zeros((person.num_frames, NUM_JOINTS, 3))
+    poses[:, : SMPL22.num_joints] = (
+        Rotation.from_matrix(local.reshape(-1, 3, 3)).as_rotvec().reshape(*local.shape[:2], 3)
+    )
+    roots = person.root_positions[0].astype(np.float64) @ Z_UP.T
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            poses=poses.reshape(len(poses), -1),
+            trans=roots - PELVIS["neutral"],
+            betas=np.zeros(NUM_BETAS),
+            gender=np.array("neutral"),
+            mocap_framerate=np.float64(person.fps),
+            surface_model_type=np.array("smplh"),
+            offsets=person.skeletons[0].offsets,
+            caption=np.array(person.caption),
+        )
+
+
+def _read_person(path: Path) -> Interaction:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files if name in _KINDS}
+    except OSError:
+        raise
+    except Exception as problem:  # damaged archives raise a dozen unrelated types
+        raise ValueError(f"{path} is not an SMPL .npz file: {problem}") from None
+    fps = arrays.pop("mocap_frame_rate", None)  # the name in AMASS's SMPL-X files
+    if fps is not None:
+        arrays.setdefault("mocap_framerate", fps)
+    if missing := [name for name in ("poses", "trans", "mocap_framerate") if name not in arrays]:
+        raise ValueError(f"{path} is not an SMPL .npz file: no array named {', '.join(missing)}")
+    for name, array in arrays.items():
+        if array.dtype.kind not in _KINDS[name]:
+            raise ValueError(f"{path}: {name} has the wrong type, {array.dtype}")
+        if array.dtype.kind == "f" and not (np.abs(array) < 1e6).all():
+            raise ValueError(f"{path}: {name} holds values that are not finite or far too large")
+    poses, trans = arrays["poses"], arrays["trans"]
+    frames, body = len(np.atleast_1d(poses)), 3 * SMPL22.num_joints
+    if poses.ndim != 2 or poses.shape[1] < body or poses.shape[1] % 3 or not frames:
+        raise ValueError(
+            f"{path}: poses has shape {poses.shape}; it must be (frames, 3 x joints), "
+            f"{SMPL22.num_joints} joints or more"
+        )
+    offsets = arrays.get("offsets", SMPL22.offsets)
+    shapes = {"trans": (frames, 3), "offsets": SMPL22.offsets.shape, "mocap_framerate": ()}
+    for name, expected in shapes.items():
+        if name in arrays and arrays[name].shape != expected:
+            raise ValueError(f"{path}: {name} has shape {arrays[name].shape}, not {expected}")
+    fps = float(arrays["mocap_framerate"])
+    if not 0 < fps < 1e4:
+        raise ValueError(f"{path}: mocap_framerate is {fps}, not a frame rate above 0")
+    vectors = poses[:, :body].astype(np.float64).reshape(-1, 3)
+    local = Rotation.from_rotvec(vectors).as_matrix().reshape(frames, -1, 3, 3)
+    local[:, 0] = Z_UP.T @ local[:, 0]
+    roots = (trans + _pelvis(arrays)) @ Z_UP
+    caption = _text(arrays.get("caption", ""))
+    return Interaction(roots[None], local[None], (SMPL22.with_offsets(offsets),), fps, caption)
+
+
+_KINDS = {
+    "poses": "f",
+    "trans": "f",
+    "offsets": "f",
+    "mocap_framerate": "iuf",
+    "mocap_frame_rate": "iuf",
+    "gender": "US",
+    "surface_model_type": "US",
+    "caption": "US",
+}
+
+
+def _pelvis(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    if _text(arrays.get("surface_model_type", "")).startswith("smplx"):
+        return PELVIS_SMPLX
+    return PELVIS.get(_text(arrays.get("gender", "")), PELVIS["neutral"])
+
+
+def _text(value: np.ndarray | str) -> str:
+    """What a text array holds; AMASS has some as bytes."""
+    single = np.asarray(value).reshape(-1)[:1].tolist() or [""]
+    return single[0].decode(errors="replace") if isinstance(single[0], bytes) else single[0]

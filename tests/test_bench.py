@@ -1,0 +1,87 @@
+"""The fast procedure equals the literal one, and the bench measures what it says."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from duomotion import bench, cli
+from duomotion.models.intermask.config import TokenizerConfig
+from duomotion.models.intermask.decoding import decode_tokens
+from duomotion.models.intermask.generator_config import GeneratorConfig
+
+TRANSFORMER = GeneratorConfig(
+    num_codes=32,
+    token_dim=8,
+    width=32,
+    num_heads=2,
+    num_blocks=2,
+    feedforward=48,
+    text_dim=12,
+    text_layers=0,
+    steps=5,
+    reaction_steps=3,
+)
+TOKENIZER = TokenizerConfig(widths=(8, 8, 8), code_dim=8, num_codes=32)
+
+
+@pytest.fixture(scope="module")
+def system():
+    return bench.InterMaskBench(TRANSFORMER, TOKENIZER)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize("with_text", [True, False])
+def test_fast_and_literal_choose_the_same_tokens(system, guidance, with_text):
+    lengths = torch.tensor([9, 5, 7])
+    text = torch.randn(3, 12, generator=torch.Generator().manual_seed(1)) if with_text else None
+    ids = [
+        decode_tokens(
+            model,
+            text,
+            lengths,
+            generator=[torch.Generator().manual_seed(seed) for seed in range(3)],
+            guidance=guidance,
+        )
+        for model in (system.transformer, system.literal)
+    ]
+    assert torch.equal(*ids)
+
+
+def test_logits_of_both_are_the_same(system):
+    lengths = torch.tensor([6, 4])
+    ids = torch.randint(0, 32, (2, 2, 30), generator=torch.Generator().manual_seed(2))
+    text = torch.randn(2, 12)
+    drop = torch.tensor([False, True])
+    with torch.no_grad():
+        fast = system.transformer(ids, system.transformer.condition(text, drop), lengths)
+        literal = system.literal(ids, system.literal.condition(text, drop), lengths)
+    inside = torch.arange(6) < lengths[:, None]
+    inside = inside.repeat(1, 5)[:, None].expand(2, 2, 30)
+    torch.testing.assert_close(fast[inside], literal[inside], atol=1e-5, rtol=1e-4)
+
+
+def test_a_row_holds_what_was_measured(system):
+    row = system.row(1.0, 2, "float32", repeats=2, literal=True)
+    assert row.same_tokens and row.time > 0 and row.ratio == row.literal / row.time
+    assert 0.05 < row.memory_gb < 24
+    alone = system.row(0.5, 1, "float32", repeats=1, literal=False)
+    assert alone.literal is alone.ratio is alone.same_tokens is None
+    lines = bench.table([row, alone]).splitlines()
+    assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
+    assert "aten::" in system.profile(0.5, 1, "float32")
+
+
+def test_the_command_prints_and_writes(monkeypatch, capsys, tmp_path, system):
+    monkeypatch.setattr(bench, "InterMaskBench", lambda device: system)
+    out = tmp_path / "bench.json"
+    words = "duomotion bench --seconds 0.5 --batch 1 2 --repeats 1 --no-literal --out"
+    monkeypatch.setattr(sys, "argv", [*words.split(), str(out)])
+    cli.main()
+    assert capsys.readouterr().out.count("| 0.5 |") == 2
+    written = json.loads(out.read_text())
+    assert [row["batch"] for row in written["rows"]] == [1, 2] and "torch" in written["machine"]
+    monkeypatch.setattr(sys, "argv", ["duomotion", "bench", "--repeats", "0"])
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
