@@ -147,7 +147,7 @@ def generator_open() -> GeneratorRecipe:
             examples=PairConfig(floor="keep", tempo=(0.7, 1.2), shortest=0.8),
         ),
         optim=OptimConfig(
-            steps=9500,
+            steps=8800,
             batch_size=8,
             lr=2e-3,
             warmup_steps=100,
