@@ -172,3 +172,20 @@ def test_a_full_sized_draw_is_quick_enough_to_feed_a_network():
     sampler = WindowSampler([clip(2, 200)], WindowConfig())
     assert sampler.draw(64, np.random.default_rng(8)).shape == (64, 64, 22, 12)
     assert sampler.num_windows == pytest.approx(200 * 2 / 64, abs=1)
+
+
+def test_windows_of_both_people_show_them_in_one_world_one_after_the_other():
+    source = clip()
+    config = WindowConfig(frames=16, mirror=False, people=2)
+    windows = WindowSampler([source], config).draw(40, np.random.default_rng(0))
+    assert windows.shape == (40, 16, 22, 12)
+    order = set()
+    for pair in windows.reshape(20, 2, 16, 22, 12):
+        one, other = (view(window, source) for window in pair)
+        assert {one[0], other[0]} == {0, 1} and one[1] == other[1]
+        np.testing.assert_allclose(np.exp(1j * one[2]), np.exp(1j * other[2]), atol=1e-4)
+        np.testing.assert_allclose(one[3], other[3], atol=1e-3)
+        order.add(one[0])
+    assert order == {0, 1}
+    with pytest.raises(ValueError, match="1 person"):
+        WindowSampler([clip(people=1)], config)

@@ -22,11 +22,13 @@ class WindowConfig:
         reach: a window lies at most this many frames after the frame whose first person defines
             origin and facing; 300 is the longest motion that is ever generated at once.
         mirror: left and right are swapped in half of the windows.
+        people: 2 draws both people of a clip, one after the other, in a window's world.
     """
 
     frames: int = 64
     reach: int = 300
     mirror: bool = True
+    people: int = 1
 
 
 class WindowSampler:
@@ -35,9 +37,18 @@ class WindowSampler:
     Each window belongs to a person of a clip, seen in the world that a network meets at generation:
     origin and facing are those of one of the people at an earlier frame of the clip. A person who
     was recorded alone is placed around the origin as a partner would be.
+
+    Raises:
+        ValueError: a clip has fewer people than a window.
     """
 
     def __init__(self, clips: list[Clip], config: WindowConfig) -> None:
+        for clip in clips:
+            if len(clip.positions) < config.people:
+                raise ValueError(
+                    f"{clip.name} shows {len(clip.positions)} person; "
+                    f"windows of {config.people} people need clips of both"
+                )
         self.config = config
         self.clips = [_extended(clip, config.frames + 1) for clip in clips]
         frames = np.array([clip.num_frames * len(clip.positions) for clip in self.clips], float)
@@ -50,31 +61,33 @@ class WindowSampler:
         return frames // self.config.frames
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """(count, frames, 22, 12) float32."""
-        length = self.config.frames + 1
+        """(count, frames, 22, 12) float32; `count` is a multiple of the people of a window."""
+        length, together = self.config.frames + 1, self.config.people
+        count //= together
         chosen = rng.choice(len(self.clips), size=count, p=self.weights)
-        positions = np.empty((count, length, 22, 3))
-        sixd = np.empty((count, length, 21, 6))
+        positions = np.empty((count, together, length, 22, 3))
+        sixd = np.empty((count, together, length, 21, 6))
         origin, angle = np.empty((count, 3)), np.empty(count)
         for row, index in enumerate(chosen):
             clip = self.clips[index]
             start = rng.integers(clip.num_frames - length + 1)
             first = rng.integers(max(0, start + length - 1 - self.config.reach), start + 1)
             person, reference = rng.integers(len(clip.positions), size=2)
-            positions[row] = clip.positions[person, start : start + length]
-            sixd[row] = clip.sixd[person, start : start + length]
+            shown = [person, 1 - person][:together]
+            positions[row] = clip.positions[shown, start : start + length]
+            sixd[row] = clip.sixd[shown, start : start + length]
             leader = clip.positions[reference, first]
             origin[row] = leader[0] * [1, 0, 1]
             angle[row] = facing(leader, SMPL22)
             if len(clip.positions) == 1 and rng.random() < 0.5:
                 angle[row] += rng.uniform(-np.pi, np.pi)
                 origin[row] += SOLO_RADIUS * rng.uniform(-1, 1, size=3) * [1, 0, 1]
-        turn = yaw(-angle)[:, None]
-        positions = (positions - origin[:, None, None]) @ np.swapaxes(turn, -1, -2)
+        turn = yaw(-angle)[:, None, None]
+        positions = (positions - origin[:, None, None, None]) @ np.swapaxes(turn, -1, -2)
         if self.config.mirror:
             flip = rng.random(count) < 0.5
             positions[flip], sixd[flip] = mirror_pair(positions[flip], sixd[flip])
-        return joint_map(positions, sixd)
+        return np.concatenate(joint_map(positions, sixd))
 
 
 def joint_map(positions: np.ndarray, sixd: np.ndarray) -> np.ndarray:

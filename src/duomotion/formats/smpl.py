@@ -40,6 +40,17 @@ PELVIS = {
 }
 PELVIS_SMPLX = np.array([0.0031, -0.3514, 0.0120])
 
+KINDS = {
+    "poses": "f",
+    "trans": "f",
+    "offsets": "f",
+    "mocap_framerate": "iuf",
+    "mocap_frame_rate": "iuf",
+    "gender": "US",
+    "surface_model_type": "US",
+    "caption": "US",
+}
+
 
 def write(interaction: Interaction, path: str | Path) -> list[Path]:
     """Write one person to `path`, two to NAME_A and NAME_B, as in clip_A.smpl.npz.
@@ -58,8 +69,9 @@ def write(interaction: Interaction, path: str | Path) -> list[Path]:
     posed = in_smpl_rest(to_smpl22(interaction))
     names = [path.name]
     if posed.num_people > 1:
-        start, dot, suffixes = path.name.partition(".")
-        names = [f"{start}_{letter}{dot}{suffixes}" for letter in "AB"[: posed.num_people]]
+        stem = path.name.removesuffix(".npz").removesuffix(".smpl")
+        ending = path.name.removeprefix(stem)
+        names = [f"{stem}_{letter}{ending}" for letter in "AB"[: posed.num_people]]
     paths = [path.with_name(name) for name in names]
     for person, target in enumerate(paths):
         _write_person(posed.person(person), target)
@@ -160,7 +172,7 @@ def _write_person(person: Interaction, path: Path) -> None:
 def _read_person(path: Path) -> Interaction:
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if name in _KINDS}
+            arrays = {name: file[name] for name in file.files if name in KINDS}
     except OSError:
         raise
     except Exception as problem:  # damaged archives raise a dozen unrelated types
@@ -171,7 +183,7 @@ def _read_person(path: Path) -> Interaction:
     if missing := [name for name in ("poses", "trans", "mocap_framerate") if name not in arrays]:
         raise ValueError(f"{path} is not an SMPL .npz file: no array named {', '.join(missing)}")
     for name, array in arrays.items():
-        if array.dtype.kind not in _KINDS[name]:
+        if array.dtype.kind not in KINDS[name]:
             raise ValueError(f"{path}: {name} has the wrong type, {array.dtype}")
         if array.dtype.kind == "f" and not (np.abs(array) < 1e6).all():
             raise ValueError(f"{path}: {name} holds values that are not finite or far too large")
@@ -198,18 +210,6 @@ def _read_person(path: Path) -> Interaction:
     return Interaction(roots[None], local[None], (SMPL22.with_offsets(offsets),), fps, caption)
 
 
-_KINDS = {
-    "poses": "f",
-    "trans": "f",
-    "offsets": "f",
-    "mocap_framerate": "iuf",
-    "mocap_frame_rate": "iuf",
-    "gender": "US",
-    "surface_model_type": "US",
-    "caption": "US",
-}
-
-
 def _pelvis(arrays: dict[str, np.ndarray]) -> np.ndarray:
     if _text(arrays.get("surface_model_type", "")).startswith("smplx"):
         return PELVIS_SMPLX
@@ -218,5 +218,7 @@ def _pelvis(arrays: dict[str, np.ndarray]) -> np.ndarray:
 
 def _text(value: np.ndarray | str) -> str:
     """What a text array holds; AMASS has some as bytes."""
-    single = np.asarray(value).reshape(-1)[:1].tolist() or [""]
-    return single[0].decode(errors="replace") if isinstance(single[0], bytes) else single[0]
+    texts = np.asarray(value).reshape(-1)
+    if texts.dtype.kind == "S":
+        texts = np.char.decode(texts, "utf-8", "replace")
+    return str(texts[0]) if len(texts) else ""

@@ -1,7 +1,7 @@
 """What InterMask's two trainings consist of: recipes and tasks."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from duomotion.data.interhuman import Clip, read_split
 from duomotion.data.pairs import PairConfig, draw_example
 from duomotion.data.windows import WindowConfig, WindowSampler
 from duomotion.evaluation.reconstruction import mean_scores, reconstruction_scores
+from duomotion.models.intermask.alternating import transformer_of
 from duomotion.models.intermask.blocks import BlockDecoder, BlockEncoder, fit
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.config import (
@@ -23,7 +24,6 @@ from duomotion.models.intermask.config import (
 )
 from duomotion.models.intermask.generate import load_codec
 from duomotion.models.intermask.generator_config import GeneratorConfig
-from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.intermask.objective import draw_corruption, draw_text_drop, generator_loss
 from duomotion.models.intermask.tokenizer import tokenizer_loss
 from duomotion.motion import features
@@ -69,11 +69,11 @@ class TokenizerTask:
 
     def __init__(self, recipe: TokenizerRecipe) -> None:
         self.recipe = recipe
-        data = recipe.data
-        self.pairs = WindowSampler(read_split(data.pairs, "train")[0], data.windows)
-        self.solo = (
-            WindowSampler(read_split(data.solo, "train")[0], data.windows) if data.solo else None
-        )
+        data, sizes = recipe.data, recipe.model
+        people = sizes.num_people if isinstance(sizes, TokenizerConfig) else 1
+        windows = replace(data.windows, people=people)
+        self.pairs = WindowSampler(read_split(data.pairs, "train")[0], windows)
+        self.solo = WindowSampler(read_split(data.solo, "train")[0], windows) if data.solo else None
         self.held_out, _ = read_split(data.pairs, "val")
         torch.manual_seed(recipe.optim.seed)
         self.model = MotionCodec(recipe.model)
@@ -200,6 +200,11 @@ class GeneratorTask:
         self.children: Mapping[str, Path] = {"tokenizer": Path(data.tokenizer)}
         codec = load_codec(Path(data.tokenizer))
         sizes = codec.tokenizer.config
+        if isinstance(sizes, TokenizerConfig) and sizes.num_people > 1:
+            raise ValueError(
+                f"{data.tokenizer} has one token map for both people of an interaction; "
+                "a generator needs a tokenizer with num_people 1"
+            )
         if (sizes.num_codes, sizes.num_parts) != (recipe.model.num_codes, recipe.model.num_parts):
             raise ValueError(
                 f"{data.tokenizer} has {sizes.num_codes} codes and {sizes.num_parts} parts; "
@@ -227,7 +232,7 @@ class GeneratorTask:
         }
         self.encoder_name = encoder.name
         torch.manual_seed(seed)
-        self.model = InterMTransformer(recipe.model)
+        self.model = transformer_of(recipe.model)
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size

@@ -13,12 +13,20 @@ class TokenizerConfig:
     Pairs are over (joint, frame). Every level of the encoder applies a strided convolution, every
     level of the decoder doubles the frames and brings the joints to the next of `decoder_joints`.
 
+    The network sees rows of numbers over time. They are the joints, one person's (paper's model) or
+    with the channels of both people side by side (`num_people=2`); or there is a single row of all
+    numbers and convolutions go over time alone (`token_map="1d"`, in which nothing that counts
+    joints has an effect, and neither has `input_layer`: it is a convolution). The paper does not
+    say how its ablations are built.
+
     Raises:
         ValueError: the sizes do not fit together.
     """
 
     num_joints: int = 22  # appendix E.1
     joint_dim: int = 12  # position 3, velocity 3, 6-D rotation (released code)
+    num_people: int = 1  # table 2; 2: one token map for both people of an interaction
+    token_map: Literal["2d", "1d"] = "2d"  # table 2
     input_layer: Literal["graph", "conv"] = "graph"  # released code; "conv" before April 2025
     bones: tuple[tuple[int, int], ...] = tuple(SMPL22.bones)  # (child, parent), for "graph"
     widths: tuple[int, ...] = (512, 512, 512)  # channels by resolution, full first; released code
@@ -53,6 +61,8 @@ class TokenizerConfig:
                 f"{self.num_joints} joints are too few for {self.num_levels} levels with kernel "
                 f"{self.kernel[0]} and stride {self.stride[0]}"
             )
+        if self.num_people not in (1, 2):
+            raise ValueError(f"num_people must be 1 or 2, not {self.num_people}")
         if any(not 0 <= joint < self.num_joints for bone in self.bones for joint in bone):
             raise ValueError(f"bones name joints outside 0 to {self.num_joints - 1}")
 
@@ -61,8 +71,24 @@ class TokenizerConfig:
         return len(self.decoder_joints)
 
     @property
+    def is_flat(self) -> bool:
+        return self.token_map == "1d"
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that the network sees."""
+        return 1 if self.is_flat else self.num_joints
+
+    @property
+    def row_dim(self) -> int:
+        """Numbers a row and frame."""
+        return self.num_people * self.num_joints * self.joint_dim // self.num_rows
+
+    @property
     def num_parts(self) -> int:
         """Rows of the token map: the joints after the last encoder level (j in the paper)."""
+        if self.is_flat:
+            return 1
         joints = self.num_joints
         for _ in range(self.num_levels):
             joints = (joints + 2 - self.kernel[0]) // self.stride[0] + 1

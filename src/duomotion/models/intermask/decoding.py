@@ -3,44 +3,32 @@
 Axes: B batch, P the 2 people, N tokens of a person (index part T + frame), V codes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from duomotion.models.intermask.alternating import AlternatingTransformer, alternating_steps
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import NUM_PEOPLE, InterMTransformer, inside
-from duomotion.sampling.guidance import dropped_half, guide, twice
+from duomotion.models.intermask.prediction import (
+    TIE_BREAK,
+    DecodingStep,
+    GuidedNetwork,
+    Noise,
+    draw_masked,
+)
 from duomotion.sampling.masking import (
     SETTLED,
     decoding_mask_counts,
     gumbel_noise,
-    keep_top_k,
     least_confident,
-    pick,
     top_k_of_ratio,
 )
 
 NO_CODE = -1
 """Id behind the end of a sample; the tokenizer decodes it to nothing."""
-
-TIE_BREAK = 1e-5
-"""Where nothing is known yet both people get the same logits, so they are often equally confident
-up to rounding, which depends on the batch. A little of each draw's noise decides instead."""
-
-Noise = Callable[[int], Tensor]
-"""Number of the step, from 0 -> standard Gumbel noise (B, P, N, V)."""
-
-
-@dataclass(frozen=True)
-class DecodingStep:
-    """What one step has done, (B, P, N) each."""
-
-    ids: Tensor  # with `pad_id` behind the end of a sample
-    predicted: Tensor  # bool: the tokens that this step has predicted anew
-    confidence: Tensor  # probability of each of these tokens (and tie-break), SETTLED elsewhere
-    logits: Tensor  # (B, P, N, V) with guidance, before the least likely codes are dropped
 
 
 def decode_tokens(
@@ -59,7 +47,7 @@ def decode_tokens(
     """Generate the unknown tokens of a batch; returns ids (B, P, N), -1 behind a sample's end.
 
     Args:
-        model: in evaluation mode.
+        model: in evaluation mode. With an `AlternatingTransformer` people take turns.
         text_BC: vectors of `model.text_head`; None generates without a text.
         lengths_B: latent frames of each sample, int64, on the model's device.
         generator: source of all randomness. A sequence has one for each sample, which then comes
@@ -81,9 +69,15 @@ def decode_tokens(
     if steps is None:
         is_reaction = _is_reaction(known_mask, _inside(lengths_B, config))
         steps = config.reaction_steps if is_reaction else config.steps
+    top_k = top_k_of_ratio(config.top_k_ratio, config.num_codes) if top_k is None else top_k
+    temperature = config.temperature if temperature is None else temperature
+    _check_settings(config, steps=steps, top_k=top_k, temperature=temperature)
+    if isinstance(model, AlternatingTransformer):
+        decoding = partial(alternating_steps, model)
+    else:
+        decoding = partial(decoding_steps, model)
     ids_BPN = known_ids
-    for step in decoding_steps(
-        model,
+    for step in decoding(
         text_BC,
         lengths_B,
         noise=sample_noise(generator, lengths_B, config),
@@ -91,8 +85,8 @@ def decode_tokens(
         known_mask=known_mask,
         steps=steps,
         guidance=config.guidance if guidance is None else guidance,
-        top_k=top_k_of_ratio(config.top_k_ratio, config.num_codes) if top_k is None else top_k,
-        temperature=config.temperature if temperature is None else temperature,
+        top_k=top_k,
+        temperature=temperature,
     ):
         ids_BPN = step.ids
     return ids_BPN.masked_fill(~_inside(lengths_B, config), NO_CODE)
@@ -121,22 +115,12 @@ def decoding_steps(
     weight with which a token's noise is added to its confidence; 0 as in the released code.
     """
     config = model.config
-    _check_settings(config, steps=steps, top_k=top_k, temperature=temperature)
     inside_BPN = _inside(lengths_B, config)
     unknown_BPN = inside_BPN & ~known_mask
     counts = decoding_mask_counts(unknown_BPN.flatten(1).sum(1), steps)
     if not counts.any():
         return
-    is_guided = text_BC is not None and guidance != 1
-    if text_BC is None:
-        text_BC = model.text_projection.weight.new_zeros(len(lengths_B), config.text_dim)
-    if is_guided:
-        text_BC = twice(text_BC)
-        condition = model.condition(text_BC, dropped_half(len(lengths_B), device=text_BC.device))
-        network_lengths_B = twice(lengths_B)
-    else:
-        condition = model.condition(text_BC)
-        network_lengths_B = lengths_B
+    guided = GuidedNetwork(model, text_BC, lengths_B, guidance)
 
     ids_BPN = known_ids.masked_fill(unknown_BPN, config.mask_id)
     ids_BPN = ids_BPN.masked_fill(~inside_BPN, config.pad_id)
@@ -145,19 +129,16 @@ def decoding_steps(
     for index, count_B in enumerate(counts):
         remasked = least_confident(confidence_BPN.flatten(1), count_B).view_as(ids_BPN)
         ids_BPN = ids_BPN.masked_fill(remasked, config.mask_id)
-        inputs = twice(ids_BPN) if is_guided else ids_BPN
-        logits_BPNV = model(inputs, condition, network_lengths_B).float()
-        if is_guided:
-            logits_BPNV = guide(logits_BPNV, guidance)
-
-        logits_MV = logits_BPNV[remasked]
-        noise_MV = noise(index)[remasked]
-        picked_M = pick(keep_top_k(logits_MV, top_k), noise_MV, temperature)
-        confidence_MV = logits_MV.softmax(-1) + tie_break * noise_MV
-        confidence_M = confidence_MV.gather(-1, picked_M[:, None])[:, 0]
-        ids_BPN = ids_BPN.masked_scatter(remasked, picked_M)
-        confidence_BPN = torch.full_like(confidence_BPN, SETTLED)
-        confidence_BPN = confidence_BPN.masked_scatter(remasked, confidence_M)
+        logits_BPNV = guided(model, ids_BPN)
+        ids_BPN, confidence_BPN = draw_masked(
+            ids_BPN,
+            remasked,
+            logits_BPNV,
+            noise(index),
+            top_k=top_k,
+            temperature=temperature,
+            tie_break=tie_break,
+        )
         yield DecodingStep(ids_BPN, remasked, confidence_BPN, logits_BPNV)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from duomotion.checkpoint import load_weights, read_checkpoint
 from duomotion.config import from_dict
+from duomotion.models.intermask.alternating import transformer_of
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.config import BlockTokenizerConfig, TokenizerConfig
 from duomotion.models.intermask.decoding import decode_tokens
@@ -66,7 +67,7 @@ class InterMask(Generator):
         """
         checkpoint = read_checkpoint(folder)
         config = from_dict(GeneratorConfig, checkpoint.recipe["model"], f"{folder}: model")
-        transformer = InterMTransformer(config)
+        transformer = transformer_of(config)
         load_weights(transformer, checkpoint)
         encoder = CachedEncoder(load_encoder(checkpoint.recipe["data"]["text_encoder"]))
         codec = load_codec(folder / "tokenizer")

@@ -18,6 +18,11 @@ class GeneratorConfig:
     attention_dropout: float = 0.2  # released code; 0 lets attention use a fused kernel in training
     modulation_rank: int | None = None  # rank of the adaLN matrices; None: full, as in the paper
 
+    self_attention: bool = True  # table 3; False: no block attends to both people at once
+    spatio_temporal_attention: bool = True  # table 3
+    cross_attention: bool = True  # table 3; False: people meet in self attention only
+    alternating: bool = False  # table 3, appendix G; True: one person at a time is predicted
+
     text_dim: int = 768  # CLIP ViT-L/14@336px, table 5
     text_layers: int = 2  # released code (InterGen's text head); 0: the vector is only scaled
     text_heads: int = 8  # released code
@@ -25,10 +30,10 @@ class GeneratorConfig:
     text_dropout: float = 0.1  # released code (default of torch.nn.TransformerEncoderLayer)
 
     cond_drop: float = 0.1  # share of samples trained without text, table 6
-    random_mask_prob: float = 0.8  # p_r, table 6; the other samples get interaction masking
+    random_mask_prob: float = 0.8  # p_r, tables 4 and 6; the others get interaction masking
     random_id_prob: float = 0.1  # share of selected tokens replaced by a random one; released code
     mask_token_prob: float = 0.88  # share of the others replaced by [MASK]; released code
-    unroll_weight: float = 1.0  # weight of the step-unroll loss; released code
+    unroll_weight: float = 1.0  # of the step-unroll loss, released code; 0: no second pass, table 3
     unroll_time_step: float = 1 / 21  # time from the first to the second pass; released code
 
     guidance: float = 2.0  # classifier-free guidance, table 7

@@ -6,8 +6,14 @@ part T + frame), L = P N + 1 tokens with [SEP], D width, V codes, C width of the
 [SEP] stands behind both people instead of between them: it has no position, and attention does
 not see the order, so this is the paper's network with two cheap slices. Nothing tells the people
 apart; swapping them swaps the output.
+
+An attention that the configuration switches off (table 3) is left out with its shifts, scales and
+gates; its input goes on as it is, and the feedforward networks stay. Neither the paper nor the
+released code says more.
 """
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -21,8 +27,8 @@ from duomotion.models.layers.modulation import Modulation, modulate, normalise
 from duomotion.models.layers.positional import sinusoid_grid
 
 NUM_PEOPLE = 2
-JOINT_CHUNKS = 6
-PERSON_CHUNKS = 14
+BRANCH_CHUNKS = 3  # shift, scale and gate of a residual branch
+PARTNER_CHUNKS = 2  # shift and scale of what cross attention attends to
 OUTPUT_CHUNKS = 2
 
 
@@ -73,13 +79,20 @@ class TextHead(nn.Module):
 
 
 class BlockModulation(nn.Module):
-    """Shifts, scales and gates of one block: six for both people together, 14 for each person."""
+    """Shifts, scales and gates of one block: six for both people together, 14 for each person.
+
+    They come in the order in which the block takes them; those of attentions that are switched off
+    are missing.
+    """
 
     def __init__(self, config: GeneratorConfig):
         super().__init__()
-        rank = config.modulation_rank
-        self.joint = Modulation(config.width, JOINT_CHUNKS, rank=rank)
-        self.person = Modulation(config.width, PERSON_CHUNKS, rank=rank)
+        joint_branches = config.self_attention + 1
+        person_branches = 2 * config.spatio_temporal_attention + config.cross_attention + 1
+        joint = BRANCH_CHUNKS * joint_branches
+        person = BRANCH_CHUNKS * person_branches + PARTNER_CHUNKS * config.cross_attention
+        self.joint = Modulation(config.width, joint, rank=config.modulation_rank)
+        self.person = Modulation(config.width, person, rank=config.modulation_rank)
 
     def forward(self, condition_BD: Tensor) -> tuple[Tensor, ...]:
         return self.joint(condition_BD) + self.person(condition_BD)
@@ -103,57 +116,83 @@ class InterMBlock(nn.Module):
             )
 
         self.num_parts = config.num_parts
-        self.joint_attention = attention()
+        self.joint_attention = attention() if config.self_attention else None
         self.joint_feedforward = feedforward()
-        self.spatial_attention = attention()
-        self.temporal_attention = attention()
-        self.cross_attention = attention()
+        self.spatial_attention = attention() if config.spatio_temporal_attention else None
+        self.temporal_attention = attention() if config.spatio_temporal_attention else None
+        self.cross_attention = attention() if config.cross_attention else None
         self.person_feedforward = feedforward()
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x_BLD: Tensor, modulation: tuple[Tensor, ...], masks: KeyMasks) -> Tensor:
-        x_BLD = self._both(x_BLD, modulation[:JOINT_CHUNKS], masks)
-        people = self._each(x_BLD[:, :-1], modulation[JOINT_CHUNKS:], masks)
+        chunks = iter(modulation)
+        x_BLD = self._together(x_BLD, chunks, masks)
+        people = x_BLD[:, :-1]
+        normed = normalise(people)
+        partners = normed.unflatten(1, (NUM_PEOPLE, -1)).flip(1).flatten(1, 2)
+        people = self._each(people, normed, partners, chunks, masks)
         return torch.cat((people, x_BLD[:, -1:]), 1)
 
-    def _both(self, x_BLD: Tensor, modulation: tuple[Tensor, ...], masks: KeyMasks) -> Tensor:
-        shift, scale, gate, shift_ff, scale_ff, gate_ff = modulation
-        mixed = self.joint_attention(modulate(normalise(x_BLD), shift, scale), masks.joint)
-        x_BLD = torch.addcmul(x_BLD, gate, self.dropout(mixed))
-        return self._feed(x_BLD, self.joint_feedforward, shift_ff, scale_ff, gate_ff)
-
-    def _each(self, x: Tensor, modulation: tuple[Tensor, ...], masks: KeyMasks) -> Tensor:
-        """Both people's tokens, (B, P N, D) -> the same shape."""
-        shift_s, scale_s, gate_s, shift_t, scale_t, gate_t = modulation[:6]
-        shift_q, scale_q, shift_kv, scale_kv, gate_c = modulation[6:11]
-        shift_ff, scale_ff, gate_ff = modulation[11:]
-        batch, tokens, width = x.shape
-        people = NUM_PEOPLE * batch
-        frames = tokens // (NUM_PEOPLE * self.num_parts)
-        normed = normalise(x)
-
-        grid = modulate(normed, shift_s, scale_s).view(people, self.num_parts, frames, width)
-        spatial = self.spatial_attention.over_rows(grid).view_as(normed)
-
-        rows = modulate(normed, shift_t, scale_t).view(-1, frames, width)
-        temporal = self.temporal_attention(rows, masks.temporal).view_as(normed)
-
-        # The released code adds two residual branches, so the input counts twice.
-        y = torch.addcmul(2 * x, gate_s, self.dropout(spatial))
-        y = torch.addcmul(y, gate_t, self.dropout(temporal))
-
-        person = (people, tokens // NUM_PEOPLE, width)
-        partner = (
-            modulate(normed, shift_kv, scale_kv).view(batch, NUM_PEOPLE, -1).flip(1).view(person)
-        )
-        query = modulate(normalise(y), shift_q, scale_q).view(person)
-        crossed = self.cross_attention.cross(query, partner, masks.cross).view_as(normed)
-        y = torch.addcmul(y, gate_c, self.dropout(crossed))
-        return self._feed(y, self.person_feedforward, shift_ff, scale_ff, gate_ff)
-
-    def _feed(
-        self, x: Tensor, feedforward: nn.Module, shift: Tensor, scale: Tensor, gate: Tensor
+    def follow(
+        self,
+        x_BND: Tensor,
+        partner_BND: Tensor,
+        modulation: tuple[Tensor, ...],
+        masks: KeyMasks,
     ) -> Tensor:
+        """One person's tokens, beside given normalised ones of the partner (appendix G)."""
+        chunks = iter(modulation)
+        x_BND = self._together(x_BND, chunks, masks)
+        return self._each(x_BND, normalise(x_BND), partner_BND, chunks, masks, num_people=1)
+
+    def _together(self, x: Tensor, chunks: Iterator[Tensor], masks: KeyMasks) -> Tensor:
+        """Self attention among all tokens of a sample."""
+        if self.joint_attention is not None:
+            shift, scale, gate = islice(chunks, BRANCH_CHUNKS)
+            mixed = self.joint_attention(modulate(normalise(x), shift, scale), masks.joint)
+            x = torch.addcmul(x, gate, self.dropout(mixed))
+        return self._feed(x, self.joint_feedforward, chunks)
+
+    def _each(
+        self,
+        x: Tensor,
+        normed: Tensor,
+        partners: Tensor,
+        chunks: Iterator[Tensor],
+        masks: KeyMasks,
+        *,
+        num_people: int = NUM_PEOPLE,
+    ) -> Tensor:
+        """Tokens `x` (B, P N, D) of each person, the same normalised, those of the partners too."""
+        batch, tokens, width = x.shape
+        people = num_people * batch
+        frames = tokens // (num_people * self.num_parts)
+        y = x
+        if self.spatial_attention is not None and self.temporal_attention is not None:
+            shift_s, scale_s, gate_s = islice(chunks, BRANCH_CHUNKS)
+            grid = modulate(normed, shift_s, scale_s).view(people, self.num_parts, frames, width)
+            spatial = self.spatial_attention.over_rows(grid).view_as(normed)
+
+            shift_t, scale_t, gate_t = islice(chunks, BRANCH_CHUNKS)
+            rows = modulate(normed, shift_t, scale_t).view(-1, frames, width)
+            temporal = self.temporal_attention(rows, masks.temporal).view_as(normed)
+
+            # The released code adds two residual branches, so the input counts twice.
+            y = torch.addcmul(2 * x, gate_s, self.dropout(spatial))
+            y = torch.addcmul(y, gate_t, self.dropout(temporal))
+
+        if self.cross_attention is not None:
+            person = (people, tokens // num_people, width)
+            shift_q, scale_q = islice(chunks, 2)
+            shift_kv, scale_kv = islice(chunks, PARTNER_CHUNKS)
+            query = modulate(normalise(y), shift_q, scale_q).view(person)
+            heard = modulate(partners, shift_kv, scale_kv).view(person)
+            crossed = self.cross_attention.cross(query, heard, masks.cross).view_as(normed)
+            y = torch.addcmul(y, next(chunks), self.dropout(crossed))
+        return self._feed(y, self.person_feedforward, chunks)
+
+    def _feed(self, x: Tensor, feedforward: nn.Module, chunks: Iterator[Tensor]) -> Tensor:
+        shift, scale, gate = islice(chunks, BRANCH_CHUNKS)
         fed = feedforward(modulate(normalise(x), shift, scale))
         return torch.addcmul(x, gate, self.dropout(fed))
 
@@ -216,9 +255,7 @@ class InterMTransformer(nn.Module):
         masks = self.key_masks(ids_BPN, lengths_B)
         for block, modulation in zip(self.blocks, condition.blocks, strict=True):
             x_BLD = block(x_BLD, modulation, masks)
-        hidden = F.gelu(self.output_dense(x_BLD[:, :-1]))
-        logits = self.output_projection(modulate(normalise(hidden), *condition.output))
-        return logits.unflatten(1, ids_BPN.shape[1:])
+        return self.logits(x_BLD[:, :-1], condition).unflatten(1, ids_BPN.shape[1:])
 
     def embed(self, ids_BPN: Tensor) -> Tensor:
         """(B, L, D): tokens with their positions in the grid of parts and frames, then [SEP]."""
@@ -229,6 +266,11 @@ class InterMTransformer(nn.Module):
         grid = sinusoid_grid(parts, tokens // parts, width, device=ids_BPN.device).flatten(0, 1)
         positions = torch.cat((grid.repeat(people, 1), grid.new_zeros(1, width)))
         return self.dropout(self.input_projection(embedded) + positions)
+
+    def logits(self, x: Tensor, condition: Condition) -> Tensor:
+        """What the last block gives, (B, tokens, D) -> (B, tokens, V)."""
+        hidden = F.gelu(self.output_dense(x))
+        return self.output_projection(modulate(normalise(hidden), *condition.output))
 
     def key_masks(self, ids_BPN: Tensor, lengths_B: Tensor | None) -> KeyMasks:
         tokens, parts = ids_BPN.shape[-1], self.config.num_parts

@@ -2,7 +2,8 @@
 
 Stage one masks tokens of both people (random masking) or of one whole person (interaction
 masking), and the network predicts them. Stage two, step unroll, keeps the predictions in which
-the network is most confident as inputs and predicts the others again.
+the network is most confident as inputs and predicts the others again. With `random_mask_prob=1`
+there is no interaction masking, with `unroll_weight=0` no step unroll (table 3).
 
 Every random choice is drawn into a `Corruption` first; all the rest is a function of it.
 
@@ -46,13 +47,16 @@ class Targets:
 
 @dataclass(frozen=True)
 class GeneratorLoss:
-    """Scalars of one training step; `accuracy` counts right first choices in the first pass."""
+    """Scalars of one training step; `accuracy` counts right first choices in the first pass.
+
+    Those of the second pass are None where `unroll_weight` is 0.
+    """
 
     loss: Tensor  # masked + unroll_weight unrolled
     masked: Tensor
-    unrolled: Tensor
     accuracy: Tensor
-    unrolled_accuracy: Tensor
+    unrolled: Tensor | None = None
+    unrolled_accuracy: Tensor | None = None
 
 
 def generator_loss(
@@ -77,12 +81,14 @@ def generator_loss(
     condition = model.condition(text_BC, drop_B)
     first = corrupt(ids_BPN, lengths_B, corruption, config)
     logits = model(first.inputs, condition, lengths_B)
+    masked, accuracy = judge(logits, ids_BPN, first.judged)
+    if not config.unroll_weight:
+        return GeneratorLoss(masked, masked, accuracy)
     second = unroll(first, logits.detach(), corruption.masked, config)
     unrolled_logits = model(second.inputs, condition, lengths_B)
-    masked, accuracy = judge(logits, ids_BPN, first.judged)
     unrolled, unrolled_accuracy = judge(unrolled_logits, ids_BPN, second.judged)
     loss = masked + config.unroll_weight * unrolled
-    return GeneratorLoss(loss, masked, unrolled, accuracy, unrolled_accuracy)
+    return GeneratorLoss(loss, masked, accuracy, unrolled, unrolled_accuracy)
 
 
 def draw_text_drop(batch: int, config: GeneratorConfig, generator: torch.Generator) -> Tensor:

@@ -1,6 +1,7 @@
 """Released Inter-M checkpoints <-> ours: a table of names; values and shapes stay as they are."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from torch import Tensor
@@ -88,22 +89,29 @@ def config_of_released(
     state: dict[str, Tensor], defaults: GeneratorConfig | None = None
 ) -> GeneratorConfig:
     """Sizes of a released state; what shapes don't tell, such as heads, is that of `defaults`."""
-    defaults = defaults or GeneratorConfig()
-    width, token_dim = state["input_process.poseEmbedding.weight"].shape
-    return replace(
-        defaults,
-        num_codes=len(state["output_process.poseFinal.bias"]),
-        token_dim=token_dim,
-        width=width,
-        num_blocks=_count(state, "Transformer.blocks"),
-        feedforward=len(state["Transformer.blocks.0.ffn_combined.model.0.bias"]),
-        text_dim=state["cond_emb.weight"].shape[1],
-        text_layers=_count(state, "clipTrans.layers"),
-        text_feedforward=len(state["clipTrans.layers.0.linear1.bias"]),
-    )
+    return replace(defaults or GeneratorConfig(), **sizes_of_released(state))
 
 
-def _count(state: dict[str, Tensor], stack: str) -> int:
+def sizes_of_released(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """The fields of `GeneratorConfig` that the shapes of a released state tell.
+
+    Raises:
+        KeyError, IndexError: a tensor that tells one is missing or has too few axes.
+    """
+    embedding = state["input_process.poseEmbedding.weight"]
+    return {
+        "num_codes": state["output_process.poseFinal.bias"].shape[0],
+        "token_dim": embedding.shape[1],
+        "width": embedding.shape[0],
+        "num_blocks": _count(state, "Transformer.blocks"),
+        "feedforward": state["Transformer.blocks.0.ffn_combined.model.0.bias"].shape[0],
+        "text_dim": state["cond_emb.weight"].shape[1],
+        "text_layers": _count(state, "clipTrans.layers"),
+        "text_feedforward": state["clipTrans.layers.0.linear1.bias"].shape[0],
+    }
+
+
+def _count(state: Mapping[str, Tensor], stack: str) -> int:
     return len({name.split(".")[2] for name in state if name.startswith(f"{stack}.")})
 
 

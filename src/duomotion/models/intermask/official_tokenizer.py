@@ -12,7 +12,7 @@ from torch import Tensor
 
 from duomotion.models.intermask.config import INTERX_TOKENIZER, TokenizerConfig
 
-_CODEBOOK = "quantizer.layers.0.codebook"
+CODEBOOK = "quantizer.layers.0.codebook"
 _RESIDUAL_LAYERS = {"conv1": "dilated", "conv2": "mix"}
 _GRAPH_LAYERS = {
     "encoder.gcn_layer1": "encoder.embed.first",
@@ -35,20 +35,20 @@ def official_config(official: Mapping[str, Tensor]) -> TokenizerConfig:
     Raises:
         ValueError: it is not a state dict of this system.
     """
-    if _CODEBOOK not in official:
+    if CODEBOOK not in official:
         raise ValueError(
-            f"this is no InterMask tokenizer: its state dict has no {_CODEBOOK!r} "
+            f"this is no InterMask tokenizer: its state dict has no {CODEBOOK!r} "
             '(the authors\' files hold the state dict under "vq_model")'
         )
     graph = "encoder.gcn_layer1.lin.weight" in official
-    num_codes, code_dim = official[_CODEBOOK].shape
+    num_codes, code_dim = official[CODEBOOK].shape[0], official[CODEBOOK].shape[1]
     if graph:
         base = TokenizerConfig()
     else:
         joint_dim = official["encoder.model.0.weight"].shape[1]
         interx = joint_dim == INTERX_TOKENIZER.joint_dim
         base = INTERX_TOKENIZER if interx else TokenizerConfig(input_layer="conv")
-    width = len(official["decoder.model.0.weight"])
+    width = official["decoder.model.0.weight"].shape[0]
     return replace(base, widths=(width,) * len(base.widths), code_dim=code_dim, num_codes=num_codes)
 
 
@@ -73,7 +73,7 @@ def key_map(config: TokenizerConfig) -> dict[str, str]:
                 path = f"model.{block}.{theirs}"
                 layers[f"{down}.1.{path}"] = f"encoder.levels.{level}.{1 + block}.{ours}"
                 layers[f"{up}.0.{path}"] = f"decoder.levels.{level}.{block}.{ours}"
-    keys = {_CODEBOOK: "quantizer.codebook"}
+    keys = {CODEBOOK: "quantizer.codebook"}
     for theirs, ours in layers.items():
         keys |= {f"{theirs}.{name}": f"{ours}.{name}" for name in ("weight", "bias")}
     if config.input_layer == "graph":

@@ -4,6 +4,9 @@ Axes: B motions, T frames, J joints, D numbers a joint or channels, P body parts
 tokens, numbered part by part: token p * (T / 4) + t. The 4 is `downsampling`.
 
 Inside, feature maps are (B, D, J, T) in channels-last memory, the fastest layout measured on CPU.
+
+A tokenizer of both people (table 2) takes them as neighbours in the batch: 2 B motions, person by
+person of each interaction, become B maps of tokens, and these become 2 B motions.
 """
 
 from collections.abc import Sequence
@@ -120,7 +123,8 @@ class MotionTokenizer(nn.Module):
         """Token ids (B, N) of normalised motion.
 
         Raises:
-            ValueError: the motion has another shape, or a length that is no multiple of 4.
+            ValueError: the motion has another shape, or a length that is no multiple of 4, or it is
+                not of as many people as a map of tokens is for.
         """
         return self.quantizer.nearest(self.latents(motion_BTJD)).flatten(1)
 
@@ -160,17 +164,24 @@ class Encoder(nn.Module):
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
         widths = config.widths
-        self.embed = _joint_layer(config, config.joint_dim, widths[0])
+        self.num_people, self.rows = config.num_people, (config.row_dim, config.num_rows)
+        self.embed = _joint_layer(config, config.row_dim, widths[0])
         self.levels = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(fine, coarse, config.kernel, config.stride, padding=1),
+                _downsampling(config, fine, coarse),
                 *_residual_blocks(config, coarse),
             )
             for fine, coarse in pairwise(widths)
         )
-        self.to_code = nn.Conv2d(widths[-1], config.code_dim, 3, padding=1)
+        self.to_code = _conv(config, widths[-1], config.code_dim)
 
     def forward(self, x_BDJT: Tensor) -> Tensor:
+        if len(x_BDJT) % self.num_people:
+            raise ValueError(
+                f"{len(x_BDJT)} motions can't be tokenized together: there must be "
+                f"{self.num_people} people of every interaction"
+            )
+        x_BDJT = x_BDJT.reshape(-1, *self.rows, x_BDJT.shape[-1])
         x_BDJT = F.relu(self.embed(x_BDJT.contiguous(memory_format=torch.channels_last)))
         for level in self.levels:
             x_BDJT = level(x_BDJT)
@@ -183,32 +194,36 @@ class Decoder(nn.Module):
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
         widths = config.widths[::-1]
-        self.from_code = nn.Conv2d(config.code_dim, widths[0], 3, padding=1)
+        self.joints = (config.joint_dim, config.num_joints)
+        self.from_code = _conv(config, config.code_dim, widths[0])
         self.levels = nn.ModuleList(
             nn.Sequential(
-                *_residual_blocks(config, coarse), UpsamplingConv(coarse, fine, num_joints)
+                *_residual_blocks(config, coarse),
+                UpsamplingConv(coarse, fine, 1 if config.is_flat else num_joints, _rows(config)),
             )
             for (coarse, fine), num_joints in zip(
                 pairwise(widths), config.decoder_joints, strict=True
             )
         )
-        self.refine = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
-        self.project = _joint_layer(config, widths[-1], config.joint_dim)
+        self.refine = _conv(config, widths[-1], widths[-1])
+        self.project = _joint_layer(config, widths[-1], config.row_dim)
 
     def forward(self, x_BDPT: Tensor) -> Tensor:
         x_BDJT = x_BDPT.contiguous(memory_format=torch.channels_last)
         x_BDJT = F.relu(self.from_code(x_BDJT))
         for level in self.levels:
             x_BDJT = level(x_BDJT)
-        return self.project(F.relu(self.refine(x_BDJT)))
+        x_BDJT = self.project(F.relu(self.refine(x_BDJT)))
+        return x_BDJT.reshape(-1, *self.joints, x_BDJT.shape[-1])
 
 
 class ResidualBlock(nn.Module):
     """x + dropout(1x1 conv(relu(dilated 3x3 conv(relu(x))))) (released code)."""
 
-    def __init__(self, width: int, dilation: int, dropout: float) -> None:
+    def __init__(self, width: int, dilation: int, dropout: float, rows: int = 3) -> None:
         super().__init__()
-        self.dilated = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)
+        padding = (dilation * (rows // 2), dilation)
+        self.dilated = nn.Conv2d(width, width, (rows, 3), padding=padding, dilation=dilation)
         self.mix = nn.Conv2d(width, width, 1)
         self.dropout = nn.Dropout(dropout)
 
@@ -217,22 +232,24 @@ class ResidualBlock(nn.Module):
 
 
 class UpsamplingConv(nn.Conv2d):
-    """Nearest-neighbour upsampling to `num_joints` and twice the frames, then a 3x3 convolution.
+    """Nearest-neighbour upsampling to `num_joints` and twice the frames, then a convolution.
 
     Doubling x and then convolving with taps (a, b, c) gives a x[i-1] + (b + c) x[i] at place 2i and
     (a + b) x[i] + c x[i+1] at 2i + 1. That is a transposed convolution of stride 2 with the taps
     (c, b + c, a + b, a), which needs 2 multiplications a value where the plain way needs 3.
+
+    The convolution is over `rows` joints, 3 or 1, and 3 frames.
     """
 
     doubled: Tensor
     kept: Tensor
 
-    def __init__(self, in_width: int, out_width: int, num_joints: int) -> None:
-        super().__init__(in_width, out_width, 3, padding=1)
+    def __init__(self, in_width: int, out_width: int, num_joints: int, rows: int = 3) -> None:
+        super().__init__(in_width, out_width, (rows, 3), padding=(rows // 2, 1))
         self.num_joints = num_joints
         doubled = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
         self.register_buffer("doubled", doubled, persistent=False)
-        self.register_buffer("kept", torch.eye(3).flip(0), persistent=False)
+        self.register_buffer("kept", torch.eye(rows).flip(0), persistent=False)
 
     def forward(self, x_BDJT: Tensor) -> Tensor:
         _, _, joints, frames = x_BDJT.shape
@@ -242,7 +259,11 @@ class UpsamplingConv(nn.Conv2d):
         joint_taps = self.doubled if double_joints else self.kept
         taps = torch.einsum("aj,bt,oijt->ioab", joint_taps, self.doubled, self.weight)
         return F.conv_transpose2d(
-            x_BDJT, taps, self.bias, stride=(2 if double_joints else 1, 2), padding=1
+            x_BDJT,
+            taps,
+            self.bias,
+            stride=(2 if double_joints else 1, 2),
+            padding=((taps.shape[2] - 1) // 2, 1),
         )
 
 
@@ -283,14 +304,31 @@ class GraphLayer(nn.Module):
 
 
 def _joint_layer(config: TokenizerConfig, in_dim: int, out_dim: int) -> nn.Module:
-    if config.input_layer == "conv":
-        return nn.Conv2d(in_dim, out_dim, 3, padding=1)
+    if config.input_layer == "conv" or config.is_flat:
+        return _conv(config, in_dim, out_dim)
     adjacency_JJ = mean_adjacency(config.bones, config.num_joints)
     return GraphLayers(in_dim, config.widths[0], out_dim, adjacency_JJ)
 
 
 def _residual_blocks(config: TokenizerConfig, width: int) -> list[ResidualBlock]:
-    return [ResidualBlock(width, d, config.dropout) for d in config.dilations]
+    return [ResidualBlock(width, d, config.dropout, _rows(config)) for d in config.dilations]
+
+
+def _downsampling(config: TokenizerConfig, in_width: int, out_width: int) -> nn.Conv2d:
+    if config.is_flat:
+        kernel, stride = (1, config.kernel[1]), (1, config.stride[1])
+        return nn.Conv2d(in_width, out_width, kernel, stride, padding=(0, 1))
+    return nn.Conv2d(in_width, out_width, config.kernel, config.stride, padding=1)
+
+
+def _conv(config: TokenizerConfig, in_width: int, out_width: int) -> nn.Conv2d:
+    rows = _rows(config)
+    return nn.Conv2d(in_width, out_width, (rows, 3), padding=(rows // 2, 1))
+
+
+def _rows(config: TokenizerConfig) -> int:
+    """Rows that a convolution which keeps their number is over."""
+    return 1 if config.is_flat else 3
 
 
 def mean_adjacency(bones: Sequence[tuple[int, int]], num_joints: int) -> Tensor:

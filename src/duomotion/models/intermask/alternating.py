@@ -1,0 +1,137 @@
+"""InterMask that predicts one person at a time: alternative modeling (appendix G, table 3).
+
+A person's embeddings pass the blocks alone, without [SEP]; cross attention of every block attends
+to the partner's embeddings as they entered the network.
+
+Axes: B batch, P the 2 people, N tokens of a person, D width, V codes.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.intermask.network import (
+    NUM_PEOPLE,
+    Condition,
+    InterMBlock,
+    InterMTransformer,
+    KeyMasks,
+    inside,
+)
+from duomotion.models.intermask.prediction import (
+    TIE_BREAK,
+    DecodingStep,
+    GuidedNetwork,
+    Noise,
+    draw_masked,
+)
+from duomotion.models.layers.modulation import normalise
+from duomotion.sampling.masking import decoding_mask_counts, least_confident
+
+
+class AlternatingTransformer(InterMTransformer):
+    """The parameters of `InterMTransformer`, used for one person at a time.
+
+    In training both people are predicted, each alone, instead of one chosen at random: the mean
+    over that choice. Masking is that of `objective`; the appendix has random masking of both people
+    (`random_mask_prob=1`) and does not mention step unroll.
+    """
+
+    def forward(
+        self, ids_BPN: Tensor, condition: Condition, lengths_B: Tensor | None = None
+    ) -> Tensor:
+        """Logits (B, P, N, V): each person's, given the other; arguments as of the base class."""
+        one_BN, other_BN = ids_BPN.unbind(1)
+        return torch.stack(
+            (
+                self.predict(one_BN, other_BN, condition, lengths_B),
+                self.predict(other_BN, one_BN, condition, lengths_B),
+            ),
+            1,
+        )
+
+    def predict(
+        self,
+        own_BN: Tensor,
+        partner_BN: Tensor,
+        condition: Condition,
+        lengths_B: Tensor | None = None,
+    ) -> Tensor:
+        """Logits (B, N, V) of one person, given the ids of both."""
+        embedded_BLD = self.embed(torch.stack((own_BN, partner_BN), 1))
+        own_BND, partner_BND = embedded_BLD[:, :-1].chunk(NUM_PEOPLE, 1)
+        partner_BND = normalise(partner_BND)
+        masks = self._own_masks(own_BN, lengths_B)
+        for block, modulation in zip(self.blocks, condition.blocks, strict=True):
+            assert isinstance(block, InterMBlock)
+            own_BND = block.follow(own_BND, partner_BND, modulation, masks)
+        return self.logits(own_BND, condition)
+
+    def _own_masks(self, ids_BN: Tensor, lengths_B: Tensor | None) -> KeyMasks:
+        tokens, parts = ids_BN.shape[-1], self.config.num_parts
+        frames = tokens // parts
+        if lengths_B is None or bool((lengths_B == frames).all()):
+            return KeyMasks(None, None, None)
+        inside_BN = inside(lengths_B, parts, frames)[:, 0]
+        seen = inside_BN[:, None, None]
+        return KeyMasks(joint=seen, temporal=inside_BN.reshape(-1, 1, 1, frames), cross=seen)
+
+
+def transformer_of(config: GeneratorConfig) -> InterMTransformer:
+    """An untrained network of the kind that the configuration asks for."""
+    return (AlternatingTransformer if config.alternating else InterMTransformer)(config)
+
+
+@torch.no_grad()
+def alternating_steps(
+    model: AlternatingTransformer,
+    text_BC: Tensor | None,
+    lengths_B: Tensor,
+    *,
+    noise: Noise,
+    known_ids: Tensor,
+    known_mask: Tensor,
+    steps: int,
+    guidance: float,
+    top_k: int,
+    temperature: float,
+    tie_break: float = TIE_BREAK,
+) -> Iterator[DecodingStep]:
+    """People take turns, `steps` each (figure 10b); arguments as of `decoding.decoding_steps`.
+
+    In a turn a person's masked tokens are predicted and at once the least confident of them are
+    masked again, as many as the cosine schedule says, so that the partner's turn sees the others
+    only. Nobody has a turn who has nothing to predict.
+    """
+    config = model.config
+    inside_BPN = inside(lengths_B, config.num_parts, int(lengths_B.max()))
+    masked_BPN = inside_BPN & ~known_mask
+    counts_BP = decoding_mask_counts(masked_BPN.sum(2).flatten(), steps).view(steps, -1, NUM_PEOPLE)
+    counts_after_BP = F.pad(counts_BP[1:], (0, 0, 0, 0, 0, 1))
+    guided = GuidedNetwork(model, text_BC, lengths_B, guidance)
+
+    ids_BPN = known_ids.masked_fill(masked_BPN, config.mask_id)
+    ids_BPN = ids_BPN.masked_fill(~inside_BPN, config.pad_id)
+    for turn in range(NUM_PEOPLE * steps):
+        step, person = divmod(turn, NUM_PEOPLE)
+        masked_BN = masked_BPN[:, person]
+        if not masked_BN.any():
+            continue
+        shown_BPN = ids_BPN.masked_fill(masked_BPN, config.mask_id)
+        logits_BNV = guided(model.predict, shown_BPN[:, person], shown_BPN[:, 1 - person])
+        drawn_BN, confidence_BN = draw_masked(
+            ids_BPN[:, person],
+            masked_BN,
+            logits_BNV,
+            noise(turn)[:, person],
+            top_k=top_k,
+            temperature=temperature,
+            tie_break=tie_break,
+        )
+        again_BN = least_confident(confidence_BN, counts_after_BP[step, :, person])
+        ids_BPN, masked_BPN = ids_BPN.clone(), masked_BPN.clone()
+        ids_BPN[:, person], masked_BPN[:, person] = drawn_BN, again_BN
+        yield DecodingStep(ids_BPN, masked_BN[:, None], confidence_BN[:, None], logits_BNV[:, None])

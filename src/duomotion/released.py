@@ -1,0 +1,136 @@
+"""What other people's PyTorch code has saved: tensors and options, and never code.
+
+Importers use `read_released` and `read_options` to read, and `account_for` to make sure that each
+tensor of a released network found its place in ours.
+"""
+
+import ast
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TOO_LONG = 1_000_000  # bytes; the authors' opt.txt files have about two thousand
+
+
+def read_released(path: Path) -> dict[str, Any]:
+    """What `torch.save` wrote: tensors, numbers, texts and containers of them, on the CPU.
+
+    Raises:
+        ValueError: the file is damaged, is none of PyTorch's, or holds code to be run, which is
+            refused and not run.
+        OSError: the file can't be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch.load looks at no check sums
+        if damaged is not None:
+            raise ValueError(f"the check sum of {damaged} is wrong")
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except OSError:
+        raise
+    except Exception as problem:  # damaged archives raise a dozen unrelated types
+        code = re.search(r"(?i)unsupported (?:global: )?GLOBAL (\S+)", str(problem))
+        if code is not None:
+            raise ValueError(
+                f"{path} holds more than tensors: it asks for {code[1]!r} to be run, which is "
+                "refused; a released checkpoint holds only tensors"
+            ) from None
+        raise ValueError(
+            f"{path} is not a whole PyTorch checkpoint ({_first_line(problem)}); it may be "
+            "damaged or only half downloaded"
+        ) from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not a checkpoint's dictionary")
+    return content
+
+
+def state_under(content: Mapping[str, Any], names: Iterable[str], path: Path) -> dict[str, Tensor]:
+    """The state dict that lies under the first of `names` that is there.
+
+    Raises:
+        ValueError: there is none, or it holds something else than tensors.
+    """
+    for name in names:
+        if isinstance(state := content.get(name), dict):
+            others = [key for key, value in state.items() if not isinstance(value, Tensor)]
+            if others:
+                raise ValueError(f"{path}: {name} holds {listing(others)}, which are no tensors")
+            return dict(state)
+    raise ValueError(
+        f"{path} holds no state dict named {' or '.join(names)}; it has {listing(content) or '-'}"
+    )
+
+
+def account_for(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str) -> None:
+    """Make sure that `state` has the names and shapes of `expected`, and real numbers in them.
+
+    Raises:
+        ValueError: all missing, unknown and misshapen tensors, in one sentence.
+    """
+    missing = [name for name in expected if name not in state]
+    unknown = [name for name in state if name not in expected]
+    shared = {name: state[name] for name in expected if name in state}
+    misshapen = [
+        f"{name} {tuple(tensor.shape)} instead of {tuple(expected[name].shape)}"
+        for name, tensor in shared.items()
+        if tensor.shape != expected[name].shape
+    ]
+    misshapen += [
+        f"{name} of {tensor.dtype}"
+        for name, tensor in shared.items()
+        if not tensor.is_floating_point() or tensor.layout is not torch.strided
+    ]
+    problems = {"it lacks": missing, "it has the unknown": unknown, "it has": misshapen}
+    found = [f"{what} {', '.join(names)}" for what, names in problems.items() if names]
+    if found:
+        raise ValueError(f"{where} does not fit the network: {'; '.join(found)}")
+
+
+def read_options(path: Path) -> dict[str, Any]:
+    """The options of a training as its opt.txt lists them, one `name: value` a line.
+
+    Values are numbers, booleans, None and texts. Lines of dashes around a title are passed over.
+
+    Raises:
+        ValueError: the file is no such list; the sentence names the line.
+        OSError: the file can't be read.
+    """
+    if path.stat().st_size > TOO_LONG:
+        raise ValueError(f"{path} is too long for a list of options")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file in UTF-8") from None
+    options = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("---"):
+            continue
+        name, colon, text = line.partition(":")
+        if not colon or not name.strip().isidentifier():
+            raise ValueError(f"{path}, line {number}: 'name: value' is expected, not {line[:80]!r}")
+        options[name.strip()] = _value(text.strip())
+    return options
+
+
+def listing(names: Iterable[Any], most: int = 6) -> str:
+    """The names with commas, no more than `most` of them."""
+    texts = [str(name) for name in names]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
+def _value(text: str) -> Any:
+    try:
+        value = ast.literal_eval(text)
+    except Exception:  # many kinds, none of which is a problem: then it is plain text
+        return text
+    return value if isinstance(value, int | float | bool | None) else text
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).strip().partition("\n")[0] or type(problem).__name__).rstrip(".")[:200]
