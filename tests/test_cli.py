@@ -161,6 +161,29 @@ def test_convert_there_and_back(run, tmp_path):
     np.testing.assert_allclose(clip.positions, waving().positions, atol=1e-4)
 
 
+def test_convert_to_smpl_and_back(run, tmp_path):
+    source = tmp_path / "clip.npz"
+    waving().save(source)
+    status, printed, _ = run("convert", source, tmp_path / "x.smpl.npz")
+    parts = [tmp_path / "x_A.smpl.npz", tmp_path / "x_B.smpl.npz"]
+    assert status == 0 and printed.split() == [str(part) for part in parts]
+    back = tmp_path / "back.npz"
+    assert run("convert", parts[0], back, "--second", parts[1])[0] == 0
+    clip = Interaction.load(back)
+    np.testing.assert_allclose(clip.positions, waving().positions, atol=1e-3)
+    assert Interaction.load(parts[0]).num_people == 1
+
+
+def test_what_is_no_released_checkpoint_is_refused(run, tmp_path):
+    out = ("--out", tmp_path / "o")
+    assert run("import-official", "intermask", tmp_path / "nowhere", *out)[0] == 2
+    junk = tmp_path / "junk.tar"
+    junk.write_bytes(b"no checkpoint")
+    assert refused(run("import-official", "intermask", junk, *out), "opt.txt is missing")
+    assert refused(run("import-official", "clip", junk, *out), "--vocabulary")
+    assert not (tmp_path / "o").exists()
+
+
 def test_models_and_data_sets_are_listed(run):
     status, printed, _ = run("data", "list")
     assert status == 0 and "open-pairs" in printed and "interhuman" in printed

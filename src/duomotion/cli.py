@@ -261,20 +261,24 @@ def convert(
     """Turn a motion file into another format; the suffixes choose.
 
     Args:
-        source: .npz or .bvh.
-        target: .npz, .bvh, .glb, .mp4, .gif, .png (a strip of frames) or .html.
-        second: The partner's .bvh where the two people are in two files.
+        source: .npz (ours or AMASS's) or .bvh.
+        target: .npz, .smpl.npz (as AMASS has it, a file a person), .bvh, .glb, .mp4, .gif, .png (a
+            strip of frames) or .html.
+        second: The partner's file where the two people are in two, .bvh or AMASS's .npz.
         scale: Metres per unit of .bvh files, read or written; 0.01 for centimetres.
         up: Axis that points up in .bvh files that are read.
         smpl: Map the skeleton onto SMPL-22.
         split: Write one .bvh a person.
     """
     from duomotion.formats import bvh, load, save
+    from duomotion.formats import smpl as smpl_files
     from duomotion.motion.retarget import to_smpl22
 
     if source.suffix.lower() == ".bvh":
         paths = [source] if second is None else [source, second]
         clip = bvh.read(paths, scale=scale, up=up)
+    elif second is not None and smpl_files.is_smpl(source):
+        clip = smpl_files.read(source, second)
     else:
         clip = load(source)
     if second is not None and clip.num_people != 2:
@@ -283,6 +287,8 @@ def convert(
         clip = to_smpl22(clip)
     if target.suffix.lower() == ".bvh":
         written = bvh.write(clip, target, scale=scale, split=split)
+    elif target.name.lower().endswith(".smpl.npz"):
+        written = smpl_files.write(clip, target)
     else:
         save(clip, target)
         written = [target]
@@ -346,6 +352,45 @@ def pack(source: Positional[Path], target: Positional[Path], /) -> None:
     pack_checkpoint(source, target)
     size = sum(file.stat().st_size for file in target.rglob("*.safetensors")) / 1e6
     print(f"{target}: {size:.1f} MB")
+
+
+@app.command
+def import_official(
+    system: Positional[Literal["intermask", "clip"]],
+    source: Positional[Path],
+    /,
+    out: Path,
+    tokenizer: Path | None = None,
+    statistics: Path | None = None,
+    text_encoder: str = "clip",
+    vocabulary: Path | None = None,
+) -> None:
+    """Turn a checkpoint that authors have released into one of ours.
+
+    Args:
+        system: "intermask", or "clip": the text tower inside an InterGen checkpoint.
+        source: Folder of a run with its opt.txt, or a .tar file; for "clip" a .ckpt file.
+        out: Folder to be made.
+        tokenizer: The tokenizer's run, where it is not beside the generator's.
+        statistics: Folder with the authors' mean and standard deviation, where it is elsewhere.
+        text_encoder: "clip", or clip:FOLDER as made with "clip".
+        vocabulary: For "clip": CLIP's own bpe_simple_vocab_16e6.txt.gz or a tokenizer's folder.
+    """
+    if system == "clip":
+        from duomotion.text.official_clip import import_text_tower
+
+        if vocabulary is None:
+            raise ValueError("--vocabulary is missing: the checkpoint does not hold CLIP's words")
+        print(f"{import_text_tower(source, vocabulary, out):,} parameters in {out}")
+        return
+    from duomotion.models.intermask import official
+
+    counts = official.import_official(
+        source, out, tokenizer=tokenizer, statistics=statistics, text_encoder=text_encoder
+    )
+    for part, count in counts.items():
+        print(f"{part}: {count:,} parameters")
+    print(out)
 
 
 @app.command

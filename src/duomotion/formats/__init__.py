@@ -7,6 +7,7 @@ from pathlib import Path
 from duomotion.motion.interaction import Interaction
 
 WRITERS = {
+    ".smpl.npz": "smpl",
     ".npz": "npz",
     ".bvh": "bvh",
     ".glb": "gltf",
@@ -15,7 +16,7 @@ WRITERS = {
     ".png": "strip",
     ".html": "html",
 }
-READERS = {".npz": "npz", ".bvh": "bvh"}
+READERS = {".smpl.npz": "smpl", ".npz": "npz", ".bvh": "bvh"}
 
 
 def save(interaction: Interaction, path: str | Path) -> None:
@@ -29,20 +30,26 @@ def save(interaction: Interaction, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> Interaction:
-    """Read the format that the suffix names.
+    """Read the format that the suffix names; .npz files of AMASS are known by what they hold.
 
     Raises:
         ValueError: unknown suffix, or the file does not hold what its suffix says.
         OSError: the file can't be read.
     """
+    if Path(path).suffix.lower() == ".npz":
+        from duomotion.formats import smpl
+
+        if smpl.is_smpl(path):
+            return smpl.read(path)
     return _find(READERS, "read", path)(path)
 
 
 def _find(table: dict[str, str], verb: str, path: str | Path) -> Callable:
-    suffix = Path(path).suffix.lower()
-    if suffix not in table:
-        raise ValueError(
-            f"{path}: can't {verb} {suffix or 'a file without a suffix'}; "
-            f"the suffix must be one of {', '.join(table)}"
-        )
-    return getattr(import_module(f"duomotion.formats.{table[suffix]}"), verb)
+    name = Path(path).name.lower()
+    for suffix, module in table.items():
+        if name.endswith(suffix):
+            return getattr(import_module(f"duomotion.formats.{module}"), verb)
+    raise ValueError(
+        f"{path}: can't {verb} {Path(name).suffix or 'a file without a suffix'}; "
+        f"the suffix must be one of {', '.join(table)}"
+    )
