@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from duomotion.data import open_pairs
+from duomotion.data.interhuman import write_splits
 from duomotion.data.open_pairs import read_take
 from duomotion.motion.interaction import Interaction
 
@@ -32,3 +34,16 @@ def files(name: str) -> tuple[Path, Path]:
 def take(name: str) -> Interaction:
     """A recording on SMPL-22 with the floor at height 0; tests must not write into it."""
     return read_take(*files(name))
+
+
+def prepare(folder: Path, takes: tuple[str, ...]) -> Path:
+    """A data set of the first clip of each take: all to train on, the first one to validate."""
+    recordings = folder.with_name(f"{folder.name}-recordings")
+    recordings.mkdir()
+    for name in takes:
+        for path in files(name):
+            (recordings / path.name).symlink_to(path)
+    open_pairs.prepare(recordings, folder)
+    names = [f"{name}-00" for name in takes]
+    write_splits(folder, {"train": names, "val": names[:1], "test": []})
+    return folder

@@ -222,7 +222,8 @@ def test_the_partners_embeddings_are_not_updated():
     for block, modulation in zip(model.blocks, condition.blocks, strict=True):
         assert isinstance(block, InterMBlock)
         own = block.follow(own, partner, modulation, model.key_masks(ids, None))
-    torch.testing.assert_close(model.logits(own, condition), model(ids, condition)[:, 0])
+    logits = model.logits(own[:, None], condition)
+    torch.testing.assert_close(logits, model(ids, condition)[:, :1])
 
 
 def turns(

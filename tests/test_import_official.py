@@ -4,6 +4,7 @@ import gzip
 import os
 import pickle
 import re
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -102,21 +103,26 @@ def statistics():
     return rng.normal(size=262).astype(np.float32), rng.uniform(0.1, 2, 262).astype(np.float32)
 
 
-def release_generator(root, **options):
-    """checkpoints/interhuman/trans_default, and a tokenizer that speaks its codes."""
+def release_generator(root, dataset="interhuman", **options):
+    """checkpoints/DATASET/trans_default, and a tokenizer that speaks its codes."""
     sizes = parity.load(TRANSFORMER)[0]["config"]
-    config = TokenizerConfig(
-        widths=(8, 8, 8), num_codes=sizes["num_tokens"], code_dim=sizes["code_dim"]
+    config = replace(
+        INTERX_TOKENIZER if dataset == "interx" else TokenizerConfig(),
+        widths=(8, 8, 8),
+        num_codes=sizes["num_tokens"],
+        code_dim=sizes["code_dim"],
     )
-    tokenizer = release_tokenizer(root, nb_code=sizes["num_tokens"], width=8)
+    tokenizer = release_tokenizer(
+        root, f"intermask_vqvae_{dataset}", nb_code=sizes["num_tokens"], width=8
+    )
     state = to_official(MotionTokenizer(config).state_dict(), config)
     save_as_trainer(tokenizer / "model" / "best_fid.tar", "vq_model", state)
-    folder = root / "checkpoints" / "interhuman" / "trans_default"
+    folder = root / "checkpoints" / dataset / "trans_default"
     save_options(
         folder,
         **{"latent_dim": sizes["latent_dim"], "ff_size": sizes["ff_size"]}
         | {"n_layers": sizes["num_layers"], "n_heads": sizes["num_heads"], "dropout": 0.2}
-        | {"vq_name": "vq_default", "name": "trans_default", "dataset_name": "interhuman"}
+        | {"vq_name": "vq_default", "name": "trans_default", "dataset_name": dataset}
         | {"cond_drop_prob": 0.1, "interaction_mask_prob": 0.3, "step_unroll": 1.0}
         | {"lr": 0.0002, "gamma": 0.3333333333333333, "batch_size": 52, "seed": 3407}
         | options,
@@ -210,9 +216,10 @@ def test_an_imported_generator_gives_the_recorded_logits(tmp_path):
     assert str(tmp_path) not in str(notes) and len(notes["sha256"]) == 64
 
 
-def test_an_imported_model_generates(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("dataset", "joints"), [("interhuman", 22), ("interx", 55)])
+def test_an_imported_model_generates(tmp_path, monkeypatch, dataset, joints):
     """From a folder above, a single .tar, and statistics and tokenizer that lie elsewhere."""
-    folder = release_generator(tmp_path)
+    folder = release_generator(tmp_path, dataset)
     width = transformer_weights()["cond_emb.weight"].shape[1]
 
     class Encoder:
@@ -227,16 +234,18 @@ def test_an_imported_model_generates(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
     (folder.parent / "vq_default").rename(tmp_path / "vq")
-    (tmp_path / "data" / "stats").rename(tmp_path / "numbers")
+    statistics = None
+    if dataset == "interhuman":
+        statistics = (tmp_path / "data" / "stats").rename(tmp_path / "numbers")
     import_official(
         folder / "model" / "best_fid.tar",
         tmp_path / "ours",
         tokenizer=tmp_path / "vq",
-        statistics=tmp_path / "numbers",
+        statistics=statistics,
         text_encoder="clip:somewhere",
     )
     clip = duomotion.load(tmp_path / "ours").generate("two people bow", seconds=1, seed=0)
-    assert clip.positions.shape == (2, 30, 22, 3) and np.isfinite(clip.positions).all()
+    assert clip.positions.shape == (2, 30, joints, 3) and np.isfinite(clip.positions).all()
 
 
 def test_the_generator_is_found_in_the_folder_above(tmp_path):

@@ -1,19 +1,19 @@
 """InterMask as a whole: trained on a few real takes, loaded, asked."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tiny
 import torch
-from recordings import files, needs_recordings, take
+from recordings import needs_recordings, prepare, take
 
 import duomotion
 from duomotion.checkpoint import read_checkpoint
 from duomotion.config import to_dict
-from duomotion.data import open_pairs
-from duomotion.data.interhuman import write_splits
 from duomotion.motion.canonical import facing, transform
+from duomotion.motion.interaction import together
 from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
 from duomotion.sampling.request import Request
@@ -40,19 +40,13 @@ def train(recipe, folder):
     return read_records(folder / "log.jsonl")
 
 
-@needs_recordings
-@pytest.mark.parametrize("stage", tiny.TOKENIZERS)
-def test_training_from_recordings_to_motion(tmp_path, stage):
-    recordings, prepared = tmp_path / "recordings", tmp_path / "pairs"
-    recordings.mkdir()
-    for name in TAKES:
-        for path in files(name):
-            (recordings / path.name).symlink_to(path)
-    open_pairs.prepare(recordings, prepared)
-    names = [f"{name}-00" for name in TAKES]
-    write_splits(prepared, {"train": names, "val": names[:1], "test": []})
+FAST = ("log.log_every=5", "log.validate_every=1000", "log.tensorboard=false")
 
-    fast = ("log.log_every=5", "log.validate_every=1000", "log.tensorboard=false")
+
+@needs_recordings
+@pytest.mark.parametrize("stage", ["intermask/tokenizer-small", "intermask/tokenizer-open"])
+def test_training_from_recordings_to_motion(tmp_path, stage):
+    prepared = prepare(tmp_path / "pairs", TAKES)
     tokenizer = tiny.tokenizer_recipe(
         f"data.pairs={prepared}",
         "data.solo=null",
@@ -60,7 +54,7 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
         "optim.batch_size=8",
         "optim.warmup_steps=0",
         *(["continuous_steps=30", "optim.lr=5e-3"] if stage == "intermask/tokenizer-small" else []),
-        *fast,
+        *FAST,
         name=stage,
     )
     records = train(tokenizer, tmp_path / "tokenizer")
@@ -75,20 +69,23 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
     generator = tiny.generator_recipe(
         f"data.pairs={prepared}",
         f"data.tokenizer={tmp_path / 'tokenizer' / 'best'}",
+        f"model.part_codes={str(stage == 'intermask/tokenizer-open').lower()}",
         "data.views=4",
         "optim.steps=40",
         "optim.batch_size=4",
         "optim.lr=1e-2",
         "optim.warmup_steps=0",
-        *fast,
+        *FAST,
     )
     records = train(generator, tmp_path / "generator")
     losses = [record["loss"] for record in records if "loss" in record]
     assert losses[-1] < 0.9 * losses[0]
+    tuned = replace(generator, start=str(tmp_path / "generator" / "last"))
+    assert train(tuned, tmp_path / "tuned")[0]["loss"] < 0.9 * losses[0]
 
-    checkpoint = read_checkpoint(tmp_path / "generator" / "last")
+    checkpoint = read_checkpoint(tmp_path / "tuned" / "last")
     assert checkpoint.recipe["system"] == "intermask/generator"
-    clip = duomotion.load(tmp_path / "generator" / "last").generate("two people shake hands")
+    clip = duomotion.load(tmp_path / "tuned" / "last").generate("two people shake hands")
     assert clip.num_frames == 120 and np.isfinite(clip.positions).all()
 
 
@@ -149,6 +146,29 @@ def test_a_reaction_moves_along_with_the_actor(model):
 
 
 @needs_recordings
+def test_separate_texts_are_one_sentence(model):
+    text = "one person waves and the other person bows"
+    roles = model.generate("waves", partner="a person bows")
+    assert roles.caption == text
+    np.testing.assert_array_equal(roles.positions, model.generate(text).positions)
+    actor = take("18_01").person(0)
+    assert model.react(actor, "waves", partner="bows").caption == text
+
+
+@needs_recordings
+def test_whose_start_is_the_origin_is_the_first_person_of_the_network(model):
+    """The open model tells people apart; known motion may stand first or second."""
+    actor = take("18_01").frames(0, 60).person(0)
+    both = together([actor, actor])
+    first = np.repeat([[True], [False]], actor.num_frames, axis=1)
+
+    def answer(mask):
+        request = Request(text="two people talk", frames=60, known=both, known_mask=mask)
+        return model.answer([request])[0].positions
+
+    np.testing.assert_array_equal(answer(first), answer(first[::-1])[::-1])
+
+
 def test_reactions_refuse_two_people_and_long_motion(model):
     with pytest.raises(ValueError, match="has 2"):
         model.react(take("18_01"))

@@ -134,13 +134,14 @@ def test_without_text_layers_the_text_is_only_scaled():
 
 
 @torch.no_grad()
-def test_people_are_not_told_apart():
-    model = lively()
+@pytest.mark.parametrize("told_apart", [False, True])
+def test_people_are_told_apart_by_their_embedding_only(told_apart):
+    model = lively(replace(CONFIG, person_embedding=told_apart))
     ids, text = batch()
     condition = model.condition(text)
     logits = model(ids, condition, LENGTHS)
     swapped = model(ids.flip(1), condition, LENGTHS)
-    torch.testing.assert_close(swapped.flip(1), logits, atol=1e-4, rtol=1e-4)
+    assert torch.allclose(swapped.flip(1), logits, atol=1e-4, rtol=1e-4) is not told_apart
     assert (logits - swapped).abs().max() > 0.01
 
 
@@ -389,3 +390,59 @@ def test_the_loss_ignores_what_stands_behind_the_end():
     untold = generator_loss(model, ids, torch.zeros_like(text), LENGTHS, corruption=corruption)
     assert torch.equal(dropped.loss, untold.loss)
     assert not torch.equal(dropped.loss, one.loss)
+
+
+def test_one_person_at_a_time_can_not_be_told_apart():
+    with pytest.raises(ValueError, match="person_embedding and alternating"):
+        replace(CONFIG, person_embedding=True, alternating=True)
+
+
+@torch.no_grad()
+def test_rows_with_codes_of_their_own_equal_a_network_with_all_codes_in_one_list():
+    """The ids of row j, shifted by j times the codes of a row; other rows' logits are left out."""
+    model = lively(replace(CONFIG, part_codes=True))
+    parts, codes = CONFIG.num_parts, CONFIG.num_codes
+    one_list = lively(replace(CONFIG, num_codes=parts * codes))
+    state = model.state_dict()
+    for name in ("output_projection.weight", "output_projection.bias"):
+        state[name] = state[name].flatten(0, 1)
+    one_list.load_state_dict(state)
+
+    ids, text = batch()
+    row = torch.arange(parts).repeat_interleave(FRAMES)
+    shifted = torch.where(ids < codes, ids + row * codes, ids + (parts - 1) * codes)
+    logits = model(ids, model.condition(text), LENGTHS)
+    all_logits = one_list(shifted, one_list.condition(text), LENGTHS)
+    own = (row[:, None] * codes + torch.arange(codes)).expand(*ids.shape, codes)
+    torch.testing.assert_close(logits, all_logits.gather(-1, own), atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_tokens_input_sees_its_row_so_many_frames_around():
+    model = lively(replace(CONFIG, neighbours=2))
+    ids = torch.zeros(1, 2, CONFIG.num_parts * FRAMES, dtype=torch.long)
+    changed = ids.clone()
+    changed[0, 1, FRAMES + 3] = 7  # of the second person, row 1, frame 3
+    moved = (model.embed(changed) != model.embed(ids)).any(-1)[0, :-1]
+    expected = torch.zeros(2, CONFIG.num_parts, FRAMES, dtype=torch.bool)
+    expected[1, 1, 1:6] = True
+    assert torch.equal(moved, expected.flatten())
+
+
+@torch.no_grad()
+def test_a_network_that_starts_from_codebooks_knows_which_codes_are_alike():
+    """Pointing to a code ranks the codes of the row by their distance from it."""
+    model = lively(replace(CONFIG, part_codes=True, width=240, num_heads=2))
+    codebooks = [torch.randn(CONFIG.num_codes, 5, generator=seeded(row)) for row in range(3)]
+    model.start_from(codebooks)
+    for row, codebook in enumerate(codebooks):
+        embedded = model.token_embedding.weight[row * 32 : (row + 1) * 32, :5]
+        ratio = torch.pdist(embedded) / torch.pdist(codebook)
+        torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio))
+        weight, bias = model.output_projection.weight[row], model.output_projection.bias[row]
+        scores = weight @ weight.T + bias  # [i, j]: of code j where the network points to code i
+        rank = torch.corrcoef(
+            torch.stack([scores.flatten(), -torch.cdist(codebook, codebook).square().flatten()])
+        )
+        assert scores.argmax(1).eq(torch.arange(32)).float().mean() > 0.8
+        assert rank[0, 1] > 0.5

@@ -11,17 +11,20 @@ from duomotion.motion.rotations import (
     matrix_to_quaternion,
     matrix_to_sixd_concatenated,
     matrix_to_sixd_interleaved,
+    matrix_to_sixd_rows,
     normalise,
     quaternion_to_matrix,
     rotation_between,
     sixd_concatenated_to_matrix,
     sixd_interleaved_to_matrix,
+    sixd_rows_to_matrix,
     yaw,
 )
 
 ORDERS = {
     "interleaved": (matrix_to_sixd_interleaved, sixd_interleaved_to_matrix),
     "concatenated": (matrix_to_sixd_concatenated, sixd_concatenated_to_matrix),
+    "rows": (matrix_to_sixd_rows, sixd_rows_to_matrix),
 }
 
 
@@ -48,14 +51,17 @@ def test_any_two_directions_give_a_rotation(order, first, second):
         sixd = np.stack([first, second], -1).reshape(5, 6)
     matrix = ORDERS[order][1](sixd)
     assert is_rotation(matrix, atol=1e-5)
+    if order == "rows":
+        matrix = np.swapaxes(matrix, -1, -2)
     np.testing.assert_allclose(matrix[..., 0], normalise(first), atol=1e-6)
     assert ((matrix[..., 1] * second).sum(-1) > 0).all()
 
 
-def test_the_two_orders_are_what_their_names_say():
+def test_the_orders_are_what_their_names_say():
     matrix = np.arange(9.0).reshape(3, 3)
     np.testing.assert_array_equal(matrix_to_sixd_interleaved(matrix), [0, 1, 3, 4, 6, 7])
     np.testing.assert_array_equal(matrix_to_sixd_concatenated(matrix), [0, 3, 6, 1, 4, 7])
+    np.testing.assert_array_equal(matrix_to_sixd_rows(matrix), [0, 1, 2, 3, 4, 5])
     turned = Rotation.from_euler("xyz", [20, 40, 60], degrees=True).as_matrix()
     wrong = sixd_concatenated_to_matrix(matrix_to_sixd_interleaved(turned))
     assert not np.allclose(wrong, turned, atol=0.1)

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from duomotion.formats import bvh, npz, smpl
 from duomotion.motion.interaction import Interaction
-from duomotion.motion.retarget import to_smpl22
+from duomotion.motion.retarget import in_rest_of, to_smpl22
 from duomotion.motion.skeleton import SMPL22
 
 TAKES = ("18_01", "20_06", "High_five", "salsa_Easy_01")
@@ -122,7 +122,7 @@ def test_another_rest_pose_is_turned_into_smpls(tmp_path):
     for name in ("left_elbow", "left_wrist"):
         offsets[SMPL22.index(name)] = hang @ SMPL22.offsets[SMPL22.index(name)]
     bowed = replace(motion, skeletons=(SMPL22.with_offsets(offsets),))
-    posed_like_smpl = smpl.in_smpl_rest(bowed)
+    posed_like_smpl = in_rest_of(SMPL22, bowed)
     np.testing.assert_allclose(posed_like_smpl.positions, bowed.positions, atol=1e-5)
     np.testing.assert_allclose(posed_like_smpl.skeletons[0].offsets, SMPL22.offsets, atol=1e-9)
     assert_same_place(smpl.write(bowed, tmp_path / "clip.npz"), bowed)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from duomotion.text.augment import mirror_text
 from duomotion.text.cache import CachedEncoder, default_folder
 from duomotion.text.encoder import TextEmbedding, TextEncoder, load_encoder
-from duomotion.text.prompt import MAX_CHARACTERS, check_prompt
+from duomotion.text.prompt import MAX_CHARACTERS, check_prompt, roles
 
 SENTENCES = [
     "two people shake hands",
@@ -451,3 +451,23 @@ def test_mirroring_twice_gives_the_caption_back(caption: str) -> None:
 def test_other_spellings_keep_their_meaning(words: list[str]) -> None:
     mirrored = mirror_text(" ".join(words))
     assert mirror_text(mirror_text(mirrored)) == mirrored
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("waves", "bows"),
+        ("a person waves", "the other person bows."),
+        ("The first person waves;", "the second one bows"),
+        ("one waves", "she bows"),
+        ("someone waves", "Another dancer bows"),
+    ],
+)
+def test_two_roles_become_one_sentence(first: str, second: str) -> None:
+    assert roles(first, second) == "one person waves and the other person bows"
+
+
+@pytest.mark.parametrize(("first", "second"), [("", "bows"), ("waves", "  "), ("握手", "bows")])
+def test_both_roles_must_be_prompts(first: str, second: str) -> None:
+    with pytest.raises(ValueError, match=r"the prompt|most of the prompt"):
+        roles(first, second)

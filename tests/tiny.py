@@ -19,13 +19,20 @@ TOKENIZERS = {
     ),
     "intermask/tokenizer-open": (
         "model.frames=4",
-        "model.code_dim=4",
+        "model.channels=4",
+        "model.num_codes=32",
+        "data.starting_windows=64",
+    ),
+    "intermask/tokenizer-interx-open": (
+        "model.widths=[8,8,16]",
+        "model.code_dim=8",
         "model.num_codes=32",
         "data.starting_windows=64",
     ),
 }
 GENERATOR = (
     "model.num_codes=32",
+    "model.part_codes=false",
     "model.token_dim=8",
     "model.width=16",
     "model.num_heads=2",
@@ -42,7 +49,7 @@ def tokenizer_recipe(*changes: str, name: str = "intermask/tokenizer-small"):
 
 
 def generator_recipe(*changes: str):
-    return apply_overrides(recipes.find("intermask/generator-open"), [*GENERATOR, *changes])
+    return apply_overrides(recipes.find("intermask/generator-open-wide"), [*GENERATOR, *changes])
 
 
 def checkpoint(folder: Path) -> Path:

@@ -52,6 +52,7 @@ Shared = Annotated[Options, tyro.conf.arg(name="")]
 def generate(
     text: Positional[str] = "",
     /,
+    partner: str = "",
     seconds: float = 4.0,
     prompts: Path | None = None,
     *,
@@ -61,14 +62,18 @@ def generate(
 
     Args:
         text: What happens, in English, as in "two people shake hands".
+        partner: What the second person does, where the sentence is about the first alone.
         seconds: Length of the motion, up to a minute.
         prompts: A text file with a sentence a line, in place of one sentence.
         options: What all commands that generate share.
     """
     from tqdm import tqdm
 
-    if prompts is not None and text:
+    from duomotion.text.prompt import roles
+
+    if prompts is not None and (text or partner):
         raise ValueError("give a sentence or --prompts, not both")
+    text = roles(text, partner) if partner else text
     texts = [text] if prompts is None else read_prompts(prompts)
     writable_folder(options.out)
     start = time.perf_counter()
@@ -121,6 +126,7 @@ def react(
     actor: Positional[Path],
     /,
     text: str = "",
+    partner: str = "",
     person: Literal["A", "B"] = "A",
     *,
     options: Shared = Options(),
@@ -129,7 +135,8 @@ def react(
 
     Args:
         actor: The given motion, .bvh or .npz.
-        text: What happens between the two; may be left out.
+        text: What happens between the two, or what the given person does; may be left out.
+        partner: What the other person does, in addition to the text.
         person: Which of the people to react to, where the file holds two.
         options: What all commands that generate share.
     """
@@ -141,7 +148,12 @@ def react(
     writable_folder(options.out)
     generator = duomotion.load(options.model, device=options.device)
     clip = generator.react(
-        given, text, seed=options.seed, guidance=options.guidance, steps=options.steps
+        given,
+        text,
+        partner=partner,
+        seed=options.seed,
+        guidance=options.guidance,
+        steps=options.steps,
     )
     save_all(clip, f"{actor.stem} {clip.caption}", options)
 
@@ -261,22 +273,24 @@ def convert(
     """Turn a motion file into another format; the suffixes choose.
 
     Args:
-        source: .npz (ours or AMASS's) or .bvh.
+        source: .npz (ours or AMASS's), .bvh, or .amc with its .asf beside it.
         target: .npz, .smpl.npz (as AMASS has it, a file a person), .bvh, .glb, .mp4, .gif, .png (a
             strip of frames) or .html.
-        second: The partner's file where the two people are in two, .bvh or AMASS's .npz.
+        second: The partner's file where the two people are in two: .bvh, .amc or AMASS's .npz.
         scale: Metres per unit of .bvh files, read or written; 0.01 for centimetres.
         up: Axis that points up in .bvh files that are read.
         smpl: Map the skeleton onto SMPL-22.
         split: Write one .bvh a person.
     """
-    from duomotion.formats import bvh, load, save
+    from duomotion.formats import asf, bvh, load, save
     from duomotion.formats import smpl as smpl_files
     from duomotion.motion.retarget import to_smpl22
 
+    files = [source] if second is None else [source, second]
     if source.suffix.lower() == ".bvh":
-        paths = [source] if second is None else [source, second]
-        clip = bvh.read(paths, scale=scale, up=up)
+        clip = bvh.read(files, scale=scale, up=up)
+    elif source.suffix.lower() == ".amc":
+        clip = asf.read(files)
     elif second is not None and smpl_files.is_smpl(source):
         clip = smpl_files.read(source, second)
     else:
@@ -520,6 +534,32 @@ def data_check(name: Positional[str], path: Positional[Path], /) -> None:
     usable, problems = find(name).check(path)
     report_problems(problems)
     print(f"{usable} clips can be used, {len(problems)} can't")
+
+
+@data.command(name="download")
+def data_download(
+    name: Positional[Literal["cmu-pairs"]],
+    /,
+    out: Path = Path("recordings/cmu-pairs"),
+    site: str = "",
+    pause: float = 1.0,
+) -> None:
+    """Fetch recordings of two people for those who have none; then prepare open-pairs from them.
+
+    Run again to go on. Please keep to the terms of the database: mocap.cs.cmu.edu.
+
+    Args:
+        name: cmu-pairs: the everyday takes of the open pairs, from the CMU database (60 MB).
+        out: Folder for the files.
+        site: Address of a mirror; the CMU site if left out.
+        pause: Seconds between files, so that the site is not a burden to others.
+    """
+    from duomotion.data import download
+
+    writable_folder(out)
+    problems = download.cmu_pairs(out, site=site or download.CMU_SITE, pause=pause)
+    report_problems(problems)
+    print(f"{out}; next: duomotion data prepare open-pairs {out}")
 
 
 def report_problems(problems: Sequence) -> None:

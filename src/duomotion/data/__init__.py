@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from duomotion.data import interhuman, open_pairs, open_solo
+from duomotion.data import interhuman, interx, open_pairs, open_solo
 from duomotion.data.interhuman import Problem
 
 
@@ -38,6 +38,11 @@ DATASETS = {
         "7,779 interactions as published; training reads them as they are (CC BY-NC-SA 4.0)",
         interhuman.prepare,
         interhuman.check,
+    ),
+    "interx": Dataset(
+        "11,388 interactions with hands as published, or pairs in InterHuman's layout converted",
+        interx.prepare,
+        interx.check,
     ),
 }
 

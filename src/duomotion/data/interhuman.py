@@ -8,19 +8,19 @@ ROOT/split/ignore_list.txt                NAMEs to leave out, optional
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
-from duomotion.motion.features import from_interhuman_raw, to_interhuman_raw
+from duomotion.motion.features import MIN_FRAMES, from_interhuman_raw, to_interhuman_raw
 from duomotion.motion.interaction import Interaction
 from duomotion.storage import atomic_file
 
 SPLITS = ("train", "val", "test")
 PEOPLE = ("person1", "person2")
-MIN_FRAMES = 15  # released loaders skip shorter clips
 RAW_DIM = 492
 
 
@@ -59,10 +59,24 @@ def read_split(root: str | Path, split: str) -> tuple[list[Clip], list[Problem]]
     Raises:
         ValueError: the folder has no such split file, or none of its clips can be used.
     """
-    clips, problems = [], []
+    return split_with(read_clip, root, split)
+
+
+AnyClip = TypeVar("AnyClip")
+
+
+def split_with(
+    read: Callable[[Path, str], AnyClip | Problem], root: str | Path, split: str
+) -> tuple[list[AnyClip], list[Problem]]:
+    """`read_split` of a layout whose clips `read` reads."""
+    clips: list[AnyClip] = []
+    problems: list[Problem] = []
     for name in split_names(root, split):
-        found = read_clip(Path(root), name)
-        (problems if isinstance(found, Problem) else clips).append(found)
+        found = read(Path(root), name)
+        if isinstance(found, Problem):
+            problems.append(found)
+        else:
+            clips.append(found)
     if not clips:
         reasons = "; ".join(f"{problem.name}: {problem.reason}" for problem in problems[:3])
         raise ValueError(f"{root}: split {split!r} has no usable clip ({reasons or 'it is empty'})")
@@ -83,8 +97,8 @@ def split_names(root: str | Path, split: str) -> list[str]:
             "`duomotion data prepare` makes one"
         )
     ignore = _find_list(root, "ignore_list.txt")
-    ignored = set(_lines(ignore)) if ignore else set()
-    return [name for name in _lines(listing) if name not in ignored]
+    ignored = set(read_lines(ignore)) if ignore else set()
+    return [name for name in read_lines(listing) if name not in ignored]
 
 
 def read_clip(root: Path, name: str) -> Clip | Problem:
@@ -112,7 +126,7 @@ def read_clip(root: Path, name: str) -> Clip | Problem:
     if len({len(raw) for raw in people}) != 1:
         return Problem(name, f"the people have {' and '.join(str(len(p)) for p in people)} frames")
     annotation = root / "annots" / f"{name}.txt"
-    captions = tuple(_lines(annotation)) if annotation.is_file() else ()
+    captions = tuple(read_lines(annotation)) if annotation.is_file() else ()
     if not captions:
         return Problem(name, "it has no caption in annots/")
     positions, sixd = from_interhuman_raw(np.stack(people).astype(np.float32))
@@ -125,14 +139,14 @@ def write_clip(root: Path, name: str, interaction: Interaction, captions: Iterab
     for person, array in zip(PEOPLE, raw, strict=False):
         with atomic_file(root / "motions_processed" / person / f"{name}.npy") as path:
             np.save(path.with_suffix(".npy"), array)
-    _write_lines(root / "annots" / f"{name}.txt", captions)
+    write_lines(root / "annots" / f"{name}.txt", captions)
 
 
 def write_splits(root: Path, splits: dict[str, list[str]]) -> None:
     """Write the split files and an empty ignore list."""
     for split in SPLITS:
-        _write_lines(root / "split" / f"{split}.txt", splits[split])
-    _write_lines(root / "split" / "ignore_list.txt", [])
+        write_lines(root / "split" / f"{split}.txt", splits[split])
+    write_lines(root / "split" / "ignore_list.txt", [])
 
 
 def prepare(source: str | Path, target: str | Path) -> list[Problem]:
@@ -155,18 +169,20 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
                 part = Path("motions_processed") / person / f"{name}.npy"
                 with atomic_file(target / part) as path:
                     shutil.copyfile(source / part, path)
-            _write_lines(target / "annots" / f"{name}.txt", found.captions)
+            write_lines(target / "annots" / f"{name}.txt", found.captions)
             splits[split].append(name)
     write_splits(target, splits)
     return problems
 
 
-def check(root: str | Path) -> tuple[int, list[Problem]]:
+def check(
+    root: str | Path, read: Callable[[Path, str], Any] = read_clip
+) -> tuple[int, list[Problem]]:
     """How many clips of all splits can be used, and what is wrong with the others."""
     usable, problems = 0, []
     for split in SPLITS:
         for name in split_names(root, split):
-            found = read_clip(Path(root), name)
+            found = read(Path(root), name)
             if isinstance(found, Problem):
                 problems.append(found)
             else:
@@ -175,14 +191,15 @@ def check(root: str | Path) -> tuple[int, list[Problem]]:
 
 
 def _find_list(root: Path, name: str) -> Path | None:
-    return next((path for path in (root / "split" / name, root / name) if path.is_file()), None)
+    places = (root / "split", root / "splits", root)
+    return next((place / name for place in places if (place / name).is_file()), None)
 
 
-def _lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
     text = path.read_text(encoding="utf-8", errors="replace")
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
+def write_lines(path: Path, lines: Iterable[str]) -> None:
     with atomic_file(path) as temporary:
         temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

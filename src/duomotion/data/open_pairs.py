@@ -1,10 +1,12 @@
 """The open pairs: recorded two-person motion anyone can have, in InterHuman's layout.
 
 Captions, segment times and the split are ours (open_pairs.json); the recordings are the CMU
-everyday takes (NN_TT_A.bvh and _B.bvh) and the close-contact takes (NAME_S1.bvh and _S2.bvh).
+everyday takes (NN_TT_A.bvh and _B.bvh, or as the CMU site has them NN_TT.amc and .asf of both
+subjects) and the close-contact takes (NAME_S1.bvh and _S2.bvh).
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,11 +15,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from duomotion.data.interhuman import SPLITS, Problem, write_clip, write_splits
-from duomotion.formats import bvh
-from duomotion.motion.canonical import ground
+from duomotion.formats import asf, bvh
+from duomotion.motion.canonical import ground, resample
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.retarget import to_smpl22
 
+FPS = 30.0
+CMU_TAKE = re.compile(r"(\d\d)_(\d\d)")
 _SUFFIXES = (("_A.bvh", "_B.bvh"), ("_S1.bvh", "_S2.bvh"))
 
 
@@ -77,8 +81,8 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
         by_take.setdefault(segment.take, []).append(segment)
     if not recordings.keys() & by_take.keys():
         raise ValueError(
-            f"{source} holds none of the recordings: pairs of files such as "
-            "18_01_A.bvh and 18_01_B.bvh, or salsa_Easy_01_S1.bvh and salsa_Easy_01_S2.bvh"
+            f"{source} holds none of the recordings: pairs of files such as 18_01_A.bvh and "
+            "18_01_B.bvh, 18_01.amc and 19_01.amc, or salsa_Easy_01_S1.bvh and salsa_Easy_01_S2.bvh"
         )
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     problems = []
@@ -99,11 +103,33 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
 
 
 def read_take(first: Path, second: Path) -> Interaction:
-    """Two people of one recording on SMPL-22, the floor at height 0."""
-    return ground(to_smpl22(bvh.read([first, second], up="z")))
+    """Two people of one recording on SMPL-22 at 30 fps, the floor at height 0."""
+    files = [first, second]
+    people = asf.read(files) if first.suffix.lower() == ".amc" else bvh.read(files, up="z")
+    return ground(to_smpl22(resample(people, FPS)))
+
+
+def cmu_files() -> list[str]:
+    """The files of the everyday takes below the subjects of the CMU site, bodies first."""
+    takes = sorted({part.take for part in segments() if CMU_TAKE.fullmatch(part.take)})
+    motions = [motion for take in takes for motion in (take, _partner(take))]
+    subjects = sorted({motion[:2] for motion in motions})
+    bodies = [f"{subject}/{subject}.asf" for subject in subjects]
+    return bodies + [f"{motion[:2]}/{motion}.amc" for motion in sorted(motions)]
+
+
+def _partner(take: str) -> str:
+    """The other person's recording: CMU numbers the two people one after the other."""
+    subject, trial = take.split("_")
+    return f"{int(subject) + 1:02d}_{trial}"
 
 
 def _pairs(folder: Path) -> Iterator[tuple[str, tuple[Path, Path]]]:
+    """By take; of a recording in two formats the .bvh files come last."""
+    motions = {path.stem: path for path in sorted(folder.rglob("*.amc"))}
+    for name, path in motions.items():
+        if CMU_TAKE.fullmatch(name) and _partner(name) in motions:
+            yield name, (path, motions[_partner(name)])
     for one, other in _SUFFIXES:
         for first in sorted(folder.rglob(f"*{one}")):
             name = first.name.removesuffix(one)

@@ -30,44 +30,44 @@ class PairConfig:
 
 @dataclass(frozen=True)
 class Example:
-    """Features (2, T, 262) in metres, a caption that fits, and the clip's name."""
+    """Features (2, T, F) in metres, captions that fit, and the clip's name."""
 
     features: np.ndarray
-    caption: str
+    captions: tuple[str, ...]
     name: str
 
 
 def draw_example(clip: Clip, config: PairConfig, rng: np.random.Generator) -> Example:
-    """A random view of a clip: person order, side, tempo, stretch and caption."""
-    positions, sixd = clip.positions, clip.sixd
-    caption = clip.captions[rng.integers(len(clip.captions))]
+    """A random view of a clip: person order, side, tempo and stretch."""
+    positions, sixd, captions = clip.positions, clip.sixd, clip.captions
     if rng.random() < 0.5:
         positions, sixd = positions[::-1], sixd[::-1]
     if config.mirror and rng.random() < 0.5:
         positions, sixd = mirror_pair(positions, sixd)
-        caption = mirror_text(caption)
-    positions, sixd = _replayed(positions, sixd, np.exp(rng.uniform(*np.log(config.tempo))))
-    frames = positions.shape[1]
+        captions = tuple(map(mirror_text, captions))
+    speed = np.exp(rng.uniform(*np.log(config.tempo)))
+    positions, sixd = replayed(positions, speed), replayed(sixd, speed)
+    cut = stretch(positions.shape[1], config, rng)
+    pair = encode_pair(positions[:, cut], sixd[:, cut], floor=config.floor)
+    return Example(pair, captions, clip.name)
+
+
+def stretch(frames: int, config: PairConfig, rng: np.random.Generator) -> slice:
+    """A random stretch of so many frames that is no longer and no shorter than it may be."""
     kept = round(frames * rng.uniform(config.shortest, 1.0))
     kept = min(kept, config.max_frames + 1)
     start = rng.integers(frames - kept + 1)
-    cut = slice(start, start + kept)
-    pair = encode_pair(positions[:, cut], sixd[:, cut], floor=config.floor)
-    return Example(pair, caption, clip.name)
+    return slice(start, start + kept)
 
 
-def _replayed(
-    positions: np.ndarray, sixd: np.ndarray, speed: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (P, T, J, 3) and rotations (P, T, J, 6) at another speed, linear in between.
+def replayed(x_PTJD: np.ndarray, speed: float) -> np.ndarray:
+    """Positions or 6-D rotations at another speed, linear in between.
 
     6-D rotations in between are not orthogonal; reading them by Gram-Schmidt makes them so.
     """
-    frames = positions.shape[1]
     if speed == 1:
-        return positions, sixd
-    times = np.arange(0, frames - 1, speed)
+        return x_PTJD.copy()
+    times = np.arange(0, x_PTJD.shape[1] - 1, speed)
     low = times.astype(int)
     part = (times - low)[:, None, None].astype(np.float32)
-    positions, sixd = (x[:, low] * (1 - part) + x[:, low + 1] * part for x in (positions, sixd))
-    return positions, sixd
+    return x_PTJD[:, low] * (1 - part) + x_PTJD[:, low + 1] * part

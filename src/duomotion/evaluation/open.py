@@ -4,6 +4,7 @@ Reconstruction of held-out takes, what ten prompts ask for, physical soundness n
 clips', and the distance of each generated clip to the nearest training clip.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -12,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from duomotion.data.interhuman import read_split
+from duomotion.data.layouts import VIEWS
 from duomotion.evaluation import physics
 from duomotion.evaluation.neighbours import Library
 from duomotion.evaluation.prompts import PROMPTS, Score, score
@@ -31,6 +33,7 @@ class Report:
         seeds: how many clips were generated for each prompt.
         reconstruction: errors of each held-out take, in mm.
         prompts: the trials of every prompt.
+        paraphrases: the same for each further way to say it.
         sliding: foot sliding in m/s of generated and of real clips, means.
         neighbours: for each prompt the distances in mm of its clips to the nearest training clip.
     """
@@ -39,6 +42,7 @@ class Report:
     seeds: int
     reconstruction: dict[str, dict[str, float]]
     prompts: Score
+    paraphrases: tuple[Score, ...]
     sliding: dict[str, float]
     neighbours: dict[str, list[float]]
 
@@ -50,6 +54,10 @@ class Report:
             "reconstruction": self.reconstruction,
             "prompts": {name: self.prompts.passes(name) for name in self.prompts.prompts},
             "shown": list(self.prompts.shown),
+            "paraphrases": [
+                {name: score.passes(name) for name in score.prompts} for score in self.paraphrases
+            ],
+            "paraphrases_shown": [list(score.shown) for score in self.paraphrases],
             "sliding": self.sliding,
             "neighbours_mm": self.neighbours,
         }
@@ -68,6 +76,8 @@ class Report:
         ratio = self.sliding["generated"] / self.sliding["real"]
         lines += [
             self.prompts.table(),
+            "",
+            *_other_words(self.paraphrases),
             "",
             f"Foot sliding: {self.sliding['generated']:.3f} m/s generated, "
             f"{self.sliding['real']:.3f} m/s real, ratio {ratio:.2f}.",
@@ -94,17 +104,20 @@ def evaluate(model: Generator, data: str | Path, *, seeds: int = 5) -> Report:
         for clip in tqdm(train, desc="real clips", unit="clip")
     ]
     made: list[Interaction] = []
-    progress = tqdm(total=len(PROMPTS) * seeds, desc="prompts", unit="clip")
 
     def generate(text: str, seconds: float, seed: int) -> Interaction:
         made.append(model.generate(text, seconds=seconds, seed=seed))
         progress.update()
         return made[-1]
 
-    prompts = score(generate, seeds=range(seeds))
+    wordings = min(len(prompt.texts) for prompt in PROMPTS.values())
+    progress = tqdm(total=wordings * len(PROMPTS) * seeds, desc="prompts", unit="clip")
+    prompts, *paraphrases = (
+        score(generate, seeds=range(seeds), wording=wording) for wording in range(wordings)
+    )
     progress.close()
     distances: dict[str, list[float]] = {}
-    for trial, clip in zip(prompts.trials, made, strict=True):
+    for trial, clip in zip(prompts.trials, made[: len(prompts.trials)], strict=True):
         _, distance = library.nearest(clip.positions)
         distances.setdefault(trial.prompt, []).append(distance)
     return Report(
@@ -112,6 +125,7 @@ def evaluate(model: Generator, data: str | Path, *, seeds: int = 5) -> Report:
         seeds=seeds,
         reconstruction=_reconstruction(model, data),
         prompts=prompts,
+        paraphrases=tuple(paraphrases),
         sliding={
             "generated": mean(trial.physics["foot_sliding"] for trial in prompts.trials),
             "real": mean(real),
@@ -120,10 +134,25 @@ def evaluate(model: Generator, data: str | Path, *, seeds: int = 5) -> Report:
     )
 
 
+def _other_words(paraphrases: Sequence[Score]) -> list[str]:
+    """A table of how often each prompt is shown when it is said in other words."""
+    numbers = range(1, len(paraphrases) + 1)
+    lines = [
+        "| prompt | " + " | ".join(f"paraphrase {number}" for number in numbers) + " |",
+        "|---" * (len(paraphrases) + 1) + "|",
+    ]
+    for name in PROMPTS:
+        cells = (f"{score.passes(name)}/{len(score.of(name))}" for score in paraphrases)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    counts = (str(len(score.shown)) for score in paraphrases)
+    return [*lines, "| shown | " + " | ".join(counts) + " |"]
+
+
 def _reconstruction(model: Generator, data: str | Path) -> dict[str, dict[str, float]]:
     """Errors of each held-out take, means over its clips."""
     clips, _ = read_split(data, "test")
     takes: dict[str, list[dict[str, float]]] = {}
-    for name, row in reconstruction_scores(model.reconstruct, clips, floor="keep").items():
+    motions = {clip.name: VIEWS["interhuman"].whole(clip, "keep") for clip in clips}
+    for name, row in reconstruction_scores(model.reconstruct, motions).items():
         takes.setdefault(name.rsplit("-", 1)[0], []).append(row)
     return {take: mean_scores(rows) for take, rows in takes.items()}

@@ -4,6 +4,7 @@ Every function takes joint positions in metres (Y up, floor at height 0); `repor
 an interaction, and `Limits` says which of the numbers real motion does not show.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -165,3 +166,32 @@ def segment_gaps(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> 
     across = np.clip((fs * along + sb) / np.maximum(ss, 1e-12), 0, 1)
     along = np.clip((fs * across - fb) / np.maximum(ff, 1e-12), 0, 1)
     return np.linalg.norm(between + along[..., None] * first - across[..., None] * second, axis=-1)
+
+
+def seams(interaction: Interaction, starts: Sequence[int], around: int = 3) -> dict[str, float]:
+    """Whether the frames at which generated pieces were joined can be told from the others.
+
+    Args:
+        interaction: SMPL-22.
+        starts: the first frame of each piece but the first.
+        around: frames before and after a seam that belong to it.
+
+    Returns:
+        speed, acceleration: the largest of any joint at a seam over the 99th percentile, over the
+            clip's frames, of the largest of any joint; 1 and less does not stand out.
+        sliding: foot sliding at the seams over that of the whole clip.
+    """
+    positions = interaction.positions.astype(np.float64)
+    frames = np.unique(np.add.outer(starts, np.arange(-around, around + 1)))
+    found = {}
+    for name, values in zip(
+        ("speed", "acceleration"), joint_motion(positions, interaction.fps), strict=True
+    ):
+        largest_T = values.max((0, 2))
+        at = frames[(frames >= 0) & (frames < len(largest_T))]
+        found[name] = float(largest_T[at].max() / np.percentile(largest_T, 99))
+    feet = positions[:, :, foot_joints(interaction.skeletons[0])]
+    pieces = [feet[:, max(0, start - around) : start + around + 2] for start in starts]
+    there = np.mean([foot_sliding(piece, interaction.fps) for piece in pieces])
+    found["sliding"] = float(there / foot_sliding(feet, interaction.fps).mean())
+    return found

@@ -1,13 +1,11 @@
 """How far a reconstruction is from the motion it came from."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from duomotion.data.interhuman import Clip
 from duomotion.motion import features
-
-MAX_FRAMES = 300  # the longest motion that is generated at once (InterGen)
+from duomotion.motion.layout import Layout
 
 
 def mpjpe(positions: np.ndarray, reference: np.ndarray) -> float:
@@ -33,24 +31,22 @@ SCORES = {
 
 
 def reconstruction_scores(
-    reconstruct: Callable[[np.ndarray], np.ndarray], clips: Iterable[Clip], *, floor: str
+    reconstruct: Callable[[np.ndarray], np.ndarray],
+    motions: Mapping[str, np.ndarray],
+    layout: Layout = features,
 ) -> dict[str, dict[str, float]]:
-    """Errors of each clip's first 300 frames after tokenizer or autoencoder and back, by name.
+    """Errors of motions after tokenizer or autoencoder and back, by name.
 
     Args:
-        reconstruct: features (P, T, 262) in metres -> the same, perhaps a few frames shorter.
-        floor: see `features.encode_pair`.
+        reconstruct: features (P, T, F) in metres -> the same, perhaps a few frames shorter.
+        motions: features (P, T, F) of each.
+        layout: of the features.
     """
     found = {}
-    for clip in clips:
-        cut = slice(0, MAX_FRAMES + 1)
-        given = features.encode_pair(clip.positions[:, cut], clip.sixd[:, cut], floor=floor)
+    for name, given in motions.items():
         back = reconstruct(given)
-        positions, reference = (
-            x[:, : back.shape[1], features.POSITIONS].reshape(*back.shape[:2], 22, 3)
-            for x in (back, given)
-        )
-        found[clip.name] = {name: score(positions, reference) for name, score in SCORES.items()}
+        positions, reference = (layout.positions(x[:, : back.shape[1]]) for x in (back, given))
+        found[name] = {score: measure(positions, reference) for score, measure in SCORES.items()}
     return found
 
 

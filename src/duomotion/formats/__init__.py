@@ -16,7 +16,7 @@ WRITERS = {
     ".png": "strip",
     ".html": "html",
 }
-READERS = {".smpl.npz": "smpl", ".npz": "npz", ".bvh": "bvh"}
+READERS = {".smpl.npz": "smpl", ".npz": "npz", ".bvh": "bvh", ".amc": "asf"}
 
 
 def save(interaction: Interaction, path: str | Path) -> None:

@@ -21,24 +21,21 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from duomotion.motion.interaction import Interaction, together
-from duomotion.motion.kinematics import global_rotations, local_rotations
-from duomotion.motion.retarget import to_smpl22
-from duomotion.motion.rotations import align_vectors, rotation_between
-from duomotion.motion.skeleton import SMPL22, Skeleton
+from duomotion.motion.retarget import in_rest_of, to_smpl22
+from duomotion.motion.skeleton import SMPL22, SMPLX_PELVIS
 from duomotion.storage import atomic_file
 
 Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 NUM_JOINTS = 52  # of SMPL-H
 NUM_BETAS = 16
 
-# Pelvis of the mean body in the rest pose, metres, of SMPL and SMPL-H and of neutral SMPL-X. No
+# Pelvis of the mean body in the rest pose, metres, of SMPL and SMPL-H. No
 # body model is at hand here; these are the numbers that programs which use the models publish.
 PELVIS = {
     "neutral": np.array([-0.0018, -0.2233, 0.0282]),
     "male": np.array([-0.0022, -0.2408, 0.0286]),
     "female": np.array([-0.0009, -0.2114, 0.0278]),
 }
-PELVIS_SMPLX = np.array([0.0031, -0.3514, 0.0120])
 
 KINDS = {
     "poses": "f",
@@ -66,7 +63,7 @@ def write(interaction: Interaction, path: str | Path) -> list[Path]:
         OSError: a file can't be written.
     """
     path = Path(path)
-    posed = in_smpl_rest(to_smpl22(interaction))
+    posed = in_rest_of(SMPL22, to_smpl22(interaction))
     names = [path.name]
     if posed.num_people > 1:
         stem = path.name.removesuffix(".npz").removesuffix(".smpl")
@@ -105,46 +102,6 @@ def is_smpl(path: str | Path) -> bool:
         raise
     except Exception:  # damaged archives raise a dozen unrelated types
         return False
-
-
-def in_smpl_rest(interaction: Interaction) -> Interaction:
-    """The same joint positions with rotations that are measured from SMPL's rest pose.
-
-    A skeleton with the joints of SMPL-22 may have another rest pose, above all another shape of
-    pelvis and chest. Each joint's frame is turned so that the bones that leave it point as closely
-    as they can where SMPL's do (Kabsch); the bones keep their lengths and their places.
-    """
-    assert interaction.skeletons[0].same_tree(SMPL22)
-    skeletons, rotations = [], []
-    for skeleton, own in zip(interaction.skeletons, interaction.rotations, strict=True):
-        turns = _from_smpl_rest(skeleton)
-        world = global_rotations(own.astype(np.float64), SMPL22) @ turns
-        rotations.append(local_rotations(world, SMPL22))
-        offsets = skeleton.offsets.copy()
-        for child, parent in SMPL22.bones:
-            offsets[child] = turns[parent].T @ skeleton.offsets[child]
-        skeletons.append(SMPL22.with_offsets(offsets))
-    return Interaction(
-        interaction.root_positions,
-        np.stack(rotations),
-        tuple(skeletons),
-        interaction.fps,
-        interaction.caption,
-    )
-
-
-def _from_smpl_rest(skeleton: Skeleton) -> np.ndarray:
-    """(22, 3, 3) that turn the bones of SMPL's rest pose to those of this rest pose."""
-    turns = np.tile(np.eye(3), (SMPL22.num_joints, 1, 1))
-    for joint, children in enumerate(SMPL22.children):
-        smpl, own = SMPL22.offsets[list(children)], skeleton.offsets[list(children)]
-        if len(children) > 1:
-            turns[joint] = align_vectors(smpl, own)
-        elif children:
-            turns[joint] = rotation_between(smpl[0], own[0])
-        else:
-            turns[joint] = turns[SMPL22.parents[joint]]
-    return turns
 
 
 def _write_person(person: Interaction, path: Path) -> None:
@@ -212,7 +169,7 @@ def _read_person(path: Path) -> Interaction:
 
 def _pelvis(arrays: dict[str, np.ndarray]) -> np.ndarray:
     if _text(arrays.get("surface_model_type", "")).startswith("smplx"):
-        return PELVIS_SMPLX
+        return SMPLX_PELVIS
     return PELVIS.get(_text(arrays.get("gender", "")), PELVIS["neutral"])
 
 

@@ -15,6 +15,8 @@ from duomotion.motion.skeleton import Skeleton
 CONTACT_SPEED = 0.001
 CONTACT_HEIGHT = {"ankle": 0.12, "foot": 0.05}
 SETTLED_FROM = 0.12  # metres over or under the floor; what is further is left alone
+SOLE = 0.011  # metres; median height of the lowest joint in the open pairs
+HELD_BELOW = 0.6  # m/s; a low foot that is slower stands
 FOOT_JOINTS = ("left_ankle", "left_foot", "right_ankle", "right_foot")
 
 
@@ -58,10 +60,11 @@ def foot_sliding(feet: np.ndarray, fps: float = 30.0) -> np.ndarray:
 def settle(interaction: Interaction) -> Interaction:
     """Bodies that hang a little over the floor or stand a little in it are put onto it.
 
-    The height of a person's lowest joint changes slowly, but for steps and jumps; its slow part is
-    taken out where it is small. Who is in the air, as in a jump or carried, stays there.
+    The height of a person's lowest joint above the sole changes slowly, but for steps and jumps;
+    its slow part is taken out where it is small. Who is in the air, as in a jump or carried, stays
+    there.
     """
-    lowest_PT = interaction.positions[..., 1].min(-1).astype(np.float64)
+    lowest_PT = interaction.positions[..., 1].min(-1).astype(np.float64) - SOLE
     near_PT = np.where(np.abs(lowest_PT) < SETTLED_FROM, lowest_PT, 0)
     slow_PT = gaussian_filter1d(near_PT, 0.2 * interaction.fps, axis=1, mode="nearest")
     roots = interaction.root_positions.copy()
@@ -102,7 +105,7 @@ def _holding_shift(
     smooth = gaussian_filter1d(ball, 1.0, axis=0, mode="nearest")
     speed = np.linalg.norm(np.gradient(smooth[:, [0, 2]], axis=0), axis=-1) * fps
     low = (toe[:, 1] < 0.08) & (ankle[:, 1] < 0.18)
-    held = low & (speed < 0.45)
+    held = low & (speed < HELD_BELOW)
     shift, frames = np.zeros_like(ankle), np.arange(len(ankle))
     runs = _runs(held, min_frames)
     gaps = [blend, *(after[0] - run[1] for run, after in pairwise(runs)), blend]

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from duomotion.motion.canonical import Z_UP_TO_Y_UP, facing
+from duomotion.motion.canonical import placing as placing  # part of the layout
 from duomotion.motion.contacts import foot_contacts, foot_joints
 from duomotion.motion.interaction import Interaction
+from duomotion.motion.retarget import to_smpl22
 from duomotion.motion.rotations import (
     Array,
     matrix_to_sixd_interleaved,
@@ -26,13 +28,16 @@ from duomotion.motion.rotations import (
 )
 from duomotion.motion.skeleton import SMPL22
 
+NAME: str = "interhuman"
 POSITIONS = slice(0, 66)
 VELOCITIES = slice(66, 132)
 ROTATIONS = slice(132, 258)
 CONTACTS = slice(258, 262)
-NUM_FEATURES = 262
-NUM_JOINTS = 22
-JOINT_DIM = 12
+NUM_FEATURES: int = 262
+NUM_JOINTS: int = 22
+JOINT_DIM: int = 12
+MIN_FRAMES: int = 15  # released loaders skip shorter clips
+MAX_FRAMES: int = 300  # the longest motion that is generated at once (InterGen)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,17 @@ class Normaliser:
 
     def denormalise(self, features: Array) -> Array:
         return features * self.std + self.mean
+
+
+def bodies(interaction: Interaction) -> Interaction:
+    """The same motion on SMPL-22; raises as `retarget.to_smpl22`."""
+    return to_smpl22(interaction)
+
+
+def encode(people: Interaction) -> np.ndarray:
+    """Features (P, T - 1, 262) of people on SMPL-22 who stand where the features should say."""
+    sixd = matrix_to_sixd_interleaved(people.rotations[:, :, 1:])
+    return np.stack([encode_person(p, r) for p, r in zip(people.positions, sixd, strict=True)])
 
 
 def encode_person(positions: np.ndarray, sixd: np.ndarray) -> np.ndarray:
@@ -130,19 +146,29 @@ def mirror_pair(positions: np.ndarray, sixd: np.ndarray) -> tuple[np.ndarray, np
     return positions[..., swap, :] * [-1, 1, 1], sixd[..., swap[1:] - 1, :] * _MIRROR_SIXD
 
 
+def positions(features: Array) -> Array:
+    """(..., 262) in metres -> (..., 22, 3); numpy or torch."""
+    return features[..., POSITIONS].reshape(*features.shape[:-1], NUM_JOINTS, 3)
+
+
+def grounded(people: Interaction) -> Interaction:
+    """The people as they are: the features' floor is at height 0."""
+    return people
+
+
 def decode(features: np.ndarray, *, fps: float = 30.0, caption: str = "") -> Interaction:
     """Rigid bodies along features (P, T, 262) in metres (not normalised).
 
     Joint positions decide where bones point; the rotations decide how limbs turn about themselves.
     """
-    people, frames = features.shape[:2]
-    positions = features[..., POSITIONS].reshape(people, frames, NUM_JOINTS, 3)
-    twist = np.empty((people, frames, NUM_JOINTS, 3, 3))
-    twist[:, :, 0] = np.eye(3)
-    twist[:, :, 1:] = sixd_interleaved_to_matrix(
-        features[..., ROTATIONS].reshape(people, frames, NUM_JOINTS - 1, 6).astype(np.float64)
-    )
-    return Interaction.from_positions(positions, twist, fps=fps, caption=caption)
+    sixd = features[..., ROTATIONS].reshape(*features.shape[:2], NUM_JOINTS - 1, 6)
+    return Interaction.from_positions(positions(features), twist(sixd), fps=fps, caption=caption)
+
+
+def twist(sixd: np.ndarray) -> np.ndarray:
+    """Matrices (..., 22, 3, 3) of interleaved rotations (..., 21, 6); the root is not turned."""
+    root = np.broadcast_to(np.eye(3), (*sixd.shape[:-2], 1, 3, 3))
+    return np.concatenate([root, sixd_interleaved_to_matrix(sixd.astype(np.float64))], -3)
 
 
 def to_joint_map(features: Array) -> Array:

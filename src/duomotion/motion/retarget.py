@@ -5,12 +5,13 @@ keep their ground contacts and hands that touch the partner keep touching.
 """
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import fit_rotations, global_rotations, local_rotations
-from duomotion.motion.rotations import yaw
+from duomotion.motion.rotations import align_vectors, rotation_between, yaw
 from duomotion.motion.skeleton import SMPL22, Skeleton
 
 # The two joints that are found by name; all others follow from where they are in the tree.
@@ -49,6 +50,45 @@ def to_smpl22(interaction: Interaction) -> Interaction:
         interaction.fps,
         interaction.caption,
     )
+
+
+def in_rest_of(body: Skeleton, interaction: Interaction) -> Interaction:
+    """The same joint positions with rotations that are measured from the rest pose of `body`.
+
+    A skeleton with the joints of SMPL-22 may have another rest pose, above all another shape of
+    pelvis and chest. Each joint's frame is turned so that the bones that leave it point as closely
+    as they can where those of `body` do (Kabsch); the bones keep their lengths and their places.
+
+    Args:
+        body: as many joints as SMPL-22, or more behind them.
+        interaction: on SMPL-22.
+    """
+    assert interaction.skeletons[0].same_tree(SMPL22)
+    rest = body.offsets[: SMPL22.num_joints]
+    skeletons, rotations = [], []
+    for skeleton, own in zip(interaction.skeletons, interaction.rotations, strict=True):
+        turns = _turns_from(rest, skeleton)
+        world = global_rotations(own.astype(np.float64), SMPL22) @ turns
+        rotations.append(local_rotations(world, SMPL22))
+        offsets = skeleton.offsets.copy()
+        for child, parent in SMPL22.bones:
+            offsets[child] = turns[parent].T @ skeleton.offsets[child]
+        skeletons.append(SMPL22.with_offsets(offsets))
+    return replace(interaction, rotations=np.stack(rotations), skeletons=tuple(skeletons))
+
+
+def _turns_from(rest: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """(22, 3, 3) that turn bones with the offsets `rest` (22, 3) to those of a skeleton."""
+    turns = np.tile(np.eye(3), (SMPL22.num_joints, 1, 1))
+    for joint, children in enumerate(SMPL22.children):
+        given, own = rest[list(children)], skeleton.offsets[list(children)]
+        if len(children) > 1:
+            turns[joint] = align_vectors(given, own)
+        elif children:
+            turns[joint] = rotation_between(given[0], own[0])
+        else:
+            turns[joint] = turns[SMPL22.parents[joint]]
+    return turns
 
 
 def match_joints(skeleton: Skeleton) -> dict[str, int | None]:

@@ -1,11 +1,12 @@
 """Rotations as matrices, 6-D vectors and quaternions; numpy arrays and torch tensors alike.
 
-A rotation matrix turns column vectors from a joint's frame into its parent's. Two 6-D forms are in
-use, and reading one as the other gives plausible nonsense, so each has its name here:
+A rotation matrix turns column vectors from a joint's frame into its parent's. Three 6-D forms are
+in use, and reading one as another gives plausible nonsense, so each has its name here:
 
     interleaved    [r00, r01, r10, r11, r20, r21], the first two columns row by row: InterHuman
-    concatenated   [r00, r10, r20, r01, r11, r21], the first column, then the second: HumanML3D and
-                   Inter-X (Zhou et al. 2019)
+    concatenated   [r00, r10, r20, r01, r11, r21], the first column, then the second: HumanML3D
+                   (Zhou et al. 2019)
+    rows           [r00, r01, r02, r10, r11, r12], the first two rows: Inter-X
 """
 
 from typing import Any
@@ -48,6 +49,17 @@ def matrix_to_sixd_concatenated(matrix: Array) -> Array:
 def sixd_concatenated_to_matrix(sixd: Array) -> Array:
     """(..., 6) -> (..., 3, 3), by Gram-Schmidt."""
     return _from_columns(sixd[..., :3], sixd[..., 3:])
+
+
+def matrix_to_sixd_rows(matrix: Array) -> Array:
+    """(..., 3, 3) -> (..., 6)."""
+    return matrix[..., :2, :].reshape(*matrix.shape[:-2], 6)
+
+
+def sixd_rows_to_matrix(sixd: Array) -> Array:
+    """(..., 6) -> (..., 3, 3), by Gram-Schmidt."""
+    columns = sixd_concatenated_to_matrix(sixd)
+    return namespace(sixd).swapaxes(columns, -1, -2)
 
 
 def _from_columns(first: Array, second: Array) -> Array:

@@ -110,3 +110,50 @@ SMPL22 = Skeleton(
         [-0.267, 0.010, -0.007],
     ]),
 )  # fmt: skip
+
+# All joints of SMPL-X (Pavlakos et al. 2019). The first 22 are where programs that use the neutral
+# model publish them, the hands are MANO's mean ones (Romero et al. 2017), laid flat. Jaw and eyes,
+# which no data set here moves, are put where an average face has them.
+SMPLX_PELVIS = np.array([0.0031, -0.3514, 0.0120])  # in the rest pose, metres
+_SMPLX_BODY = np.array([
+    [0.0031, -0.3514, 0.0120], [0.0613, -0.4442, -0.0140], [-0.0601, -0.4553, -0.0092],
+    [0.0004, -0.2415, -0.0156], [0.1160, -0.8229, -0.0234], [-0.1044, -0.8177, -0.0260],
+    [0.0098, -0.1097, -0.0215], [0.0726, -1.2260, -0.0552], [-0.0889, -1.2284, -0.0462],
+    [-0.0015, -0.0574, 0.0069], [0.1198, -1.2840, 0.0630], [-0.1277, -1.2868, 0.0728],
+    [-0.0137, 0.1077, -0.0247], [0.0448, 0.0275, -0.0003], [-0.0492, 0.0269, -0.0065],
+    [0.0111, 0.2682, -0.0040], [0.1641, 0.0852, -0.0158], [-0.1518, 0.0804, -0.0191],
+    [0.4182, 0.0131, -0.0582], [-0.4229, 0.0439, -0.0456], [0.6702, 0.0363, -0.0607],
+    [-0.6722, 0.0394, -0.0609],
+])  # fmt: skip
+_FACE = np.array([[0.000, -0.015, 0.025], [0.032, 0.060, 0.080], [-0.032, 0.060, 0.080]])
+_FINGERS = ("index", "middle", "pinky", "ring", "thumb")
+# Joints of a right hand from its wrist, three a finger.
+_RIGHT_HAND = np.array([
+    [-0.0881, -0.0052, 0.0207], [-0.1208, -0.0012, 0.0229], [-0.1429, -0.0025, 0.0228],
+    [-0.0947, -0.0015, -0.0034], [-0.1258, 0.0004, -0.0090], [-0.1487, -0.0009, -0.0129],
+    [-0.0688, -0.0099, -0.0432], [-0.0858, -0.0099, -0.0557], [-0.1017, -0.0106, -0.0660],
+    [-0.0817, -0.0040, -0.0267], [-0.1100, -0.0019, -0.0318], [-0.1336, -0.0036, -0.0394],
+    [-0.0241, -0.0155, 0.0258], [-0.0437, -0.0146, 0.0495], [-0.0659, -0.0201, 0.0640],
+])  # fmt: skip
+
+
+def _smplx55() -> Skeleton:
+    names, parents = list(SMPL22.names), list(SMPL22.parents)
+    names += ["jaw", "left_eye", "right_eye"]
+    parents += 3 * [SMPL22.index("head")]
+    offsets = _SMPLX_BODY.copy()
+    offsets[1:] -= _SMPLX_BODY[list(SMPL22.parents[1:])]
+    offsets[0] = 0
+    blocks = [offsets, _FACE]
+    for side, sign in (("left", [-1, 1, 1]), ("right", [1, 1, 1])):
+        for finger in _FINGERS:
+            first = len(names)
+            names += [f"{side}_{finger}{number}" for number in (1, 2, 3)]
+            parents += [SMPL22.index(f"{side}_wrist"), first, first + 1]
+        steps = _RIGHT_HAND.reshape(len(_FINGERS), 3, 3).copy()
+        steps[:, 1:] = np.diff(steps, axis=1)
+        blocks.append(steps.reshape(-1, 3) * sign)
+    return Skeleton(tuple(names), tuple(parents), np.concatenate(blocks))
+
+
+SMPLX55 = _smplx55()

@@ -9,7 +9,7 @@ import numpy as np
 from duomotion.motion.canonical import interpolate, resample
 from duomotion.motion.interaction import Interaction, joined
 from duomotion.motion.retarget import to_smpl22
-from duomotion.text.prompt import check_prompt
+from duomotion.text.prompt import check_prompt, roles
 
 FPS = 30.0
 LONGEST_SECONDS = 60.0
@@ -25,7 +25,7 @@ class Request:
         text: what happens; empty where only known motion guides the rest.
         frames: length at 30 frames a second.
         seed: the same seed gives the same motion on the same machine.
-        known: motion of the first people, on SMPL-22 at 30 fps, `frames` long.
+        known: motion of the first people, on the model's skeleton at 30 fps, `frames` long.
         known_mask: (P, T) bool, True where `known` is to be kept; None keeps all of it.
         guidance: how closely the text is followed; None takes the model's setting.
         steps: iterations; None takes the model's setting.
@@ -61,12 +61,21 @@ class Generator(ABC):
 
     @abstractmethod
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
-        """Features (P, T, 262) in metres through the model's tokenizer or autoencoder and back."""
+        """Features (P, T, F) in metres through the model's tokenizer or autoencoder and back."""
+
+    def bodies(self, interaction: Interaction) -> Interaction:
+        """The same motion on the skeleton on which the model generates.
+
+        Raises:
+            ValueError: the skeleton can't be mapped.
+        """
+        return to_smpl22(interaction)
 
     def generate(
         self,
         text: str,
         *,
+        partner: str = "",
         seconds: float = 4.0,
         seed: int = 0,
         guidance: float | None = None,
@@ -74,12 +83,15 @@ class Generator(ABC):
     ) -> Interaction:
         """Two people doing what the text says; longer than the model's window as by `extend`.
 
+        Args:
+            text: what both do, or one of them where `partner` says what the other does.
+
         Raises:
             ValueError: the text is empty, too long or in another script, or the length, guidance or
                 number of steps is out of range.
         """
         made = self.generate_many(
-            [text], seconds=seconds, seed=seed, guidance=guidance, steps=steps
+            [_both(text, partner)], seconds=seconds, seed=seed, guidance=guidance, steps=steps
         )
         return next(made)
 
@@ -121,6 +133,7 @@ class Generator(ABC):
         actor: Interaction,
         text: str = "",
         *,
+        partner: str = "",
         seed: int = 0,
         guidance: float | None = None,
         steps: int | None = None,
@@ -128,8 +141,9 @@ class Generator(ABC):
         """A partner for one given person, who comes back unchanged as the first of two.
 
         Args:
-            actor: one person of any skeleton that can be mapped to SMPL-22, at any frame rate.
-            text: what happens between the two; may be empty.
+            actor: one person of any skeleton that can be mapped to the model's, at any frame rate.
+            text: what happens between the two, or what the given person does; may be empty.
+            partner: what the other person does, in addition to the text.
 
         Raises:
             ValueError: there is not exactly one person, their motion is too short or too long, or a
@@ -139,9 +153,9 @@ class Generator(ABC):
             raise ValueError(
                 f"a reaction needs the motion of one person, this one has {actor.num_people}"
             )
-        actor = resample(to_smpl22(actor), FPS)
+        actor = resample(self.bodies(actor), FPS)
         request = Request(
-            text=_optional(text),
+            text=_optional(_both(text, partner)),
             frames=self._frames(actor.seconds),
             seed=seed,
             known=actor,
@@ -164,7 +178,7 @@ class Generator(ABC):
         """A stretch of an interaction made anew; all other frames come back as they are.
 
         Args:
-            clip: at most as long as the model's window; comes back on SMPL-22 at 30 fps.
+            clip: at most as long as the model's window; comes back on its skeleton at 30 fps.
             text: what happens; may be empty.
             unknown: start and end of the stretch in seconds. All but the ends of a clip:
                 in-betweening; from somewhere to the end: continuation.
@@ -174,7 +188,7 @@ class Generator(ABC):
             ValueError: the stretch lies outside the clip or leaves nothing known, there is no such
                 person, or a setting or the length is out of range.
         """
-        clip = resample(to_smpl22(clip), FPS)
+        clip = resample(self.bodies(clip), FPS)
         frames = self._frames(clip.seconds)
         start, stop = (round(FPS * second) for second in unknown)
         if not 0 <= start < stop <= frames:
@@ -212,7 +226,7 @@ class Generator(ABC):
         """An interaction that goes on; what there was comes back as it is.
 
         Args:
-            clip: any length; comes back on SMPL-22 at 30 fps.
+            clip: any length; comes back on the model's skeleton at 30 fps.
             text: what happens from then on; may be empty.
             seconds: length of the result.
 
@@ -220,7 +234,7 @@ class Generator(ABC):
             ValueError: the result would not be longer than the clip, or a setting or the length is
                 out of range.
         """
-        clip = resample(to_smpl22(clip), FPS)
+        clip = resample(self.bodies(clip), FPS)
         frames = self._frames(seconds, LONGEST_SECONDS)
         if frames <= clip.num_frames:
             raise ValueError(
@@ -263,6 +277,10 @@ class Generator(ABC):
                 f"{shortest:g} to {longest:g} s"
             )
         return round(seconds * FPS)
+
+
+def _both(text: str, partner: str) -> str:
+    return roles(text, partner) if partner else text
 
 
 def _optional(text: str) -> str:

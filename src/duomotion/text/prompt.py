@@ -1,9 +1,15 @@
 """What a prompt must be before a model gets to see it."""
 
+import re
 import unicodedata
 
 MAX_CHARACTERS = 1_000
 _SHOWN = 40
+_SUBJECT = re.compile(
+    r"((a|an|the|one|another) )?((first|second|other) )?"
+    r"(person|man|woman|boy|girl|dancer|friend|one|other|someone|somebody|he|she|they) ",
+    re.IGNORECASE,
+)
 
 
 def check_prompt(text: str) -> str:
@@ -37,6 +43,21 @@ def check_prompt(text: str) -> str:
             f"{_excerpt(' '.join(foreign))}"
         )
     return tidy
+
+
+def roles(first: str, second: str) -> str:
+    """One prompt from what each of two people does: "waves" and "a person bows".
+
+    Models are trained on sentences about both people, so separate instructions (InterMask, section
+    4.3) become one of them: "one person waves and the other person bows".
+
+    Raises:
+        ValueError: one of the two is no usable prompt.
+    """
+    acts = (
+        _SUBJECT.sub("", check_prompt(text), count=1).rstrip(" .;,") for text in (first, second)
+    )
+    return check_prompt("one person {} and the other person {}".format(*acts))
 
 
 def _is_latin(letter: str) -> bool:

@@ -10,22 +10,24 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from duomotion.data.interhuman import Clip, read_split
-from duomotion.data.pairs import PairConfig, draw_example
-from duomotion.data.windows import WindowConfig, WindowSampler
+from duomotion.checkpoint import load_weights, read_checkpoint
+from duomotion.data.layouts import VIEWS
+from duomotion.data.pairs import PairConfig
+from duomotion.data.windows import WindowConfig
 from duomotion.evaluation.reconstruction import mean_scores, reconstruction_scores
 from duomotion.models.intermask.alternating import transformer_of
-from duomotion.models.intermask.blocks import BlockDecoder, BlockEncoder, fit
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.config import (
-    BlockTokenizerConfig,
+    PartTokenizerConfig,
     TokenizerConfig,
     TokenizerLossWeights,
 )
 from duomotion.models.intermask.generate import load_codec
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.objective import draw_corruption, draw_text_drop, generator_loss
-from duomotion.models.intermask.tokenizer import tokenizer_loss
+from duomotion.models.intermask.parts import PartTokenizer
+from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutput
+from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss, tokenizer_loss
 from duomotion.motion import features
 from duomotion.text.cache import CachedEncoder
 from duomotion.text.encoder import load_encoder
@@ -38,7 +40,7 @@ MIN_STD = 1e-3
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerData:
-    """Data sets in InterHuman's layout, and the share of windows that shows lone people."""
+    """Data sets in the tokenizer's layout, and the share of windows that shows lone people."""
 
     pairs: str = "data/interhuman"
     solo: str | None = None
@@ -54,11 +56,15 @@ class TokenizerRecipe:
 
     optim: OptimConfig
     system: str = "intermask/tokenizer"
-    model: TokenizerConfig | BlockTokenizerConfig = field(default_factory=TokenizerConfig)
+    model: TokenizerConfig | PartTokenizerConfig = field(default_factory=TokenizerConfig)
     losses: TokenizerLossWeights = field(default_factory=TokenizerLossWeights)
     data: TokenizerData = field(default_factory=TokenizerData)
     continuous_steps: int = 0  # at the start, without codes; these then start from clusters
     log: LogConfig = field(default_factory=LogConfig)
+
+    def __post_init__(self) -> None:
+        if self.continuous_steps and isinstance(self.model, PartTokenizerConfig):
+            raise ValueError("continuous_steps must be 0 for a tokenizer that starts fitted")
 
 
 class TokenizerTask:
@@ -72,35 +78,28 @@ class TokenizerTask:
         data, sizes = recipe.data, recipe.model
         people = sizes.num_people if isinstance(sizes, TokenizerConfig) else 1
         windows = replace(data.windows, people=people)
-        self.pairs = WindowSampler(read_split(data.pairs, "train")[0], windows)
-        self.solo = WindowSampler(read_split(data.solo, "train")[0], windows) if data.solo else None
-        self.held_out, _ = read_split(data.pairs, "val")
         torch.manual_seed(recipe.optim.seed)
         self.model = MotionCodec(recipe.model)
+        views = VIEWS[self.model.layout.NAME]
+        self.pairs = views.windows(views.read_split(data.pairs, "train")[0], windows)
+        self.solo = (
+            views.windows(views.read_split(data.solo, "train")[0], windows) if data.solo else None
+        )
+        held_out, _ = views.read_split(data.pairs, "val")
+        self.held_out = {clip.name: views.whole(clip, data.floor) for clip in held_out}
         rng = np.random.default_rng(recipe.optim.seed)
         joints_BTJD = self._draw(data.starting_windows, rng)
-        statistics = features.from_joint_map(joints_BTJD)
-        self.model.mean.copy_(torch.from_numpy(statistics.mean((0, 1))))
-        std = np.maximum(statistics.std((0, 1)), MIN_STD)
+        if isinstance(self.model.tokenizer, PartTokenizer):
+            generator = torch.Generator().manual_seed(recipe.optim.seed)
+            self.model.tokenizer.fit(torch.from_numpy(joints_BTJD), generator)
+        elif self.model.layout is features:
+            self._measure(features.from_joint_map(joints_BTJD))
+
+    def _measure(self, features_BTF: np.ndarray) -> None:
+        self.model.mean.copy_(torch.from_numpy(features_BTF.mean((0, 1))))
+        std = np.maximum(features_BTF.std((0, 1)), MIN_STD)
         std[features.CONTACTS] = 1
         self.model.std.copy_(torch.from_numpy(std))
-        if isinstance(recipe.model, BlockTokenizerConfig):
-            self._fit(torch.from_numpy(joints_BTJD), recipe.model)
-
-    def _fit(self, joints_BTJD: Tensor, config: BlockTokenizerConfig) -> None:
-        tokenizer = self.model.tokenizer
-        assert isinstance(tokenizer.encoder, BlockEncoder)
-        assert isinstance(tokenizer.decoder, BlockDecoder)
-        position, velocity, rotation = config.importance
-        importance_D = torch.tensor([position] * 3 + [velocity] * 3 + [rotation] * 6)
-        fit(
-            tokenizer.encoder,
-            tokenizer.quantizer,
-            tokenizer.decoder,
-            self.model.normalise(joints_BTJD),
-            features.to_joint_map(self.model.std) * importance_D,
-            torch.Generator().manual_seed(self.recipe.optim.seed),
-        )
 
     def _draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         if self.solo is None:
@@ -120,36 +119,40 @@ class TokenizerTask:
     def loss(
         self, batch: dict[str, Any], generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        tokenizer, step = self.model.tokenizer, batch["step"]
         target_BTJD = self.model.normalise(batch["joints_BTJD"])
-        if step < self.recipe.continuous_steps:
-            output = tokenizer.unquantized(target_BTJD)
+        output = self._output(target_BTJD, batch["step"])
+        if self.model.layout is features:
+            total, terms = tokenizer_loss(
+                output, target_BTJD, self.model.normaliser, self.recipe.losses
+            )
         else:
-            if self.recipe.continuous_steps and not tokenizer.quantizer.is_started:
-                self._start_codebook(step)
-            output = tokenizer(target_BTJD)
-        total, terms = tokenizer_loss(
-            output, target_BTJD, self.model.normaliser, self.recipe.losses
-        )
+            total, terms = interx_tokenizer_loss(output, target_BTJD, self.recipe.losses)
         return total, {**terms, "perplexity": output.perplexity}
 
+    def _output(self, target_BTJD: Tensor, step: int) -> TokenizerOutput:
+        tokenizer = self.model.tokenizer
+        if isinstance(tokenizer, MotionTokenizer):
+            if step < self.recipe.continuous_steps:
+                return tokenizer.unquantized(target_BTJD)
+            if self.recipe.continuous_steps and not tokenizer.quantizer.is_started:
+                self._start_codebook(tokenizer, step)
+        return tokenizer(target_BTJD)
+
     @torch.no_grad()
-    def _start_codebook(self, step: int) -> None:
+    def _start_codebook(self, tokenizer: MotionTokenizer, step: int) -> None:
         seed = self.recipe.optim.seed
         rng = np.random.default_rng([seed, step, CODEBOOK_WINDOWS])
         joints_BTJD = torch.from_numpy(self._draw(CODEBOOK_WINDOWS, rng)).to(self.model.mean)
         latents = [
-            self.model.tokenizer.latents(self.model.normalise(part)).flatten(0, -2)
+            tokenizer.latents(self.model.normalise(part)).flatten(0, -2)
             for part in joints_BTJD.split(self.recipe.optim.batch_size)
         ]
         generator = torch.Generator().manual_seed(seed)
-        self.model.tokenizer.quantizer.cluster(torch.cat(latents).float(), generator)
+        tokenizer.quantizer.cluster(torch.cat(latents).float(), generator)
 
     def validate(self) -> dict[str, float]:
         """Always with codes: before they have started they are noise and score badly."""
-        scores = reconstruction_scores(
-            self.model.reconstruct, self.held_out, floor=self.recipe.data.floor
-        )
+        scores = reconstruction_scores(self.model.reconstruct, self.held_out, self.model.layout)
         return mean_scores(scores.values())
 
     def provenance(self) -> dict[str, Any]:
@@ -165,7 +168,7 @@ class GeneratorData:
     tokenizer: str = "runs/intermask/tokenizer/best"
     text_encoder: str = "clip"
     views: int = 8  # random views of each clip that are tokenized before training starts
-    text_noise: float = 0.0  # relative to the text vector's entries; for little data
+    text_noise: float = 0.0  # stands for other words, see `GeneratorTask.reworded`
     examples: PairConfig = field(default_factory=PairConfig)
 
 
@@ -177,15 +180,16 @@ class GeneratorRecipe:
     system: str = "intermask/generator"
     model: GeneratorConfig = field(default_factory=GeneratorConfig)
     data: GeneratorData = field(default_factory=GeneratorData)
+    start: str | None = None  # checkpoint of a generator whose weights training starts with
     log: LogConfig = field(default_factory=LogConfig)
 
 
 @dataclass(frozen=True)
 class TokenizedView:
-    """One view of a clip: codes (2, parts, frames), a caption, the clip's name."""
+    """One view of a clip: codes (2, parts, frames), captions that fit, the clip's name."""
 
     codes: Tensor
-    caption: str
+    captions: tuple[str, ...]
     name: str
 
 
@@ -210,6 +214,20 @@ class GeneratorTask:
                 f"{data.tokenizer} has {sizes.num_codes} codes and {sizes.num_parts} parts; "
                 "model.num_codes and model.num_parts must be the same"
             )
+        if isinstance(sizes, PartTokenizerConfig) != recipe.model.part_codes:
+            raise ValueError(
+                f"model.part_codes is {recipe.model.part_codes}; it must be true where the rows of "
+                f"a tokenizer have codes of their own and false elsewhere, as in {data.tokenizer}"
+            )
+        codebooks = None
+        if isinstance(codec.tokenizer, PartTokenizer):
+            codebooks = [part.codebook for part in codec.tokenizer.quantizers]
+            widest = max(codebook.shape[1] for codebook in codebooks)
+            if recipe.model.token_dim < widest:
+                raise ValueError(
+                    f"model.token_dim must be at least {widest}, the channels of the codes of "
+                    f"{data.tokenizer}, not {recipe.model.token_dim}"
+                )
         encoder = CachedEncoder(load_encoder(data.text_encoder))
         if encoder.dim != recipe.model.text_dim:
             raise ValueError(
@@ -217,12 +235,15 @@ class GeneratorTask:
                 f"model.text_dim is {recipe.model.text_dim} and must be the same"
             )
         seed = recipe.optim.seed
+        read_split = VIEWS[codec.layout.NAME].read_split
         self.views = _tokenized(
             codec, read_split(data.pairs, "train")[0], data.examples, data.views, seed
         )
-        whole = PairConfig(floor=data.examples.floor, mirror=False)
+        whole = replace(data.examples, mirror=False, tempo=(1.0, 1.0), shortest=1.0)
         self.held_out = _tokenized(codec, read_split(data.pairs, "val")[0], whole, 2, seed)
-        captions = sorted({view.caption for view in self.views + self.held_out})
+        self.captions = sorted({text for view in self.views for text in view.captions})
+        others = {text for view in self.held_out for text in view.captions}
+        captions = [*self.captions, *sorted(others - set(self.captions))]
         embedding = encoder.encode(captions)
         self.texts = {
             caption: (hidden, read)
@@ -233,19 +254,25 @@ class GeneratorTask:
         self.encoder_name = encoder.name
         torch.manual_seed(seed)
         self.model = transformer_of(recipe.model)
+        if recipe.start is not None:
+            load_weights(self.model, read_checkpoint(recipe.start))
+        elif codebooks is not None:
+            self.model.start_from(codebooks)
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size
         batches = _similar_lengths(self.views, size, np.random.default_rng([seed, epoch]))
-        for chosen in batches[skip:]:
-            yield self._batch([self.views[index] for index in chosen])
+        for index, chosen in enumerate(batches[skip:], skip):
+            rng = np.random.default_rng([seed, epoch, index])
+            yield self._batch([self.views[index] for index in chosen], rng)
 
-    def _batch(self, views: list[TokenizedView]) -> dict[str, Any]:
+    def _batch(self, views: list[TokenizedView], rng: np.random.Generator) -> dict[str, Any]:
         lengths = [view.codes.shape[-1] for view in views]
         ids = torch.zeros(len(views), 2, self.recipe.model.num_parts, max(lengths)).long()
         for row, (view, length) in enumerate(zip(views, lengths, strict=True)):
             ids[row, ..., :length] = view.codes
-        hidden, read = zip(*(self.texts[view.caption] for view in views), strict=True)
+        captions = [view.captions[rng.integers(len(view.captions))] for view in views]
+        hidden, read = zip(*(self.texts[caption] for caption in captions), strict=True)
         return {
             "ids_BPN": ids.flatten(2),
             "lengths_B": torch.tensor(lengths),
@@ -261,24 +288,45 @@ class GeneratorTask:
         ids_BPN, lengths_B = batch["ids_BPN"], batch["lengths_B"]
         frames = ids_BPN.shape[-1] // config.num_parts
         text_BC = self.model.text_head(batch["hidden_BLC"], batch["read_B"])
-        noise_BC = torch.randn(text_BC.shape, generator=generator, device=text_BC.device)
+        if self.model.training and self.recipe.data.text_noise:
+            text_BC = self.reworded(text_BC, generator)
         result = generator_loss(
             self.model,
             ids_BPN,
-            text_BC + self.recipe.data.text_noise * noise_BC * self.model.training,
+            text_BC,
             lengths_B,
             corruption=draw_corruption(lengths_B, frames, config, generator),
             drop_B=draw_text_drop(len(lengths_B), config, generator),
         )
         return result.loss, {"masked": result.masked, "accuracy": result.accuracy}
 
+    def reworded(self, text_BC: Tensor, generator: torch.Generator) -> Tensor:
+        """Text vectors moved by `text_noise` times the way from one random caption to another.
+
+        The noise has twice the captions' covariance, so it goes where sentences differ.
+        """
+        device = text_BC.device
+        pairs_2B = torch.randint(
+            len(self.captions), (2, len(text_BC)), generator=generator, device=device
+        )
+        ends = [[self.texts[self.captions[index]] for index in row] for row in pairs_2B.tolist()]
+        start_BC, end_BC = (
+            self.model.text_head(
+                torch.stack([hidden for hidden, _ in row]).to(device),
+                torch.stack([read for _, read in row]).to(device),
+            )
+            for row in ends
+        )
+        return text_BC + self.recipe.data.text_noise * (end_BC - start_BC)
+
     def validate(self) -> dict[str, float]:
         device = next(self.model.parameters()).device
         generator = torch.Generator(device).manual_seed(self.recipe.optim.seed)
+        rng = np.random.default_rng(self.recipe.optim.seed)
         losses, size = [], self.recipe.optim.batch_size
         for start in range(0, len(self.held_out), size):
             views = self.held_out[start : start + size]
-            loss, parts = self.loss(take(self._batch(views), slice(None), device), generator)
+            loss, parts = self.loss(take(self._batch(views, rng), slice(None), device), generator)
             losses += [(loss.item(), parts["accuracy"].item())] * len(views)
         loss, accuracy = np.mean(losses, axis=0)
         return {"loss": float(loss), "accuracy": float(accuracy)}
@@ -288,19 +336,20 @@ class GeneratorTask:
 
 
 def _tokenized(
-    codec: MotionCodec, clips: list[Clip], config: PairConfig, views: int, seed: int
+    codec: MotionCodec, clips: list[Any], config: PairConfig, views: int, seed: int
 ) -> list[TokenizedView]:
     """`views` views of every clip."""
     found = []
     unit, parts = codec.tokenizer.downsampling, codec.tokenizer.num_parts
+    draw = VIEWS[codec.layout.NAME].example
     for index, clip in enumerate(tqdm(clips, desc="tokens", unit="clip", mininterval=5)):
         rng = np.random.default_rng([seed, index])
         for _ in range(views):
-            example = draw_example(clip, config, rng)
+            example = draw(clip, config, rng)
             frames = example.features.shape[1] // unit * unit
             with torch.no_grad():
                 ids = codec.encode(torch.from_numpy(example.features[:, :frames]))
-            found.append(TokenizedView(ids.unflatten(1, (parts, -1)), example.caption, clip.name))
+            found.append(TokenizedView(ids.unflatten(1, (parts, -1)), example.captions, clip.name))
     return found
 
 

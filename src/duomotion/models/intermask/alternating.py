@@ -68,7 +68,7 @@ class AlternatingTransformer(InterMTransformer):
         for block, modulation in zip(self.blocks, condition.blocks, strict=True):
             assert isinstance(block, InterMBlock)
             own_BND = block.follow(own_BND, partner_BND, modulation, masks)
-        return self.logits(own_BND, condition)
+        return self.logits(own_BND[:, None], condition)[:, 0]
 
     def _own_masks(self, ids_BN: Tensor, lengths_B: Tensor | None) -> KeyMasks:
         tokens, parts = ids_BN.shape[-1], self.config.num_parts

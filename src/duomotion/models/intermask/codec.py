@@ -4,47 +4,71 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from duomotion.models.intermask.config import BlockTokenizerConfig, TokenizerConfig
+from duomotion.models.intermask.config import PartTokenizerConfig, TokenizerConfig
+from duomotion.models.intermask.parts import PartTokenizer
 from duomotion.models.intermask.tokenizer import MotionTokenizer
-from duomotion.motion.features import NUM_FEATURES, Normaliser, from_joint_map, to_joint_map
+from duomotion.motion import features
+from duomotion.motion.features import Normaliser
+from duomotion.motion.layout import Layout, layout_of
 
 
 class MotionCodec(nn.Module):
-    """A `MotionTokenizer` between InterHuman features in metres and token ids."""
+    """A tokenizer between features in metres and token ids.
+
+    F is the number of features of the tokenizer's layout, InterHuman's 262 or Inter-X's 336. A
+    `PartTokenizer` works in metres, and Inter-X is not normalised; both keep the statistics that
+    change nothing.
+
+    Raises:
+        ValueError: no layout has maps of the tokenizer's size.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: TokenizerConfig | BlockTokenizerConfig) -> None:
+    def __init__(self, config: TokenizerConfig | PartTokenizerConfig) -> None:
         super().__init__()
-        self.tokenizer = MotionTokenizer(config)
-        self.register_buffer("mean", torch.zeros(NUM_FEATURES))
-        self.register_buffer("std", torch.ones(NUM_FEATURES))
+        self.layout: Layout = (
+            features
+            if isinstance(config, PartTokenizerConfig)
+            else layout_of(config.num_joints, config.joint_dim)
+        )
+        self.tokenizer = (
+            PartTokenizer(config)
+            if isinstance(config, PartTokenizerConfig)
+            else MotionTokenizer(config)
+        )
+        self.register_buffer("mean", torch.zeros(self.layout.NUM_FEATURES))
+        self.register_buffer("std", torch.ones(self.layout.NUM_FEATURES))
 
     @property
     def normaliser(self) -> Normaliser:
         return Normaliser(self.mean, self.std)
 
     def normalise(self, joints_BTJD: Tensor) -> Tensor:
-        """Joint maps (B, T, 22, 12) in metres to what the tokenizer sees."""
-        std_JD = to_joint_map(self.std)
-        return (joints_BTJD - to_joint_map(self.mean)) / torch.where(std_JD > 0, std_JD, 1.0)
+        """Joint maps (B, T, J, D) in metres to what the tokenizer sees."""
+        to_map = self.layout.to_joint_map
+        std_JD = to_map(self.std)
+        return (joints_BTJD - to_map(self.mean)) / torch.where(std_JD > 0, std_JD, 1.0)
 
     def denormalise(self, joints_BTJD: Tensor) -> Tensor:
-        """The inverse of `normalise`; the root's rotation, which nothing defines, becomes zero."""
-        return joints_BTJD * to_joint_map(self.std) + to_joint_map(self.mean)
+        """The inverse of `normalise`; a root rotation that nothing defines becomes zero."""
+        to_map = self.layout.to_joint_map
+        return joints_BTJD * to_map(self.std) + to_map(self.mean)
 
     def encode(self, features_BTF: Tensor) -> Tensor:
-        """Features (B, T, 262) in metres, T a multiple of what a token covers -> ids (B, N)."""
-        return self.tokenizer.encode(self.normalise(to_joint_map(features_BTF)))
+        """Features (B, T, F) in metres, T a multiple of what a token covers -> ids (B, N)."""
+        return self.tokenizer.encode(self.normalise(self.layout.to_joint_map(features_BTF)))
 
     def decode(self, ids_BN: Tensor) -> Tensor:
-        """Ids (B, N) -> features (B, T, 262) in metres, contacts zero."""
-        return from_joint_map(self.denormalise(self.tokenizer.decode(ids_BN)))
+        """Ids (B, N) -> features (B, T, F) in metres, contacts zero."""
+        joints_BTJD = self.denormalise(self.tokenizer.decode(ids_BN))
+        return self.layout.from_joint_map(joints_BTJD)
 
     @torch.no_grad()
-    def reconstruct(self, features: np.ndarray) -> np.ndarray:
-        """Features (P, T, 262) in metres to tokens and back; T is cut to whole tokens."""
-        frames = features.shape[1] // self.tokenizer.downsampling * self.tokenizer.downsampling
-        batch = torch.from_numpy(np.ascontiguousarray(features[:, :frames])).to(self.mean)
+    def reconstruct(self, features_PTF: np.ndarray) -> np.ndarray:
+        """Features (P, T, F) in metres to tokens and back; T is cut to whole tokens."""
+        unit = self.tokenizer.downsampling
+        frames = features_PTF.shape[1] // unit * unit
+        batch = torch.from_numpy(np.ascontiguousarray(features_PTF[:, :frames])).to(self.mean)
         return self.decode(self.encode(batch)).cpu().numpy()

@@ -101,40 +101,35 @@ class TokenizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlockTokenizerConfig:
-    """A linear tokenizer with a token map of the same shape, ours, for little data and time.
+class PartTokenizerConfig:
+    """A tokenizer of body parts with closed-form fit, ours, for little data and time (`parts`).
 
     Raises:
         ValueError: the sizes do not fit together.
     """
 
-    num_joints: int = 22
-    joint_dim: int = 12
-    num_parts: int = 5  # rows of the token map; here they share all joints
     frames: int = 8  # that a token covers
-    reach: int = 1  # blocks of frames before and after that a decoded block takes note of
-    code_dim: int = 32
-    num_codes: int = 1024
-    importance: tuple[float, float, float] = (1.0, 1.0, 0.05)  # metre, metre a frame, rotation
-    ema_decay: float = 0.99
-    temperature: float = 0.0
-    dead_below: float = 0.02
+    reach: int = 1  # tokens before and after that a decoded one takes note of
+    channels: int = 24  # principal components of a row
+    num_codes: int = 1024  # of each row
+    elbows: float = 2.0  # weight of their error; small movements of theirs are well seen
+    rotations: float = 0.05  # weight of a rotation's numbers against metres
 
     def __post_init__(self) -> None:
         if self.frames < 1 or self.reach < 0:
             raise ValueError(
                 f"frames must be 1 or more and reach 0 or more, not {self.frames} and {self.reach}"
             )
-        numbers = self.frames * self.num_joints * self.joint_dim
-        if self.num_parts * self.code_dim > numbers:
+        if not 1 <= self.channels <= 3 * self.frames:
             raise ValueError(
-                f"{self.num_parts} parts of {self.code_dim} channels are more than the {numbers} "
-                f"numbers of {self.frames} frames"
+                f"channels must lie between 1 and {3 * self.frames}, the numbers that the root's "
+                f"path has in {self.frames} frames, not be {self.channels}"
             )
 
     @property
-    def downsampling(self) -> int:
-        return self.frames
+    def num_parts(self) -> int:
+        """Rows of the token map: place, heading and path, trunk and legs, left arm, right arm."""
+        return 5
 
 
 # The released Inter-X model: 55 rotations and a row of translation and velocity (appendix E.1).

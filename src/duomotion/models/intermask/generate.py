@@ -14,15 +14,14 @@ from duomotion.checkpoint import load_weights, read_checkpoint
 from duomotion.config import from_dict
 from duomotion.models.intermask.alternating import transformer_of
 from duomotion.models.intermask.codec import MotionCodec
-from duomotion.models.intermask.config import BlockTokenizerConfig, TokenizerConfig
+from duomotion.models.intermask.config import PartTokenizerConfig, TokenizerConfig
 from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import InterMTransformer
-from duomotion.motion import features
-from duomotion.motion.canonical import placing, transform
+from duomotion.motion.canonical import interpolate, transform
 from duomotion.motion.contacts import lock_feet, settle
 from duomotion.motion.interaction import Interaction, together
-from duomotion.motion.rotations import matrix_to_sixd_interleaved
+from duomotion.motion.layout import Layout
 from duomotion.precision import Precision, autocast
 from duomotion.sampling.known import filled, impose, runs
 from duomotion.sampling.request import FPS, Generator, Request
@@ -39,9 +38,6 @@ class InterMask(Generator):
     known frames, which come back as they were given.
     """
 
-    min_frames = 15
-    max_frames = 300
-
     def __init__(
         self,
         codec: MotionCodec,
@@ -53,6 +49,7 @@ class InterMask(Generator):
     ) -> None:
         self.precision: Precision = precision
         self.codec, self.transformer = codec.eval(), transformer.eval()
+        self.min_frames, self.max_frames = codec.layout.MIN_FRAMES, codec.layout.MAX_FRAMES
         self.encoder = encoder
         self.name = name
 
@@ -93,7 +90,7 @@ class InterMask(Generator):
         shape = (len(requests), 2, parts, max(lengths))
         known_ids = torch.zeros(shape, dtype=torch.long)
         known_mask = torch.zeros(shape, dtype=torch.bool)
-        givens = [Given.of(request) for request in requests]
+        givens = [Given.of(request, self.codec.layout) for request in requests]
         for row, (given, length) in enumerate(zip(givens, lengths, strict=True)):
             for person, ids, kept in self._known_tokens(given, length):
                 known_ids[row, person, :, :length] = ids
@@ -105,16 +102,19 @@ class InterMask(Generator):
                 self._text([request.text for request in requests]),
                 torch.tensor(lengths, device=device),
                 generator=[torch.Generator().manual_seed(request.seed) for request in requests],
-                known_ids=known_ids.flatten(2).to(device),
-                known_mask=known_mask.flatten(2).to(device),
+                known_ids=_first_first(known_ids, givens).flatten(2).to(device),
+                known_mask=_first_first(known_mask, givens).flatten(2).to(device),
                 guidance=first.guidance,
                 steps=first.steps,
             )
-        ids = ids_BPN.unflatten(2, (parts, -1)).cpu()
+        ids = _first_first(ids_BPN.unflatten(2, (parts, -1)).cpu(), givens)
         return [
             self._interaction(ids[row, ..., :length], request, givens[row])
             for row, (request, length) in enumerate(zip(requests, lengths, strict=True))
         ]
+
+    def bodies(self, interaction: Interaction) -> Interaction:
+        return self.codec.layout.bodies(interaction)
 
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
         return self.codec.reconstruct(features)
@@ -138,12 +138,10 @@ class InterMask(Generator):
         for person in given.people:
             mask_T = given.mask[person]
             alone = filled(given.placed.person(person), mask_T[None])
-            behind = [(0, length * unit + 1 - len(mask_T)), (0, 0), (0, 0)]
-            positions = np.pad(alone.positions[0], behind, mode="edge")
-            sixd = matrix_to_sixd_interleaved(alone.rotations[0, :, 1:])
-            sixd = np.pad(sixd, behind, mode="edge")
-            motion = torch.from_numpy(features.encode_person(positions, sixd))
-            ids = self.codec.encode(motion[None].to(self.codec.mean.device))
+            held = np.minimum(np.arange(length * unit + 1), len(mask_T) - 1)
+            alone = interpolate(alone, held, held, np.zeros(len(held)))
+            motion = torch.from_numpy(self.codec.layout.encode(alone))
+            ids = self.codec.encode(motion.to(self.codec.mean.device))
             kept = torch.from_numpy(kept_tokens(mask_T, unit))
             yield person, ids[0].unflatten(0, (parts, -1)).cpu(), kept
 
@@ -152,11 +150,12 @@ class InterMask(Generator):
         decoded = self.codec.decode(codes.flatten(1).to(self.codec.mean.device)).cpu().numpy()
         decoded = decoded[:, : request.frames]
         smooth = gaussian_filter1d(decoded, SMOOTHING, axis=1, mode="nearest")
-        bodies = settle(features.decode(smooth, fps=FPS))
+        bodies = self.codec.layout.decode(smooth, fps=FPS)
         if given is None:
-            return lock_feet(bodies).with_caption(request.text)
-        bodies = lock_feet(impose(bodies, given.placed, given.mask))
-        bodies = transform(bodies, given.rotation.T, -given.rotation.T @ given.translation)
+            bodies = lock_feet(settle(self.codec.layout.grounded(bodies)))
+            return bodies.with_caption(request.text)
+        bodies = settle(given.taken_back(bodies))
+        bodies = lock_feet(impose(bodies, given.known, given.mask))
         return impose(bodies, given.known, given.mask).with_caption(request.text)
 
 
@@ -166,11 +165,12 @@ class Given:
 
     known: Interaction
     mask: np.ndarray
+    first: int  # whose start is the origin
     rotation: np.ndarray
     translation: np.ndarray
 
     @classmethod
-    def of(cls, request: Request) -> "Given | None":
+    def of(cls, request: Request, layout: Layout) -> "Given | None":
         if request.known is None:
             return None
         mask = request.mask
@@ -178,7 +178,7 @@ class Given:
             np.flatnonzero(mask.any(1)).tolist(), key=lambda person: not mask[person, 0]
         )
         start = filled(together([request.known.person(p) for p in people]), mask[people])
-        return cls(request.known, mask, *placing(start))
+        return cls(request.known, mask, people[0], *layout.placing(start))
 
     @property
     def people(self) -> list[int]:
@@ -188,6 +188,16 @@ class Given:
     @cached_property
     def placed(self) -> Interaction:
         return transform(self.known, self.rotation, self.translation)
+
+    def taken_back(self, bodies: Interaction) -> Interaction:
+        """People from the model's world in the one of the known motion."""
+        return transform(bodies, self.rotation.T, -self.rotation.T @ self.translation)
+
+
+def _first_first(x_BP: Tensor, givens: Sequence["Given | None"]) -> Tensor:
+    """(B, P, ...) with people swapped where the second's start is the origin; its own inverse."""
+    swapped = torch.tensor([given is not None and given.first == 1 for given in givens])
+    return torch.where(swapped.view(-1, *[1] * (x_BP.ndim - 1)), x_BP.flip(1), x_BP)
 
 
 def _whole_people(request: Request) -> bool:
@@ -217,7 +227,7 @@ def load_codec(folder: Path) -> MotionCodec:
         ValueError: the folder is no such checkpoint, or tensors are missing.
     """
     checkpoint = read_checkpoint(folder)
-    kind = TokenizerConfig | BlockTokenizerConfig
+    kind = TokenizerConfig | PartTokenizerConfig
     config = from_dict(kind, checkpoint.recipe["model"], f"{folder}: model")
     codec = MotionCodec(config)
     load_weights(codec, checkpoint)

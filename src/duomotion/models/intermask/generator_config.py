@@ -9,7 +9,10 @@ class GeneratorConfig:
 
     num_codes: int = 1024  # |C|, table 5
     num_parts: int = 5  # j, table 5
+    part_codes: bool = False  # ours; True: each row of the token map has codes of its own
+    person_embedding: bool = False  # ours; True: the one at the origin first is told apart
     token_dim: int = 512  # width of the token embedding; released code, equal to d' of table 5
+    neighbours: int = 0  # ours; frames before and after whose tokens a token's input sees too
     width: int = 384  # d~, table 5
     num_heads: int = 6  # table 5
     num_blocks: int = 6  # L, table 5
@@ -48,6 +51,11 @@ class GeneratorConfig:
                 f"GeneratorConfig: width {self.width} must be a multiple of "
                 f"num_heads {self.num_heads}."
             )
+        if self.person_embedding and self.alternating:
+            raise ValueError(
+                "GeneratorConfig: person_embedding and alternating can't both be true; "
+                "a network that predicts one person at a time does not know which."
+            )
         if self.text_layers and self.text_dim % self.text_heads:
             raise ValueError(
                 f"GeneratorConfig: text_dim {self.text_dim} must be a multiple of "
@@ -65,11 +73,6 @@ class GeneratorConfig:
         return self.num_codes + 1
 
     @property
-    def separator_id(self) -> int:
-        """Id of [SEP], the token between the two people."""
-        return self.num_codes + 2
-
-    @property
     def vocabulary(self) -> int:
-        """Number of different tokens: codes and the three special ones."""
-        return self.num_codes + 3
+        """Number of different tokens: codes, [MASK], the one behind the end, and [SEP]."""
+        return self.num_codes * (self.num_parts if self.part_codes else 1) + 3

@@ -5,14 +5,14 @@ part T + frame), L = P N + 1 tokens with [SEP], D width, V codes, C width of the
 
 [SEP] stands behind both people instead of between them: it has no position, and attention does
 not see the order, so this is the paper's network with two cheap slices. Nothing tells the people
-apart; swapping them swaps the output.
+apart, unless there is a `person_embedding`; swapping them swaps the output.
 
 An attention that the configuration switches off (table 3) is left out with its shifts, scales and
 gates; its input goes on as it is, and the feedforward networks stay. Neither the paper nor the
 released code says more.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ NUM_PEOPLE = 2
 BRANCH_CHUNKS = 3  # shift, scale and gate of a residual branch
 PARTNER_CHUNKS = 2  # shift and scale of what cross attention attends to
 OUTPUT_CHUNKS = 2
+EMBEDDING_SIZE, OUTPUT_SIZE = 8.0, 1.0  # of the vectors that come from codes
 
 
 class Condition(NamedTuple):
@@ -197,6 +198,23 @@ class InterMBlock(nn.Module):
         return torch.addcmul(x, gate, self.dropout(fed))
 
 
+class PartLinear(nn.Module):
+    """A linear layer for each body part: (..., N, D) -> (..., N, V), N the tokens of a person."""
+
+    def __init__(self, num_parts: int, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_parts, out_features, in_features))
+        self.bias = nn.Parameter(torch.empty(num_parts, out_features))
+
+    def forward(self, x_ND: Tensor) -> Tensor:
+        x_JTD = x_ND.unflatten(-2, (len(self.weight), -1))
+        return (
+            torch.einsum("...jtd,jvd->...jtv", x_JTD, self.weight)
+            .add(self.bias[:, None])
+            .flatten(-3, -2)
+        )
+
+
 class InterMTransformer(nn.Module):
     """Tokens of two people, some of them [MASK], and a text -> logits over the codes."""
 
@@ -206,14 +224,32 @@ class InterMTransformer(nn.Module):
         width = config.width
         self.token_embedding = nn.Embedding(config.vocabulary, config.token_dim)
         self.input_projection = nn.Linear(config.token_dim, width)
+        self.neighbours = (
+            nn.Conv1d(
+                config.token_dim,
+                width,
+                2 * config.neighbours + 1,
+                padding=config.neighbours,
+                bias=False,
+            )
+            if config.neighbours
+            else None
+        )
         self.text_projection = nn.Linear(config.text_dim, width)
+        self.person_embedding = (
+            nn.Parameter(torch.empty(NUM_PEOPLE, width)) if config.person_embedding else None
+        )
         self.dropout = Dropout(config.dropout)
         numbers = range(config.num_blocks)
         self.modulations = nn.ModuleList(BlockModulation(config) for _ in numbers)
         self.blocks = nn.ModuleList(InterMBlock(config) for _ in numbers)
         self.output_dense = nn.Linear(width, width)
         self.output_modulation = Modulation(width, OUTPUT_CHUNKS, rank=config.modulation_rank)
-        self.output_projection = nn.Linear(width, config.num_codes)
+        self.output_projection = (
+            PartLinear(config.num_parts, width, config.num_codes)
+            if config.part_codes
+            else nn.Linear(width, config.num_codes)
+        )
         self._initialise()
         self.text_head = TextHead(config)
 
@@ -227,6 +263,28 @@ class InterMTransformer(nn.Module):
         for module in self.modules():
             if isinstance(module, Modulation):
                 module.reset_parameters()
+
+    @torch.no_grad()
+    def start_from(self, codebooks: Sequence[Tensor]) -> None:
+        """Take over what a tokenizer knows about its codes: which of them are alike.
+
+        Codes become embeddings; at the output a code scores higher the nearer it is to a vector
+        that the network can point to. Training changes all of this.
+
+        Args:
+            codebooks: (K, C) of each row of the token map, C at most `token_dim`.
+        """
+        config, projection = self.config, self.output_projection
+        assert isinstance(projection, PartLinear)
+        for part, codebook_KC in enumerate(codebooks):
+            unit_KC = codebook_KC - codebook_KC.mean(0)
+            unit_KC = unit_KC / unit_KC.square().sum(1).mean().sqrt()
+            width = unit_KC.shape[1]
+            rows = slice(part * config.num_codes, (part + 1) * config.num_codes)
+            self.token_embedding.weight[rows, :width] = EMBEDDING_SIZE * unit_KC
+            pointing_CD = torch.randn(width, config.width) / config.width**0.5
+            projection.weight[part] = OUTPUT_SIZE * unit_KC @ pointing_CD
+            projection.bias[part] = -OUTPUT_SIZE / 2 * unit_KC.square().sum(1)
 
     def condition(self, text_BC: Tensor, drop_B: Tensor | None = None) -> Condition:
         """What the text changes in the network; computed once and used in every decoding step.
@@ -255,22 +313,42 @@ class InterMTransformer(nn.Module):
         masks = self.key_masks(ids_BPN, lengths_B)
         for block, modulation in zip(self.blocks, condition.blocks, strict=True):
             x_BLD = block(x_BLD, modulation, masks)
-        return self.logits(x_BLD[:, :-1], condition).unflatten(1, ids_BPN.shape[1:])
+        return self.logits(x_BLD[:, :-1].unflatten(1, ids_BPN.shape[1:]), condition)
 
     def embed(self, ids_BPN: Tensor) -> Tensor:
         """(B, L, D): tokens with their positions in the grid of parts and frames, then [SEP]."""
         batch, people, tokens = ids_BPN.shape
         parts, width = self.config.num_parts, self.config.width
-        separator = ids_BPN.new_full((batch, 1), self.config.separator_id)
-        embedded = self.token_embedding(torch.cat((ids_BPN.flatten(1), separator), 1))
+        separator = ids_BPN.new_full((batch, 1), self.config.vocabulary - 1)
+        entries = torch.cat((self._entries(ids_BPN).flatten(1), separator), 1)
+        embedded = self.token_embedding(entries)
         grid = sinusoid_grid(parts, tokens // parts, width, device=ids_BPN.device).flatten(0, 1)
-        positions = torch.cat((grid.repeat(people, 1), grid.new_zeros(1, width)))
-        return self.dropout(self.input_projection(embedded) + positions)
+        grid_PND = grid.expand(people, -1, -1)
+        if self.person_embedding is not None:
+            grid_PND = grid_PND + self.person_embedding[:, None]
+        positions = torch.cat((grid_PND.flatten(0, 1), grid.new_zeros(1, width)))
+        x_BLD = self.input_projection(embedded) + positions
+        if self.neighbours is not None:
+            rows = embedded[:, :-1].unflatten(1, (people * parts, -1)).flatten(0, 1)
+            heard = self.neighbours(rows.transpose(1, 2)).transpose(1, 2)
+            x_BLD[:, :-1] += heard.reshape(batch, -1, width)
+        return self.dropout(x_BLD)
 
-    def logits(self, x: Tensor, condition: Condition) -> Tensor:
-        """What the last block gives, (B, tokens, D) -> (B, tokens, V)."""
-        hidden = F.gelu(self.output_dense(x))
-        return self.output_projection(modulate(normalise(hidden), *condition.output))
+    def _entries(self, ids_BPN: Tensor) -> Tensor:
+        """Rows of the embedding: codes, row by row of the map, then the special tokens."""
+        config = self.config
+        if not config.part_codes:
+            return ids_BPN
+        rows = torch.arange(config.num_parts, device=ids_BPN.device)
+        row_N = rows.repeat_interleave(ids_BPN.shape[-1] // config.num_parts)
+        before = torch.where(ids_BPN < config.num_codes, row_N, config.num_parts - 1)
+        return ids_BPN + config.num_codes * before
+
+    def logits(self, x_BPND: Tensor, condition: Condition) -> Tensor:
+        """What the last block gives, (B, P, N, D) -> (B, P, N, V)."""
+        hidden = F.gelu(self.output_dense(x_BPND))
+        shift, scale = (chunk[:, None] for chunk in condition.output)
+        return self.output_projection(modulate(normalise(hidden), shift, scale))
 
     def key_masks(self, ids_BPN: Tensor, lengths_B: Tensor | None) -> KeyMasks:
         tokens, parts = ids_BPN.shape[-1], self.config.num_parts

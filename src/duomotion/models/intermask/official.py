@@ -28,6 +28,7 @@ from duomotion.models.intermask.config import INTERX_TOKENIZER, TokenizerConfig
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.intermask.tokenizer import MotionTokenizer
+from duomotion.motion import interx
 from duomotion.motion.features import NUM_FEATURES
 from duomotion.released import account_for, listing, read_options, read_released, state_under
 
@@ -233,7 +234,7 @@ def _import_tokenizer(
     if _dataset(config) == "interhuman":
         mean, std = _read_statistics(run, statistics)
     else:  # Inter-X is not normalised
-        mean, std = torch.zeros(NUM_FEATURES), torch.ones(NUM_FEATURES)
+        mean, std = torch.zeros(interx.NUM_FEATURES), torch.ones(interx.NUM_FEATURES)
     tensors = {f"tokenizer.{name}": tensor for name, tensor in state.items()}
     recipe = {
         "system": "intermask/tokenizer",

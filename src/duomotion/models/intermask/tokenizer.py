@@ -11,31 +11,14 @@ person of each interaction, become B maps of tokens, and these become 2 B motion
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from duomotion.losses.geometric import (
-    bone_length_loss,
-    foot_contact_loss,
-    geodesic_loss,
-    velocity_loss,
-)
-from duomotion.losses.reconstruction import joint_map_loss
-from duomotion.models.intermask.blocks import BlockDecoder, BlockEncoder
-from duomotion.models.intermask.config import (
-    BlockTokenizerConfig,
-    TokenizerConfig,
-    TokenizerLossWeights,
-)
+from duomotion.models.intermask.config import TokenizerConfig
 from duomotion.models.layers.quantize import Quantized, VectorQuantizer
-from duomotion.motion.contacts import foot_joints
-from duomotion.motion.features import Normaliser, to_joint_map
-from duomotion.motion.rotations import sixd_concatenated_to_matrix, sixd_interleaved_to_matrix
-from duomotion.motion.skeleton import SMPL22
 
 
 @dataclass(frozen=True)
@@ -56,9 +39,9 @@ class TokenizerOutput:
 
 
 class MotionTokenizer(nn.Module):
-    """Encoder, codebook and decoder of appendix B, or the linear ones of `blocks`."""
+    """Encoder, codebook and decoder of appendix B."""
 
-    def __init__(self, config: TokenizerConfig | BlockTokenizerConfig) -> None:
+    def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
         self.config = config
         self.quantizer = VectorQuantizer(
@@ -68,11 +51,8 @@ class MotionTokenizer(nn.Module):
             temperature=config.temperature,
             dead_below=config.dead_below,
         )
-        if isinstance(config, BlockTokenizerConfig):
-            self.encoder, self.decoder = BlockEncoder(config), BlockDecoder(config)
-        else:
-            self.encoder, self.decoder = Encoder(config), Decoder(config)
-            self._initialise(self.decoder.project)
+        self.encoder, self.decoder = Encoder(config), Decoder(config)
+        self._initialise(self.decoder.project)
 
     def _initialise(self, last: nn.Module) -> None:
         """He et al. 2015, residual branches starting at zero and output small.
@@ -337,49 +317,3 @@ def mean_adjacency(bones: Sequence[tuple[int, int]], num_joints: int) -> Tensor:
     for child, parent in bones:
         adjacency_JJ[child, parent] = adjacency_JJ[parent, child] = 1
     return adjacency_JJ / adjacency_JJ.sum(1, keepdim=True).clamp(min=1)
-
-
-def tokenizer_loss(
-    output: TokenizerOutput,
-    target_BTJD: Tensor,
-    normaliser: Normaliser,
-    weights: TokenizerLossWeights,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Equation 2 with the two further terms of the released code, for InterHuman joint maps.
-
-    Args:
-        output: of the tokenizer for `target_BTJD`.
-        target_BTJD: (B, T, 22, 12) normalised.
-        normaliser: of the 262 features; tensors on the same device.
-        weights: of the terms.
-
-    Returns:
-        The weighted sum, and each term before weighting: reconstruction, commitment, position,
-        velocity, bone, rotation, contact.
-    """
-    penalty = partial(F.smooth_l1_loss, beta=weights.beta)
-    with torch.autocast(target_BTJD.device.type, enabled=False):
-        prediction, target = output.reconstruction.float(), target_BTJD.float()
-        mean_JD, std_JD = to_joint_map(normaliser.mean), to_joint_map(normaliser.std)
-        positions = prediction[..., :3], target[..., :3]
-        rotations = prediction[..., 1:, 6:], target[..., 1:, 6:]
-        if weights.rotation_reading == "released":
-            matrices = [sixd_concatenated_to_matrix(x) for x in rotations]
-        else:
-            mean, std = mean_JD[1:, 6:], std_JD[1:, 6:]
-            matrices = [sixd_interleaved_to_matrix(x * std + mean) for x in rotations]
-        feet = foot_joints(SMPL22)
-        predicted_feet, target_feet = (
-            x[..., feet, :] * std_JD[feet, :3] + mean_JD[feet, :3] for x in positions
-        )
-        terms = {
-            "reconstruction": joint_map_loss(prediction, target, penalty),
-            "commitment": output.commitment,
-            "position": penalty(*positions),
-            "velocity": velocity_loss(*positions, penalty),
-            "bone": bone_length_loss(*positions, tuple(SMPL22.bones), penalty),
-            "rotation": geodesic_loss(*matrices),
-            "contact": foot_contact_loss(predicted_feet, target_feet, penalty),
-        }
-        total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
-    return total, terms

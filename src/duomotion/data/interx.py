@@ -1,0 +1,220 @@
+"""Inter-X: the published files into arrays of 30 frames a second, and these for training.
+
+As published (Xu et al. 2024), SMPL-X poses at 120 frames a second in axis-angle:
+
+ROOT/motions/NAME/P1.npz, P2.npz      pose_body (T, 21, 3), pose_lhand and pose_rhand (T, 15, 3),
+                                      root_orient (T, 3), trans (T, 3) metres, Y up
+ROOT/texts/NAME.txt                   one caption a line
+ROOT/splits/{train,val,test}.txt      one NAME a line
+
+Prepared: ROOT/motions/NAME.npy (T, 56, 6) float32, row by row the axis-angle of a joint of SMPL-X
+and in row 55 the translation, first of one person, then of the other; texts and splits as above.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+from tqdm import tqdm
+
+from duomotion.data import interhuman
+from duomotion.data.interhuman import SPLITS, Problem
+from duomotion.motion import features, interx
+from duomotion.motion.interaction import Interaction
+from duomotion.storage import atomic_file
+
+EVERY = 4  # published frames, 120 to 30 a second
+TOO_LONG = 1000  # frames; released loaders skip clips of so many
+PEOPLE = ("P1", "P2")
+FINGERS = 15
+ARRAYS = {
+    "root_orient": 1,
+    "pose_body": 21,
+    "pose_lhand": FINGERS,
+    "pose_rhand": FINGERS,
+    "trans": 1,
+}
+
+
+@dataclass(frozen=True)
+class InterxClip:
+    """One recording of two people.
+
+    Attributes:
+        name: its file name without suffix.
+        rotations: (2, T, 55, 3, 3) float32, local, the root's in the world.
+        translations: (2, T, 3) float32 metres.
+        captions: descriptions, any of which fits.
+    """
+
+    name: str
+    rotations: np.ndarray
+    translations: np.ndarray
+    captions: tuple[str, ...]
+
+    @property
+    def num_frames(self) -> int:
+        return self.rotations.shape[1]
+
+    @property
+    def num_people(self) -> int:
+        return len(self.rotations)
+
+
+def read_split(root: str | Path, split: str) -> tuple[list[InterxClip], list[Problem]]:
+    """All clips of a prepared split that can be used, and why the others can't.
+
+    Raises:
+        ValueError: the folder has no such split file, or none of its clips can be used.
+    """
+    return interhuman.split_with(read_clip, root, split)
+
+
+def check(root: str | Path) -> tuple[int, list[Problem]]:
+    """How many prepared clips of all splits can be used, and what is wrong with the others."""
+    return interhuman.check(root, read_clip)
+
+
+def read_clip(root: Path, name: str) -> InterxClip | Problem:
+    """One prepared clip, or what is wrong with it."""
+    path = root / "motions" / f"{name}.npy"
+    if not path.is_file():
+        return Problem(name, f"motions/{name}.npy is missing")
+    try:
+        with path.open("rb") as file:
+            raw = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # damaged headers raise half a dozen unrelated types
+        return Problem(name, f"motions/{name}.npy can't be read: {error}")
+    expected = (interx.NUM_JOINTS, 2 * 3)
+    if raw.ndim != 3 or raw.shape[1:] != expected or not np.issubdtype(raw.dtype, np.floating):
+        return Problem(name, f"it is {raw.dtype} {raw.shape}, not float (T, 56, 6)")
+    if not interx.MIN_FRAMES <= len(raw) < TOO_LONG:
+        return Problem(name, f"it has {len(raw)} frames, not {interx.MIN_FRAMES} to {TOO_LONG - 1}")
+    broken = np.flatnonzero(~np.isfinite(raw).all((1, 2)))
+    if len(broken):
+        return Problem(name, f"it is not finite at frame {broken[0]}")
+    annotation = root / "texts" / f"{name}.txt"
+    captions = tuple(interhuman.read_lines(annotation)) if annotation.is_file() else ()
+    if not captions:
+        return Problem(name, "it has no caption in texts/")
+    people = np.stack([raw[..., :3], raw[..., 3:]])
+    vectors = people[:, :, : interx.NUM_ROTATIONS]
+    matrices = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
+    rotations = matrices.reshape(*vectors.shape, 3).astype(np.float32)
+    return InterxClip(name, rotations, people[:, :, -1].astype(np.float32), captions)
+
+
+def write_clip(root: Path, name: str, people: Interaction, captions: Iterable[str]) -> None:
+    """Add two people on SMPL-X to a prepared data set.
+
+    As the authors do it, every person's lowest joint over the clip is put at the height of the
+    others', on the neutral body, and the first person's first translation becomes zero.
+    """
+    neutral, _ = interx.body()
+    on_neutral = replace(people, skeletons=(neutral,) * people.num_people)
+    translations = people.root_positions.astype(np.float64)
+    translations[..., 1] -= on_neutral.positions[..., 1].min((1, 2))[:, None]
+    translations -= translations[0, 0].copy()
+    flat = people.rotations.reshape(-1, 3, 3)
+    vectors = Rotation.from_matrix(flat).as_rotvec().reshape(*people.rotations.shape[:3], 3)
+    rows = np.concatenate([vectors, translations[:, :, None]], 2)
+    with atomic_file(root / "motions" / f"{name}.npy") as path:
+        np.save(path, np.concatenate(list(rows), -1, dtype=np.float32))
+    interhuman.write_lines(root / "texts" / f"{name}.txt", captions)
+
+
+def prepare(source: str | Path, target: str | Path) -> list[Problem]:
+    """Make a prepared data set; returns what had to be left out.
+
+    Args:
+        source: Inter-X as published; or a data set of pairs in InterHuman's layout, whose people
+            are put on the neutral SMPL-X body with hands at rest.
+        target: the folder to be written.
+
+    Raises:
+        ValueError: the folder is neither.
+        OSError: the target can't be written.
+    """
+    source, target = Path(source), Path(target)
+    read = _converted if (source / "motions_processed").is_dir() else _published
+    problems = []
+    for split in SPLITS:
+        kept = []
+        for name in tqdm(interhuman.split_names(source, split), desc=split, unit="clip"):
+            found = read(source, name)
+            if isinstance(found, Problem):
+                problems.append(found)
+                continue
+            people, captions = found
+            write_clip(target, name, people, captions)
+            kept.append(name)
+        interhuman.write_lines(target / "splits" / f"{split}.txt", kept)
+    return problems
+
+
+Captioned = tuple[Interaction, tuple[str, ...]]
+
+
+def _published(source: Path, name: str) -> Captioned | Problem:
+    annotation = source / "texts" / f"{name}.txt"
+    captions = tuple(interhuman.read_lines(annotation)) if annotation.is_file() else ()
+    if not captions:
+        return Problem(name, "it has no caption in texts/")
+    people = []
+    for person in PEOPLE:
+        path = source / "motions" / name / f"{person}.npz"
+        try:
+            people.append(_read_person(path))
+        except OSError as error:
+            return Problem(name, f"{person}.npz can't be read: {error.strerror or error}")
+        except ValueError as error:
+            return Problem(name, f"{person}.npz {error}")
+    lengths = {len(rows) for rows in people}
+    if len(lengths) != 1:
+        return Problem(name, f"the people have {' and '.join(map(str, lengths))} frames")
+    rows = np.stack(people)
+    vectors = rows[:, :, :-1]
+    rotations = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
+    neutral, pelvis = interx.body()
+    roots = rows[:, :, -1] + pelvis
+    return Interaction(roots, rotations.reshape(*vectors.shape, 3), (neutral,) * 2), captions
+
+
+def _read_person(path: Path) -> np.ndarray:
+    """(T, 56, 3) axis-angle of SMPL-X's joints and the translation, at 30 frames a second."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in ARRAYS if name in file.files}
+    except OSError:
+        raise
+    except Exception as problem:  # damaged archives raise a dozen unrelated types
+        raise ValueError(f"is not a whole .npz file: {problem}") from None
+    if missing := [name for name in ARRAYS if name not in arrays]:
+        raise ValueError(f"has no array named {', '.join(missing)}")
+    frames = len(np.atleast_1d(arrays["trans"]))
+    parts = {}
+    for name, joints in ARRAYS.items():
+        array = arrays[name]
+        if not np.issubdtype(array.dtype, np.floating) or array.size != frames * joints * 3:
+            raise ValueError(
+                f"has {name} of {array.dtype} {array.shape}, not float ({frames}, {joints}, 3)"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(f"has {name} that is not finite")
+        parts[name] = array.reshape(frames, joints, 3)[::EVERY].astype(np.float64)
+    face = np.zeros((len(parts["trans"]), 3, 3))
+    order = (parts["root_orient"], parts["pose_body"], face, parts["pose_lhand"])
+    return np.concatenate([*order, parts["pose_rhand"], parts["trans"]], 1)
+
+
+def _converted(source: Path, name: str) -> Captioned | Problem:
+    clip = interhuman.read_clip(source, name)
+    if isinstance(clip, Problem):
+        return clip
+    if len(clip.positions) != len(PEOPLE):
+        return Problem(name, "it shows one person")
+    twist = features.twist(clip.sixd)
+    people = Interaction.from_positions(clip.positions, twist)
+    return interx.bodies(people), clip.captions

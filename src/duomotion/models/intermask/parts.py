@@ -1,0 +1,271 @@
+"""A tokenizer for little data, ours: body parts, seen from where the person stands.
+
+A few frames of a person become one token for each row of the token map: where they stand, which way
+they face and move, the pose of trunk and legs, and of each arm. Poses are coded in the person's own
+frame, so that the same movement has the same tokens wherever it takes place. Every row has its own
+codebook: clusters of principal components. What least squares make of a token and its neighbours
+in time is put back into the world.
+
+Axes: B motions, T frames, N blocks, F frames of a block, J joints, D numbers a joint, P rows of the
+token map, C channels of a row, X numbers of a block.
+"""
+
+from typing import NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from duomotion.models.intermask.config import PartTokenizerConfig
+from duomotion.models.intermask.tokenizer import TokenizerOutput
+from duomotion.models.layers.quantize import VectorQuantizer, perplexity
+from duomotion.motion.features import JOINT_DIM, NUM_JOINTS
+from duomotion.motion.skeleton import SMPL22
+
+ROOT = (0,)
+LEFT_ARM, RIGHT_ARM = (
+    tuple(SMPL22.index(f"{side}_{joint}") for joint in ("shoulder", "elbow", "wrist"))
+    for side in ("left", "right")
+)
+BODY = tuple(j for j in range(NUM_JOINTS) if j not in ROOT + LEFT_ARM + RIGHT_ARM)
+ROWS = (ROOT, BODY, LEFT_ARM, RIGHT_ARM)  # behind the row of places
+# Arms are described from the neck to the shoulder and from there to elbow and wrist.
+ARMS = LEFT_ARM + RIGHT_ARM
+ARMS_FROM = tuple(
+    start
+    for shoulder, *_ in (LEFT_ARM, RIGHT_ARM)
+    for start in (SMPL22.index("neck"), *2 * [shoulder])
+)
+PLACE, FACING = 2, 2  # numbers that say where somebody stands and where they face
+POSE = 9  # numbers a joint: position and 6-D rotation
+RIDGE = 1e-5
+
+
+class Stand(NamedTuple):
+    """Where a person stands during each block, and where they face.
+
+    Attributes:
+        place_BN2: metres, x and z of the root, mean over the block.
+        heading_BN: radians about +Y from +Z, of hips and shoulders together.
+    """
+
+    place_BN2: Tensor
+    heading_BN: Tensor
+
+    @classmethod
+    def of(cls, positions_BNFJ3: Tensor) -> "Stand":
+        left, right = (
+            [SMPL22.index(f"{side}_{joint}") for joint in ("hip", "shoulder")]
+            for side in ("left", "right")
+        )
+        across = positions_BNFJ3[..., left, :] - positions_BNFJ3[..., right, :]
+        x_BN, _, z_BN = across.mean((2, 3)).unbind(-1)
+        return cls(positions_BNFJ3[..., 0, ::2].mean(2), torch.atan2(-z_BN, x_BN))
+
+    def enter(self, positions_BNFJ3: Tensor) -> Tensor:
+        """Positions in the world as seen from here."""
+        return turned(positions_BNFJ3 - self._origin, -self.heading_BN[..., None, None])
+
+    def leave(self, positions_BNFJ3: Tensor) -> Tensor:
+        """The inverse of `enter`."""
+        return turned(positions_BNFJ3, self.heading_BN[..., None, None]) + self._origin
+
+    def at(self, block_N: Tensor) -> "Stand":
+        return Stand(self.place_BN2[:, block_N], self.heading_BN[:, block_N])
+
+    def seen_from(self, other: "Stand") -> Tensor:
+        """(B, N, 4): x and z in the other's frame, sine and cosine of the turn."""
+        offset = turned(on_floor(self.place_BN2 - other.place_BN2), -other.heading_BN)
+        turn = self.heading_BN - other.heading_BN
+        return torch.cat([offset[..., ::2], torch.stack((turn.sin(), turn.cos()), -1)], -1)
+
+    @property
+    def _origin(self) -> Tensor:
+        return on_floor(self.place_BN2)[:, :, None, None]
+
+
+def on_floor(place: Tensor) -> Tensor:
+    """(..., 2) x and z -> (..., 3)."""
+    x, z = place.unbind(-1)
+    return torch.stack((x, torch.zeros_like(x), z), -1)
+
+
+def turned(vectors: Tensor, angle: Tensor) -> Tensor:
+    """Vectors (..., 3) turned by an angle (...) in radians about +Y."""
+    x, y, z = vectors.unbind(-1)
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack((cos * x + sin * z, y, cos * z - sin * x), -1)
+
+
+class PartTokenizer(nn.Module):
+    """Encoder, codebooks and decoder; all of it comes from `fit`, training refines the decoder.
+
+    Works on joint maps in metres, not normalised. The channels of a row: of the first x and z; of
+    the second cosine and sine of the heading, then components; of the others components.
+    """
+
+    def __init__(self, config: PartTokenizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        # Gradients that pass straight through the codes only lead away from the fit.
+        analyses = (
+            nn.Linear(config.frames * len(row) * _numbers(row), config.channels).requires_grad_(
+                False
+            )
+            for row in ROWS
+        )
+        widths = [PLACE, *(FACING * (row == ROOT) + config.channels for row in ROWS)]
+        quantizers = (VectorQuantizer(config.num_codes, width) for width in widths)
+        self.analyses = cast(list[nn.Linear], nn.ModuleList(analyses))
+        self.quantizers = cast(list[VectorQuantizer], nn.ModuleList(quantizers))
+        neighbours = 2 * config.reach
+        inputs = (neighbours + 1) * len(ROWS) * config.channels + neighbours * (PLACE + FACING)
+        self.synthesis = nn.Linear(inputs, config.frames * NUM_JOINTS * POSE)
+
+    @property
+    def num_parts(self) -> int:
+        return self.config.num_parts
+
+    @property
+    def downsampling(self) -> int:
+        """Frames a token covers."""
+        return self.config.frames
+
+    def forward(self, joints_BTJD: Tensor) -> TokenizerOutput:
+        """Reconstruct motion; the codebooks stay as they are."""
+        ids_BN = self.encode(joints_BTJD)
+        used = [
+            perplexity(torch.bincount(ids_N.flatten(), minlength=self.config.num_codes).float())
+            for ids_N in ids_BN.chunk(self.num_parts, 1)
+        ]
+        return TokenizerOutput(
+            reconstruction=self.decode(ids_BN),
+            commitment=joints_BTJD.new_zeros(()),
+            perplexity=torch.stack(used).mean(),
+            ids=ids_BN,
+        )
+
+    def encode(self, joints_BTJD: Tensor) -> Tensor:
+        """Token ids (B, N P), row by row, of joint maps in metres.
+
+        Raises:
+            ValueError: the motion has another shape, or a length that is no multiple of a token's.
+        """
+        rows = self.latents(*self._blocks(joints_BTJD))
+        ids = [quantizer.nearest(row) for quantizer, row in zip(self.quantizers, rows, strict=True)]
+        return torch.cat(ids, 1)
+
+    def decode(self, ids_BN: Tensor) -> Tensor:
+        """Joint maps (B, T, J, D) in metres of token ids.
+
+        Raises:
+            ValueError: the number of tokens is no multiple of the number of parts.
+        """
+        if ids_BN.shape[1] % self.num_parts:
+            raise ValueError(
+                f"{ids_BN.shape[1]} tokens do not make a map of {self.num_parts} parts: "
+                f"the number must be a multiple of {self.num_parts}"
+            )
+        stand, inputs_BNX = self.decoder_inputs(ids_BN)
+        local_BNX = self.synthesis(inputs_BNX)
+        local, sixd = local_BNX.unflatten(-1, (self.config.frames, NUM_JOINTS, POSE)).split(
+            (3, 6), -1
+        )
+        positions_BTJ3, sixd_BTJ6 = stand.leave(local).flatten(1, 2), sixd.flatten(1, 2)
+        step = positions_BTJ3.diff(dim=1)
+        velocities = torch.cat([step, step[:, -1:]], 1)
+        rotations = F.pad(sixd_BTJ6[:, :, 1:], (0, 0, 1, 0))
+        return torch.cat([positions_BTJ3, velocities, rotations], -1)
+
+    def latents(self, positions_BNFJ3: Tensor, sixd_BNFJ6: Tensor) -> list[Tensor]:
+        """What is quantised, (B, N, channels) of each row."""
+        stand = Stand.of(positions_BNFJ3)
+        facing = torch.stack((stand.heading_BN.cos(), stand.heading_BN.sin()), -1)
+        motion, *poses = (
+            analysis(numbers)
+            for analysis, numbers in zip(
+                self.analyses, self.numbers(stand, positions_BNFJ3, sixd_BNFJ6), strict=True
+            )
+        )
+        return [stand.place_BN2, torch.cat([facing, motion], -1), *poses]
+
+    def numbers(self, stand: Stand, positions_BNFJ3: Tensor, sixd_BNFJ6: Tensor) -> list[Tensor]:
+        """What each row but the first is about, (B, N, X), in units of equal importance."""
+        local = stand.enter(positions_BNFJ3)
+        from_body = local.clone()
+        from_body[..., ARMS, :] -= local[..., ARMS_FROM, :]
+        importance_J1 = local.new_ones(NUM_JOINTS, 1)
+        importance_J1[[LEFT_ARM[1], RIGHT_ARM[1]]] = self.config.elbows
+        described = torch.cat([from_body * importance_J1, sixd_BNFJ6 * self.config.rotations], -1)
+        return [described[..., row, : _numbers(row)].flatten(2) for row in ROWS]
+
+    def decoder_inputs(self, ids_BN: Tensor) -> tuple[Stand, Tensor]:
+        """Stands, and what `synthesis` sees of each block; first and last are repeated."""
+        place, root, *poses = (
+            quantizer.lookup(ids)
+            for quantizer, ids in zip(self.quantizers, ids_BN.chunk(self.num_parts, 1), strict=True)
+        )
+        stand = Stand(place, torch.atan2(root[..., 1], root[..., 0]))
+        channels_BNC = torch.cat([root[..., FACING:], *poses], -1)
+        blocks = torch.arange(channels_BNC.shape[1], device=ids_BN.device)
+        inputs = [channels_BNC]
+        for ahead in range(-self.config.reach, self.config.reach + 1):
+            if ahead:
+                seen = (blocks + ahead).clamp(0, len(blocks) - 1)
+                inputs += [channels_BNC[:, seen], stand.at(seen).seen_from(stand)]
+        return stand, torch.cat(inputs, -1)
+
+    def _blocks(self, joints_BTJD: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions (B, N, F, J, 3) and rotations (B, N, F, J, 6)."""
+        _, frames, *joint_shape = joints_BTJD.shape
+        unit = self.downsampling
+        if joint_shape != [NUM_JOINTS, JOINT_DIM] or frames % unit or not frames:
+            raise ValueError(
+                f"motion of shape {tuple(joints_BTJD.shape)} can't be tokenized: it must be "
+                f"(batch, frames, {NUM_JOINTS}, {JOINT_DIM}), frames a multiple of {unit}"
+            )
+        blocks = joints_BTJD.unflatten(1, (-1, unit))
+        return blocks[..., :3], blocks[..., 6:]
+
+    @torch.no_grad()
+    def fit(self, joints_BTJD: Tensor, generator: torch.Generator) -> None:
+        """Fit encoder, codebooks and decoder to joint maps in metres, in this order.
+
+        Args:
+            joints_BTJD: T a multiple of the frames of a token.
+            generator: chooses the vectors that the clusters of the codebooks start from.
+        """
+        positions, sixd = self._blocks(joints_BTJD)
+        numbers = self.numbers(Stand.of(positions), positions, sixd)
+        for analysis, row_BNX in zip(self.analyses, numbers, strict=True):
+            _fit_components(analysis, row_BNX.flatten(0, 1))
+        for quantizer, row_BNC in zip(self.quantizers, self.latents(positions, sixd), strict=True):
+            quantizer.cluster(row_BNC.flatten(0, 1), generator)
+        stand, inputs = self.decoder_inputs(self.encode(joints_BTJD))
+        targets = torch.cat([stand.enter(positions), sixd], -1)
+        _fit_least_squares(self.synthesis, inputs.flatten(0, 1), targets.flatten(2).flatten(0, 1))
+
+
+def _numbers(row: tuple[int, ...]) -> int:
+    """Of a joint that a row is about; the root has no rotation."""
+    return 3 if row == ROOT else POSE
+
+
+def _fit_components(layer: nn.Linear, x_MX: Tensor) -> None:
+    """Make of a linear layer the principal components of M vectors."""
+    mean_X = x_MX.mean(0)
+    centred_MX = (x_MX - mean_X).double()
+    _, axes_XX = torch.linalg.eigh(centred_MX.T @ centred_MX)
+    axes_CX = axes_XX[:, -layer.out_features :].flip(1).T.to(x_MX)
+    layer.weight.copy_(axes_CX)
+    layer.bias.copy_(-axes_CX @ mean_X)
+
+
+def _fit_least_squares(layer: nn.Linear, inputs_MX: Tensor, targets_MY: Tensor) -> None:
+    inputs = F.pad(inputs_MX, (0, 1), value=1.0).double()
+    gram = inputs.T @ inputs / len(inputs)
+    gram.diagonal().add_(RIDGE)
+    cross = inputs.T @ targets_MY.double() / len(inputs)
+    solution = torch.linalg.solve(gram, cross).to(targets_MY)
+    layer.weight.copy_(solution[:-1].T)
+    layer.bias.copy_(solution[-1])

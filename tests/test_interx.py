@@ -1,0 +1,373 @@
+"""Inter-X: the layout, the published files, and a training from pairs to motion."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from hypothesis import given
+from motions import standing, waving
+from properties import examples, matrices
+from recordings import needs_recordings, prepare, take
+from scipy.spatial.transform import Rotation
+
+import duomotion
+from duomotion.config import to_dict
+from duomotion.data import interx as dataset
+from duomotion.data.interx_views import InterxWindows, draw_example, maps, whole
+from duomotion.data.pairs import PairConfig
+from duomotion.data.windows import WindowConfig
+from duomotion.models.intermask.config import TokenizerLossWeights
+from duomotion.models.intermask.tokenizer import TokenizerOutput
+from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss
+from duomotion.motion import interx
+from duomotion.motion.kinematics import global_rotations
+from duomotion.motion.layout import layout_of
+from duomotion.motion.skeleton import SMPL22, SMPLX55, SMPLX_PELVIS
+from duomotion.training import recipes
+from duomotion.training.log import read_records
+from duomotion.training.trainer import Trainer
+
+NEUTRAL = (SMPLX55,) * 2
+
+
+@pytest.fixture(autouse=True)
+def fresh_body():
+    interx.body.cache_clear()
+    yield
+    interx.body.cache_clear()
+
+
+def moving(frames=40):
+    """Two people on the neutral SMPL-X body, all joints turning."""
+    return replace(waving(2, frames, SMPLX55), skeletons=NEUTRAL)
+
+
+def test_smplx_has_smpls_body_and_mirrored_hands():
+    assert SMPLX55.names[:22] == SMPL22.names and SMPLX55.parents[:22] == SMPL22.parents
+    assert SMPLX55.num_joints == 55
+    wrist = SMPLX55.index("right_wrist")
+    assert SMPLX55.children[wrist] == tuple(range(40, 55, 3))
+    hand = SMPLX55.rest_positions[40:] - SMPLX55.rest_positions[wrist]
+    other = SMPLX55.rest_positions[25:40] - SMPLX55.rest_positions[SMPLX55.index("left_wrist")]
+    np.testing.assert_allclose(hand * [-1, 1, 1], other, atol=1e-12)
+    assert (hand[:, 0] < 0).all() and 0.12 < np.linalg.norm(hand, axis=-1).max() < 0.17
+
+
+def test_features_and_back():
+    motion = moving()
+    encoded = interx.encode(motion)
+    assert encoded.shape == (2, 39, 336) and encoded.dtype == np.float32
+    back = interx.decode(encoded)
+    np.testing.assert_allclose(back.positions, motion.positions[:, :-1], atol=1e-5)
+    joints = interx.to_joint_map(encoded)
+    np.testing.assert_array_equal(interx.from_joint_map(joints), encoded)
+    np.testing.assert_allclose(
+        joints[:, :-1, 55, :3] + joints[:, :-1, 55, 3:], joints[:, 1:, 55, :3], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        joints[0, 0, 55, :3], motion.root_positions[0, 0] - SMPLX_PELVIS, atol=1e-6
+    )
+
+
+def test_positions_by_forward_kinematics_in_numpy_and_torch():
+    motion = moving()
+    encoded = interx.encode(motion)
+    positions = interx.positions(encoded)
+    np.testing.assert_allclose(positions, motion.positions[:, :-1], atol=1e-5)
+    tensor = torch.from_numpy(encoded).requires_grad_()
+    np.testing.assert_allclose(interx.positions(tensor).detach(), positions, atol=1e-5)
+    interx.positions(tensor).square().sum().backward()
+    assert tensor.grad.isfinite().all() and tensor.grad.abs().sum() > 0
+
+
+@examples(20)
+@given(turns=matrices(2, 3))
+def test_rotations_are_stored_as_their_first_two_rows(turns):
+    rotations = np.tile(np.eye(3), (2, 3, 55, 1, 1))
+    rotations[:, :, 7] = turns
+    rows = interx.to_joint_map(interx.join(rotations, np.zeros((2, 3, 3))))[:, :, 7]
+    np.testing.assert_allclose(rows.reshape(2, 2, 2, 3), turns[:, :2, :2], atol=1e-6)
+
+
+def test_mirrored_twice_is_the_same_and_once_is_the_mirror_image():
+    joints = interx.to_joint_map(interx.encode(moving()))
+    mirrored = interx.mirror(joints)
+    np.testing.assert_allclose(interx.mirror(mirrored), joints, atol=1e-6)
+    seen, image = (interx.decode(interx.from_joint_map(x)) for x in (joints, mirrored))
+    across = np.diag([-1.0, 1, 1])
+    turned, other = (global_rotations(x.rotations, SMPLX55) for x in (seen, image))
+    np.testing.assert_allclose(other, across @ turned[:, :, SMPLX55.mirrored] @ across, atol=1e-5)
+    np.testing.assert_allclose(
+        (image.root_positions - SMPLX_PELVIS) * [-1, 1, 1],
+        seen.root_positions - SMPLX_PELVIS,
+        atol=1e-6,
+    )
+
+
+@needs_recordings
+def test_recorded_people_keep_their_poses_and_their_place():
+    motion = take("18_01")
+    posed = interx.bodies(motion)
+    assert posed.skeletons[0].same_tree(SMPLX55)
+    np.testing.assert_allclose(posed.positions[:, :, :22], motion.positions, atol=1e-4)
+    assert (posed.rotations[:, :, 22:] == np.eye(3)).all()
+    assert interx.bodies(posed) is posed
+
+
+def test_a_body_model_of_the_user_is_taken(tmp_path, monkeypatch):
+    vertices = np.random.default_rng(0).normal(size=(60, 3))
+    regressor = np.eye(55, 60)
+    path = tmp_path / "SMPLX_NEUTRAL.npz"
+    np.savez(path, v_template=vertices, J_regressor=regressor)
+    monkeypatch.setenv("DUOMOTION_SMPLX", str(path))
+    skeleton, pelvis = interx.body()
+    np.testing.assert_allclose(pelvis, vertices[0])
+    np.testing.assert_allclose(skeleton.rest_positions + pelvis, vertices[:55])
+
+
+@pytest.mark.parametrize("kind", ["missing", "cut", "another", "not finite"])
+def test_a_bad_body_model_is_named(tmp_path, monkeypatch, kind):
+    path = tmp_path / "model.npz"
+    vertices = np.full((60, 3), np.nan if kind == "not finite" else 1.0)
+    np.savez(path, v_template=vertices, J_regressor=np.eye(24 if kind == "another" else 55, 60))
+    if kind == "cut":
+        path.write_bytes(path.read_bytes()[:300])
+    if kind == "missing":
+        path.unlink()
+    monkeypatch.setenv("DUOMOTION_SMPLX", str(path))
+    with pytest.raises(OSError if kind == "missing" else ValueError, match=r"model\.npz"):
+        interx.body()
+
+
+def test_no_layout_has_other_sizes():
+    assert layout_of(56, 6) is interx
+    with pytest.raises(ValueError, match=r"no layout of motion has 24 x 6 .* 22 x 12 .* 56 x 6"):
+        layout_of(24, 6)
+
+
+def test_loss_is_zero_for_the_same_motion_and_feet_have_to_stay():
+    still = interx.bodies(standing(2, 24))
+    target = torch.from_numpy(interx.to_joint_map(interx.encode(still)))
+
+    def terms(prediction):
+        output = TokenizerOutput(
+            prediction, torch.zeros(()), torch.ones(()), torch.zeros(2, 1).long()
+        )
+        return interx_tokenizer_loss(output, target, TokenizerLossWeights())[1]
+
+    same = terms(target)
+    assert all(term < 1e-3 for term in same.values()), same
+    sliding = target.clone()
+    sliding[..., 55, 0] += 0.02 * torch.arange(target.shape[1])[None]
+    slid = terms(sliding)
+    assert slid["contact"] > 1e-5 and slid["position"] > 0 and slid["rotation"] < 1e-3
+
+
+# the published files ---------------------------------------------------------------------------
+
+
+def published(root, frames=160):
+    """Inter-X's folder as it is published, of two people who turn all their joints."""
+    for index, name in enumerate(("G001T000A000R000", "G001T000A001R000", "G001T000A002R000")):
+        rng = np.random.default_rng(index)
+        phase = np.sin(np.linspace(0, 6, frames))[:, None, None]
+        for number, person in enumerate(("P1", "P2")):
+            folder = root / "motions" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            vectors = 0.6 * rng.normal(size=(1, 55, 3)) * phase
+            trans = np.array([0.8 * number, 1.1 + 0.3 * number, 0]) + 0.2 * phase[:, 0]
+            np.savez(
+                folder / f"{person}.npz",
+                root_orient=vectors[:, 0],
+                pose_body=vectors[:, 1:22],
+                pose_lhand=vectors[:, 25:40],
+                pose_rhand=vectors[:, 40:],
+                trans=trans,
+                betas=np.zeros((1, 10)),
+                gender=np.array("male"),
+            )
+        (root / "texts").mkdir(exist_ok=True)
+        (root / "texts" / f"{name}.txt").write_text("One waves at the other.\nThey greet.\n")
+    (root / "splits").mkdir()
+    for split, number in (("train", 0), ("val", 1), ("test", 2)):
+        (root / "splits" / f"{split}.txt").write_text(f"G001T000A00{number}R000\n")
+    return root
+
+
+def test_published_files_are_prepared_as_the_authors_do(tmp_path):
+    source, target = published(tmp_path / "source"), tmp_path / "target"
+    assert dataset.prepare(source, target) == []
+    assert dataset.check(target) == (3, [])
+    (clip,), problems = dataset.read_split(target, "train")
+    assert not problems and clip.num_frames == 40 and clip.num_people == 2
+    assert clip.captions == ("One waves at the other.", "They greet.")
+    np.testing.assert_array_equal(clip.translations[0, 0], 0)
+    with np.load(source / "motions" / clip.name / "P2.npz") as raw:
+        arm, hand, trans = (raw[name][::4] for name in ("pose_body", "pose_rhand", "trans"))
+    for joint, vectors in ((17, arm[:, 16]), (42, hand[:, 2])):
+        turned = Rotation.from_matrix(clip.rotations[1, :, joint]).as_rotvec()
+        np.testing.assert_allclose(turned, vectors, atol=1e-4)
+    np.testing.assert_allclose(
+        np.diff(clip.translations[1], axis=0), np.diff(trans, axis=0), atol=1e-5
+    )
+    lowest = interx.decode(interx.join(clip.rotations, clip.translations)).positions[..., 1]
+    lowest = lowest.min((1, 2))
+    np.testing.assert_allclose(lowest[0], lowest[1], atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        ("person", "P2.npz can't be read"),
+        ("array", "P2.npz has no array named pose_lhand"),
+        ("shape", "P2.npz has pose_body of"),
+        ("nan", "P2.npz has trans that is not finite"),
+        ("cut", "P2.npz is not a whole .npz file"),
+        ("length", "the people have"),
+        ("text", "it has no caption"),
+        ("short", "it has 5 frames, not 24 to 999"),
+    ],
+)
+def test_what_is_wrong_with_a_clip_is_named(tmp_path, harm, reason):
+    source, target = published(tmp_path / "source"), tmp_path / "target"
+    name = "G001T000A000R000"
+    for person in ("P1", "P2") if harm == "short" else ("P2",):
+        path = source / "motions" / name / f"{person}.npz"
+        with np.load(path) as file:
+            arrays = dict(file)
+        if harm == "array":
+            del arrays["pose_lhand"]
+        elif harm == "shape":
+            arrays["pose_body"] = arrays["pose_body"][:, :20]
+        elif harm == "nan":
+            arrays["trans"][3] = np.nan
+        elif harm in ("length", "short"):
+            arrays = {
+                key: value[:20] if len(np.atleast_1d(value)) == 160 else value
+                for key, value in arrays.items()
+            }
+        np.savez(path, **arrays)
+        if harm == "cut":
+            path.write_bytes(path.read_bytes()[:500])
+        if harm == "person":
+            path.unlink()
+    if harm == "text":
+        (source / "texts" / f"{name}.txt").write_text("\n")
+    problems = dataset.prepare(source, target)
+    if harm == "short":
+        _, problems = dataset.check(target)
+    assert [problem.name for problem in problems] == [name]
+    assert reason in problems[0].reason
+
+
+def test_a_folder_that_is_no_data_set_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"has no split/train\.txt"):
+        dataset.prepare(tmp_path, tmp_path / "target")
+
+
+# what networks see -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("interx")
+    dataset.prepare(published(folder / "source"), folder / "target")
+    return dataset.read_split(folder / "target", "train")[0]
+
+
+def test_windows_are_stretches_of_one_person(clips):
+    config = WindowConfig(frames=16, mirror=False)
+    windows = InterxWindows(clips, config).draw(20, np.random.default_rng(0))
+    assert windows.shape == (20, 16, 56, 6) and windows.dtype == np.float32
+    joints = maps(clips[0])
+    stretches = np.lib.stride_tricks.sliding_window_view(joints, 16, 1)  # (2, S, 56, 6, 16)
+    flat = np.moveaxis(stretches, -1, 2).reshape(-1, 16 * 56 * 6)
+    for window in windows.reshape(20, -1):
+        assert np.abs(flat - window).max(1).min() == 0
+    both = InterxWindows(clips, replace(config, people=2)).draw(8, np.random.default_rng(1))
+    assert both.shape == (8, 16, 56, 6)
+    held = InterxWindows(clips, replace(config, frames=60)).draw(4, np.random.default_rng(2))
+    np.testing.assert_array_equal(held[:, 39:, 55, 3:], 0)
+
+
+def test_examples_start_where_the_first_person_does(clips):
+    config = PairConfig(max_frames=30, tempo=(0.8, 1.25), shortest=0.7)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        example = draw_example(clips[0], config, rng)
+        joints = interx.to_joint_map(example.features)
+        assert joints.shape[0] == 2 and joints.shape[1] <= 31
+        assert example.captions == clips[0].captions and example.name == clips[0].name
+        np.testing.assert_array_equal(joints[0, 0, 55, :3], 0)
+        steps = np.diff(joints[..., 55, :3], axis=1)
+        assert np.abs(steps - joints[:, :-1, 55, 3:]).max() < 0.01
+    np.testing.assert_allclose(whole(clips[0])[0, 0, -6:-3], 0)
+
+
+# from recordings to motion ---------------------------------------------------------------------
+
+
+@needs_recordings
+def test_training_on_pairs_in_this_layout(tmp_path, monkeypatch):
+    monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
+    pairs = prepare(tmp_path / "pairs", ("18_01", "20_11", "22_01"))
+    assert dataset.prepare(pairs, tmp_path / "interx") == []
+    fast = ("log.log_every=5", "log.validate_every=1000", "log.tensorboard=false")
+    tokenizer = tiny.tokenizer_recipe(
+        f"data.pairs={tmp_path / 'interx'}",
+        "continuous_steps=30",
+        "optim.steps=80",
+        "optim.batch_size=8",
+        "optim.lr=5e-3",
+        "optim.warmup_steps=0",
+        *fast,
+        name="intermask/tokenizer-interx-open",
+    )
+    records = train(tokenizer, tmp_path / "tokenizer")
+    losses = [record["loss"] for record in records if "loss" in record]
+    assert losses[-1] < 0.9 * losses[0]
+    assert 0 < records[-1]["validation/mpjpe_mm"] < 3000
+    generator = tiny.generator_recipe(
+        f"data.pairs={tmp_path / 'interx'}",
+        f"data.tokenizer={tmp_path / 'tokenizer' / 'best'}",
+        "data.examples.max_frames=150",
+        "data.views=2",
+        "optim.steps=20",
+        "optim.batch_size=4",
+        "optim.warmup_steps=0",
+        *fast,
+    )
+    train(generator, tmp_path / "generator")
+
+    model = duomotion.load(tmp_path / "generator" / "last")
+    clip = model.generate("two people shake hands", seconds=2)
+    assert clip.skeletons[0].same_tree(SMPLX55) and clip.num_frames == 60
+    assert np.isfinite(clip.positions).all()
+    given = take("18_01").frames(0, 60)
+    both = model.react(given.person(0), "two people shake hands")
+    np.testing.assert_allclose(both.positions[:1, :, :22], given.positions[:1], atol=1e-4)
+    with pytest.raises(ValueError, match=r"0\.8 to 5 s|0\.8 to"):
+        model.inpaint(take("18_01").frames(0, 20), unknown=(0.1, 0.3))
+    for ending in ("glb", "bvh", "npz"):
+        clip.save(tmp_path / f"clip.{ending}")
+        assert (tmp_path / f"clip.{ending}").stat().st_size > 1000
+
+
+def train(recipe, folder):
+    task = recipes.task_of(recipe)
+    Trainer(task, folder, recipe=to_dict(recipe), optim=recipe.optim, log=recipe.log).run()
+    return read_records(folder / "log.jsonl")
+
+
+def test_recipes_at_paper_size_are_complete():
+    tokenizer = recipes.find("intermask/tokenizer-interx")
+    assert tokenizer.model.num_joints == 56 and tokenizer.model.widths == (512, 512, 512)
+    assert (tokenizer.losses.velocity, tokenizer.losses.contact, tokenizer.losses.bone) == (
+        100.0,
+        100.0,
+        5.0,
+    )
+    assert os.fspath(recipes.find("intermask/generator-interx").data.pairs) == "data/interx"
