@@ -83,10 +83,22 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
     tuned = replace(generator, start=str(tmp_path / "generator" / "last"))
     assert train(tuned, tmp_path / "tuned")[0]["loss"] < 0.9 * losses[0]
 
+    assert_reworded_goes_from_caption_to_caption(recipes.task_of(generator))
     checkpoint = read_checkpoint(tmp_path / "tuned" / "last")
     assert checkpoint.recipe["system"] == "intermask/generator"
     clip = duomotion.load(tmp_path / "tuned" / "last").generate("two people shake hands")
     assert clip.num_frames == 120 and np.isfinite(clip.positions).all()
+
+
+def assert_reworded_goes_from_caption_to_caption(task):
+    hidden, read = (torch.stack(parts) for parts in zip(*task.texts.values(), strict=True))
+    captions = task.model.text_head(hidden, read)
+    text = torch.randn(20, captions.shape[1])
+    moved, again = (task.reworded(text, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(moved, again) and not torch.equal(moved, text)
+    steps = ((moved - text) / task.recipe.data.text_noise)[:, None, None]
+    ways = captions[:, None] - captions[None]
+    assert (steps - ways).abs().amax(-1).flatten(1).amin(1).max() < 1e-4
 
 
 def test_generated_people_are_rigid_and_on_smpl22(model):

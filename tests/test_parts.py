@@ -17,6 +17,7 @@ from duomotion.models.intermask.parts import (
     RIGHT_ARM,
     PartTokenizer,
     Stand,
+    joined,
     turned,
 )
 from duomotion.motion.canonical import facing
@@ -149,3 +150,16 @@ def test_motion_and_tokens_that_do_not_fit_are_refused():
         tokenizer.encode(torch.zeros(1, 6, 22, 12))
     with pytest.raises(ValueError, match="must be a multiple of 5"):
         tokenizer.decode(torch.zeros(1, 6, dtype=torch.long))
+
+
+def test_steady_motion_is_joined_as_it_is_and_steps_between_blocks_are_spread():
+    time = torch.arange(24.0)[None, :, None, None]
+    steady = (0.1 * time + torch.tensor([1.0, 2, 3])).unflatten(1, (3, 8))
+    torch.testing.assert_close(joined(steady), steady.flatten(1, 2))
+    torn = steady.clone()
+    torn[:, 1] += 1
+    whole = joined(torn)
+    assert (torn.flatten(1, 2).diff(dim=1)[:, [7, 15]].abs() > 0.85).all()
+    assert whole.diff(dim=1).abs().max() < 0.25
+    torch.testing.assert_close(whole.mean(1), torn.flatten(1, 2).mean(1), atol=1e-3, rtol=0)
+    assert joined(steady[:, :1]).shape == (1, 8, 1, 3)

@@ -203,7 +203,7 @@ def generator_open_wide() -> GeneratorRecipe:
             text_dim=384,
             text_layers=0,
             unroll_weight=0.0,
-            guidance=1.0,
+            guidance=1.5,
         ),
         data=GeneratorData(
             pairs="data/open-pairs",

@@ -116,9 +116,9 @@ class PartTokenizerConfig:
     rotations: float = 0.05  # weight of a rotation's numbers against metres
 
     def __post_init__(self) -> None:
-        if self.frames < 1 or self.reach < 0:
+        if self.frames < 2 or self.reach < 0:
             raise ValueError(
-                f"frames must be 1 or more and reach 0 or more, not {self.frames} and {self.reach}"
+                f"frames must be 2 or more and reach 0 or more, not {self.frames} and {self.reach}"
             )
         if not 1 <= self.channels <= 3 * self.frames:
             raise ValueError(

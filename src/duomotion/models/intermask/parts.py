@@ -97,6 +97,25 @@ def turned(vectors: Tensor, angle: Tensor) -> Tensor:
     return torch.stack((cos * x + sin * z, y, cos * z - sin * x), -1)
 
 
+def joined(x_BNFJD: Tensor) -> Tensor:
+    """Blocks one after the other (B, T, J, D), without steps between them.
+
+    What a step from one block to the next has beyond the motion around it goes half to either
+    side, and fades over a block.
+    """
+    frames = x_BNFJD.shape[2]
+    before, after = x_BNFJD[:, :-1], x_BNFJD[:, 1:]
+    step = after[:, :, 0] - before[:, :, -1]
+    motion = (before[:, :, -1] - before[:, :, -2] + after[:, :, 1] - after[:, :, 0]) / 2
+    excess = ((step - motion) / 2)[:, :, None]
+    time_F = (torch.arange(frames, device=x_BNFJD.device) + 0.5) / frames
+    fade_F11 = (0.5 + 0.5 * torch.cos(torch.pi * time_F))[:, None, None]
+    ahead, behind = excess * fade_F11.flip(0), excess * fade_F11
+    nothing = torch.zeros_like(x_BNFJD[:, :1])
+    moved = torch.cat((ahead, nothing), 1) - torch.cat((nothing, behind), 1)
+    return (x_BNFJD + moved).flatten(1, 2)
+
+
 class PartTokenizer(nn.Module):
     """Encoder, codebooks and decoder; all of it comes from `fit`, training refines the decoder.
 
@@ -171,7 +190,7 @@ class PartTokenizer(nn.Module):
         local, sixd = local_BNX.unflatten(-1, (self.config.frames, NUM_JOINTS, POSE)).split(
             (3, 6), -1
         )
-        positions_BTJ3, sixd_BTJ6 = stand.leave(local).flatten(1, 2), sixd.flatten(1, 2)
+        positions_BTJ3, sixd_BTJ6 = joined(stand.leave(local)), joined(sixd)
         step = positions_BTJ3.diff(dim=1)
         velocities = torch.cat([step, step[:, -1:]], 1)
         rotations = F.pad(sixd_BTJ6[:, :, 1:], (0, 0, 1, 0))
