@@ -181,6 +181,7 @@ def test_whose_start_is_the_origin_is_the_first_person_of_the_network(model):
     np.testing.assert_array_equal(answer(first), answer(first[::-1])[::-1])
 
 
+@needs_recordings
 def test_reactions_refuse_two_people_and_long_motion(model):
     with pytest.raises(ValueError, match="has 2"):
         model.react(take("18_01"))
