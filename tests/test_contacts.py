@@ -172,6 +172,17 @@ def test_feet_that_stand_still_stay_as_they_are():
         np.testing.assert_allclose(locked.positions, motion.positions, atol=1e-4)
 
 
+def test_fixed_frames_stay_and_a_foot_stands_where_they_leave_it():
+    drifting = bent(standing(1, 40))
+    roots = drifting.root_positions + np.linspace(0, 0.2, 40)[:, None] * [1.0, 0, 0]
+    drifting = replace(drifting, root_positions=roots)
+    fixed = np.arange(40)[None] < 15
+    locked = lock_feet(drifting, fixed)
+    np.testing.assert_allclose(locked.positions[:, :15], drifting.positions[:, :15], atol=1e-5)
+    balls = feet_of(locked)[0].reshape(40, 2, 2, 3).mean(2)
+    assert np.abs(balls[15:] - balls[14]).max() < 0.01
+
+
 def test_a_trembling_foot_comes_to_rest():
     motion = bent(standing(2, 60))
     shake = np.random.default_rng(0).normal(0, 0.002, motion.root_positions.shape)

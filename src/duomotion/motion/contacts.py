@@ -72,13 +72,20 @@ def settle(interaction: Interaction) -> Interaction:
     return replace(interaction, root_positions=roots)
 
 
-def lock_feet(interaction: Interaction, blend: int = 5, min_frames: int = 4) -> Interaction:
+def lock_feet(
+    interaction: Interaction,
+    fixed_PT: np.ndarray | None = None,
+    *,
+    blend: int = 5,
+    min_frames: int = 4,
+) -> Interaction:
     """Feet that are on the ground stay where they are, by two-bone inverse kinematics of the legs.
 
     A foot is held while it is low and slow for at least `min_frames`; it is held at its mean place
     of that time, and the correction fades in and out over `blend` frames on either side, faster
     where the next hold is nearer. The foot keeps its orientation in the world, knees keep the plane
-    they bend in.
+    they bend in. Frames marked in `fixed_PT` stay as they are, and a foot that stands when they end
+    stays where they leave it.
     """
     if interaction.num_frames < min_frames:
         return interaction
@@ -90,7 +97,8 @@ def lock_feet(interaction: Interaction, blend: int = 5, min_frames: int = 4) -> 
         for side in ("left", "right"):
             chain = [skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle", "foot")]
             hip, knee, ankle, toe = positions[person][:, chain].swapaxes(0, 1)
-            shift = _holding_shift(ankle, toe, interaction.fps, blend, min_frames)
+            fixed_T = None if fixed_PT is None else fixed_PT[person]
+            shift = _holding_shift(ankle, toe, interaction.fps, blend, min_frames, fixed_T)
             if shift.any():
                 _reach(world, chain, hip, knee, ankle, ankle + shift)
         rotations[person] = local_rotations(world, skeleton)
@@ -98,7 +106,12 @@ def lock_feet(interaction: Interaction, blend: int = 5, min_frames: int = 4) -> 
 
 
 def _holding_shift(
-    ankle: np.ndarray, toe: np.ndarray, fps: float, blend: int, min_frames: int
+    ankle: np.ndarray,
+    toe: np.ndarray,
+    fps: float,
+    blend: int,
+    min_frames: int,
+    fixed_T: np.ndarray | None,
 ) -> np.ndarray:
     """Displacement (T, 3) of an ankle that keeps the foot in place during contacts."""
     ball = (ankle + toe) / 2
@@ -111,6 +124,8 @@ def _holding_shift(
     gaps = [blend, *(after[0] - run[1] for run, after in pairwise(runs)), blend]
     for (start, stop), gap_before, gap_after in zip(runs, gaps, gaps[1:], strict=False):
         anchor = ball[start:stop].mean(0)
+        if fixed_T is not None and (border := _borders(fixed_T[start:stop])).any():
+            anchor = ball[start:stop][border].mean(0)
         # Between holds that are close the fades add up to one: the foot goes from one to the other.
         distance = np.maximum(
             (start - frames) / (min(blend, gap_before) + 1),
@@ -122,7 +137,15 @@ def _holding_shift(
         shift += pull * fade[:, None]
     sunk = np.minimum(np.minimum(toe[:, 1], ankle[:, 1] - 0.04), 0)
     shift[:, 1] -= gaussian_filter1d(sunk, 2.0, mode="nearest")
+    if fixed_T is not None:
+        shift[fixed_T] = 0
     return shift
+
+
+def _borders(flags: np.ndarray) -> np.ndarray:
+    """Those flags that have a neighbour which is not set."""
+    low = np.pad(flags, 1, mode="edge")
+    return flags & ~(low[:-2] & low[2:])
 
 
 def _runs(flags: np.ndarray, min_frames: int) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from duomotion.motion.canonical import interpolate
 from duomotion.motion.interaction import Interaction, together
 
-SETTLING_SECONDS = 0.1
+SETTLING_SECONDS = 0.3
 """Time constant with which a difference at a seam fades."""
 
 

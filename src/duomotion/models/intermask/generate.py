@@ -155,7 +155,8 @@ class InterMask(Generator):
             bodies = lock_feet(settle(self.codec.layout.grounded(bodies)))
             return bodies.with_caption(request.text)
         bodies = settle(given.taken_back(bodies))
-        bodies = lock_feet(impose(bodies, given.known, given.mask))
+        known = impose(bodies, given.known, given.mask)
+        bodies = lock_feet(known, given.fixed(bodies.num_people))
         return impose(bodies, given.known, given.mask).with_caption(request.text)
 
 
@@ -184,6 +185,10 @@ class Given:
     def people(self) -> list[int]:
         """Those of whom something is known."""
         return np.flatnonzero(self.mask.any(1)).tolist()
+
+    def fixed(self, people: int) -> np.ndarray:
+        """(people, T) bool, True where a frame is known."""
+        return np.pad(self.mask, [(0, people - len(self.mask)), (0, 0)])
 
     @cached_property
     def placed(self) -> Interaction:
