@@ -11,15 +11,12 @@ from recordings import needs_recordings, prepare, take
 
 import duomotion
 from duomotion.checkpoint import read_checkpoint
-from duomotion.config import to_dict
 from duomotion.motion.canonical import facing, transform
 from duomotion.motion.interaction import together
 from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
 from duomotion.sampling.request import Request
 from duomotion.training import recipes
-from duomotion.training.log import read_records
-from duomotion.training.trainer import Trainer
 
 TAKES = ("18_01", "20_11", "22_01")
 
@@ -34,15 +31,6 @@ def cache(tmp_path_factory):
     os.environ["DUOMOTION_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
-def train(recipe, folder):
-    task = recipes.task_of(recipe)
-    Trainer(task, folder, recipe=to_dict(recipe), optim=recipe.optim, log=recipe.log).run()
-    return read_records(folder / "log.jsonl")
-
-
-FAST = ("log.log_every=5", "log.validate_every=1000", "log.tensorboard=false")
-
-
 @needs_recordings
 @pytest.mark.parametrize("stage", ["intermask/tokenizer-small", "intermask/tokenizer-open"])
 def test_training_from_recordings_to_motion(tmp_path, stage):
@@ -54,10 +42,10 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
         "optim.batch_size=8",
         "optim.warmup_steps=0",
         *(["continuous_steps=30", "optim.lr=5e-3"] if stage == "intermask/tokenizer-small" else []),
-        *FAST,
+        *tiny.FAST,
         name=stage,
     )
-    records = train(tokenizer, tmp_path / "tokenizer")
+    records = tiny.train(tokenizer, tmp_path / "tokenizer")
     losses = [record["loss"] for record in records if "loss" in record]
     assert records[-1]["validation/mpjpe_mm"] > 0
     if stage == "intermask/tokenizer-small":
@@ -75,13 +63,13 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
         "optim.batch_size=4",
         "optim.lr=1e-2",
         "optim.warmup_steps=0",
-        *FAST,
+        *tiny.FAST,
     )
-    records = train(generator, tmp_path / "generator")
+    records = tiny.train(generator, tmp_path / "generator")
     losses = [record["loss"] for record in records if "loss" in record]
     assert losses[-1] < 0.9 * losses[0]
     tuned = replace(generator, start=str(tmp_path / "generator" / "last"))
-    assert train(tuned, tmp_path / "tuned")[0]["loss"] < 0.9 * losses[0]
+    assert tiny.train(tuned, tmp_path / "tuned")[0]["loss"] < 0.9 * losses[0]
 
     assert_reworded_goes_from_caption_to_caption(recipes.task_of(generator))
     checkpoint = read_checkpoint(tmp_path / "tuned" / "last")

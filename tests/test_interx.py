@@ -14,7 +14,6 @@ from recordings import needs_recordings, prepare, take
 from scipy.spatial.transform import Rotation
 
 import duomotion
-from duomotion.config import to_dict
 from duomotion.data import interx as dataset
 from duomotion.data.interx_views import InterxWindows, draw_example, maps, whole
 from duomotion.data.pairs import PairConfig
@@ -27,8 +26,6 @@ from duomotion.motion.kinematics import global_rotations
 from duomotion.motion.layout import layout_of
 from duomotion.motion.skeleton import SMPL22, SMPLX55, SMPLX_PELVIS
 from duomotion.training import recipes
-from duomotion.training.log import read_records
-from duomotion.training.trainer import Trainer
 
 NEUTRAL = (SMPLX55,) * 2
 
@@ -202,7 +199,7 @@ def test_published_files_are_prepared_as_the_authors_do(tmp_path):
     assert dataset.prepare(source, target) == []
     assert dataset.check(target) == (3, [])
     (clip,), problems = dataset.read_split(target, "train")
-    assert not problems and clip.num_frames == 40 and clip.num_people == 2
+    assert not problems and clip.num_frames == 40 and len(clip.rotations) == 2
     assert clip.captions == ("One waves at the other.", "They greet.")
     np.testing.assert_array_equal(clip.translations[0, 0], 0)
     with np.load(source / "motions" / clip.name / "P2.npz") as raw:
@@ -315,7 +312,6 @@ def test_training_on_pairs_in_this_layout(tmp_path, monkeypatch):
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
     pairs = prepare(tmp_path / "pairs", ("18_01", "20_11", "22_01"))
     assert dataset.prepare(pairs, tmp_path / "interx") == []
-    fast = ("log.log_every=5", "log.validate_every=1000", "log.tensorboard=false")
     tokenizer = tiny.tokenizer_recipe(
         f"data.pairs={tmp_path / 'interx'}",
         "continuous_steps=30",
@@ -323,10 +319,10 @@ def test_training_on_pairs_in_this_layout(tmp_path, monkeypatch):
         "optim.batch_size=8",
         "optim.lr=5e-3",
         "optim.warmup_steps=0",
-        *fast,
+        *tiny.FAST,
         name="intermask/tokenizer-interx-open",
     )
-    records = train(tokenizer, tmp_path / "tokenizer")
+    records = tiny.train(tokenizer, tmp_path / "tokenizer")
     losses = [record["loss"] for record in records if "loss" in record]
     assert losses[-1] < 0.9 * losses[0]
     assert 0 < records[-1]["validation/mpjpe_mm"] < 3000
@@ -338,9 +334,9 @@ def test_training_on_pairs_in_this_layout(tmp_path, monkeypatch):
         "optim.steps=20",
         "optim.batch_size=4",
         "optim.warmup_steps=0",
-        *fast,
+        *tiny.FAST,
     )
-    train(generator, tmp_path / "generator")
+    tiny.train(generator, tmp_path / "generator")
 
     model = duomotion.load(tmp_path / "generator" / "last")
     clip = model.generate("two people shake hands", seconds=2)
@@ -354,12 +350,6 @@ def test_training_on_pairs_in_this_layout(tmp_path, monkeypatch):
     for ending in ("glb", "bvh", "npz"):
         clip.save(tmp_path / f"clip.{ending}")
         assert (tmp_path / f"clip.{ending}").stat().st_size > 1000
-
-
-def train(recipe, folder):
-    task = recipes.task_of(recipe)
-    Trainer(task, folder, recipe=to_dict(recipe), optim=recipe.optim, log=recipe.log).run()
-    return read_records(folder / "log.jsonl")
 
 
 def test_recipes_at_paper_size_are_complete():

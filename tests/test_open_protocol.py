@@ -4,10 +4,9 @@ import json
 
 import pytest
 import tiny
-from recordings import files, needs_recordings
+from recordings import needs_recordings, prepare
 
 import duomotion
-from duomotion.data import open_pairs
 from duomotion.data.interhuman import write_splits
 from duomotion.evaluation.open import evaluate
 from duomotion.evaluation.prompts import PROMPTS
@@ -16,12 +15,7 @@ from duomotion.evaluation.prompts import PROMPTS
 @needs_recordings
 def test_a_report_covers_everything_and_comes_out_the_same_twice(tmp_path, monkeypatch):
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
-    recordings, prepared = tmp_path / "recordings", tmp_path / "pairs"
-    recordings.mkdir()
-    for name in ("18_01", "20_11"):
-        for path in files(name):
-            (recordings / path.name).symlink_to(path)
-    open_pairs.prepare(recordings, prepared)
+    prepared = prepare(tmp_path / "pairs", ("18_01", "20_11"))
     write_splits(prepared, {"train": ["18_01-00"], "val": [], "test": ["20_11-00"]})
     model = duomotion.load(tiny.checkpoint(tmp_path / "tiny"))
     report = evaluate(model, prepared, seeds=1)

@@ -9,6 +9,8 @@ from duomotion.config import apply_overrides, to_dict
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.training import recipes
+from duomotion.training.log import read_records
+from duomotion.training.trainer import Trainer
 
 TOKENIZERS = {
     "intermask/tokenizer-small": (
@@ -42,6 +44,16 @@ GENERATOR = (
     "model.steps=4",
     "model.reaction_steps=2",
 )
+
+
+FAST = ("log.log_every=5", "log.validate_every=1000", "log.tensorboard=false")
+
+
+def train(recipe, folder: Path) -> list[dict]:
+    """Run a recipe's training; returns the log."""
+    task = recipes.task_of(recipe)
+    Trainer(task, folder, recipe=to_dict(recipe), optim=recipe.optim, log=recipe.log).run()
+    return read_records(folder / "log.jsonl")
 
 
 def tokenizer_recipe(*changes: str, name: str = "intermask/tokenizer-small"):

@@ -549,7 +549,7 @@ def data_download(
     Run again to go on. Please keep to the terms of the database: mocap.cs.cmu.edu.
 
     Args:
-        name: cmu-pairs: the everyday takes of the open pairs, from the CMU database (60 MB).
+        name: cmu-pairs: the everyday takes of the open pairs, from the CMU database (92 files).
         out: Folder for the files.
         site: Address of a mirror; the CMU site if left out.
         pause: Seconds between files, so that the site is not a burden to others.

@@ -32,7 +32,7 @@ BUSY = {408, 425, 429, 500, 502, 503, 504}
 
 
 def cmu_pairs(target: str | Path, *, site: str = CMU_SITE, pause: float = 1.0) -> list[Problem]:
-    """The recordings of two people among the open pairs, about 130 files.
+    """The recordings of two people among the open pairs, 92 files.
 
     Raises:
         ValueError: the site is no address.

@@ -93,8 +93,7 @@ def split_names(root: str | Path, split: str) -> list[str]:
     listing = _find_list(root, f"{split}.txt")
     if listing is None:
         raise ValueError(
-            f"{root} has no split/{split}.txt; is it a data set in InterHuman's layout? "
-            "`duomotion data prepare` makes one"
+            f"{root} has no split/{split}.txt; is it a data set? `duomotion data prepare` makes one"
         )
     ignore = _find_list(root, "ignore_list.txt")
     ignored = set(read_lines(ignore)) if ignore else set()

@@ -58,10 +58,6 @@ class InterxClip:
     def num_frames(self) -> int:
         return self.rotations.shape[1]
 
-    @property
-    def num_people(self) -> int:
-        return len(self.rotations)
-
 
 def read_split(root: str | Path, split: str) -> tuple[list[InterxClip], list[Problem]]:
     """All clips of a prepared split that can be used, and why the others can't.

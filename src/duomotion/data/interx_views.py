@@ -52,8 +52,9 @@ def draw_example(clip: InterxClip, config: PairConfig, rng: np.random.Generator)
     if config.mirror and rng.random() < 0.5:
         joints, captions = interx.mirror(joints), tuple(map(mirror_text, captions))
     speed = np.exp(rng.uniform(*np.log(config.tempo)))
-    joints = replayed(joints, speed)
-    joints[..., -1, 3:] *= speed
+    pace = np.ones_like(joints[0, 0])
+    pace[-1, 3:] = speed
+    joints = replayed(joints, speed) * pace
     return Example(_placed(joints[:, stretch(joints.shape[1], config, rng)]), captions, clip.name)
 
 

@@ -66,7 +66,7 @@ def replayed(x_PTJD: np.ndarray, speed: float) -> np.ndarray:
     6-D rotations in between are not orthogonal; reading them by Gram-Schmidt makes them so.
     """
     if speed == 1:
-        return x_PTJD.copy()
+        return x_PTJD
     times = np.arange(0, x_PTJD.shape[1] - 1, speed)
     low = times.astype(int)
     part = (times - low)[:, None, None].astype(np.float32)

@@ -28,16 +28,13 @@ class MotionCodec(nn.Module):
 
     def __init__(self, config: TokenizerConfig | PartTokenizerConfig) -> None:
         super().__init__()
-        self.layout: Layout = (
-            features
-            if isinstance(config, PartTokenizerConfig)
-            else layout_of(config.num_joints, config.joint_dim)
-        )
-        self.tokenizer = (
-            PartTokenizer(config)
-            if isinstance(config, PartTokenizerConfig)
-            else MotionTokenizer(config)
-        )
+        self.layout: Layout
+        if isinstance(config, PartTokenizerConfig):
+            self.layout = features
+            self.tokenizer = PartTokenizer(config)
+        else:
+            self.layout = layout_of(config.num_joints, config.joint_dim)
+            self.tokenizer = MotionTokenizer(config)
         self.register_buffer("mean", torch.zeros(self.layout.NUM_FEATURES))
         self.register_buffer("std", torch.ones(self.layout.NUM_FEATURES))
 

@@ -155,8 +155,8 @@ class InterMask(Generator):
             bodies = lock_feet(settle(self.codec.layout.grounded(bodies)))
             return bodies.with_caption(request.text)
         bodies = settle(given.taken_back(bodies))
-        known = impose(bodies, given.known, given.mask)
-        bodies = lock_feet(known, given.fixed(bodies.num_people))
+        joined = impose(bodies, given.known, given.mask)
+        bodies = lock_feet(joined, given.fixed(bodies.num_people))
         return impose(bodies, given.known, given.mask).with_caption(request.text)
 
 
