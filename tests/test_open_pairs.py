@@ -31,6 +31,16 @@ def test_there_are_enough_segments_with_three_captions_each():
             assert caption[0].isupper() and caption.endswith("."), caption
 
 
+def test_training_clips_have_their_kind_in_other_words():
+    found = segments()
+    phrases = {part.kind: part.words for part in found if part.split == "train"}
+    every = [phrase for words in phrases.values() for phrase in words]
+    assert len(set(every)) == len(every) == 8 * len(phrases)
+    assert all(phrase == phrase.strip() and phrase.isascii() for phrase in every)
+    assert not set(every) & {caption for part in found for caption in part.captions}
+    assert not any(part.words for part in found if part.split != "train")
+
+
 def test_times_are_sensible():
     for name, parts in by_take().items():
         assert all(0 <= part.start < part.end <= LONGEST_TAKE for part in parts), name
@@ -95,7 +105,7 @@ def test_preparing_makes_a_data_set_of_what_is_there(prepared):
         assert clips and all(found[clip.name].split == split for clip in clips)
         for clip in clips:
             segment = found[clip.name]
-            assert clip.captions == segment.captions
+            assert clip.captions == segment.captions + segment.words
             seconds = segment.end - segment.start
             assert clip.num_frames == pytest.approx(30 * seconds, abs=1.5)
 

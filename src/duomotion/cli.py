@@ -53,7 +53,7 @@ def generate(
     text: Positional[str] = "",
     /,
     partner: str = "",
-    seconds: float = 4.0,
+    seconds: float | None = None,
     prompts: Path | None = None,
     *,
     options: Shared = Options(),
@@ -63,7 +63,7 @@ def generate(
     Args:
         text: What happens, in English, as in "two people shake hands".
         partner: What the second person does, where the sentence is about the first alone.
-        seconds: Length of the motion, up to a minute.
+        seconds: Length of the motion, up to a minute; by default as long as the text takes.
         prompts: A text file with a sentence a line, in place of one sentence.
         options: What all commands that generate share.
     """

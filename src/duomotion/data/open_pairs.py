@@ -35,7 +35,8 @@ class Segment:
         kind: the family of the action, as in "handshake" or "salsa".
         split: train, val or test; the same for all segments of a take.
         start, end: seconds.
-        captions: three descriptions.
+        captions: three descriptions of this stretch.
+        words: other words for its kind, to train with; none outside the training split.
     """
 
     name: str
@@ -45,13 +46,16 @@ class Segment:
     start: float
     end: float
     captions: tuple[str, ...]
+    words: tuple[str, ...]
 
 
 def segments() -> list[Segment]:
     """All segments, in the order of their takes."""
     text = (files("duomotion.data") / "open_pairs.json").read_text(encoding="utf-8")
+    document = json.loads(text)
+    words = {kind: tuple(phrases) for kind, phrases in document["words"].items()}
     found = []
-    for take in json.loads(text)["takes"]:
+    for take in document["takes"]:
         for number, part in enumerate(take["segments"]):
             name = f"{take['name']}-{number:02d}"
             found.append(
@@ -63,6 +67,7 @@ def segments() -> list[Segment]:
                     part["start"],
                     part["end"],
                     tuple(part["captions"]),
+                    words[part["kind"]] if take["split"] == "train" else (),
                 )
             )
     return found
@@ -96,7 +101,8 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
             continue
         for part in parts:
             first, last = (round(second * interaction.fps) for second in (part.start, part.end))
-            write_clip(Path(target), part.name, interaction.frames(first, last), part.captions)
+            motion, texts = interaction.frames(first, last), part.captions + part.words
+            write_clip(Path(target), part.name, motion, texts)
             splits[part.split].append(part.name)
     write_splits(Path(target), splits)
     return problems

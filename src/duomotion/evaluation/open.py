@@ -105,8 +105,8 @@ def evaluate(model: Generator, data: str | Path, *, seeds: int = 5) -> Report:
     ]
     made: list[Interaction] = []
 
-    def generate(text: str, seconds: float, seed: int) -> Interaction:
-        made.append(model.generate(text, seconds=seconds, seed=seed))
+    def generate(text: str, seed: int) -> Interaction:
+        made.append(model.generate(text, seed=seed))
         progress.update()
         return made[-1]
 

@@ -24,7 +24,7 @@ from duomotion.motion.interaction import Interaction
 
 Measurements = dict[str, float]
 Limits = dict[str, tuple[float, float]]
-Generate = Callable[[str, float, int], Interaction]
+Generate = Callable[[str, int], Interaction]
 
 # Hands whose middles are this close touch, in metres; palms in real handshakes are 0.06 apart.
 TOUCH = 0.25
@@ -52,15 +52,14 @@ class Prompt:
     """A sentence and how to see that a clip shows it.
 
     Attributes:
-        texts: the wording a user would type, then paraphrases.
-        seconds: how long to generate.
+        texts: the wording a user would type, then five paraphrases; the last three are by a writer
+            who knew neither the captions nor the other words that models train with.
         check: the measurement.
         kinds: kinds of real clips (data.open_pairs) that show it.
         word: part of such a clip's captions that also has to be there.
     """
 
     texts: tuple[str, ...]
-    seconds: float
     check: Callable[[Interaction], CheckResult]
     kinds: tuple[str, ...]
     word: str = ""
@@ -448,8 +447,10 @@ PROMPTS: dict[str, Prompt] = {
             "two people meet and shake hands",
             "a handshake between two people",
             "one person holds out the right hand and the other shakes it",
+            "two colleagues greet each other by clasping right hands",
+            "a man walks up and offers a woman his hand, which she shakes",
+            "business partners step forward and seal the deal with a firm handshake",
         ),
-        seconds=2.5,
         check=handshake,
         kinds=("handshake",),
     ),
@@ -458,8 +459,10 @@ PROMPTS: dict[str, Prompt] = {
             "two people give each other a high five",
             "two friends walk up and high five",
             "one person raises a hand and the other slaps it in a high five",
+            "two teammates slap their palms together up in the air",
+            "friends step in and clap their raised hands together to celebrate",
+            "a player raises his open hand and his buddy smacks it with his own",
         ),
-        seconds=3.0,
         check=high_five,
         kinds=("high five",),
     ),
@@ -468,8 +471,10 @@ PROMPTS: dict[str, Prompt] = {
             "one person pulls the other by the arm",
             "someone drags another person away who does not want to come",
             "a person tugs at the other's arm while the other resists",
+            "a woman tugs on a man's arm while he refuses to move",
+            "someone drags a reluctant friend along by the wrist",
+            "a guy grabs her arm and yanks, but she leans back and struggles",
         ),
-        seconds=4.0,
         check=pull,
         kinds=("pull",),
     ),
@@ -478,8 +483,10 @@ PROMPTS: dict[str, Prompt] = {
             "one person comforts the other with a hand on the shoulder",
             "a person consoles a sad friend",
             "someone puts their hands on the other's shoulders to comfort them",
+            "a man consoles his sad friend by patting her shoulder",
+            "she gently lays her hand on his shoulder to cheer him up",
+            "someone is upset and their friend touches their shoulder to reassure them",
         ),
-        seconds=4.3,
         check=comfort,
         kinds=("comfort",),
     ),
@@ -488,8 +495,10 @@ PROMPTS: dict[str, Prompt] = {
             "two people march like soldiers",
             "two soldiers march next to each other",
             "two people march forward side by side in step",
+            "a pair of soldiers parade next to each other in step",
+            "two guards stride forward in formation, swinging their arms stiffly",
+            "two troops walk in military step, shoulder to shoulder",
         ),
-        seconds=2.2,
         check=march,
         kinds=("march",),
     ),
@@ -498,8 +507,10 @@ PROMPTS: dict[str, Prompt] = {
             "two people do the chicken dance",
             "two people flap their elbows in the chicken dance",
             "facing each other, two dancers do a chicken dance",
+            "a couple flap their elbows like wings and wiggle to the birdie song",
+            "two party guests dance like chickens, making beaks with their hands",
+            "both friends do that silly wedding dance where you flap like a chicken",
         ),
-        seconds=5.5,
         check=chicken_dance,
         kinds=("chicken dance",),
     ),
@@ -508,8 +519,10 @@ PROMPTS: dict[str, Prompt] = {
             "two people dance salsa and one turns under the raised arm",
             "in salsa, one dancer turns under the joined hands",
             "a salsa dancer spins under the partner's raised hand",
+            "a man leads his salsa partner into a spin beneath his lifted hand",
+            "latin dancers hold hands and she twirls under his arm",
+            "a couple is salsa dancing and he spins her around under their hands",
         ),
-        seconds=4.0,
         check=salsa_turn,
         kinds=("salsa turn", "salsa spin"),
         word="under",
@@ -519,8 +532,10 @@ PROMPTS: dict[str, Prompt] = {
             "two people arm wrestle",
             "two people compete in arm wrestling",
             "they lock hands across a table and arm wrestle",
+            "two guys lock hands on a table and try forcing each other's arm down",
+            "seated rivals grip hands and try to pin each other's forearm to the table",
+            "two friends test their strength with elbows on the table and hands gripped",
         ),
-        seconds=5.0,
         check=arm_wrestle,
         kinds=("arm wrestle",),
     ),
@@ -529,8 +544,10 @@ PROMPTS: dict[str, Prompt] = {
             "two people quarrel",
             "two people argue angrily with each other",
             "two people have a heated argument and wave their hands",
+            "a couple stands arguing and waving their hands angrily",
+            "two neighbors yell at each other and point fingers",
+            "two angry people face each other in a heated argument, gesturing wildly",
         ),
-        seconds=3.5,
         check=quarrel,
         kinds=("quarrel",),
     ),
@@ -539,8 +556,10 @@ PROMPTS: dict[str, Prompt] = {
             "two people walk with their arms linked",
             "two friends walk arm in arm",
             "two people link arms and stroll next to each other",
+            "a couple strolls along arm in arm",
+            "two friends go for a walk with their elbows hooked together",
+            "an old lady holds on to her husband's bent arm as they walk together",
         ),
-        seconds=2.0,
         check=link_arms,
         kinds=("link arms",),
     ),
@@ -611,13 +630,13 @@ def score(
     """Generate every prompt with every seed and check it.
 
     Args:
-        generate: (text, seconds, seed) -> interaction of two SMPL-22 people.
+        generate: (text, seed) -> interaction of two SMPL-22 people, as long as the text takes.
         wording: which of a prompt's texts to type.
     """
     trials = []
     for name, prompt in prompts.items():
         for seed in seeds:
-            made = generate(prompt.texts[wording], prompt.seconds, seed)
+            made = generate(prompt.texts[wording], seed)
             trials.append(Trial(name, seed, prompt.check(made), physics.report(made)))
     return Score(tuple(trials))
 

@@ -13,6 +13,7 @@ from duomotion.text.prompt import check_prompt, roles
 
 FPS = 30.0
 LONGEST_SECONDS = 60.0
+USUAL_SECONDS = 4.0  # of motion whose length neither the user nor the model knows
 BATCH_SIZE = 8  # clips that are generated at once where many are asked for
 OVERLAP_FRAMES = 60  # of one window with the next, where motion is longer than a window
 
@@ -71,12 +72,16 @@ class Generator(ABC):
         """
         return to_smpl22(interaction)
 
+    def lengths(self, texts: Sequence[str], seed: int) -> list[int]:
+        """How many frames what each text says takes; the same for the same text and seed."""
+        return [round(FPS * USUAL_SECONDS)] * len(texts)
+
     def generate(
         self,
         text: str,
         *,
         partner: str = "",
-        seconds: float = 4.0,
+        seconds: float | None = None,
         seed: int = 0,
         guidance: float | None = None,
         steps: int | None = None,
@@ -85,6 +90,7 @@ class Generator(ABC):
 
         Args:
             text: what both do, or one of them where `partner` says what the other does.
+            seconds: length of the motion; None for as long as what the text says takes.
 
         Raises:
             ValueError: the text is empty, too long or in another script, or the length, guidance or
@@ -99,7 +105,7 @@ class Generator(ABC):
         self,
         texts: Sequence[str],
         *,
-        seconds: float = 4.0,
+        seconds: float | None = None,
         seed: int = 0,
         guidance: float | None = None,
         steps: int | None = None,
@@ -109,24 +115,25 @@ class Generator(ABC):
         Raises:
             ValueError: as `generate`, before anything is generated.
         """
-        frames = self._frames(seconds, LONGEST_SECONDS)
+        texts = [check_prompt(text) for text in texts]
+        if seconds is None:
+            lengths = self.lengths(texts, seed)
+        else:
+            lengths = [self._frames(seconds, LONGEST_SECONDS)] * len(texts)
         requests = [
-            Request(
-                text=check_prompt(text),
-                frames=min(frames, self.max_frames),
-                seed=seed,
-                guidance=guidance,
-                steps=steps,
-            )
-            for text in texts
+            Request(text=text, frames=frames, seed=seed, guidance=guidance, steps=steps)
+            for text, frames in zip(texts, lengths, strict=True)
         ]
-        return self._batches(requests, frames)
+        return self._batches(requests)
 
-    def _batches(self, requests: Sequence[Request], frames: int) -> Iterator[Interaction]:
+    def _batches(self, requests: Sequence[Request]) -> Iterator[Interaction]:
         for start in range(0, len(requests), BATCH_SIZE):
             batch = requests[start : start + BATCH_SIZE]
-            for request, clip in zip(batch, self.answer(batch), strict=True):
-                yield self._extended(clip, request, frames)
+            windows = [
+                replace(request, frames=min(request.frames, self.max_frames)) for request in batch
+            ]
+            for request, clip in zip(batch, self.answer(windows), strict=True):
+                yield self._extended(clip, request, request.frames)
 
     def react(
         self,

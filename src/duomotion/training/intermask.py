@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from duomotion.checkpoint import load_weights, read_checkpoint
+from duomotion.checkpoint import load_weights, read_checkpoint, read_recipe
 from duomotion.data.layouts import VIEWS
 from duomotion.data.pairs import PairConfig
 from duomotion.data.windows import WindowConfig
@@ -166,6 +166,7 @@ class GeneratorData:
 
     pairs: str = "data/interhuman"
     tokenizer: str = "runs/intermask/tokenizer/best"
+    length: str | None = None  # checkpoint of a length estimator to go with the generator
     text_encoder: str = "clip"
     views: int = 8  # random views of each clip that are tokenized before training starts
     text_noise: float = 0.0  # stands for other words, see `GeneratorTask.reworded`
@@ -201,7 +202,10 @@ class GeneratorTask:
     def __init__(self, recipe: GeneratorRecipe) -> None:
         self.recipe = recipe
         data = recipe.data
-        self.children: Mapping[str, Path] = {"tokenizer": Path(data.tokenizer)}
+        self.children: Mapping[str, Path] = {
+            "tokenizer": Path(data.tokenizer),
+            **({} if data.length is None else {"length": _length_estimator(data)}),
+        }
         codec = load_codec(Path(data.tokenizer))
         sizes = codec.tokenizer.config
         if isinstance(sizes, TokenizerConfig) and sizes.num_people > 1:
@@ -333,6 +337,21 @@ class GeneratorTask:
 
     def provenance(self) -> dict[str, Any]:
         return {"data": [self.recipe.data.pairs], "text_encoder": self.encoder_name}
+
+
+def _length_estimator(data: GeneratorData) -> Path:
+    """Its folder, once it has been seen to read the same text vectors."""
+    assert data.length is not None
+    recipe = read_recipe(data.length)
+    if recipe["system"] != "length":
+        raise ValueError(f"{data.length} is a checkpoint of {recipe['system']!r}, not of 'length'")
+    read = recipe["data"]["text_encoder"]
+    if read != data.text_encoder:
+        raise ValueError(
+            f"the length estimator {data.length} reads the vectors of {read!r}; the generator's "
+            f"data.text_encoder is {data.text_encoder!r} and must be the same"
+        )
+    return Path(data.length)
 
 
 def _tokenized(

@@ -14,6 +14,7 @@ from duomotion.models.intermask.config import (
     TokenizerLossWeights,
 )
 from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.length import LengthConfig
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.intermask import (
     GeneratorData,
@@ -23,9 +24,10 @@ from duomotion.training.intermask import (
     TokenizerRecipe,
     TokenizerTask,
 )
+from duomotion.training.length import LengthData, LengthRecipe, LengthTask
 from duomotion.training.trainer import Task
 
-Recipe = TokenizerRecipe | GeneratorRecipe
+Recipe = TokenizerRecipe | GeneratorRecipe | LengthRecipe
 
 OPEN_WINDOWS = TokenizerData(
     pairs="data/open-pairs", solo="data/open-solo", solo_share=0.5, floor="keep"
@@ -255,12 +257,25 @@ def generator_open() -> GeneratorRecipe:
     )
 
 
+def length_open() -> LengthRecipe:
+    """The length estimator of `intermask-open`, for lengths of up to 10 s."""
+    return LengthRecipe(
+        model=LengthConfig(text_dim=384, num_classes=76, width=256),
+        data=LengthData(pairs="data/open-pairs", text_encoder="sentence", text_noise=0.3),
+        optim=OptimConfig(
+            steps=2000, batch_size=64, lr=1e-3, warmup_steps=50, schedule="cosine", ema_decay=0.99
+        ),
+        log=LogConfig(validate_every=500),
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "intermask/tokenizer": tokenizer,
     "intermask/generator": generator,
     "intermask/tokenizer-interx": tokenizer_interx,
     "intermask/generator-interx": generator_interx,
     "intermask/tokenizer-small": tokenizer_small,
+    "length-open": length_open,
     "intermask/tokenizer-open": tokenizer_open,
     "intermask/generator-open-wide": generator_open_wide,
     "intermask/generator-open-whole": generator_open_whole,
@@ -289,4 +304,6 @@ def task_of(recipe: Recipe) -> Task:
     """
     if isinstance(recipe, TokenizerRecipe):
         return TokenizerTask(recipe)
+    if isinstance(recipe, LengthRecipe):
+        return LengthTask(recipe)
     return GeneratorTask(recipe)

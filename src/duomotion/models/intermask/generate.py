@@ -18,6 +18,7 @@ from duomotion.models.intermask.config import PartTokenizerConfig, TokenizerConf
 from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import InterMTransformer
+from duomotion.models.length import LengthEstimator, load_length_estimator
 from duomotion.motion.canonical import interpolate, transform
 from duomotion.motion.contacts import lock_feet, settle
 from duomotion.motion.interaction import Interaction, together
@@ -44,6 +45,7 @@ class InterMask(Generator):
         transformer: InterMTransformer,
         encoder: TextEncoder,
         *,
+        length: LengthEstimator | None = None,
         name: str = "intermask",
         precision: Precision = "auto",
     ) -> None:
@@ -51,13 +53,14 @@ class InterMask(Generator):
         self.codec, self.transformer = codec.eval(), transformer.eval()
         self.min_frames, self.max_frames = codec.layout.MIN_FRAMES, codec.layout.MAX_FRAMES
         self.encoder = encoder
+        self.length = length.eval() if length is not None else None
         self.name = name
 
     @classmethod
     def load(
         cls, folder: Path, *, device: str = "cpu", precision: Precision = "auto"
     ) -> "InterMask":
-        """Read a generator's checkpoint and the tokenizer's inside it.
+        """Read a generator's checkpoint and those of a tokenizer and a length estimator inside it.
 
         Raises:
             ValueError: the folder is no such checkpoint, or tensors are missing.
@@ -68,10 +71,12 @@ class InterMask(Generator):
         load_weights(transformer, checkpoint)
         encoder = CachedEncoder(load_encoder(checkpoint.recipe["data"]["text_encoder"]))
         codec = load_codec(folder / "tokenizer")
+        length = folder / "length"
         return cls(
             codec.to(device),
             transformer.to(device),
             encoder,
+            length=load_length_estimator(length) if length.exists() else None,
             name=folder.name,
             precision=precision,
         )
@@ -112,6 +117,15 @@ class InterMask(Generator):
             self._interaction(ids[row, ..., :length], request, givens[row])
             for row, (request, length) in enumerate(zip(requests, lengths, strict=True))
         ]
+
+    @torch.no_grad()
+    def lengths(self, texts: Sequence[str], seed: int) -> list[int]:
+        if self.length is None:
+            return super().lengths(texts, seed)
+        embedding = self.encoder.encode(list(texts))
+        text_BC = embedding.hidden_BLC[torch.arange(len(texts)), embedding.read_B]
+        drawn = self.length.draw(text_BC, [torch.Generator().manual_seed(seed) for _ in texts])
+        return [min(max(frames, self.min_frames), self.max_frames) for frames in drawn]
 
     def bodies(self, interaction: Interaction) -> Interaction:
         return self.codec.layout.bodies(interaction)

@@ -1,0 +1,61 @@
+"""How long what a text says takes (MoMask, released code)."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from duomotion.checkpoint import load_weights, read_checkpoint
+from duomotion.config import from_dict
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthConfig:
+    """The length estimator; defaults are the released MoMask's."""
+
+    text_dim: int = 512  # CLIP ViT-B/32
+    num_classes: int = 50  # class k stands for k times `frames_per_class` frames
+    frames_per_class: int = 4
+    width: int = 512  # of the first layer; the next two have a half and a quarter
+    dropout: float = 0.2
+
+
+class LengthEstimator(nn.Module):
+    """Text vectors (B, C) to logits of lengths (B, num_classes)."""
+
+    def __init__(self, config: LengthConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = (config.text_dim, config.width, config.width // 2, config.width // 4)
+        layers: list[nn.Module] = []
+        for index, (before, after) in enumerate(pairwise(widths)):
+            layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.LeakyReLU(0.2)]
+            if index < 2:
+                layers.append(nn.Dropout(config.dropout))
+        self.output = nn.Sequential(*layers, nn.Linear(widths[-1], config.num_classes))
+
+    def forward(self, text_BC: Tensor) -> Tensor:
+        return self.output(text_BC)
+
+    def draw(self, text_BC: Tensor, generators: list[torch.Generator]) -> list[int]:
+        """Lengths in frames, each drawn from its text's distribution with its own generator."""
+        probabilities = self(text_BC).softmax(-1).cpu()
+        return [
+            int(torch.multinomial(row, 1, generator=generator)) * self.config.frames_per_class
+            for row, generator in zip(probabilities, generators, strict=True)
+        ]
+
+
+def load_length_estimator(folder: Path) -> LengthEstimator:
+    """Read a length estimator's checkpoint.
+
+    Raises:
+        ValueError: the folder is no such checkpoint, or tensors are missing.
+    """
+    checkpoint = read_checkpoint(folder)
+    config = from_dict(LengthConfig, checkpoint.recipe["model"], f"{folder}: model")
+    estimator = LengthEstimator(config)
+    load_weights(estimator, checkpoint)
+    return estimator.eval()
