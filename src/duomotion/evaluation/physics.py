@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from duomotion.body.overlap import overlap_volumes
+from duomotion.motion.canonical import interpolate
 from duomotion.motion.contacts import foot_joints, foot_sliding
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.skeleton import SMPL22, Skeleton
@@ -26,6 +28,9 @@ RADII = {
 CARRY_GAP = 0.05
 # Overlap counts from this depth, in metres.
 OVERLAP = 0.05
+# Two bodies can't overlap where the slim capsules are this far apart, in metres.
+FLESH = 0.25
+OVERLAP_RATE = 10.0  # frames a second whose overlap is measured in litres
 # 99.9 % of joints and frames of the 180 training clips of the open pairs are below, m/s and m/s^2.
 REAL_SPEED = 4.2
 REAL_ACCELERATION = 44.0
@@ -68,11 +73,13 @@ def report(interaction: Interaction) -> dict[str, float]:
         foot_sliding: m/s, of feet near the floor, the worst of the people.
         bone_drift: the largest change of a bone's length, as a share of its median length.
         top_speed, top_acceleration: of any joint, m/s and m/s^2.
+        jerk: of all joints, m/s^3, the mean of its length.
         jumpy: share of joints and frames with more speed or acceleration than 99.9 % of real ones.
         floor_depth: metres of the lowest joint under the floor.
         hover: metres that somebody stays over the floor for longer than a jump.
         body_depth: metres that two bodies reach into each other, at worst.
         body_overlap: share of frames in which they do, by more than 5 cm.
+        body_litres: volume of one body inside the other, the largest of 10 frames a second.
 
     Raises:
         ValueError: another skeleton, or fewer than 3 frames.
@@ -92,11 +99,13 @@ def report(interaction: Interaction) -> dict[str, float]:
         "bone_drift": bone_drift(positions, skeleton),
         "top_speed": float(speeds.max()),
         "top_acceleration": float(accelerations.max()),
+        "jerk": jerk(positions, interaction.fps),
         "jumpy": float(jumpy.mean()),
         "floor_depth": floor_depth(positions),
         "hover": hover(positions, interaction.fps),
         "body_depth": float(max(0.0, depths.max())),
         "body_overlap": float((depths > OVERLAP).mean()),
+        "body_litres": _litres(interaction, depths),
     }
 
 
@@ -112,6 +121,13 @@ def joint_motion(positions: np.ndarray, fps: float = 30.0) -> tuple[np.ndarray, 
     velocities = np.diff(positions, axis=-3) * fps
     accelerations = np.diff(velocities, axis=-3) * fps
     return np.linalg.norm(velocities, axis=-1), np.linalg.norm(accelerations, axis=-1)
+
+
+def jerk(positions: np.ndarray, fps: float = 30.0) -> float:
+    """Mean length of the third derivative of joint positions (..., T, J, 3), m/s^3."""
+    if positions.shape[-3] < 4:
+        return 0.0
+    return float(np.linalg.norm(np.diff(positions, 3, axis=-3), axis=-1).mean() * fps**3)
 
 
 def floor_depth(positions: np.ndarray) -> float:
@@ -139,10 +155,30 @@ def hover(positions: np.ndarray, fps: float = 30.0, longer_than: float = 0.7) ->
 def body_depths(positions: np.ndarray, skeleton: Skeleton = SMPL22) -> np.ndarray:
     """How deep (T,) in metres two people reach into each other; negative is the gap between them.
 
-    Bodies are capsules around the bones, with the radii of `RADII`.
-
     Args:
         positions: (2, T, J, 3).
+    """
+    return bone_depths(positions, skeleton).max((-1, -2))
+
+
+def _litres(interaction: Interaction, depths_T: np.ndarray) -> float:
+    """Largest overlap in litres; bodies whose bones are further apart than flesh is thick are not
+    looked at."""
+    if interaction.num_people < 2:
+        return 0.0
+    shown = np.arange(0, interaction.num_frames, max(1, round(interaction.fps / OVERLAP_RATE)))
+    close = shown[depths_T[shown] > -FLESH]
+    if not len(close):
+        return 0.0
+    return float(
+        overlap_volumes(interpolate(interaction, close, close, np.zeros(len(close)))).max()
+    )
+
+
+def bone_depths(positions: np.ndarray, skeleton: Skeleton = SMPL22) -> np.ndarray:
+    """How deep (T, N, N) in metres each bone of the first person is in each of the second's.
+
+    Bodies are capsules around the bones, with the radii of `RADII`; negative is a gap.
     """
     child, parent = np.array(skeleton.bones).T
     radii = np.array([RADII[skeleton.names[joint].split("_")[-1]] for joint in child])
@@ -150,7 +186,7 @@ def body_depths(positions: np.ndarray, skeleton: Skeleton = SMPL22) -> np.ndarra
     apart = segment_gaps(
         starts[0, :, :, None], ends[0, :, :, None], starts[1, :, None], ends[1, :, None]
     )
-    return (radii[:, None] + radii - apart).max((-1, -2))
+    return radii[:, None] + radii - apart
 
 
 def segment_gaps(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
