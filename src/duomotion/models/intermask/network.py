@@ -25,6 +25,7 @@ from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
 from duomotion.models.layers.modulation import Modulation, modulate, normalise
 from duomotion.models.layers.positional import sinusoid_grid
+from duomotion.models.layers.transformer import post_norm_transformer
 
 NUM_PEOPLE = 2
 BRANCH_CHUNKS = 3  # shift, scale and gate of a residual branch
@@ -61,16 +62,12 @@ class TextHead(nn.Module):
         self.encoder = nn.Identity()
         self.norm = nn.LayerNorm(config.text_dim, elementwise_affine=config.text_layers > 0)
         if config.text_layers:
-            layer = nn.TransformerEncoderLayer(
+            self.encoder = post_norm_transformer(
                 config.text_dim,
-                config.text_heads,
-                config.text_feedforward,
-                config.text_dropout,
-                activation=F.gelu,
-                batch_first=True,
-            )
-            self.encoder = nn.TransformerEncoder(
-                layer, config.text_layers, enable_nested_tensor=False
+                num_layers=config.text_layers,
+                num_heads=config.text_heads,
+                feedforward=config.text_feedforward,
+                dropout=config.text_dropout,
             )
 
     def forward(self, hidden_BSC: Tensor, read_B: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""Sinusoidal positions of grids (Wang & Liu 2021; the positional-encodings package)."""
+"""Sinusoidal positions of sequences (Vaswani et al. 2017) and of grids (Wang & Liu 2021).
+
+Sine and cosine of one frequency stand side by side.
+"""
 
 import torch
 from torch import Tensor
@@ -13,18 +16,22 @@ def axis_frequencies(width: int) -> Tensor:
     return 1.0 / (10000 ** (torch.arange(0, channels, 2).float() / channels))
 
 
-def sinusoid_grid(rows: int, columns: int, width: int, *, device=None) -> Tensor:
-    """Positions (rows, columns, width), float32.
+def sinusoid_sequence(length: int, width: int, *, device=None) -> Tensor:
+    """Positions (length, width), float32; `width` is even."""
+    return _waves(length, axis_frequencies(2 * width).to(device))
 
-    The first half of the channels encodes the row, the second half the column; in each half sine
-    and cosine of one frequency stand side by side.
+
+def sinusoid_grid(rows: int, columns: int, width: int, *, device=None) -> Tensor:
+    """Positions (rows, columns, width), float32, as the positional-encodings package has them.
+
+    The first half of the channels encodes the row, the second half the column.
     """
     frequencies = axis_frequencies(width).to(device)
-
-    def axis(count: int) -> Tensor:
-        angles = torch.arange(count, device=device).float()[:, None] * frequencies
-        return torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)
-
-    row = axis(rows)[:, None].expand(-1, columns, -1)
-    column = axis(columns)[None].expand(rows, -1, -1)
+    row = _waves(rows, frequencies)[:, None].expand(-1, columns, -1)
+    column = _waves(columns, frequencies)[None].expand(rows, -1, -1)
     return torch.cat((row, column), -1)[..., :width]
+
+
+def _waves(count: int, frequencies: Tensor) -> Tensor:
+    angles = torch.arange(count, device=frequencies.device).float()[:, None] * frequencies
+    return torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)

@@ -1,0 +1,54 @@
+"""The constants of the published ways to score text-to-motion models with a learned evaluator.
+
+Values of different protocols can't be compared, even on the same data: InterMask's multimodality is
+three times InterGen's for the same embeddings.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How metrics are computed from embeddings.
+
+    Loaders shuffle the test clips, and leave those that don't fill a pool out of all metrics.
+
+    Attributes:
+        pool: clips among which a text looks for its own; also the loader's batch.
+        fid_scale: what embeddings are multiplied with before means and covariances.
+        diversity_scale: what distances of diversity are multiplied with.
+        diversity_pairs: pairs of clips that diversity averages over.
+        multimodality_scale: what distances of multimodality are multiplied with.
+        multimodality_texts: texts that multimodality averages over.
+        multimodality_samples: motions of each of these texts.
+        multimodality_pairs: pairs of these motions, the same ones for all texts.
+        repeats: times that everything is generated and scored again.
+    """
+
+    pool: int
+    fid_scale: float = 1
+    diversity_scale: float = 1
+    diversity_pairs: int = 300
+    multimodality_scale: float = 1
+    multimodality_texts: int = 100
+    multimodality_samples: int = 30
+    multimodality_pairs: int = 10
+    repeats: int = 20
+
+
+# InterHuman with InterCLIP. Released code of InterGen (tools/eval.py, utils/metrics.py): embeddings
+# times 6, and the distances of diversity halved; those of multimodality as they are.
+INTERGEN = Protocol(pool=96, fid_scale=6, diversity_scale=3)
+
+# InterHuman with InterCLIP. Released code of InterMask (eval.py, utils/metrics.py): InterGen's, but
+# multimodality is scaled as diversity is.
+INTERMASK = Protocol(pool=96, fid_scale=6, diversity_scale=3, multimodality_scale=3)
+
+# HumanML3D and KIT-ML. Released code of text-to-motion and MoMask (utils/eval_t2m.py): the texts of
+# multimodality are the first three batches.
+T2M = Protocol(pool=32, multimodality_texts=96)
+
+# Inter-X. Released code of Inter-X and InterMask.
+INTERX = Protocol(pool=32)
+
+PROTOCOLS = {"intergen": INTERGEN, "intermask": INTERMASK, "t2m": T2M, "interx": INTERX}

@@ -1,0 +1,124 @@
+"""What the evaluators of HumanML3D, KIT-ML and Inter-X have in common (Guo et al. 2022).
+
+Strided convolutions make movements of 4 frames each, and two-way recurrent networks read movements
+and words. Modules have the names of the released code, so `state_dict` is the released one, with
+the names of the parts (`movement_encoder.`, `text_encoder.`, `motion_encoder.`) in front.
+
+Axes: B clips, T frames, C features, W words, E embedding.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+FRAMES_PER_MOVEMENT = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiGRUConfig:
+    """Sizes of an evaluator; defaults are those of all released ones (text-to-motion's code)."""
+
+    motion_dim: int  # numbers a frame that are read
+    movement_width: int = 512  # dim_movement_enc_hidden
+    movement_dim: int = 512  # dim_movement_latent
+    motion_width: int = 1024  # dim_motion_hidden
+    word_dim: int = 300  # GloVe
+    tag_dim: int = 15  # dim_pos_ohot: kinds of words
+    text_width: int = 512  # dim_text_hidden
+    embedding_dim: int = 512  # dim_coemb_hidden
+    dropout: float = 0.2  # between the convolutions
+
+
+class MovementEncoder(nn.Module):
+    """Motion (B, T, C) to movements (B, T // 4, movement_dim)."""
+
+    def __init__(self, config: BiGRUConfig) -> None:
+        super().__init__()
+        widths = (config.motion_dim, config.movement_width, config.movement_dim)
+        self.main = nn.Sequential(
+            nn.Conv1d(widths[0], widths[1], 4, stride=2, padding=1),
+            nn.Dropout(config.dropout),
+            nn.LeakyReLU(0.2),
+            nn.Conv1d(widths[1], widths[2], 4, stride=2, padding=1),
+            nn.Dropout(config.dropout),
+            nn.LeakyReLU(0.2),
+        )
+        self.out_net = nn.Linear(widths[2], widths[2])
+
+    def forward(self, motion_BTC: Tensor) -> Tensor:
+        return self.out_net(self.main(motion_BTC.transpose(1, 2)).transpose(1, 2))
+
+
+class SequenceEncoder(nn.Module):
+    """Sequences to (B, E): the last states of a GRU in both directions, through a small network."""
+
+    def __init__(self, input_dim: int, width: int, embedding_dim: int) -> None:
+        super().__init__()
+        self.input_emb = nn.Linear(input_dim, width)
+        self.gru = nn.GRU(width, width, batch_first=True, bidirectional=True)
+        self.hidden = nn.Parameter(torch.randn(2, 1, width))  # the first states
+        self.output_net = nn.Sequential(
+            nn.Linear(2 * width, width),
+            nn.LayerNorm(width),
+            nn.LeakyReLU(0.2),
+            nn.Linear(width, embedding_dim),
+        )
+
+    def forward(self, x_BLC: Tensor, lengths_B: Tensor) -> Tensor:
+        packed = pack_padded_sequence(
+            self.input_emb(x_BLC), lengths_B.cpu(), batch_first=True, enforce_sorted=False
+        )
+        _, last = self.gru(packed, self.hidden.repeat(1, len(x_BLC), 1))
+        return self.output_net(torch.cat((last[0], last[1]), -1))
+
+
+class TextEncoder(SequenceEncoder):
+    """Words and their kinds to (B, E)."""
+
+    def __init__(self, config: BiGRUConfig) -> None:
+        super().__init__(config.word_dim, config.text_width, config.embedding_dim)
+        self.pos_emb = nn.Linear(config.tag_dim, config.word_dim)
+
+    def forward(self, words_BWC: Tensor, tags_BWK: Tensor, lengths_B: Tensor) -> Tensor:
+        return super().forward(words_BWC + self.pos_emb(tags_BWK), lengths_B)
+
+
+class BiGRUEvaluator(ABC, nn.Module):
+    """Embeddings (B, E) of motions and texts, in the order of the input.
+
+    The last movements of a clip see what lies behind its end, so all clips are padded with zeros to
+    the same number of frames, in one batch as in another (released code).
+    """
+
+    def __init__(self, config: BiGRUConfig) -> None:
+        super().__init__()
+        self.movement_encoder = MovementEncoder(config)
+        self.text_encoder = TextEncoder(config)
+        self.motion_encoder = SequenceEncoder(
+            config.movement_dim, config.motion_width, config.embedding_dim
+        )
+
+    @abstractmethod
+    def prepare(self, motion: Tensor) -> Tensor:
+        """What the evaluator reads of features: (B, T, motion_dim)."""
+
+    def embed_motion(self, motion: Tensor, lengths_B: Tensor) -> Tensor:
+        """Of padded features and their lengths in frames.
+
+        Raises:
+            ValueError: a clip is shorter than one movement.
+        """
+        if (shortest := int(lengths_B.min())) < FRAMES_PER_MOVEMENT:
+            raise ValueError(
+                f"the evaluator reads clips of at least {FRAMES_PER_MOVEMENT} frames; "
+                f"one has {shortest}"
+            )
+        movements = self.movement_encoder(self.prepare(motion))
+        return self.motion_encoder(movements, lengths_B // FRAMES_PER_MOVEMENT)
+
+    def embed_text(self, words_BWC: Tensor, tags_BWK: Tensor, lengths_B: Tensor) -> Tensor:
+        """Of padded word vectors, their one-hot kinds, and the number of words of each text."""
+        return self.text_encoder(words_BWC, tags_BWK, lengths_B)

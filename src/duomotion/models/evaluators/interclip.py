@@ -1,0 +1,170 @@
+"""InterCLIP, InterHuman's evaluator: texts and motions of two people in one space (InterGen).
+
+It reads motions in metres, not normalised, and texts through a transformer of its own, so that it
+needs CLIP's tokenizer but none of CLIP's weights.
+
+Axes: B clips, P the 2 people, T frames, F the 262 features, S text positions, E embedding.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from duomotion.models.layers.positional import sinusoid_sequence
+from duomotion.models.layers.transformer import post_norm_transformer
+from duomotion.motion.features import CONTACTS
+
+NUM_PEOPLE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterCLIPConfig:
+    """Defaults are the released evaluator's (InterGen, configs/eval_model.yaml and code)."""
+
+    width: int = 1024  # LATENT_DIM
+    num_layers: int = 8  # NUM_LAYERS
+    num_heads: int = 8  # NUM_HEADS
+    feedforward: int = 2048  # FF_SIZE; of both encoders
+    dropout: float = 0.1  # DROPOUT; of both encoders
+    vocabulary: int = 49408  # CLIP's, as are the next two
+    text_length: int = 77
+    text_width: int = 768
+    text_layers: int = 8  # released code
+    text_heads: int = 8  # released code
+    embedding_dim: int = 512  # released code
+
+
+class MotionEncoder(nn.Module):
+    """What a learned query, put before the frames, becomes in a transformer."""
+
+    def __init__(self, config: InterCLIPConfig) -> None:
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(1, config.width))
+        self.input = nn.Linear(NUM_PEOPLE * CONTACTS.start, config.width)
+        self.transformer = post_norm_transformer(
+            config.width,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            feedforward=config.feedforward,
+            dropout=config.dropout,
+        )
+        self.norm = nn.LayerNorm(config.width)
+        self.output = nn.Linear(config.width, config.embedding_dim)
+
+    def forward(self, motion_BPTF: Tensor, lengths_B: Tensor) -> Tensor:
+        """(B, E), not yet scaled."""
+        frames = self.input(motion_BPTF[..., : CONTACTS.start].transpose(1, 2).flatten(2))
+        x = torch.cat((self.query.expand(len(frames), 1, -1), frames), 1)
+        x = x + sinusoid_sequence(*x.shape[1:], device=x.device)
+        padded = torch.arange(x.shape[1], device=x.device) > lengths_B[:, None]
+        encoded = self.transformer(x, src_key_padding_mask=padded)
+        return self.output(self.norm(encoded[:, 0]))
+
+
+class TextEncoder(nn.Module):
+    """What the end of a text becomes in a transformer; padding behind it is seen too."""
+
+    def __init__(self, config: InterCLIPConfig) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(config.vocabulary, config.text_width)
+        self.positions = nn.Parameter(0.01 * torch.randn(config.text_length, config.text_width))
+        self.transformer = post_norm_transformer(
+            config.text_width,
+            num_layers=config.text_layers,
+            num_heads=config.text_heads,
+            feedforward=config.feedforward,
+            dropout=config.dropout,
+        )
+        self.norm = nn.LayerNorm(config.text_width)
+        self.output = nn.Linear(config.text_width, config.embedding_dim)
+
+    def forward(self, ids_BS: Tensor) -> Tensor:
+        """(B, E), not yet scaled."""
+        encoded = self.transformer(self.tokens(ids_BS) + self.positions)
+        rows_B = torch.arange(len(ids_BS), device=ids_BS.device)
+        return self.output(self.norm(encoded[rows_B, ids_BS.argmax(-1)]))
+
+
+class InterCLIP(nn.Module):
+    """Embeddings (B, E) of motions and texts, close to each other where they belong together.
+
+    All are `latent_scale` long.
+    """
+
+    def __init__(self, config: InterCLIPConfig) -> None:
+        super().__init__()
+        self.motion_encoder = MotionEncoder(config)
+        self.text_encoder = TextEncoder(config)
+        self.latent_scale = nn.Parameter(torch.ones(1))
+
+    def embed_motion(self, motion_BPTF: Tensor, lengths_B: Tensor) -> Tensor:
+        """Of features in metres; neither contacts nor frames behind a clip's end are read."""
+        return self._scaled(self.motion_encoder(motion_BPTF, lengths_B))
+
+    def embed_text(self, ids_BS: Tensor) -> Tensor:
+        """Of CLIP's token ids, padded with 0 to the text length; a text's end is the largest."""
+        return self._scaled(self.text_encoder(ids_BS))
+
+    def _scaled(self, raw_BE: Tensor) -> Tensor:
+        return self.latent_scale * F.normalize(raw_BE, dim=-1)
+
+
+def contrastive_loss(motion_BE: Tensor, text_BE: Tensor) -> Tensor:
+    """Mean cross entropy of finding a motion's text, and a text's motion, in the batch.
+
+    Logits are inner products, so their scale is the square of `latent_scale`.
+    """
+    logits = motion_BE @ text_BE.T
+    targets = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
+
+
+PREFIX = "model."
+"""Of all names in the released Lightning checkpoint."""
+
+SINUSOIDS = "motion_encoder.sequence_pos_encoder.pe"
+"""Buffer of the released checkpoint that follows from the width."""
+MAX_POSITIONS = 2000
+
+# Beginning of a released name -> of ours.
+NAMES = {
+    "latent_scale": "latent_scale",
+    "motion_encoder.query_token": "motion_encoder.query",
+    "motion_encoder.embed_motion.": "motion_encoder.input.",
+    "motion_encoder.transformer.": "motion_encoder.transformer.",
+    "motion_encoder.out_ln.": "motion_encoder.norm.",
+    "motion_encoder.out.": "motion_encoder.output.",
+    "token_embedding.": "text_encoder.tokens.",
+    "positional_embedding": "text_encoder.positions",
+    "textTransEncoder.": "text_encoder.transformer.",
+    "text_ln.": "text_encoder.norm.",
+    "out.": "text_encoder.output.",
+}
+
+
+def from_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """State of our `InterCLIP` from the released one, with or without `PREFIX`.
+
+    Raises:
+        ValueError: a name that the released evaluator doesn't have.
+    """
+    bare = {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}
+    return {_translate(name, NAMES): bare[name] for name in bare if name != SINUSOIDS}
+
+
+def to_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Released state, without `PREFIX`, from ours; undoes `from_official`."""
+    names = {ours: released for released, ours in NAMES.items()}
+    width, device = len(state["motion_encoder.norm.bias"]), state["latent_scale"].device
+    table = sinusoid_sequence(MAX_POSITIONS, width, device=device)
+    released = {_translate(name, names): tensor for name, tensor in state.items()}
+    return released | {SINUSOIDS: table}
+
+
+def _translate(name: str, names: dict[str, str]) -> str:
+    for before, after in names.items():
+        if name.startswith(before):
+            return after + name.removeprefix(before)
+    raise ValueError(f"InterCLIP checkpoint: there is no place for the tensor {name!r}")
