@@ -460,7 +460,7 @@ def test_a_share_of_a_batch(kind):
 
 
 def test_a_batch_smaller_than_the_processes_is_refused():
-    from duomotion.training.distributed import Processes
+    from duomotion.distributed import Processes
 
     cpu = torch.device("cpu")
     parts = [Processes(cpu, rank, 3).share(8) for rank in range(3)]

@@ -411,32 +411,71 @@ def import_official(
 def evaluate(
     model: Positional[str] = "intermask-open",
     /,
+    protocol: Literal["open", "prompts"] = "open",
+    compare: tuple[str, ...] = (),
     data: Path = Path("data/open-pairs"),
-    seeds: int = 5,
+    evaluator: Path | None = None,
+    repeats: int = 5,
     out: Path = Path("out/evaluation"),
     device: str = "cpu",
 ) -> None:
-    """Score a model by the open protocol: reconstruction, ten prompts, physics, copies.
+    """Score a model: on held-out clips by an evaluator, or by what ten prompts ask for.
+
+    Run it again to go on where it stopped; with torchrun, on several processes.
 
     Args:
         model: Name of a model or folder of a checkpoint.
+        protocol: "open": FID, R-precision and more on the test clips, beside real motion.
+            "prompts": ten prompts with measured checks, reconstruction, copies.
+        compare: More models for the same table and a picture of FID against time.
         data: The prepared open pairs.
-        seeds: Clips to generate for each prompt.
-        out: Folder for report.md and report.json.
+        evaluator: Folder of an evaluator's checkpoint; by default the one that comes along.
+        repeats: Clips to generate for each text.
+        out: Folder for report.md, report.json, report.csv and the generated clips.
         device: "cpu" or "cuda".
     """
     import json
 
-    from duomotion.evaluation import open as protocol
+    from duomotion.distributed import connect
+    from duomotion.evaluation import benchmark, prompt_report, tables
+    from duomotion.evaluation.embedding import Embedder
+    from duomotion.loading import shipped_evaluator
     from duomotion.storage import atomic_file
 
+    if repeats < 2 and protocol == "open":
+        raise ValueError(f"{repeats} repeats give no confidence interval; at least 2 are needed")
     writable_folder(out)
-    report = protocol.evaluate(duomotion.load(model, device=device), data, seeds=seeds)
-    texts = {"report.md": report.markdown(), "report.json": json.dumps(report.as_dict(), indent=1)}
-    for name, text in texts.items():
+    names = [model, *compare]
+    models = [duomotion.load(name, device=device) for name in names]
+    if protocol == "prompts":
+        if compare:
+            raise ValueError("--compare goes with --protocol open; score the others one by one")
+        scored = prompt_report.evaluate(models[0], data, seeds=repeats)
+        texts = {"prompts.md": scored.markdown(), "prompts.json": scored.as_dict()}
+    else:
+        processes = connect(device)
+        found = benchmark.run(
+            models,
+            data,
+            Embedder.load(evaluator or shipped_evaluator(), device=device),
+            folder=out / "clips",
+            repeats=repeats,
+            processes=processes,
+        )
+        if not processes.is_first:
+            return
+        texts = {
+            "report.md": tables.report(found),
+            "report.csv": tables.comma_separated(found.rows),
+            "report.json": found.as_dict(),
+        }
+        if compare and len(found.seconds) == len(names):
+            tables.plot(found, out / "fid-against-time.png")
+    for name, content in texts.items():
+        text = content if isinstance(content, str) else json.dumps(content, indent=1)
         with atomic_file(out / name) as path:
             path.write_text(text, encoding="utf-8")
-    print(texts["report.md"])
+    print(next(iter(texts.values())))
 
 
 @app.command

@@ -38,5 +38,13 @@ def load(model: str | Path, *, device: str = "cpu", precision: Precision = "auto
 
 def shipped() -> dict[str, Path]:
     """Folders of the models that come with the package, by name."""
-    root = Path(str(files("duomotion") / "checkpoints"))
-    return {folder.parent.name: folder.parent for folder in sorted(root.glob("*/recipe.json"))}
+    return {folder.parent.name: folder.parent for folder in sorted(_root().glob("*/recipe.json"))}
+
+
+def shipped_evaluator() -> Path:
+    """Folder of the open benchmark's evaluator."""
+    return _root() / "evaluators" / "open"
+
+
+def _root() -> Path:
+    return Path(str(files("duomotion") / "checkpoints"))

@@ -51,4 +51,20 @@ T2M = Protocol(pool=32, multimodality_texts=96)
 # Inter-X. Released code of Inter-X and InterMask.
 INTERX = Protocol(pool=32)
 
-PROTOCOLS = {"intergen": INTERGEN, "intermask": INTERMASK, "t2m": T2M, "interx": INTERX}
+# The open pairs with their own evaluator (ours): pools that 36 test clips fill three times.
+OPEN = Protocol(
+    pool=12,
+    diversity_pairs=36,
+    multimodality_texts=8,
+    multimodality_samples=6,
+    multimodality_pairs=3,
+    repeats=5,
+)
+
+PROTOCOLS = {
+    "intergen": INTERGEN,
+    "intermask": INTERMASK,
+    "t2m": T2M,
+    "interx": INTERX,
+    "open": OPEN,
+}

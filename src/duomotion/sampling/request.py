@@ -56,6 +56,11 @@ class Generator(ABC):
     min_frames: int
     max_frames: int
 
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that change with any weight or setting."""
+
     @abstractmethod
     def answer(self, requests: Sequence[Request]) -> list[Interaction]:
         """The interactions asked for, each the same as if it had been asked for alone."""

@@ -16,6 +16,7 @@ from duomotion.models.intermask.config import (
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.length import LengthConfig
 from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.evaluator import EvaluatorRecipe, EvaluatorTask
 from duomotion.training.intermask import (
     GeneratorData,
     GeneratorRecipe,
@@ -27,7 +28,7 @@ from duomotion.training.intermask import (
 from duomotion.training.length import LengthData, LengthRecipe, LengthTask
 from duomotion.training.trainer import Task
 
-Recipe = TokenizerRecipe | GeneratorRecipe | LengthRecipe
+Recipe = TokenizerRecipe | GeneratorRecipe | LengthRecipe | EvaluatorRecipe
 
 OPEN_WINDOWS = TokenizerData(
     pairs="data/open-pairs", solo="data/open-solo", solo_share=0.5, floor="keep"
@@ -269,6 +270,23 @@ def length_open() -> LengthRecipe:
     )
 
 
+def evaluator_open() -> EvaluatorRecipe:
+    """The evaluator of the open benchmark."""
+    return EvaluatorRecipe(
+        optim=OptimConfig(
+            steps=1000,
+            batch_size=60,
+            lr=5e-4,
+            weight_decay=1e-2,
+            warmup_steps=100,
+            schedule="cosine",
+            clip_norm=1.0,
+            ema_decay=0.995,
+        ),
+        log=LogConfig(validate_every=250, checkpoint_seconds=300.0),
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "intermask/tokenizer": tokenizer,
     "intermask/generator": generator,
@@ -276,6 +294,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "intermask/generator-interx": generator_interx,
     "intermask/tokenizer-small": tokenizer_small,
     "length-open": length_open,
+    "evaluator-open": evaluator_open,
     "intermask/tokenizer-open": tokenizer_open,
     "intermask/generator-open-wide": generator_open_wide,
     "intermask/generator-open-whole": generator_open_whole,
@@ -306,4 +325,6 @@ def task_of(recipe: Recipe) -> Task:
         return TokenizerTask(recipe)
     if isinstance(recipe, LengthRecipe):
         return LengthTask(recipe)
+    if isinstance(recipe, EvaluatorRecipe):
+        return EvaluatorTask(recipe)
     return GeneratorTask(recipe)

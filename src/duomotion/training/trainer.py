@@ -29,11 +29,11 @@ from duomotion.checkpoint import (
     read_training,
     save_checkpoint,
 )
+from duomotion.distributed import connect
 from duomotion.precision import autocast, resolve
 from duomotion.storage import recover
 from duomotion.training.batch import clip_count, clip_names, take
 from duomotion.training.config import LogConfig, OptimConfig
-from duomotion.training.distributed import connect
 from duomotion.training.log import Log
 from duomotion.training.schedule import learning_rate
 

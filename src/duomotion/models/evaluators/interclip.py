@@ -20,26 +20,32 @@ NUM_PEOPLE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class InterCLIPConfig:
+class MotionEncoderConfig:
     """Defaults are the released evaluator's (InterGen, configs/eval_model.yaml and code)."""
 
     width: int = 1024  # LATENT_DIM
     num_layers: int = 8  # NUM_LAYERS
     num_heads: int = 8  # NUM_HEADS
-    feedforward: int = 2048  # FF_SIZE; of both encoders
-    dropout: float = 0.1  # DROPOUT; of both encoders
+    feedforward: int = 2048  # FF_SIZE; of InterCLIP's text encoder too
+    dropout: float = 0.1  # DROPOUT; of InterCLIP's text encoder too
+    embedding_dim: int = 512  # released code
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterCLIPConfig(MotionEncoderConfig):
+    """What the text encoder adds; defaults are the released evaluator's."""
+
     vocabulary: int = 49408  # CLIP's, as are the next two
     text_length: int = 77
     text_width: int = 768
     text_layers: int = 8  # released code
     text_heads: int = 8  # released code
-    embedding_dim: int = 512  # released code
 
 
 class MotionEncoder(nn.Module):
     """What a learned query, put before the frames, becomes in a transformer."""
 
-    def __init__(self, config: InterCLIPConfig) -> None:
+    def __init__(self, config: MotionEncoderConfig) -> None:
         super().__init__()
         self.query = nn.Parameter(torch.randn(1, config.width))
         self.input = nn.Linear(NUM_PEOPLE * CONTACTS.start, config.width)

@@ -1,5 +1,6 @@
 """InterMask as a user meets it: a request in, an interaction out (sections 3.3 and 4.3)."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,6 +81,14 @@ class InterMask(Generator):
             name=folder.name,
             precision=precision,
         )
+
+    @property
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(repr((self.transformer.config, self.encoder.name)).encode())
+        for network in (self.codec, self.transformer):
+            for tensor in network.state_dict().values():
+                digest.update(tensor.cpu().numpy().tobytes())
+        return digest.hexdigest()[:12]
 
     @torch.no_grad()
     def answer(self, requests: Sequence[Request]) -> list[Interaction]:

@@ -1,4 +1,4 @@
-"""The open protocol: how good a model is on the open pairs, without a learned evaluator.
+"""The prompts' protocol: how good a model is on the open pairs, without a learned evaluator.
 
 Reconstruction of held-out takes, what ten prompts ask for, physical soundness next to the real
 clips', and the distance of each generated clip to the nearest training clip.
@@ -26,7 +26,7 @@ COPY_MM = 25.0  # a training clip with 1 cm of noise is nearer than this to itse
 
 @dataclass(frozen=True)
 class Report:
-    """What the open protocol found.
+    """What the prompts' protocol found.
 
     Attributes:
         model: the model's name.
@@ -65,7 +65,7 @@ class Report:
     def markdown(self) -> str:
         """Tables for a person."""
         distances = [value for values in self.neighbours.values() for value in values]
-        lines = [f"# {self.model} under the open protocol", ""]
+        lines = [f"# {self.model}: what ten prompts ask for", ""]
         if self.reconstruction:
             lines += ["| held-out take | MPJPE mm | root-aligned mm | MPJVE mm a frame |"]
             lines += ["|---|---|---|---|"]

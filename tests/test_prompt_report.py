@@ -8,7 +8,7 @@ from recordings import needs_recordings, prepare
 
 import duomotion
 from duomotion.data.interhuman import write_splits
-from duomotion.evaluation.open import evaluate
+from duomotion.evaluation.prompt_report import evaluate
 from duomotion.evaluation.prompts import PROMPTS
 
 

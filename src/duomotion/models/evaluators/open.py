@@ -1,0 +1,78 @@
+"""The evaluator of the open pairs: motions and sentences in one space (ours).
+
+InterCLIP's motion encoder at a size that 180 clips can train; sentences come as the vectors of the
+offline sentence encoder, so that words which no caption has can be understood.
+
+Axes: B clips, P the 2 people, T frames, F the 262 features, C text vector, E embedding.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from duomotion.models.evaluators.interclip import MotionEncoder, MotionEncoderConfig
+from duomotion.motion import features
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenEvaluatorConfig(MotionEncoderConfig):
+    """Sizes of the evaluator that comes with the package."""
+
+    every: int = 3  # only every third frame is read
+    width: int = 160
+    num_layers: int = 3
+    num_heads: int = 4
+    feedforward: int = 320
+    dropout: float = 0.2
+    embedding_dim: int = 64
+    text_dim: int = 384  # of the sentence encoder
+    text_width: int = 256
+
+
+class OpenEvaluator(nn.Module):
+    """Embeddings (B, E) of motions and texts, of length one, close where they belong together.
+
+    `log_scale` is the logarithm of the factor with which inner products become logits in training.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: OpenEvaluatorConfig) -> None:
+        super().__init__()
+        self.every = config.every
+        self.motion_encoder = MotionEncoder(config)
+        self.text_encoder = nn.Sequential(
+            nn.Linear(config.text_dim, config.text_width),
+            nn.LayerNorm(config.text_width),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.text_width, config.embedding_dim),
+        )
+        self.log_scale = nn.Parameter(torch.tensor(2.3))
+        self.register_buffer("mean", torch.zeros(features.NUM_FEATURES))
+        self.register_buffer("std", torch.ones(features.NUM_FEATURES))
+
+    def embed_motion(self, motion_BPTF: Tensor, lengths_B: Tensor) -> Tensor:
+        """Of features in metres; neither contacts nor frames behind a clip's end are read."""
+        normalised = (motion_BPTF[:, :, :: self.every] - self.mean) / self.std
+        seen_B = (lengths_B - 1) // self.every + 1
+        return F.normalize(self.motion_encoder(normalised, seen_B), dim=-1)
+
+    def embed_text(self, text_BC: Tensor) -> Tensor:
+        """Of the sentence encoder's vectors."""
+        return F.normalize(self.text_encoder(text_BC), dim=-1)
+
+
+def matching_loss(logits_BB: Tensor, belongs_BB: Tensor) -> Tensor:
+    """Mean cross entropy of finding a motion's text, and a text's motion, in the batch.
+
+    Args:
+        logits_BB: row n is motion n, column m text m.
+        belongs_BB: True where text m describes motion n; several in a row share the probability.
+    """
+    rows = belongs_BB / belongs_BB.sum(1, keepdim=True)
+    columns = belongs_BB.T / belongs_BB.T.sum(1, keepdim=True)
+    return (F.cross_entropy(logits_BB, rows) + F.cross_entropy(logits_BB.T, columns)) / 2

@@ -1,0 +1,139 @@
+"""Training of the open pairs' evaluator."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from duomotion.data.interhuman import Clip, read_split
+from duomotion.data.pairs import Example, PairConfig, draw_example
+from duomotion.evaluation.embedding import padded
+from duomotion.models.evaluators.open import OpenEvaluator, OpenEvaluatorConfig, matching_loss
+from duomotion.motion.features import NUM_FEATURES
+from duomotion.text.cache import CachedEncoder
+from duomotion.text.encoder import load_encoder
+from duomotion.training.batch import take
+from duomotion.training.config import LogConfig, OptimConfig
+
+MIN_STD = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatorData:
+    """A data set of pairs, how captions become vectors, and how clips become examples."""
+
+    pairs: str = "data/open-pairs"
+    text_encoder: str = "sentence"
+    views: int = 12  # random views of each clip that are made before training starts
+    text_noise: float = 0.2  # of a vector, along the way from one random caption to another
+    examples: PairConfig = field(
+        default_factory=lambda: PairConfig(floor="keep", tempo=(0.85, 1.15), shortest=0.6)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatorRecipe:
+    """One training of the open evaluator."""
+
+    optim: OptimConfig
+    system: str = "evaluator/open"
+    model: OpenEvaluatorConfig = field(default_factory=OpenEvaluatorConfig)
+    data: EvaluatorData = field(default_factory=EvaluatorData)
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+class EvaluatorTask:
+    """Motions and captions that have to find each other in a batch."""
+
+    score_name = "loss"
+    children: Mapping[str, Path] = {}
+
+    def __init__(self, recipe: EvaluatorRecipe) -> None:
+        self.recipe = recipe
+        clips, _ = read_split(recipe.data.pairs, "train")
+        whole = PairConfig(floor=recipe.data.examples.floor, mirror=False)
+        held_out, _ = read_split(recipe.data.pairs, "val")
+        seed = recipe.optim.seed
+        self.views = _drawn(clips, recipe.data.examples, recipe.data.views, seed)
+        self.held_out = _drawn(held_out, whole, 1, seed)
+        self.num_clips = len(clips)
+        encoder = CachedEncoder(load_encoder(recipe.data.text_encoder))
+        if encoder.dim != recipe.model.text_dim:
+            raise ValueError(
+                f"text encoder {recipe.data.text_encoder!r} gives {encoder.dim} numbers; "
+                f"model.text_dim is {recipe.model.text_dim} and must be the same"
+            )
+        views = (*self.views, *self.held_out)
+        captions = sorted({text for view in views for text in view.captions})
+        embedding = encoder.encode(captions)
+        self.texts_NC = embedding.hidden_BLC[torch.arange(len(captions)), embedding.read_B]
+        self.index = {caption: row for row, caption in enumerate(captions)}
+        self.encoder_name = encoder.name
+        torch.manual_seed(recipe.optim.seed)
+        self.model = OpenEvaluator(recipe.model)
+        frames = np.concatenate([view.features.reshape(-1, NUM_FEATURES) for view in self.views])
+        self.model.mean.copy_(torch.from_numpy(frames.mean(0)))
+        self.model.std.copy_(torch.from_numpy(np.maximum(frames.std(0), MIN_STD)))
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        size = self.recipe.optim.batch_size
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(self.num_clips)
+        chosen = order * self.recipe.data.views + rng.integers(
+            self.recipe.data.views, size=len(order)
+        )
+        for index in range(skip, max(1, len(order) // size)):
+            rows = chosen[index * size : (index + 1) * size]
+            rng = np.random.default_rng([seed, epoch, index])
+            yield self._batch([self.views[row] for row in rows], rng)
+
+    def _batch(self, views: list[Example], rng: np.random.Generator) -> dict[str, Any]:
+        motion_BPTF, lengths_B = padded([view.features for view in views])
+        texts = [view.captions[rng.integers(len(view.captions))] for view in views]
+        return {
+            "motion_BPTF": motion_BPTF,
+            "lengths_B": lengths_B,
+            "texts_BC": self.texts_NC[[self.index[text] for text in texts]],
+            "texts": texts,
+            "captions": [view.captions for view in views],
+            "names": [view.name for view in views],
+        }
+
+    def loss(
+        self, batch: dict[str, Any], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        texts_BC = batch["texts_BC"]
+        if self.model.training and self.recipe.data.text_noise:
+            shape, device = (2, len(texts_BC)), texts_BC.device
+            ends_2B = torch.randint(len(self.texts_NC), shape, generator=generator, device=device)
+            start_BC, end_BC = self.texts_NC.to(device)[ends_2B]
+            texts_BC = texts_BC + self.recipe.data.text_noise * (end_BC - start_BC)
+        motion_BE = self.model.embed_motion(batch["motion_BPTF"], batch["lengths_B"])
+        text_BE = self.model.embed_text(texts_BC)
+        logits_BB = self.model.log_scale.exp() * motion_BE @ text_BE.T
+        belongs = [[text in captions for text in batch["texts"]] for captions in batch["captions"]]
+        belongs_BB = torch.tensor(belongs, device=logits_BB.device).float()
+        found_B = belongs_BB.gather(1, logits_BB.argmax(1, keepdim=True))
+        return matching_loss(logits_BB, belongs_BB), {"found": found_B.mean()}
+
+    def validate(self) -> dict[str, float]:
+        rng = np.random.default_rng(self.recipe.optim.seed)
+        batch = self._batch(self.held_out, rng)
+        batch = take(batch, slice(None), self.model.mean.device)
+        loss, parts = self.loss(batch, torch.Generator())
+        return {"loss": loss.item(), "found": parts["found"].item()}
+
+    def provenance(self) -> dict[str, Any]:
+        return {"data": [self.recipe.data.pairs], "text_encoder": self.encoder_name}
+
+
+def _drawn(clips: list[Clip], config: PairConfig, views: int, seed: int) -> list[Example]:
+    """`views` views of every clip, those of a clip next to each other."""
+    rng = np.random.default_rng(seed)
+    seen = tqdm(clips, desc="views", unit="clip", mininterval=5)
+    return [draw_example(clip, config, rng) for clip in seen for _ in range(views)]

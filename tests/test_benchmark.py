@@ -1,0 +1,206 @@
+"""The open benchmark on a few real clips, a tiny evaluator and a tiny model."""
+
+import csv
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from motions import standing
+from recordings import needs_recordings, prepare
+
+import duomotion
+from duomotion.cli import main
+from duomotion.config import apply_overrides
+from duomotion.data.interhuman import Clip, read_split, write_clip, write_splits
+from duomotion.distributed import Processes
+from duomotion.evaluation import benchmark, sources, tables
+from duomotion.evaluation.embedding import Embedder, padded
+from duomotion.evaluation.protocols import OPEN
+from duomotion.models.evaluators.open import OpenEvaluator, OpenEvaluatorConfig, matching_loss
+from duomotion.training import recipes
+
+TAKES = ("18_01", "18_08", "18_10", "18_13", "20_01", "20_08", "20_11", "22_01", "22_03", "22_05")
+SMALL = ("model.width=16", "model.num_layers=1", "model.feedforward=16", "model.embedding_dim=8")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Pools, pairs and permutations that fit a few clips."""
+    fewer = {"diversity_pairs": 12, "multimodality_texts": 1, "multimodality_samples": 3}
+    monkeypatch.setattr(benchmark, "OPEN", replace(OPEN, **fewer))
+    monkeypatch.setattr(benchmark, "PERMUTATIONS", 19)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Real clips, the same for training and test; too few to say anything."""
+    folder = prepare(tmp_path_factory.mktemp("data") / "pairs", TAKES)
+    names = sorted(path.stem for path in (folder / "annots").glob("*.txt"))
+    write_splits(folder, {"train": names, "val": names[:4], "test": names})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluator(data, tmp_path_factory):
+    """Trained for a moment."""
+    folder = tmp_path_factory.mktemp("evaluator")
+    recipe = apply_overrides(
+        recipes.find("evaluator-open"),
+        [
+            *SMALL,
+            f"data.pairs={data}",
+            "data.views=2",
+            "optim.steps=40",
+            "optim.batch_size=8",
+            "optim.lr=1e-2",
+            "optim.warmup_steps=0",
+            *tiny.FAST,
+        ],
+    )
+    records = tiny.train(recipe, folder)
+    losses = [record["loss"] for record in records if "loss" in record]
+    assert losses[-1] < 0.9 * losses[0]
+    return folder / "last"
+
+
+@needs_recordings
+def test_rows_say_what_the_scale_means(data, evaluator, tmp_path):
+    train, test = (read_split(data, split)[0] for split in ("train", "test"))
+    assert len(test) >= OPEN.pool
+    bench = benchmark.Benchmark(Embedder.load(evaluator), test, train, repeats=2)
+    true = bench.row("real motion", sources.real).scores
+    other = bench.row("other captions", sources.real, shuffled=True).scores
+    still = bench.row("mean pose", sources.mean_pose(train)).scores
+    assert true["r3"].mean > other["r3"].mean
+    assert true["mm_dist"].mean < other["mm_dist"].mean
+    assert true["fid"].mean < still["fid"].mean
+    assert true["contacts"].mean == 1 and true["roles"].mean == 1
+    assert true["nearest_mm"].mean < 1e-3  # the same clips are searched
+    assert still["jerk"].mean == pytest.approx(0, abs=1e-3)
+    assert still["spread"].mean == pytest.approx(0, abs=1e-5)
+
+
+@needs_recordings
+def test_the_command_goes_on_where_it_stopped_and_gives_the_same_twice(
+    data, evaluator, tmp_path, monkeypatch, capsys
+):
+    names = read_split(data, "test")[0]
+    chosen = [clip.name for clip in names[: OPEN.pool]]
+    few = tmp_path / "few"
+    for clip in names[: OPEN.pool]:
+        short = duomotion.Interaction.from_positions(clip.positions[:, :50])
+        write_clip(few, clip.name, short, clip.captions)
+    write_splits(few, {"train": chosen, "val": chosen, "test": chosen})
+    model = tiny.checkpoint(tmp_path / "tiny")
+    out = tmp_path / "out"
+    words = ["evaluate", model, "--data", few, "--evaluator", evaluator, "--repeats", 2]
+    monkeypatch.setattr(sys, "argv", ["duomotion", *map(str, (*words, "--out", out))])
+    main()
+    text = capsys.readouterr().out
+    assert "| real motion |" in text and "| tiny |" in text and "| mean pose |" in text
+    first = json.loads((out / "report.json").read_text())
+    rows = list(csv.DictReader((out / "report.csv").open()))
+    assert {row["motion"] for row in rows} == set(first["rows"])
+
+    made = sorted((out / "clips").rglob("*.npz"))
+    assert made
+    made[0].unlink()
+    made[1].write_bytes(b"broken")
+    times = {path: path.stat().st_mtime_ns for path in made[2:]}
+    main()
+    again = json.loads((out / "report.json").read_text())
+    assert again["rows"] == first["rows"] and again["separation"] == first["separation"]
+    assert times == {path: path.stat().st_mtime_ns for path in made[2:]}
+
+
+def test_a_collapsed_source_and_permutations(tmp_path):
+    """Embeddings made up so that the answers are known."""
+    gaps = np.full((24, 24), 2.0)
+    np.fill_diagonal(gaps, 1.0)
+    for name in ("r1", "r2", "r3"):
+        np.testing.assert_allclose(benchmark.TEXT_BENEFITS[name](gaps), 1)
+    same = benchmark.TEXT_BENEFITS["r1"](np.ones((24, 24)))
+    assert same.mean() < 0.2  # motions that are all alike gain nothing
+    order = benchmark.derangement(5, np.random.default_rng(0))
+    assert sorted(order) == list(range(5)) and (order != np.arange(5)).all()
+
+
+def test_a_score_that_says_nothing_is_not_printed_as_quality():
+    row = benchmark.Row(
+        "real motion", {name: benchmark.Estimate(1.0, 0.1) for name in tables.COLUMNS}
+    )
+    separations = {
+        "fid": benchmark.Separation(None, 0.001),
+        "r1": benchmark.Separation(0.3, 0.001),
+    }
+    needed = ["clips", "data", "repeats", "evaluator", "duomotion", "torch", "hardware", "date"]
+    facts = dict.fromkeys(needed, "x")
+    text = tables.report(benchmark.OpenReport((row,), separations, {}, facts))
+    first = text.split("| metric |")[0]
+    assert "FID" in first and "R@1" not in first
+    assert "| R@1 | 0.300 | 0.001 | no |" in text
+
+
+def test_a_picture_of_fid_against_time(tmp_path):
+    rows = tuple(
+        benchmark.Row(name, {"fid": benchmark.Estimate(value, 0.1)})
+        for name, value in (("real motion", 0.1), ("a", 1.0), ("b", 2.0))
+    )
+    found = benchmark.OpenReport(rows, {}, {"a": 0.5, "b": 2.0}, {})
+    tables.plot(found, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_matching_with_several_texts_for_one_motion():
+    logits = torch.tensor([[9.0, 9.0, -9.0], [9.0, 9.0, -9.0], [-9.0, -9.0, 9.0]])
+    belongs = torch.tensor([[1.0, 1, 0], [1, 1, 0], [0, 0, 1]])
+    assert matching_loss(logits, belongs) == pytest.approx(2 / 3 * np.log(2), abs=1e-4)
+    torn = torch.tensor([[9.0, -9, -9], [-9, 9, -9], [-9, -9, 9]])
+    assert matching_loss(torn, torch.eye(3)) < 1e-4 < matching_loss(torn, belongs)
+
+
+def test_embeddings_do_not_depend_on_the_batch():
+    evaluator = OpenEvaluator(OpenEvaluatorConfig(width=16, num_layers=1, feedforward=16)).eval()
+    rng = np.random.default_rng(0)
+    motions = [rng.normal(size=(2, frames, 262)).astype(np.float32) for frames in (44, 61)]
+    alone = [evaluator.embed_motion(*padded([motion])) for motion in motions]
+    together = evaluator.embed_motion(*padded(motions))
+    torch.testing.assert_close(torch.cat(alone), together, atol=1e-5, rtol=1e-5)
+
+
+def clips(count: int, captions: tuple[str, ...] = ("they stand",)) -> list[Clip]:
+    body = standing(people=2, frames=60, gap=0.8)
+    sixd = np.tile([1.0, 0, 0, 1, 0, 0], (2, 60, 21, 1)).astype(np.float32)
+    return [Clip(f"c{n}", body.positions, sixd, captions) for n in range(count)]
+
+
+def test_bad_input(tmp_path):
+    embedder = Embedder(
+        OpenEvaluator(OpenEvaluatorConfig(width=16, num_layers=1, feedforward=16)), None, name="e"
+    )
+    with pytest.raises(ValueError, match="at least 12 test clips"):
+        benchmark.Benchmark(embedder, clips(3), clips(1))
+    with pytest.raises(ValueError, match="no caption"):
+        benchmark.Benchmark(embedder, clips(12, ()), clips(1))
+    with pytest.raises(ValueError, match="not of an evaluator"):
+        Embedder.load(tiny.checkpoint(tmp_path / "tiny"))
+
+
+def test_processes_share_the_clips(tmp_path):
+    """Two processes make every clip once between them."""
+    model = duomotion.load(tiny.checkpoint(tmp_path / "tiny"))
+    asks = [sources.Ask(clip, "they stand", 0) for clip in clips(3)]
+    second = Processes(torch.device("cpu"), rank=1, size=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Processes, "wait", lambda self: None)
+        with pytest.raises(OSError, match="can't be read back"):
+            sources.Generated(model, tmp_path / "clips", second)(asks)
+        assert len(list((tmp_path / "clips").iterdir())) == 1
+        first = Processes(torch.device("cpu"), rank=0, size=2)
+        sources.Generated(model, tmp_path / "clips", first)
+    made = sources.Generated(model, tmp_path / "clips", Processes(torch.device("cpu")))(asks)
+    assert [motion.num_frames for motion in made] == [60, 60, 60]
