@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 venv: $(STAMP)
 
 demo: venv
-	$(BIN)/duomotion generate "two people shake hands" --seconds 2.5 --seed 0 --out out/demo
+	$(BIN)/duomotion generate "two people shake hands" --seed 0 --out out/demo
 
 lint: venv
 	$(BIN)/ruff check src tests

@@ -2,7 +2,7 @@
 
 import duomotion
 model = duomotion.load("intermask-open")
-clip = model.generate("two people shake hands", seconds=4, seed=0)
+clip = model.generate("two people shake hands", seed=0)
 clip.save("handshake.bvh")
 """
 

@@ -27,6 +27,11 @@ FINE_STRIDE = 0.1  # and of those it is compared with, so that a copy is met nea
 RATE = 10.0  # frames a second that are compared
 SETTLE = 0.25  # seconds over which the first person's place and facing are taken
 BLOCKS = 3  # parts of a window whose mean positions bound the distance from below
+# Joints of SMPL-22 that keep close to each other, and are bounded together: the trunk, each forearm
+# with its hand, each lower leg with its foot.
+GROUPS = (
+    (0, 1, 2, 3, 6, 9, 12, 13, 14, 15, 16, 17), (18, 20), (19, 21), (4, 7, 10), (5, 8, 11),
+)  # fmt: skip
 CHUNK = 512
 
 
@@ -59,7 +64,7 @@ class Library:
 
     @cached_property
     def coarse(self) -> np.ndarray:
-        """(N, BLOCKS, 44, 3) mean positions, to bound distances with."""
+        """(N, BLOCKS, 10, 3) mean positions of both people's groups, to bound distances with."""
         return _coarse(self.windows)
 
     def nearest(self, positions: np.ndarray, skip: Container[str] = ()) -> tuple[str, float]:
@@ -80,7 +85,7 @@ class Library:
             raise ValueError("every clip of the library is to be skipped")
         queries = np.concatenate([windows(seen, self.fps) for seen in _views(positions)])
         coarse = self.coarse[kept]
-        bounds = np.stack([_distances(query, coarse) for query in _coarse(queries)])
+        bounds = np.stack([_bounds(query, coarse) for query in _coarse(queries)])
         order = np.argsort(bounds, axis=None)
         best, name = np.inf, ""
         for start in range(0, len(order), CHUNK):
@@ -141,12 +146,23 @@ def _views(positions: np.ndarray) -> list[np.ndarray]:
 
 
 def _coarse(windows: np.ndarray) -> np.ndarray:
-    """(N, BLOCKS, 44, 3): mean positions over parts of equal length.
-
-    The distance of means is at most the mean of distances, so it bounds it from below.
-    """
+    """(N, BLOCKS, 10, 3): mean positions over parts of equal length and groups of joints."""
     count, frames, joints, _ = windows.shape
-    return windows.reshape(count, BLOCKS, frames // BLOCKS, joints, 3).mean(2)
+    parts = windows.reshape(count, BLOCKS, frames // BLOCKS, joints, 3).mean(2)
+    people = parts.reshape(count, BLOCKS, 2, joints // 2, 3)
+    grouped = np.stack([people[..., group, :].mean(-2) for group in GROUPS], -2)
+    return grouped.reshape(count, BLOCKS, -1, 3)
+
+
+def _bounds(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(...) at most the distance of the windows that these (..., BLOCKS, 10, 3) are means of.
+
+    The distance of means is at most the mean of distances.
+    """
+    away = one - other
+    sizes = np.array([len(group) for group in GROUPS] * 2, np.float32)
+    distances = np.sqrt(np.einsum("...i,...i->...", away, away))
+    return (distances @ (sizes / sizes.sum())).mean(-1)
 
 
 def _distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:

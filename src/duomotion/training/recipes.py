@@ -243,8 +243,8 @@ def generator_open_whole() -> GeneratorRecipe:
     )
 
 
-def generator_open() -> GeneratorRecipe:
-    """The generator of `intermask-open`: on from `generator_open_whole`, with other words.
+def generator_open_words() -> GeneratorRecipe:
+    """On from `generator_open_whole`, with more noise on the text vectors.
 
     A prompt's vector has a cosine of 0.8 to 0.9 with that of the nearest caption of its kind
     (sentence encoder); noise of 0.5 moves a vector about as far.
@@ -253,8 +253,19 @@ def generator_open() -> GeneratorRecipe:
     return replace(
         whole,
         start="runs/intermask/generator-open-whole/last",
-        data=replace(whole.data, text_noise=0.5),
-        optim=replace(whole.optim, steps=4000, lr=1e-3),
+        data=replace(whole.data, text_noise=0.35),
+        optim=replace(whole.optim, steps=5000, lr=1e-3),
+    )
+
+
+def generator_open() -> GeneratorRecipe:
+    """The generator of `intermask-open`: `generator_open_words`, then more, with lengths."""
+    words = generator_open_words()
+    return replace(
+        words,
+        start="runs/intermask/generator-open-words/last",
+        data=replace(words.data, text_noise=0.3, length="runs/length-open/last"),
+        optim=replace(words.optim, steps=4500, lr=1.2e-3),
     )
 
 
@@ -298,6 +309,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "intermask/tokenizer-open": tokenizer_open,
     "intermask/generator-open-wide": generator_open_wide,
     "intermask/generator-open-whole": generator_open_whole,
+    "intermask/generator-open-words": generator_open_words,
     "intermask/generator-open": generator_open,
     "intermask/tokenizer-interx-open": tokenizer_interx_open,
     "intermask/generator-interx-open": generator_interx_open,
