@@ -370,7 +370,9 @@ def pack(source: Positional[Path], target: Positional[Path], /) -> None:
 
 @app.command
 def import_official(
-    system: Positional[Literal["intermask", "clip"]],
+    system: Positional[
+        Literal["intermask", "clip", "interclip", "interx-evaluator", "t2m-evaluator"]
+    ],
     source: Positional[Path],
     /,
     out: Path,
@@ -382,13 +384,16 @@ def import_official(
     """Turn a checkpoint that authors have released into one of ours.
 
     Args:
-        system: "intermask", or "clip": the text tower inside an InterGen checkpoint.
-        source: Folder of a run with its opt.txt, or a .tar file; for "clip" a .ckpt file.
+        system: "intermask"; "clip": the text tower inside an InterGen checkpoint; or the evaluator
+            of InterHuman, of Inter-X, or of HumanML3D and KIT-ML.
+        source: Folder of a run with its opt.txt, or a .tar file; for "clip" and "interclip" a .ckpt
+            file, for other evaluators their finest.tar.
         out: Folder to be made.
         tokenizer: The tokenizer's run, where it is not beside the generator's.
         statistics: Folder with the authors' mean and standard deviation, where it is elsewhere.
         text_encoder: "clip", or clip:FOLDER as made with "clip".
-        vocabulary: For "clip": CLIP's own bpe_simple_vocab_16e6.txt.gz or a tokenizer's folder.
+        vocabulary: For "clip" and "interclip": CLIP's own bpe_simple_vocab_16e6.txt.gz or a
+            tokenizer's folder.
     """
     if system == "clip":
         from duomotion.text.official_clip import import_text_tower
@@ -396,6 +401,12 @@ def import_official(
         if vocabulary is None:
             raise ValueError("--vocabulary is missing: the checkpoint does not hold CLIP's words")
         print(f"{import_text_tower(source, vocabulary, out):,} parameters in {out}")
+        return
+    if system != "intermask":
+        from duomotion.models.evaluators.official import import_evaluator
+
+        count = import_evaluator(system, source, out, vocabulary=vocabulary)
+        print(f"{count:,} parameters in {out}")
         return
     from duomotion.models.intermask import official
 

@@ -151,17 +151,6 @@ class Benchmark:
         }
 
 
-PHYSICS = (
-    "foot_sliding",
-    "floor_depth",
-    "hover",
-    "jerk",
-    "bone_drift",
-    "body_depth",
-    "body_litres",
-)
-
-
 def windows(motions: Sequence[Motion], rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Features of `WINDOWS` random stretches of each motion."""
     for motion in motions:
