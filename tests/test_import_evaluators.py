@@ -1,11 +1,12 @@
 """Released-looking evaluator files, made from tiny random networks, into checkpoint folders."""
 
-import gzip
 import pickle
 import sys
 
 import pytest
+import tiny
 import torch
+from tiny import INTERCLIP, released_interclip, save_lightning
 
 from duomotion.checkpoint import read_checkpoint
 from duomotion.cli import main
@@ -20,16 +21,8 @@ from duomotion.models.evaluators.official import (
     interclip_state,
 )
 from duomotion.models.evaluators.t2m import HUMANML3D, KIT, T2MEvaluator
+from duomotion.models.layers.positional import sinusoid_sequence
 
-INTERCLIP = InterCLIPConfig(
-    width=16,
-    num_layers=1,
-    feedforward=16,
-    embedding_dim=8,
-    vocabulary=522,
-    text_width=16,
-    text_layers=2,
-)
 SIZES = {
     "movement_width": 6,
     "movement_dim": 5,
@@ -43,21 +36,7 @@ SIZES = {
 
 @pytest.fixture
 def words(tmp_path):
-    """A short list in the format of CLIP's own: 8 merges, 522 tokens."""
-    merges = ["t w", "tw o</w>", "h i</w>", "a b", "c d", "e f", "x y", "z z"]
-    path = tmp_path / "bpe_simple_vocab.txt.gz"
-    path.write_bytes(gzip.compress("\n".join(["#version", *merges]).encode()))
-    return path
-
-
-def released_interclip():
-    torch.manual_seed(0)
-    return to_official(InterCLIP(INTERCLIP).state_dict())
-
-
-def save_lightning(path, state):
-    torch.save({"epoch": 3, "state_dict": {f"model.{name}": state[name] for name in state}}, path)
-    return path
+    return tiny.words(tmp_path)
 
 
 def released_bigru(motion_dim):
@@ -121,15 +100,9 @@ def test_released_sizes_are_found():
     assert sum(tensor.numel() for name, tensor in interclip.items() if name != SINUSOIDS) == (
         150_767_873
     )
-    interclip[SINUSOIDS] = released_table(1024)
+    interclip[SINUSOIDS] = sinusoid_sequence(2000, 1024)
     assert interclip_state(interclip, "interclip.ckpt")[0] == InterCLIPConfig()
     assert bigru_config(interx, InterXEvaluator, "finest.tar") == INTERX
-
-
-def released_table(width):
-    from duomotion.models.layers.positional import sinusoid_sequence
-
-    return sinusoid_sequence(2000, width)
 
 
 def test_bad_interclip_files(tmp_path, words):
