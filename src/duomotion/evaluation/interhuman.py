@@ -139,11 +139,11 @@ class Evaluation:
         chosen = rng.permutation(len(self.clips))[:count]
         return [_view(self.clips[index], rng) for index in chosen]
 
-    def draw_repeated(self, rng: np.random.Generator) -> list[list[Ask]]:
-        """For some clips, one view with several seeds."""
+    def draw_repeated(self, rng: np.random.Generator) -> list[Ask]:
+        """For some clips, one view with several seeds, one after the other."""
         texts, samples = self.protocol.multimodality_texts, self.protocol.multimodality_samples
         views = [_view(self.clips[i], rng) for i in rng.permutation(len(self.clips))[:texts]]
-        return [[ask._replace(seed=seed) for seed in _seeds(rng, samples)] for ask in views]
+        return [ask._replace(seed=seed) for ask in views for seed in _seeds(rng, samples)]
 
     def _scores(
         self, reference_NE: np.ndarray, texts_NE: np.ndarray, made_NE: np.ndarray, repeat: int
@@ -164,10 +164,9 @@ class Evaluation:
             "diversity": diversity.value(np.random.default_rng(repeat)),
         }
 
-    def _multimodality(self, source: Source, asks: Sequence[Sequence[Ask]], repeat: int) -> float:
-        metric = Multimodality(self.protocol)
-        for same_text in asks:
-            metric.update(self.embedder.motions(source(same_text))[None])
+    def _multimodality(self, source: Source, asks: Sequence[Ask], repeat: int) -> float:
+        metric, made_NE = Multimodality(self.protocol), self.embedder.motions(source(asks))
+        metric.update(made_NE.reshape(-1, self.protocol.multimodality_samples, made_NE.shape[-1]))
         return metric.value(np.random.default_rng(repeat))
 
 

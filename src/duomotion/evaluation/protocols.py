@@ -68,5 +68,4 @@ PROTOCOLS = {
     "intermask": INTERMASK,
     "t2m": T2M,
     "interx": INTERX,
-    "open": OPEN,
 }
