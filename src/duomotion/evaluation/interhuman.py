@@ -32,7 +32,7 @@ from duomotion.evaluation.metrics import (
 from duomotion.evaluation.protocols import INTERGEN, INTERMASK, Protocol
 from duomotion.evaluation.sources import Ask, Kept
 from duomotion.motion.features import MAX_FRAMES, NUM_FEATURES, encode_pair
-from duomotion.sampling.request import Generator, Request
+from duomotion.sampling.request import BATCH_SIZE, Generator, Request
 
 PROTOCOLS = {"intergen": INTERGEN, "intermask": INTERMASK}
 GROUND_TRUTH = "ground truth"
@@ -52,6 +52,7 @@ class Generated(Kept[Features]):
     """What a model's network makes, kept on disk."""
 
     kind = Features
+    batch = BATCH_SIZE
 
     def __init__(
         self, model: Generator, folder: Path, processes: Processes, *, frame_unit: int
@@ -59,10 +60,13 @@ class Generated(Kept[Features]):
         super().__init__(model, folder, processes)
         self.frame_unit = frame_unit
 
-    def make(self, ask: Ask) -> Features:
-        frames = (ask.clip.num_frames - 1) // self.frame_unit * self.frame_unit
-        request = Request(text=ask.text, frames=frames, seed=ask.seed)
-        return Features(self.model.features([request])[0])
+    def make(self, asks: Sequence[Ask]) -> list[Features]:
+        requests = [Request(text=ask.text, frames=self.frames(ask), seed=ask.seed) for ask in asks]
+        return [Features(made) for made in self.model.features(requests)]
+
+    def frames(self, ask: Ask) -> int:
+        """As many as the clip's features, rounded down to whole units."""
+        return (ask.clip.num_frames - 1) // self.frame_unit * self.frame_unit
 
     def source(self, asks: Sequence[Ask]) -> list[np.ndarray]:
         """Raises ValueError where the model's features are not InterHuman's."""

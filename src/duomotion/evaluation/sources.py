@@ -122,18 +122,20 @@ class Kept(ABC, Generic[Made]):
 
     Attributes:
         kind: the tuple of arrays that a clip is.
+        batch: clips that are made at once.
         seconds: that each clip took that was made now.
     """
 
     kind: Callable[..., Made]
+    batch: int = 1
 
     def __init__(self, model: Generator, folder: Path, processes: Processes) -> None:
         self.model, self.folder, self.processes = model, folder, processes
         self.seconds: list[float] = []
 
     @abstractmethod
-    def make(self, ask: Ask) -> Made:
-        """One clip."""
+    def make(self, asks: Sequence[Ask]) -> Sequence[Made]:
+        """A batch of clips."""
 
     def __call__(self, asks: Sequence[Ask]) -> list[Made]:
         paths = [self.folder / f"{_key(ask)}.npz" for ask in asks]
@@ -142,13 +144,17 @@ class Kept(ABC, Generic[Made]):
         ]
         own = missing[self.processes.rank :: self.processes.size]
         silent = not (own and self.processes.is_first)
-        for ask, path in tqdm(own, desc=self.model.name, unit="clip", disable=silent):
-            started = time.perf_counter()
-            made = self.make(ask)
-            self.seconds.append(time.perf_counter() - started)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, **made._asdict())
+        with tqdm(total=len(own), desc=self.model.name, unit="clip", disable=silent) as progress:
+            for start in range(0, len(own), self.batch):
+                batch = own[start : start + self.batch]
+                started = time.perf_counter()
+                made = self.make([ask for ask, _ in batch])
+                self.seconds += [(time.perf_counter() - started) / len(batch)] * len(batch)
+                for clip, (_, path) in zip(made, batch, strict=True):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with atomic_file(path) as temporary, temporary.open("wb") as file:
+                        np.savez(file, **clip._asdict())
+                progress.update(len(batch))
         self.processes.wait()
         return [self._kept(path) or _vanished(path) for path in paths]
 
@@ -166,9 +172,13 @@ class Generated(Kept[Motion]):
 
     kind = Motion
 
-    def make(self, ask: Ask) -> Motion:
-        seconds = ask.clip.num_frames / FPS
-        return Motion.of(self.model.generate(ask.text, seconds=seconds, seed=ask.seed))
+    def make(self, asks: Sequence[Ask]) -> list[Motion]:
+        return [
+            Motion.of(
+                self.model.generate(ask.text, seconds=ask.clip.num_frames / FPS, seed=ask.seed)
+            )
+            for ask in asks
+        ]
 
 
 def _key(ask: Ask) -> str:

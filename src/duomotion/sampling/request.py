@@ -72,7 +72,8 @@ class Generator(ABC):
     def features(self, requests: Sequence[Request]) -> list[np.ndarray]:
         """What the network makes of the texts: features (2, T, F) in metres, T = frames.
 
-        Published evaluators see these: not smoothed, no foot held, nobody put on the ground.
+        Published evaluators see these: not smoothed, no foot held, nobody put on the ground. Each
+        is the same as if it had been asked for alone.
 
         Raises:
             ValueError: the model makes no such features.
