@@ -21,7 +21,7 @@ from duomotion.evaluation.interhuman import Evaluation, Generated, recorded
 from duomotion.evaluation.protocols import INTERMASK
 from duomotion.evaluation.sources import Ask
 from duomotion.loading import shipped_evaluator
-from duomotion.sampling.request import Request
+from duomotion.sampling.request import Generator, Request
 from duomotion.training import recipes
 
 FEW = {
@@ -201,6 +201,36 @@ def test_the_network_is_read_as_it_is(data, model, tmp_path):
     assert np.abs(cleaned.positions.reshape(2, 24, 66) - made[..., :66]).max() > 1e-3
     exact = Generated(loaded, tmp_path / "exact", processes, frame_unit=1).source([ask])[0]
     assert exact.shape == (2, 27, 262)
+    short = replace(clip, positions=clip.positions[:, :15], sixd=clip.sixd[:, :15])
+    shortest = Generated(loaded, tmp_path, processes, frame_unit=4).source([Ask(short, "hi", 0)])
+    assert shortest[0].shape == (2, 12, 262)
+
+
+def test_models_of_other_layouts_are_refused(data, tmp_path):
+    from duomotion.distributed import Processes
+
+    ask = Ask(read_split(data, "test")[0][0], "hi", 0)
+    for model, sentence in ((InterXModel(), "336 features a frame"), (Mute(), "makes no features")):
+        source = Generated(model, tmp_path, Processes(torch.device("cpu")), frame_unit=4).source
+        with pytest.raises(ValueError, match=sentence):
+            source([ask])
+
+
+class Mute(Generator):
+    """A model that has not said what its network makes."""
+
+    name, fingerprint, min_frames, max_frames = "mute", "0" * 12, 1, 300
+
+    def answer(self, requests):
+        raise NotImplementedError
+
+    def reconstruct(self, features):
+        raise NotImplementedError
+
+
+class InterXModel(Mute):
+    def features(self, requests):
+        return [np.zeros((2, request.frames, 336)) for request in requests]
 
 
 def test_clip_reads_words_as_its_own_code_does(evaluator):

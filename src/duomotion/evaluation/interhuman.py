@@ -62,7 +62,13 @@ class Generated(Kept[Features]):
 
     def make(self, asks: Sequence[Ask]) -> list[Features]:
         requests = [Request(text=ask.text, frames=self.frames(ask), seed=ask.seed) for ask in asks]
-        return [Features(made) for made in self.model.features(requests)]
+        made = self.model.features(requests)
+        if (width := made[0].shape[-1]) != NUM_FEATURES:
+            raise ValueError(
+                f"{self.model.name} makes {width} features a frame; InterHuman's evaluator reads "
+                f"{NUM_FEATURES}"
+            )
+        return [Features(each) for each in made]
 
     def frames(self, ask: Ask) -> int:
         """As many as the clip's features, rounded down to whole units."""
@@ -70,13 +76,7 @@ class Generated(Kept[Features]):
 
     def source(self, asks: Sequence[Ask]) -> list[np.ndarray]:
         """Raises ValueError where the model's features are not InterHuman's."""
-        found = [made.features for made in self(asks)]
-        if (width := found[0].shape[-1]) != NUM_FEATURES:
-            raise ValueError(
-                f"{self.model.name} makes {width} features a frame; InterHuman's evaluator reads "
-                f"{NUM_FEATURES}"
-            )
-        return found
+        return [made.features for made in self(asks)]
 
 
 def recorded(asks: Sequence[Ask]) -> list[np.ndarray]:
