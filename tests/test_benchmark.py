@@ -18,7 +18,7 @@ from duomotion.config import apply_overrides
 from duomotion.data.interhuman import Clip, read_split, write_clip, write_splits
 from duomotion.distributed import Processes
 from duomotion.evaluation import benchmark, sources, tables
-from duomotion.evaluation.embedding import Embedder, padded
+from duomotion.evaluation.embedding import OpenEmbedder, load_embedder, padded
 from duomotion.evaluation.protocols import OPEN
 from duomotion.models.evaluators.open import OpenEvaluator, OpenEvaluatorConfig, matching_loss
 from duomotion.training import recipes
@@ -71,7 +71,7 @@ def evaluator(data, tmp_path_factory):
 def test_rows_say_what_the_scale_means(data, evaluator, tmp_path):
     train, test = (read_split(data, split)[0] for split in ("train", "test"))
     assert len(test) >= OPEN.pool
-    bench = benchmark.Benchmark(Embedder.load(evaluator), test, train, repeats=2)
+    bench = benchmark.Benchmark(load_embedder(evaluator), test, train, repeats=2)
     true = bench.row("real motion", sources.real).scores
     other = bench.row("other captions", sources.real, shuffled=True).scores
     still = bench.row("mean pose", sources.mean_pose(train)).scores
@@ -179,7 +179,7 @@ def clips(count: int, captions: tuple[str, ...] = ("they stand",)) -> list[Clip]
 
 
 def test_bad_input(tmp_path):
-    embedder = Embedder(
+    embedder = OpenEmbedder(
         OpenEvaluator(OpenEvaluatorConfig(width=16, num_layers=1, feedforward=16)), None, name="e"
     )
     with pytest.raises(ValueError, match="at least 12 test clips"):
@@ -187,7 +187,7 @@ def test_bad_input(tmp_path):
     with pytest.raises(ValueError, match="no caption"):
         benchmark.Benchmark(embedder, clips(12, ()), clips(1))
     with pytest.raises(ValueError, match="not of an evaluator"):
-        Embedder.load(tiny.checkpoint(tmp_path / "tiny"))
+        load_embedder(tiny.checkpoint(tmp_path / "tiny"))
 
 
 def test_processes_share_the_clips(tmp_path):

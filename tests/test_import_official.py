@@ -670,6 +670,6 @@ def test_what_a_text_tower_lacks_is_named(tmp_path, words):
     with pytest.raises(ValueError, match="is not the gzipped list"):
         import_text_tower(ckpt, tmp_path / "plain.gz", tmp_path / "clip")
     ckpt = save_intergen(tmp_path / "intergen.ckpt", tower(600))
-    with pytest.raises(ValueError, match="has 522 tokens; the text tower has 600"):
+    with pytest.raises(ValueError, match="has 522 tokens; the checkpoint has 600"):
         import_text_tower(ckpt, words, tmp_path / "clip")
     assert not (tmp_path / "clip").exists()

@@ -1,11 +1,14 @@
-"""A model with the real architecture at a tiny size and random weights, as a checkpoint folder."""
+"""Models with the real architecture at a tiny size and random weights, as checkpoint folders."""
 
+import gzip
 from pathlib import Path
 
 import torch
 
 from duomotion.checkpoint import environment, save_checkpoint
 from duomotion.config import apply_overrides, to_dict
+from duomotion.models.evaluators.interclip import InterCLIP, InterCLIPConfig, to_official
+from duomotion.models.evaluators.official import import_evaluator
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.training import recipes
@@ -45,6 +48,15 @@ GENERATOR = (
     "model.reaction_steps=2",
 )
 
+INTERCLIP = InterCLIPConfig(
+    width=16,
+    num_layers=1,
+    feedforward=16,
+    embedding_dim=8,
+    vocabulary=522,
+    text_width=16,
+    text_layers=2,
+)
 
 FAST = ("log.log_every=5", "log.validate_every=1000", "log.tensorboard=false")
 
@@ -85,6 +97,31 @@ def checkpoint(folder: Path) -> Path:
         provenance,
         children={"tokenizer": folder.with_name("tokenizer")},
     )
+    return folder
+
+
+def words(folder: Path) -> Path:
+    """A short list of byte pairs in the format of CLIP's own: 522 tokens."""
+    merges = ["t w", "tw o</w>", "h i</w>", "a b", "c d", "e f", "x y", "z z"]
+    path = folder / "bpe_simple_vocab.txt.gz"
+    path.write_bytes(gzip.compress("\n".join(["#version", *merges]).encode()))
+    return path
+
+
+def released_interclip() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return to_official(InterCLIP(INTERCLIP).state_dict())
+
+
+def save_lightning(path: Path, state: dict[str, torch.Tensor]) -> Path:
+    torch.save({"epoch": 3, "state_dict": {f"model.{name}": state[name] for name in state}}, path)
+    return path
+
+
+def interclip(folder: Path) -> Path:
+    """Write an untrained evaluator of InterHuman."""
+    path = save_lightning(folder.with_name("interclip.ckpt"), released_interclip())
+    import_evaluator("interclip", path, folder, vocabulary=words(folder.parent))
     return folder
 
 

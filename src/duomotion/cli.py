@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -370,7 +370,9 @@ def pack(source: Positional[Path], target: Positional[Path], /) -> None:
 
 @app.command
 def import_official(
-    system: Positional[Literal["intermask", "clip"]],
+    system: Positional[
+        Literal["intermask", "clip", "interclip", "interx-evaluator", "t2m-evaluator"]
+    ],
     source: Positional[Path],
     /,
     out: Path,
@@ -382,13 +384,16 @@ def import_official(
     """Turn a checkpoint that authors have released into one of ours.
 
     Args:
-        system: "intermask", or "clip": the text tower inside an InterGen checkpoint.
-        source: Folder of a run with its opt.txt, or a .tar file; for "clip" a .ckpt file.
+        system: "intermask"; "clip": the text tower inside an InterGen checkpoint; or the evaluator
+            of InterHuman, of Inter-X, or of HumanML3D and KIT-ML.
+        source: Folder of a run with its opt.txt, or a .tar file; for "clip" and "interclip" a .ckpt
+            file, for other evaluators their finest.tar.
         out: Folder to be made.
         tokenizer: The tokenizer's run, where it is not beside the generator's.
         statistics: Folder with the authors' mean and standard deviation, where it is elsewhere.
         text_encoder: "clip", or clip:FOLDER as made with "clip".
-        vocabulary: For "clip": CLIP's own bpe_simple_vocab_16e6.txt.gz or a tokenizer's folder.
+        vocabulary: For "clip" and "interclip": CLIP's own bpe_simple_vocab_16e6.txt.gz or a
+            tokenizer's folder.
     """
     if system == "clip":
         from duomotion.text.official_clip import import_text_tower
@@ -396,6 +401,12 @@ def import_official(
         if vocabulary is None:
             raise ValueError("--vocabulary is missing: the checkpoint does not hold CLIP's words")
         print(f"{import_text_tower(source, vocabulary, out):,} parameters in {out}")
+        return
+    if system != "intermask":
+        from duomotion.models.evaluators.official import import_evaluator
+
+        count = import_evaluator(system, source, out, vocabulary=vocabulary)
+        print(f"{count:,} parameters in {out}")
         return
     from duomotion.models.intermask import official
 
@@ -411,11 +422,11 @@ def import_official(
 def evaluate(
     model: Positional[str] = "intermask-open",
     /,
-    protocol: Literal["open", "prompts"] = "open",
+    protocol: Literal["open", "prompts", "intergen", "intermask"] = "open",
     compare: tuple[str, ...] = (),
-    data: Path = Path("data/open-pairs"),
+    data: Path | None = None,
     evaluator: Path | None = None,
-    repeats: int = 5,
+    repeats: int | None = None,
     out: Path = Path("out/evaluation"),
     device: str = "cpu",
 ) -> None:
@@ -426,56 +437,140 @@ def evaluate(
     Args:
         model: Name of a model or folder of a checkpoint.
         protocol: "open": FID, R-precision and more on the test clips, beside real motion.
-            "prompts": ten prompts with measured checks, reconstruction, copies.
-        compare: More models for the same table and a picture of FID against time.
-        data: The prepared open pairs.
-        evaluator: Folder of an evaluator's checkpoint; by default the one that comes along.
-        repeats: Clips to generate for each text.
+            "prompts": ten prompts with measured checks, reconstruction, copies. "intergen" and
+            "intermask": InterHuman's published numbers, beside those of the papers.
+        compare: More models for the same table, and with "open" a picture of FID against time.
+        data: The prepared data set; data/open-pairs or, for published protocols, data/interhuman.
+        evaluator: Folder of an evaluator's checkpoint. "open" has one that comes along; published
+            protocols need InterCLIP (see `duomotion import-official`).
+        repeats: Clips to generate for each text; 5, in published protocols 20.
         out: Folder for report.md, report.json, report.csv and the generated clips.
         device: "cpu" or "cuda".
     """
-    import json
-
     from duomotion.distributed import connect
-    from duomotion.evaluation import benchmark, prompt_report, tables
-    from duomotion.evaluation.embedding import Embedder
+    from duomotion.evaluation import benchmark, interhuman, prompt_report, tables
+    from duomotion.evaluation.embedding import load_embedder
+    from duomotion.evaluation.protocols import OPEN
     from duomotion.loading import shipped_evaluator
-    from duomotion.storage import atomic_file
 
-    if repeats < 2 and protocol == "open":
+    is_published = protocol in interhuman.PROTOCOLS
+    data = data or Path("data/interhuman" if is_published else "data/open-pairs")
+    if repeats is not None and repeats < 2 and protocol == "open":
         raise ValueError(f"{repeats} repeats give no confidence interval; at least 2 are needed")
+    if is_published and evaluator is None:
+        raise ValueError(
+            f"--evaluator is missing: the protocol {protocol} needs InterCLIP's folder, which "
+            "`duomotion import-official interclip` makes"
+        )
+    if protocol == "prompts" and compare:
+        raise ValueError("--compare does not go with --protocol prompts; score them one by one")
     writable_folder(out)
-    names = [model, *compare]
-    models = [duomotion.load(name, device=device) for name in names]
+    models = [duomotion.load(name, device=device) for name in (model, *compare)]
     if protocol == "prompts":
-        if compare:
-            raise ValueError("--compare goes with --protocol open; score the others one by one")
-        scored = prompt_report.evaluate(models[0], data, seeds=repeats)
-        texts = {"prompts.md": scored.markdown(), "prompts.json": scored.as_dict()}
-    else:
-        processes = connect(device)
-        found = benchmark.run(
-            models,
+        scored = prompt_report.evaluate(models[0], data, seeds=repeats or OPEN.repeats)
+        write_report(out, {"prompts.md": scored.markdown(), "prompts.json": scored.as_dict()})
+        return
+    processes = connect(device)
+    embedder = load_embedder(evaluator or shipped_evaluator(), device=device)
+    if is_published:
+        found = interhuman.run(
+            dict(zip((model, *compare), models, strict=True)),
             data,
-            Embedder.load(evaluator or shipped_evaluator(), device=device),
+            embedder,
+            protocol,
             folder=out / "clips",
             repeats=repeats,
             processes=processes,
         )
-        if not processes.is_first:
-            return
-        texts = {
-            "report.md": tables.report(found),
-            "report.csv": tables.comma_separated(found.rows),
-            "report.json": found.as_dict(),
-        }
-        if compare and len(found.seconds) == len(names):
+        text = tables.published_report(found)
+    else:
+        found = benchmark.run(
+            models,
+            data,
+            embedder,
+            folder=out / "clips",
+            repeats=repeats or OPEN.repeats,
+            processes=processes,
+        )
+        text = tables.report(found)
+        if processes.is_first and compare and len(found.seconds) == len(models):
             tables.plot(found, out / "fid-against-time.png")
+    if processes.is_first:
+        rows = tables.comma_separated(found.rows)
+        write_report(out, {"report.md": text, "report.csv": rows, "report.json": found.as_dict()})
+
+
+def write_report(folder: Path, texts: Mapping[str, str | dict]) -> None:
+    """Write texts and what is to be JSON by file name, and print the first."""
+    import json
+
+    from duomotion.storage import atomic_file
+
     for name, content in texts.items():
         text = content if isinstance(content, str) else json.dumps(content, indent=1)
-        with atomic_file(out / name) as path:
+        with atomic_file(folder / name) as path:
             path.write_text(text, encoding="utf-8")
     print(next(iter(texts.values())))
+
+
+@app.command
+def reproduce(
+    table: Positional[str] = "",
+    /,
+    checkpoint: tuple[str, ...] = (),
+    data: Path | None = None,
+    evaluator: Path | None = None,
+    repeats: int | None = None,
+    out: Path = Path("out/reproduce"),
+    device: str = "cpu",
+) -> None:
+    """Measure a paper's table again, as far as checkpoints are there; without a name, list them.
+
+    Args:
+        table: As in intermask/table3.
+        checkpoint: ROW=FOLDER for each row that a model of yours shall fill.
+        data: The data set of the table, prepared.
+        evaluator: Folder of its evaluator's checkpoint.
+        repeats: Times that everything is generated; as published if left out.
+        out: Folder for generated clips and TABLE.md.
+        device: "cpu" or "cuda".
+    """
+    from duomotion.distributed import connect
+    from duomotion.evaluation import interhuman, published
+    from duomotion.evaluation import reproduce as again
+    from duomotion.evaluation.embedding import load_embedder
+
+    if not table:
+        for each in published.published().values():
+            print(f"{each.name:28} {each.title} ({each.source})")
+        return
+    chosen = published.find(table)
+    folders = again.checkpoints(chosen, checkpoint)
+    if folders and (data is None or evaluator is None):
+        raise ValueError("--checkpoint needs --data and --evaluator too, which measure it")
+    if data is not None and not again.measured_columns(chosen):
+        raise ValueError(f"no number of {table} can be measured here yet; leave --data out")
+    rows = ()
+    if data is not None and evaluator is not None:
+        writable_folder(out)
+        processes = connect(device)
+        rows = interhuman.run(
+            {row: duomotion.load(folder, device=device) for row, folder in folders.items()},
+            data,
+            load_embedder(evaluator, device=device),
+            again.protocol_of(chosen),
+            folder=out / "clips",
+            repeats=repeats,
+            processes=processes,
+        ).rows
+        if not processes.is_first:
+            return
+    given = {"data": data is not None, "evaluator": evaluator is not None}
+    text = f"{again.needs(chosen, folders, **given)}\n{again.markdown(chosen, rows)}"
+    if rows:
+        write_report(out, {f"{table.replace('/', '-')}.md": text})
+    else:
+        print(text)
 
 
 @app.command

@@ -5,6 +5,7 @@ tensor of a released network found its place in ours.
 """
 
 import ast
+import hashlib
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -115,6 +116,12 @@ def read_options(path: Path) -> dict[str, Any]:
             raise ValueError(f"{path}, line {number}: 'name: value' is expected, not {line[:80]!r}")
         options[name.strip()] = _value(text.strip())
     return options
+
+
+def sha256(path: Path) -> str:
+    """64 hexadecimal digits that tell one file from another."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def listing(names: Iterable[Any], most: int = 6) -> str:

@@ -24,7 +24,7 @@ from duomotion.checkpoint import environment
 from duomotion.data.interhuman import Clip, read_split
 from duomotion.distributed import Processes
 from duomotion.evaluation import agreement, physics
-from duomotion.evaluation.embedding import Embedder
+from duomotion.evaluation.embedding import Embedder, OpenEmbedder
 from duomotion.evaluation.metrics import (
     Diversity,
     Estimate,
@@ -88,7 +88,7 @@ class Benchmark:
 
     def __init__(
         self,
-        embedder: Embedder,
+        embedder: OpenEmbedder,
         test: Sequence[Clip],
         train: Sequence[Clip],
         *,
@@ -120,7 +120,8 @@ class Benchmark:
         if shuffled:
             texts = [texts[index] for index in derangement(len(texts), rng)]
         seen = self.seen(texts, made, rng)
-        return {**in_the_evaluators_space(seen, rng), **self._without_a_network(asks, made)}
+        found = in_the_evaluators_space(seen, rng)
+        return found if shuffled else {**found, **self._without_a_network(asks, made)}
 
     def asks(self, seed: int, rng: np.random.Generator) -> list[Ask]:
         """A text for every test clip, in random order."""
@@ -192,7 +193,7 @@ def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
             return order
 
 
-def multimodality(embedder: Embedder, source: Source, test: Sequence[Clip]) -> float:
+def multimodality(embedder: OpenEmbedder, source: Source, test: Sequence[Clip]) -> float:
     """How far the motions of one text are apart, over `OPEN.multimodality_texts` test clips."""
     metric = Multimodality(OPEN)
     for clip in test[: OPEN.multimodality_texts]:
@@ -335,8 +336,13 @@ def run(
         folder: where generated clips are kept, in a folder a model.
 
     Raises:
-        ValueError: the data set is not there or too small.
+        ValueError: the data set is not there or too small, or the evaluator is another one.
     """
+    if not isinstance(embedder, OpenEmbedder):
+        raise ValueError(
+            f"{embedder.name} is not an evaluator of the open benchmark; the recipe evaluator-open "
+            "trains one"
+        )
     processes = processes or Processes(torch.device("cpu"))
     train, test = (read_split(data, split)[0] for split in ("train", "test"))
     benchmark = Benchmark(embedder, test, train, repeats=repeats)

@@ -23,6 +23,7 @@ class Protocol:
         multimodality_samples: motions of each of these texts.
         multimodality_pairs: pairs of these motions, the same ones for all texts.
         repeats: times that everything is generated and scored again.
+        frame_unit: generated motion has a multiple of so many frames, at most the recorded ones.
     """
 
     pool: int
@@ -34,6 +35,7 @@ class Protocol:
     multimodality_samples: int = 30
     multimodality_pairs: int = 10
     repeats: int = 20
+    frame_unit: int = 1
 
 
 # InterHuman with InterCLIP. Released code of InterGen (tools/eval.py, utils/metrics.py): embeddings
@@ -41,8 +43,8 @@ class Protocol:
 INTERGEN = Protocol(pool=96, fid_scale=6, diversity_scale=3)
 
 # InterHuman with InterCLIP. Released code of InterMask (eval.py, utils/metrics.py): InterGen's, but
-# multimodality is scaled as diversity is.
-INTERMASK = Protocol(pool=96, fid_scale=6, diversity_scale=3, multimodality_scale=3)
+# multimodality is scaled as diversity is, and lengths are rounded down to whole tokens.
+INTERMASK = Protocol(pool=96, fid_scale=6, diversity_scale=3, multimodality_scale=3, frame_unit=4)
 
 # HumanML3D and KIT-ML. Released code of text-to-motion and MoMask (utils/eval_t2m.py): the texts of
 # multimodality are the first three batches.
@@ -66,5 +68,4 @@ PROTOCOLS = {
     "intermask": INTERMASK,
     "t2m": T2M,
     "interx": INTERX,
-    "open": OPEN,
 }

@@ -5,9 +5,10 @@ A source is asked for motions as long as held-out clips, each for one of its cli
 
 import hashlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, NoReturn, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from duomotion.data.interhuman import Clip
 from duomotion.distributed import Processes
-from duomotion.evaluation.embedding import Embedder
+from duomotion.evaluation.embedding import OpenEmbedder
 from duomotion.motion.features import ROTATIONS, encode_pair, positions
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.rotations import matrix_to_sixd_interleaved
@@ -78,7 +79,7 @@ def mean_pose(train: Sequence[Clip]) -> Source:
     return stand
 
 
-def retrieval(train: Sequence[Clip], embedder: Embedder) -> Source:
+def retrieval(train: Sequence[Clip], embedder: OpenEmbedder) -> Source:
     """The training clip whose caption's sentence is most like the text, cut or held to length."""
     captions = [(caption, clip) for clip in train for caption in clip.captions]
     known = embedder.sentences([caption for caption, _ in captions])
@@ -111,35 +112,73 @@ def reconstructed(model: Generator) -> Source:
     return around
 
 
-class Generated:
+Made = TypeVar("Made", bound=NamedTuple)
+
+
+class Kept(ABC, Generic[Made]):
     """What a model makes of the texts, each as long as the recorded motion.
 
     Clips are kept in a folder and not made again; under torchrun each process makes its share.
 
     Attributes:
+        kind: the tuple of arrays that a clip is.
+        batch: clips that are made at once.
         seconds: that each clip took that was made now.
     """
+
+    kind: Callable[..., Made]
+    batch: int = 1
 
     def __init__(self, model: Generator, folder: Path, processes: Processes) -> None:
         self.model, self.folder, self.processes = model, folder, processes
         self.seconds: list[float] = []
 
-    def __call__(self, asks: Sequence[Ask]) -> list[Motion]:
+    @abstractmethod
+    def make(self, asks: Sequence[Ask]) -> Sequence[Made]:
+        """A batch of clips."""
+
+    def __call__(self, asks: Sequence[Ask]) -> list[Made]:
         paths = [self.folder / f"{_key(ask)}.npz" for ask in asks]
-        missing = [(ask, path) for ask, path in zip(asks, paths, strict=True) if not _kept(path)]
+        missing = [
+            (ask, path) for ask, path in zip(asks, paths, strict=True) if self._kept(path) is None
+        ]
         own = missing[self.processes.rank :: self.processes.size]
-        name = f"{self.model.name}, seed {asks[0].seed}"
-        for ask, path in tqdm(own, desc=name, unit="clip", disable=not self.processes.is_first):
-            started = time.perf_counter()
-            frames = ask.clip.num_frames
-            made = self.model.generate(ask.text, seconds=frames / FPS, seed=ask.seed)
-            self.seconds.append(time.perf_counter() - started)
-            motion = Motion.of(made)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, positions=motion.positions, sixd=motion.sixd)
+        silent = not (own and self.processes.is_first)
+        with tqdm(total=len(own), desc=self.model.name, unit="clip", disable=silent) as progress:
+            for start in range(0, len(own), self.batch):
+                batch = own[start : start + self.batch]
+                started = time.perf_counter()
+                made = self.make([ask for ask, _ in batch])
+                self.seconds += [(time.perf_counter() - started) / len(batch)] * len(batch)
+                for clip, (_, path) in zip(made, batch, strict=True):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with atomic_file(path) as temporary, temporary.open("wb") as file:
+                        np.savez(file, **clip._asdict())
+                progress.update(len(batch))
         self.processes.wait()
-        return [_kept(path) or _vanished(path) for path in paths]
+        return [self._kept(path) or _vanished(path) for path in paths]
+
+    def _kept(self, path: Path) -> Made | None:
+        """A clip that was made before; None where there is none that can be read."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return self.kind(**arrays)
+        except (OSError, ValueError, TypeError, EOFError, BadZipFile):
+            return None
+
+
+class Generated(Kept[Motion]):
+    """What users get."""
+
+    kind = Motion
+
+    def make(self, asks: Sequence[Ask]) -> list[Motion]:
+        return [
+            Motion.of(
+                self.model.generate(ask.text, seconds=ask.clip.num_frames / FPS, seed=ask.seed)
+            )
+            for ask in asks
+        ]
 
 
 def _key(ask: Ask) -> str:
@@ -148,14 +187,5 @@ def _key(ask: Ask) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def _kept(path: Path) -> Motion | None:
-    """A clip that was made before; None where there is none that can be read."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return Motion(arrays["positions"], arrays["sixd"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        return None
-
-
-def _vanished(path: Path) -> Motion:
+def _vanished(path: Path) -> NoReturn:
     raise OSError(f"{path}: the generated clip can't be read back")

@@ -3,13 +3,19 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
+from typing import Any
 
 from duomotion.evaluation.benchmark import PHYSICS, OpenReport, Row, Separation
+from duomotion.evaluation.interhuman import MEASURED, Report
+from duomotion.evaluation.metrics import Estimate
+from duomotion.evaluation.published import published
+from duomotion.released import listing
 from duomotion.storage import atomic_file
 
-# By metric: heading, digits behind the point, and which way is better; "=" is as the real motion.
+# By metric: heading, digits behind the point, and which way is better; "=" is as the real motion,
+# and a setting has no better way.
 COLUMNS = {
     "fid": ("FID", 3, "-"),
     "r1": ("R@1", 3, "+"),
@@ -29,8 +35,22 @@ COLUMNS = {
     "body_depth": ("overlap m", 3, "="),
     "body_litres": ("overlap l", 2, "="),
     "nearest_mm": ("nearest training clip mm", 0, "="),
+    "r_precision": ("R-precision", 3, "+"),
+    "rfid": ("FID of reconstruction", 3, "-"),
+    "mpjpe": ("MPJPE", 3, "-"),
+    "reaction_fid": ("FID of reactions", 3, "-"),
+    "reaction_r1": ("R@1 of reactions", 3, "+"),
+    "collision": ("collision", 3, "-"),
+    "seconds": ("s a clip", 3, "-"),
+    "params_m": ("parameters M", 1, "-"),
+    "flops_g": ("GFLOP", 1, "-"),
+    "random_mask_prob": ("p_r", 1, ""),
+    "steps": ("steps", 0, ""),
+    "latent_tokens": ("latent tokens", 0, ""),
+    "cfg_dropout": ("p", 2, ""),
+    "cfg_scale": ("s", 1, ""),
 }
-ARROWS = {"+": "↑", "-": "↓", "=": "→"}
+ARROWS = {"+": " ↑", "-": " ↓", "=": " →", "": ""}
 
 
 def report(found: OpenReport) -> str:
@@ -57,19 +77,64 @@ def report(found: OpenReport) -> str:
     if found.seconds:
         times = ", ".join(f"{name} {value:.2f}" for name, value in found.seconds.items())
         lines += [f"Seconds a clip (median): {times}.", ""]
-    versions = (f"{name} {facts[name]}" for name in ("duomotion", "torch", "hardware", "date"))
-    return "\n".join([*lines, ", ".join(versions), ""])
+    return "\n".join([*lines, _versions(facts), ""])
+
+
+def published_report(found: Report) -> str:
+    """What a published protocol found, with the papers' own rows, for a person."""
+    facts, name = found.facts, found.facts["protocol"]["name"]
+    lines = [
+        f"# The protocol of {name} on InterHuman",
+        "",
+        f"{facts['clips']} test clips of {facts['data']}, {facts['repeats']} repeats, evaluator "
+        f"{facts['evaluator']}; ± is a 95 % interval over the repeats. ↑ more is better, ↓ less is "
+        "better, → as the recorded motion.",
+        "",
+        markdown([*found.rows, *published_rows("interhuman")], MEASURED),
+        "Published rows are copied from the papers; their MultiModality is not always on the same "
+        "scale.",
+        "",
+    ]
+    if facts["unusable"]:
+        lines += [f"Left out as unusable: {listing(facts['unusable'])}.", ""]
+    return "\n".join([*lines, _versions(facts), ""])
+
+
+def published_rows(data: str) -> list[Row]:
+    """The papers' main results on a data set, marked as published; the same numbers only once."""
+    found: dict[tuple[str, str], Row] = {}
+    for table in published().values():
+        if table.data == data and "/table1" in table.name:
+            for row in table.rows:
+                name = f"{row.name} (published: {table.source})"
+                scores = {
+                    key: Estimate(value, row.spread.get(key, nan))
+                    for key, value in row.values.items()
+                }
+                found.setdefault((row.name, str(row.values)), Row(name, scores))
+    return list(found.values())
+
+
+def _versions(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {facts[name]}" for name in ("duomotion", "torch", "hardware", "date"))
 
 
 def markdown(rows: Sequence[Row], metrics: Sequence[str]) -> str:
-    """A line a row; margins of 95 % behind the means, where there is one."""
+    """A line for each row that has any of the metrics; margins of 95 % behind the means."""
+    rows = [row for row in rows if row.scores.keys() & set(metrics)]
     present = [name for name in metrics if any(name in row.scores for row in rows)]
-    headings = [f"{COLUMNS[name][0]} {ARROWS[COLUMNS[name][2]]}" for name in present]
+    headings = [heading(name) for name in present]
     lines = ["| motion | " + " | ".join(headings) + " |", "|---" * (len(present) + 1) + "|"]
     for row in rows:
         cells = [_cell(row, name) for name in present]
         lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def heading(metric: str) -> str:
+    """Its name, and an arrow to the better side."""
+    name, _, better = COLUMNS[metric]
+    return f"{name}{ARROWS[better]}"
 
 
 def _cell(row: Row, name: str) -> str:

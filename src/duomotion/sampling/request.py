@@ -69,6 +69,17 @@ class Generator(ABC):
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
         """Features (P, T, F) in metres through the model's tokenizer or autoencoder and back."""
 
+    def features(self, requests: Sequence[Request]) -> list[np.ndarray]:
+        """What the network makes of the texts: features (2, T, F) in metres, T = frames.
+
+        Published evaluators see these: not smoothed, no foot held, nobody put on the ground. Each
+        is the same as if it had been asked for alone.
+
+        Raises:
+            ValueError: the model makes no such features.
+        """
+        raise ValueError(f"{self.name} makes no features that published evaluators read")
+
     def bodies(self, interaction: Interaction) -> Interaction:
         """The same motion on the skeleton on which the model generates.
 

@@ -11,7 +11,7 @@ checkpoint meets the inputs that it was trained on:
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,20 +50,21 @@ class ClipEncoder:
     @torch.no_grad()
     def encode(self, texts: list[str]) -> TextEmbedding:
         """Embed the texts, in their order."""
-        ids_BL = self._token_ids(texts)
+        ids_BL = token_ids(self._tokenizer, texts, self._model.config.max_position_embeddings)
         hidden_BLC = torch.empty(*ids_BL.shape, self.dim)
         for start in range(0, len(texts), BATCH):
             output = self._model(input_ids=ids_BL[start : start + BATCH])
             hidden_BLC[start : start + BATCH] = output.last_hidden_state
         return TextEmbedding(hidden_BLC, ids_BL.argmax(-1))
 
-    def _token_ids(self, texts: list[str]) -> torch.Tensor:
-        length = self._model.config.max_position_embeddings
-        ids_BL = torch.zeros(len(texts), length, dtype=torch.int64)
-        for row_L, text in zip(ids_BL, texts, strict=True):
-            ids = self._tokenizer(text, truncation=True, max_length=length)["input_ids"]
-            row_L[: len(ids)] = torch.tensor(ids)
-        return ids_BL
+
+def token_ids(tokenizer: Any, texts: Sequence[str], length: int) -> torch.Tensor:
+    """(B, length) ids as CLIP's own `tokenize` with truncation gives them; 0 behind the end."""
+    ids_BL = torch.zeros(len(texts), length, dtype=torch.int64)
+    for row_L, text in zip(ids_BL, texts, strict=True):
+        ids = tokenizer(text, truncation=True, max_length=length)["input_ids"]
+        row_L[: len(ids)] = torch.tensor(ids)
+    return ids_BL
 
 
 def _load(source: str) -> tuple[Any, Any]:

@@ -70,7 +70,7 @@ def import_text_tower(checkpoint: str | Path, vocabulary: str | Path, target: st
         raise ValueError(f"{target} exists and holds no CLIP; name a new folder")
     tower = tower_state(state, str(path))
     config = _config(tower)
-    tokenizer = _tokenizer(Path(vocabulary), config.vocab_size)
+    tokenizer = read_tokenizer(Path(vocabulary), config.vocab_size)
     with atomic_folder(target) as temporary:
         config.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
@@ -141,7 +141,15 @@ def _config(tower: Mapping[str, Tensor]) -> Any:
     )
 
 
-def _tokenizer(source: Path, size: int) -> Any:
+def read_tokenizer(source: Path, size: int) -> Any:
+    """CLIP's tokenizer from its own list of byte pairs, or from a folder with tokenizer files.
+
+    Args:
+        size: tokens that the network has vectors for.
+
+    Raises:
+        ValueError: nothing or something else is there, or another number of tokens.
+    """
     from transformers import CLIPTokenizer
 
     if source.is_dir():
@@ -161,7 +169,7 @@ def _tokenizer(source: Path, size: int) -> Any:
         )
     if len(tokenizer) != size:
         raise ValueError(
-            f"{source} has {len(tokenizer):,} tokens; the text tower has {size:,}, so it is not "
+            f"{source} has {len(tokenizer):,} tokens; the checkpoint has {size:,}, so it is not "
             "the vocabulary it was trained with"
         )
     return tokenizer

@@ -90,21 +90,35 @@ class InterMask(Generator):
                 digest.update(tensor.cpu().numpy().tobytes())
         return digest.hexdigest()[:12]
 
-    @torch.no_grad()
     def answer(self, requests: Sequence[Request]) -> list[Interaction]:
+        givens = [Given.of(request, self.codec.layout) for request in requests]
+        return [
+            self._interaction(self._decoded(codes, request), request, given)
+            for codes, request, given in zip(
+                self._codes(requests, givens), requests, givens, strict=True
+            )
+        ]
+
+    def features(self, requests: Sequence[Request]) -> list[np.ndarray]:
+        codes = self._codes(requests, [None] * len(requests))
+        return [self._decoded(each, request) for each, request in zip(codes, requests, strict=True)]
+
+    @torch.no_grad()
+    def _codes(self, requests: Sequence[Request], givens: Sequence["Given | None"]) -> list[Tensor]:
+        """(2, parts, tokens) of each request."""
         kinds = {
             (_whole_people(request), not request.text, request.guidance, request.steps)
             for request in requests
         }
         if len(kinds) > 1:  # they differ in steps or guidance and can't share a batch
-            return [self.answer([request])[0] for request in requests]
+            pairs = zip(requests, givens, strict=True)
+            return [self._codes([request], [given])[0] for request, given in pairs]
         device = self.codec.mean.device
         unit, parts = self.codec.tokenizer.downsampling, self.codec.tokenizer.num_parts
         lengths = [-(-request.frames // unit) for request in requests]
         shape = (len(requests), 2, parts, max(lengths))
         known_ids = torch.zeros(shape, dtype=torch.long)
         known_mask = torch.zeros(shape, dtype=torch.bool)
-        givens = [Given.of(request, self.codec.layout) for request in requests]
         for row, (given, length) in enumerate(zip(givens, lengths, strict=True)):
             for person, ids, kept in self._known_tokens(given, length):
                 known_ids[row, person, :, :length] = ids
@@ -122,10 +136,13 @@ class InterMask(Generator):
                 steps=first.steps,
             )
         ids = _first_first(ids_BPN.unflatten(2, (parts, -1)).cpu(), givens)
-        return [
-            self._interaction(ids[row, ..., :length], request, givens[row])
-            for row, (request, length) in enumerate(zip(requests, lengths, strict=True))
-        ]
+        return [ids[row, ..., :length] for row, length in enumerate(lengths)]
+
+    @torch.no_grad()
+    def _decoded(self, codes: Tensor, request: Request) -> np.ndarray:
+        """Features (2, T, F) in metres of codes (2, parts, tokens)."""
+        decoded = self.codec.decode(codes.flatten(1).to(self.codec.mean.device)).cpu().numpy()
+        return decoded[:, : request.frames]
 
     @torch.no_grad()
     def lengths(self, texts: Sequence[str], seed: int) -> list[int]:
@@ -168,10 +185,10 @@ class InterMask(Generator):
             kept = torch.from_numpy(kept_tokens(mask_T, unit))
             yield person, ids[0].unflatten(0, (parts, -1)).cpu(), kept
 
-    def _interaction(self, codes: Tensor, request: Request, given: "Given | None") -> Interaction:
-        """Codes (2, parts, tokens) as bodies on the ground, known frames as they were given."""
-        decoded = self.codec.decode(codes.flatten(1).to(self.codec.mean.device)).cpu().numpy()
-        decoded = decoded[:, : request.frames]
+    def _interaction(
+        self, decoded: np.ndarray, request: Request, given: "Given | None"
+    ) -> Interaction:
+        """Features (2, T, F) as bodies on the ground, known frames as they were given."""
         smooth = gaussian_filter1d(decoded, SMOOTHING, axis=1, mode="nearest")
         bodies = self.codec.layout.decode(smooth, fps=FPS)
         if given is None:

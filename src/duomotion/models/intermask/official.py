@@ -10,7 +10,6 @@ DATASET is interhuman or interx, NAME is trans_default and vq_default. Which ten
 said by the tables in `official_tokenizer` and `official_generator`.
 """
 
-import hashlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +29,14 @@ from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.intermask.tokenizer import MotionTokenizer
 from duomotion.motion import interx
 from duomotion.motion.features import NUM_FEATURES
-from duomotion.released import account_for, listing, read_options, read_released, state_under
+from duomotion.released import (
+    account_for,
+    listing,
+    read_options,
+    read_released,
+    sha256,
+    state_under,
+)
 
 DEFAULT_WEIGHTS = "best_fid.tar"  # what the released code generates and evaluates with
 TOKENIZER_KEYS = ("vq_model", "net")  # where the released code looks for the state dict
@@ -326,15 +332,13 @@ def _optimiser(run: Run, content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _provenance(run: Run, content: Mapping[str, Any]) -> dict[str, Any]:
     dataset = str(run.options.get("dataset_name", "interhuman"))
-    with run.weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         **environment(torch.device("cpu")),
         "step": int(_number(content, "total_it") or 0),
         "epoch": int(_number(content, "ep") or 0),
         "data": [dataset],
         "released": f"{dataset}/{run.folder.resolve().name}/{run.weights.name}",
-        "sha256": digest,
+        "sha256": sha256(run.weights),
     }
 
 

@@ -1,0 +1,178 @@
+"""Released evaluators into ordinary checkpoint folders.
+
+interclip         interclip.ckpt of InterGen, saved by Lightning
+interx-evaluator  text_mot_match/model/finest.tar of Inter-X
+t2m-evaluator     text_mot_match/model/finest.tar of text-to-motion; HumanML3D's or KIT-ML's
+
+None of them holds the words that it reads: those of InterCLIP are CLIP's.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from duomotion.checkpoint import RECIPE, environment, save_checkpoint
+from duomotion.config import to_dict
+from duomotion.models.evaluators import interclip
+from duomotion.models.evaluators.bigru import BiGRUConfig, BiGRUEvaluator
+from duomotion.models.evaluators.interclip import InterCLIP, InterCLIPConfig
+from duomotion.models.evaluators.interx import INTERX, InterXEvaluator
+from duomotion.models.evaluators.t2m import HUMANML3D, KIT, T2MEvaluator
+from duomotion.models.layers.positional import sinusoid_sequence
+from duomotion.released import account_for, read_released, sha256, state_under
+from duomotion.text.official_clip import read_tokenizer
+
+Kind = Literal["interclip", "interx-evaluator", "t2m-evaluator"]
+
+SYSTEMS = {
+    "interclip": "evaluator/interclip",
+    "interx-evaluator": "evaluator/interx",
+    "t2m-evaluator": "evaluator/t2m",
+}
+WORDS = "words"  # folder of the tokenizer inside InterCLIP's checkpoint
+PARTS = ("movement_encoder", "text_encoder", "motion_encoder")
+DATASETS = {
+    "interx-evaluator": {INTERX.motion_dim: "interx"},
+    "t2m-evaluator": {HUMANML3D.motion_dim: "humanml3d", KIT.motion_dim: "kit"},
+}
+
+
+def import_evaluator(
+    kind: Kind, source: str | Path, target: str | Path, *, vocabulary: str | Path | None = None
+) -> int:
+    """Make a checkpoint folder of a released evaluator.
+
+    Args:
+        vocabulary: for InterCLIP: bpe_simple_vocab_16e6.txt.gz of CLIP's code, or a folder with the
+            tokenizer files of any of OpenAI's CLIP models.
+
+    Returns:
+        The number of parameters.
+
+    Raises:
+        ValueError: a file is missing, damaged, holds more than tensors or belongs to another
+            network; the sentence names it.
+        OSError: a file can't be read or written.
+    """
+    source, target = Path(source), Path(target)
+    if target.exists() and not (target / RECIPE).is_file():
+        raise ValueError(f"{target} exists and is no checkpoint folder; name a new one")
+    if kind == "interclip" and vocabulary is None:
+        raise ValueError("--vocabulary is missing: the checkpoint does not hold CLIP's words")
+    content = read_released(source)
+    with tempfile.TemporaryDirectory() as temporary:
+        children = {}
+        if vocabulary is not None and kind == "interclip":
+            official = state_under(content, ("state_dict",), source)
+            config, state = interclip_state(official, str(source))
+            tokenizer = read_tokenizer(Path(vocabulary), config.vocabulary)
+            children[WORDS] = Path(temporary) / WORDS
+            tokenizer.save_pretrained(children[WORDS])
+            dataset = "interhuman"
+        else:
+            parts = {part: state_under(content, (part,), source) for part in PARTS}
+            state = {f"{part}.{name}": x for part in PARTS for name, x in parts[part].items()}
+            config = bigru_config(state, _NETWORKS[kind], str(source))
+            dataset = _dataset(kind, config, str(source))
+        provenance = {
+            **environment(torch.device("cpu")),
+            "data": [dataset],
+            "released": source.name,
+            "sha256": sha256(source),
+        }
+        recipe = {"system": SYSTEMS[kind], "model": to_dict(config)}
+        save_checkpoint(target, state, recipe, provenance, children=children)
+    return sum(tensor.numel() for tensor in state.values())
+
+
+def interclip_state(
+    official: Mapping[str, Tensor], where: str
+) -> tuple[InterCLIPConfig, dict[str, Tensor]]:
+    """Config and complete state of our `InterCLIP` from a released state dict.
+
+    Raises:
+        ValueError: tensors are missing, unknown or misshapen.
+    """
+    bare = {name.removeprefix(interclip.PREFIX): tensor for name, tensor in official.items()}
+    try:
+        config = _interclip_config(bare)
+    except (KeyError, ValueError, ZeroDivisionError):  # account_for names what is missing
+        config = InterCLIPConfig()
+    with torch.device("meta"):
+        expected = interclip.to_official(InterCLIP(config).state_dict())
+    account_for(bare, expected, where)
+    table = bare[interclip.SINUSOIDS].float()
+    if not torch.allclose(table, sinusoid_sequence(*table.shape), atol=1e-3):
+        raise ValueError(f"{where}: {interclip.SINUSOIDS} holds other numbers than sinusoids")
+    return config, interclip.from_official(bare)
+
+
+def _interclip_config(bare: Mapping[str, Tensor]) -> InterCLIPConfig:
+    """The sizes that shapes tell; the numbers of heads are the released code's."""
+    embedding_dim, width = bare["motion_encoder.out.weight"].shape
+    vocabulary, text_width = bare["token_embedding.weight"].shape
+    return InterCLIPConfig(
+        width=width,
+        num_layers=_layers(bare, "motion_encoder.transformer.layers."),
+        feedforward=len(bare["motion_encoder.transformer.layers.0.linear1.bias"]),
+        embedding_dim=embedding_dim,
+        vocabulary=vocabulary,
+        text_length=len(bare["positional_embedding"]),
+        text_width=text_width,
+        text_layers=_layers(bare, "textTransEncoder.layers."),
+    )
+
+
+def _layers(state: Mapping[str, Tensor], prefix: str) -> int:
+    names = (name.removeprefix(prefix) for name in state if name.startswith(prefix))
+    return len({name.partition(".")[0] for name in names})
+
+
+def bigru_config(
+    official: Mapping[str, Tensor], network: Callable[[BiGRUConfig], BiGRUEvaluator], where: str
+) -> BiGRUConfig:
+    """Sizes of a released evaluator whose state is ours too, name by name.
+
+    Raises:
+        ValueError: tensors are missing, unknown or misshapen.
+    """
+    try:
+        movement_width, motion_dim, _ = official["movement_encoder.main.0.weight"].shape
+        word_dim, tag_dim = official["text_encoder.pos_emb.weight"].shape
+        config = BiGRUConfig(
+            motion_dim=motion_dim,
+            movement_width=movement_width,
+            movement_dim=len(official["movement_encoder.out_net.bias"]),
+            motion_width=len(official["motion_encoder.input_emb.bias"]),
+            word_dim=word_dim,
+            tag_dim=tag_dim,
+            text_width=len(official["text_encoder.input_emb.bias"]),
+            embedding_dim=len(official["motion_encoder.output_net.3.bias"]),
+        )
+    except (KeyError, ValueError):  # account_for names what is missing
+        config = HUMANML3D
+    with torch.device("meta"):
+        expected = network(config).state_dict()
+    account_for(official, expected, where)
+    return config
+
+
+_NETWORKS: dict[str, Callable[[BiGRUConfig], BiGRUEvaluator]] = {
+    "interx-evaluator": InterXEvaluator,
+    "t2m-evaluator": T2MEvaluator,
+}
+
+
+def _dataset(kind: str, config: BiGRUConfig, where: str) -> str:
+    known = DATASETS[kind]
+    if config.motion_dim not in known:
+        read = " or ".join(f"{size} ({name})" for size, name in known.items())
+        raise ValueError(
+            f"{where} reads {config.motion_dim} numbers a frame; an evaluator of this kind reads "
+            f"{read}"
+        )
+    return known[config.motion_dim]
