@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,6 @@ from motions import standing
 from recordings import needs_recordings, prepare
 
 import duomotion
-from duomotion.cli import main
 from duomotion.config import apply_overrides
 from duomotion.data.interhuman import Clip, read_split, write_clip, write_splits
 from duomotion.distributed import Processes
@@ -86,7 +84,7 @@ def test_rows_say_what_the_scale_means(data, evaluator, tmp_path):
 
 @needs_recordings
 def test_the_command_goes_on_where_it_stopped_and_gives_the_same_twice(
-    data, evaluator, tmp_path, monkeypatch, capsys
+    run, data, evaluator, tmp_path
 ):
     names = read_split(data, "test")[0]
     chosen = [clip.name for clip in names[: OPEN.pool]]
@@ -98,9 +96,8 @@ def test_the_command_goes_on_where_it_stopped_and_gives_the_same_twice(
     model = tiny.checkpoint(tmp_path / "tiny")
     out = tmp_path / "out"
     words = ["evaluate", model, "--data", few, "--evaluator", evaluator, "--repeats", 2]
-    monkeypatch.setattr(sys, "argv", ["duomotion", *map(str, (*words, "--out", out))])
-    main()
-    text = capsys.readouterr().out
+    status, text, error = run(*words, "--out", out)
+    assert status == 0, error
     assert "| real motion |" in text and "| tiny |" in text and "| mean pose |" in text
     first = json.loads((out / "report.json").read_text())
     rows = list(csv.DictReader((out / "report.csv").open()))
@@ -111,7 +108,7 @@ def test_the_command_goes_on_where_it_stopped_and_gives_the_same_twice(
     made[0].unlink()
     made[1].write_bytes(b"broken")
     times = {path: path.stat().st_mtime_ns for path in made[2:]}
-    main()
+    assert run(*words, "--out", out)[0] == 0
     again = json.loads((out / "report.json").read_text())
     assert again["rows"] == first["rows"] and again["separation"] == first["separation"]
     assert times == {path: path.stat().st_mtime_ns for path in made[2:]}

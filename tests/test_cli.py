@@ -25,22 +25,6 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Type a command; returns exit status, standard output and standard error."""
-
-    def typed(*words):
-        monkeypatch.setattr(sys, "argv", ["duomotion", *map(str, words)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-
-    return typed
-
-
 def refused(result, *words):
     """The command ended with status 2 and one sentence that holds all the words."""
     status, _, error = result

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,6 @@ import torch
 from motions import standing, waving
 
 import duomotion
-from duomotion import cli
 from duomotion.config import apply_overrides
 from duomotion.data.interhuman import read_split, write_clip, write_splits
 from duomotion.evaluation import interhuman, published, reproduce, tables
@@ -62,22 +60,6 @@ def evaluator(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return tiny.checkpoint(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Type a command; returns exit status, standard output and standard error."""
-
-    def typed(*words):
-        monkeypatch.setattr(sys, "argv", ["duomotion", *map(str, words)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-
-    return typed
 
 
 def test_the_command_goes_on_where_it_stopped_and_gives_the_same_twice(

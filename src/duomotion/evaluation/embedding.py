@@ -79,8 +79,7 @@ class OpenEmbedder(Embedder[OpenEvaluator]):
 
     def sentences(self, texts: Sequence[str]) -> Tensor:
         """(N, C): the vectors that the evaluator reads, of length one."""
-        embedding = self.encoder.encode(list(texts))
-        return embedding.hidden_BLC[torch.arange(len(texts)), embedding.read_B]
+        return self.encoder.encode(list(texts)).vectors
 
 
 class InterCLIPEmbedder(Embedder[InterCLIP]):

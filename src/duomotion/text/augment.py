@@ -1,6 +1,9 @@
-"""Captions of mirrored motions."""
+"""Captions of mirrored motions, and vectors of texts in other words."""
 
 import re
+
+import torch
+from torch import Tensor
 
 # Whole words in any case, ASCII letters only. The turning words come with their prefix in the one
 # match, so that the "clockwise" inside "counterclockwise" is never taken for a word of its own.
@@ -35,3 +38,18 @@ def _in_case_of(model: str, word: str) -> str:
     if model.isupper():
         return word.upper()
     return word.capitalize() if model[0].isupper() else word
+
+
+def reworded(
+    texts_BC: Tensor, captions_NC: Tensor, amount: float, generator: torch.Generator
+) -> Tensor:
+    """Text vectors moved by `amount` times the way from one random caption to another.
+
+    The noise has twice the captions' covariance, so it goes where sentences differ.
+    """
+    device = texts_BC.device
+    ends_2B = torch.randint(
+        len(captions_NC), (2, len(texts_BC)), generator=generator, device=device
+    )
+    start_BC, end_BC = captions_NC.to(device)[ends_2B]
+    return texts_BC + amount * (end_BC - start_BC)

@@ -10,10 +10,25 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
 from duomotion.storage import atomic_file
-from duomotion.text.encoder import TextEmbedding, TextEncoder
+from duomotion.text.encoder import TextEmbedding, TextEncoder, load_encoder
 
 # Texts embedded between two visits to the disk: an interruption loses no more than these.
 BATCH = 64
+
+
+def cached_encoder(name: str, *, dim: int) -> "CachedEncoder":
+    """The encoder called `name`, for a network that reads vectors of `dim` numbers.
+
+    Raises:
+        ValueError: there is no such encoder, or its vectors have another length.
+    """
+    encoder = CachedEncoder(load_encoder(name))
+    if encoder.dim != dim:
+        raise ValueError(
+            f"text encoder {name!r} gives {encoder.dim} numbers; model.text_dim is {dim} and must "
+            "be the same"
+        )
+    return encoder
 
 
 class CachedEncoder:

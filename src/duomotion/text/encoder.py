@@ -26,6 +26,11 @@ class TextEmbedding:
     hidden_BLC: torch.Tensor
     read_B: torch.Tensor
 
+    @property
+    def vectors(self) -> torch.Tensor:
+        """One vector a text: that of its position `read_B`."""
+        return self.hidden_BLC[torch.arange(len(self.read_B)), self.read_B]
+
 
 class TextEncoder(Protocol):
     """A frozen text encoder, on the CPU and in float32.

@@ -82,17 +82,17 @@ class SentenceEncoder:
     @torch.no_grad()
     def encode(self, texts: list[str]) -> TextEmbedding:
         """Embed the texts, in their order."""
-        vectors_BC = torch.empty(len(texts), DIM)
+        vectors = torch.empty(len(texts), DIM)
         for start in range(0, len(texts), BATCH):
             tokens = [
                 torch.tensor(self._tokenizer.encode(text).ids)
                 for text in texts[start : start + BATCH]
             ]
-            vectors_BC[start : start + BATCH] = self._network(
+            vectors[start : start + BATCH] = self._network(
                 pad_sequence(tokens, batch_first=True),
                 torch.tensor([len(ids) for ids in tokens]),
             )
-        return TextEmbedding(vectors_BC[:, None], torch.zeros(len(texts), dtype=torch.int64))
+        return TextEmbedding(vectors[:, None], torch.zeros(len(texts), dtype=torch.int64))
 
 
 def _from_bert(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

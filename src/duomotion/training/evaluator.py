@@ -15,8 +15,8 @@ from duomotion.data.pairs import Example, PairConfig, draw_example
 from duomotion.evaluation.embedding import padded
 from duomotion.models.evaluators.open import OpenEvaluator, OpenEvaluatorConfig, matching_loss
 from duomotion.motion.features import NUM_FEATURES
-from duomotion.text.cache import CachedEncoder
-from duomotion.text.encoder import load_encoder
+from duomotion.text.augment import reworded
+from duomotion.text.cache import cached_encoder
 from duomotion.training.batch import take
 from duomotion.training.config import LogConfig, OptimConfig
 
@@ -62,16 +62,10 @@ class EvaluatorTask:
         self.views = _drawn(clips, recipe.data.examples, recipe.data.views, seed)
         self.held_out = _drawn(held_out, whole, 1, seed)
         self.num_clips = len(clips)
-        encoder = CachedEncoder(load_encoder(recipe.data.text_encoder))
-        if encoder.dim != recipe.model.text_dim:
-            raise ValueError(
-                f"text encoder {recipe.data.text_encoder!r} gives {encoder.dim} numbers; "
-                f"model.text_dim is {recipe.model.text_dim} and must be the same"
-            )
+        encoder = cached_encoder(recipe.data.text_encoder, dim=recipe.model.text_dim)
         views = (*self.views, *self.held_out)
         captions = sorted({text for view in views for text in view.captions})
-        embedding = encoder.encode(captions)
-        self.texts_NC = embedding.hidden_BLC[torch.arange(len(captions)), embedding.read_B]
+        self.texts_NC = encoder.encode(captions).vectors
         self.index = {caption: row for row, caption in enumerate(captions)}
         self.encoder_name = encoder.name
         torch.manual_seed(recipe.optim.seed)
@@ -108,11 +102,8 @@ class EvaluatorTask:
         self, batch: dict[str, Any], generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         texts_BC = batch["texts_BC"]
-        if self.model.training and self.recipe.data.text_noise:
-            shape, device = (2, len(texts_BC)), texts_BC.device
-            ends_2B = torch.randint(len(self.texts_NC), shape, generator=generator, device=device)
-            start_BC, end_BC = self.texts_NC.to(device)[ends_2B]
-            texts_BC = texts_BC + self.recipe.data.text_noise * (end_BC - start_BC)
+        if self.model.training:
+            texts_BC = reworded(texts_BC, self.texts_NC, self.recipe.data.text_noise, generator)
         motion_BE = self.model.embed_motion(batch["motion_BPTF"], batch["lengths_B"])
         text_BE = self.model.embed_text(texts_BC)
         logits_BB = self.model.log_scale.exp() * motion_BE @ text_BE.T

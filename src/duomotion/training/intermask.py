@@ -29,8 +29,7 @@ from duomotion.models.intermask.parts import PartTokenizer
 from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutput
 from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss, tokenizer_loss
 from duomotion.motion import features
-from duomotion.text.cache import CachedEncoder
-from duomotion.text.encoder import load_encoder
+from duomotion.text.cache import cached_encoder
 from duomotion.training.batch import take
 from duomotion.training.config import LogConfig, OptimConfig
 
@@ -232,12 +231,7 @@ class GeneratorTask:
                     f"model.token_dim must be at least {widest}, the channels of the codes of "
                     f"{data.tokenizer}, not {recipe.model.token_dim}"
                 )
-        encoder = CachedEncoder(load_encoder(data.text_encoder))
-        if encoder.dim != recipe.model.text_dim:
-            raise ValueError(
-                f"text encoder {data.text_encoder!r} gives {encoder.dim} numbers; "
-                f"model.text_dim is {recipe.model.text_dim} and must be the same"
-            )
+        encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
         seed = recipe.optim.seed
         read_split = VIEWS[codec.layout.NAME].read_split
         self.views = _tokenized(

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from duomotion.data.interhuman import read_split
 from duomotion.models.length import LengthConfig, LengthEstimator
-from duomotion.text.cache import CachedEncoder
-from duomotion.text.encoder import load_encoder
+from duomotion.text.augment import reworded
+from duomotion.text.cache import CachedEncoder, cached_encoder
 from duomotion.training.config import LogConfig, OptimConfig
 
 
@@ -45,12 +45,7 @@ class LengthTask:
 
     def __init__(self, recipe: LengthRecipe) -> None:
         self.recipe = recipe
-        encoder = CachedEncoder(load_encoder(recipe.data.text_encoder))
-        if encoder.dim != recipe.model.text_dim:
-            raise ValueError(
-                f"text encoder {recipe.data.text_encoder!r} gives {encoder.dim} numbers; "
-                f"model.text_dim is {recipe.model.text_dim} and must be the same"
-            )
+        encoder = cached_encoder(recipe.data.text_encoder, dim=recipe.model.text_dim)
         self.encoder_name = encoder.name
         self.texts_NC, self.classes_N = self._examples(encoder, "train")
         self.held_out = self._examples(encoder, "val")
@@ -61,8 +56,7 @@ class LengthTask:
         """Vectors of all captions (N, C) and the classes of their clips' lengths (N)."""
         clips, _ = read_split(self.recipe.data.pairs, split)
         captions = [(caption, clip.num_frames) for clip in clips for caption in clip.captions]
-        embedding = encoder.encode([caption for caption, _ in captions])
-        texts_NC = embedding.hidden_BLC[torch.arange(len(captions)), embedding.read_B]
+        texts_NC = encoder.encode([caption for caption, _ in captions]).vectors
         frames_N = torch.tensor([frames for _, frames in captions])
         sizes = self.recipe.model
         classes_N = (frames_N / sizes.frames_per_class).round().long()
@@ -79,13 +73,8 @@ class LengthTask:
         self, batch: dict[str, Any], generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         texts_BC = batch["texts_BC"]
-        if self.model.training and self.recipe.data.text_noise:
-            shape = (2, len(texts_BC))
-            ends_2B = torch.randint(
-                len(self.texts_NC), shape, generator=generator, device=texts_BC.device
-            )
-            start_BC, end_BC = self.texts_NC.to(texts_BC.device)[ends_2B]
-            texts_BC = texts_BC + self.recipe.data.text_noise * (end_BC - start_BC)
+        if self.model.training:
+            texts_BC = reworded(texts_BC, self.texts_NC, self.recipe.data.text_noise, generator)
         return F.cross_entropy(self.model(texts_BC), batch["classes_B"]), {}
 
     def validate(self) -> dict[str, float]:

@@ -148,8 +148,7 @@ class InterMask(Generator):
     def lengths(self, texts: Sequence[str], seed: int) -> list[int]:
         if self.length is None:
             return super().lengths(texts, seed)
-        embedding = self.encoder.encode(list(texts))
-        text_BC = embedding.hidden_BLC[torch.arange(len(texts)), embedding.read_B]
+        text_BC = self.encoder.encode(list(texts)).vectors
         drawn = self.length.draw(text_BC, [torch.Generator().manual_seed(seed) for _ in texts])
         return [min(max(frames, self.min_frames), self.max_frames) for frames in drawn]
 
