@@ -22,8 +22,9 @@ from duomotion.evaluation.metrics import (
     frechet_distance,
     over_repeats,
 )
-from duomotion.evaluation.protocols import INTERGEN, INTERMASK, INTERX, PROTOCOLS, T2M
+from duomotion.evaluation.protocols import INTERGEN, INTERMASK, INTERX, T2M
 
+PROTOCOLS = {"intergen": INTERGEN, "intermask": INTERMASK, "t2m": T2M, "interx": INTERX}
 RECORDED = [(name, protocol) for name in fixtures("metrics*") for protocol in PROTOCOLS]
 SMALL = replace(
     T2M, pool=4, diversity_pairs=3, multimodality_samples=3, multimodality_pairs=2, fid_scale=2

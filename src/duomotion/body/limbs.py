@@ -120,6 +120,13 @@ def body_limbs(skeleton: Skeleton) -> list[Limb]:
     return limbs
 
 
+def bounds(limbs: list[Limb]) -> tuple[np.ndarray, np.ndarray]:
+    """Corners (3,) and (3,) of a box around all limbs in the rest pose."""
+    low = [np.minimum(limb.a, limb.b) - limb.thickness for limb in limbs]
+    high = [np.maximum(limb.a, limb.b) + limb.thickness for limb in limbs]
+    return np.min(low, axis=0), np.max(high, axis=0)
+
+
 def body_scale(skeleton: Skeleton) -> float:
     """Size of the body, 1 for the reference height; of a skeleton without a head, by its extent."""
     parts, rest = body_parts(skeleton), skeleton.rest_positions

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 from scipy.sparse import csr_array
 
-from duomotion.body.limbs import Limb, body_limbs, body_scale, ground_level
+from duomotion.body.limbs import Limb, body_limbs, body_scale, bounds, ground_level
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import global_rotations
 from duomotion.motion.rotations import normalise
@@ -148,11 +148,6 @@ class _Body:
             if one.joints & other.joints
         ]
 
-    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        low = [np.minimum(limb.a, limb.b) - limb.thickness for limb in self.limbs]
-        high = [np.maximum(limb.a, limb.b) + limb.thickness for limb in self.limbs]
-        return np.min(low, axis=0), np.max(high, axis=0)
-
     def distance(self, points: np.ndarray) -> np.ndarray:
         """About how far (...) points (..., 3) are outside of the surface, negative inside."""
         each = np.stack([limb.distance(points) for limb in self.limbs])
@@ -224,7 +219,7 @@ def _surface_nets(body: _Body, cell: float) -> tuple[np.ndarray, np.ndarray]:
 
     The grid is symmetric about x = 0, and so is the mesh of a symmetric body.
     """
-    low, high = body.bounds()
+    low, high = bounds(body.limbs)
     low, high = np.floor(low / cell) - 1, np.ceil(high / cell) + 1
     low[0] = -max(-low[0], high[0])
     high[0] = -low[0]

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from duomotion.body.limbs import Limb, body_limbs
+from duomotion.body.limbs import body_limbs, bounds
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import global_rotations
 from duomotion.motion.skeleton import Skeleton
@@ -62,16 +62,10 @@ def _interior(
     """Grid points inside a body, relative to the joints they move with, and those joints."""
     skeleton = Skeleton(names, parents, np.frombuffer(offsets).reshape(-1, 3))
     limbs = body_limbs(skeleton)
-    low, high = _bounds(limbs)
+    low, high = bounds(limbs)
     axes = [np.arange(start, stop, CELL) for start, stop in zip(low, high, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     each = np.stack([limb.distance(grid) for limb in limbs])
     inside = each.min(0) < 0
     owners = np.array([limb.joint for limb in limbs])[each[:, inside].argmin(0)]
     return grid[inside] - skeleton.rest_positions[owners], owners
-
-
-def _bounds(limbs: list[Limb]) -> tuple[np.ndarray, np.ndarray]:
-    low = [np.minimum(limb.a, limb.b) - limb.thickness for limb in limbs]
-    high = [np.maximum(limb.a, limb.b) + limb.thickness for limb in limbs]
-    return np.min(low, axis=0), np.max(high, axis=0)

@@ -26,12 +26,10 @@ from duomotion.distributed import Processes
 from duomotion.evaluation import agreement, physics
 from duomotion.evaluation.embedding import Embedder, OpenEmbedder
 from duomotion.evaluation.metrics import (
-    Diversity,
     Estimate,
     FrechetDistance,
-    MatchingDistance,
     Multimodality,
-    RPrecision,
+    in_the_evaluators_space,
     over_repeats,
 )
 from duomotion.evaluation.neighbours import Library
@@ -64,6 +62,15 @@ class Row:
 
     name: str
     scores: dict[str, Estimate]
+
+    @classmethod
+    def over(cls, name: str, repeats: Sequence[dict[str, float]]) -> "Row":
+        """From the scores of each repeat."""
+        return cls(name, {key: over_repeats([each[key] for each in repeats]) for key in repeats[0]})
+
+    def as_dict(self) -> dict[str, dict[str, float]]:
+        """Numbers only, for JSON."""
+        return {name: score._asdict() for name, score in self.scores.items()}
 
 
 @dataclass(frozen=True)
@@ -100,16 +107,16 @@ class Benchmark:
             )
         if missing := [clip.name for clip in test if not clip.captions]:
             raise ValueError(f"these test clips have no caption: {', '.join(missing[:5])}")
+        if repeats < 2:
+            raise ValueError(f"a confidence interval needs at least 2 repeats, not {repeats}")
         self.embedder, self.test, self.repeats = embedder, list(test), repeats
-        self.library = Library.of({clip.name: clip.positions for clip in train})
+        self.training = Library.of({clip.name: clip.positions for clip in train})
         self._known: dict[bytes, dict[str, float]] = {}
 
     def row(self, name: str, source: Source, *, shuffled: bool = False) -> Row:
         """Score one source; with `shuffled` its motions are judged by other clips' captions."""
         repeats = [self.scores(source, seed, shuffled=shuffled) for seed in range(self.repeats)]
-        return Row(
-            name, {key: over_repeats([scores[key] for scores in repeats]) for key in repeats[0]}
-        )
+        return Row.over(name, repeats)
 
     def scores(self, source: Source, seed: int, *, shuffled: bool = False) -> dict[str, float]:
         """All metrics of one repeat."""
@@ -120,7 +127,14 @@ class Benchmark:
         if shuffled:
             texts = [texts[index] for index in derangement(len(texts), rng)]
         seen = self.seen(texts, made, rng)
-        found = in_the_evaluators_space(seen, rng)
+        found = in_the_evaluators_space(
+            OPEN,
+            reference_ND=seen.real_windows,
+            compared_ND=seen.made_windows,
+            texts_NE=seen.texts_NE,
+            made_NE=seen.made_NE,
+            rng=rng,
+        )
         return found if shuffled else {**found, **self._without_a_network(asks, made)}
 
     def asks(self, seed: int, rng: np.random.Generator) -> list[Ask]:
@@ -153,7 +167,7 @@ class Benchmark:
             self._known[key] = {
                 "contacts": agreement.contact_agreement(motion.positions, clip.positions),
                 "roles": agreement.role_consistency(motion.positions, clip.positions),
-                "nearest_mm": self.library.nearest(motion.positions)[1],
+                "nearest_mm": self.training.nearest(motion.positions)[1],
                 **{name: report[name] for name in PHYSICS},
             }
         return self._known[key]
@@ -164,25 +178,6 @@ def windows(motions: Sequence[Motion], rng: np.random.Generator) -> Iterator[np.
     for motion in motions:
         for start in rng.integers(max(1, motion.num_frames - WINDOW), size=WINDOWS):
             yield motion.features(start, start + WINDOW + 1)
-
-
-def in_the_evaluators_space(seen: Seen, rng: np.random.Generator) -> dict[str, float]:
-    """FID, R-precision, MM-Dist and diversity of one repeat."""
-    fid, precision = FrechetDistance(OPEN), RPrecision(OPEN)
-    matching, diversity = MatchingDistance(OPEN), Diversity(OPEN)
-    fid.update(seen.real_windows, seen.made_windows)
-    precision.update(seen.texts_NE, seen.made_NE)
-    matching.update(seen.texts_NE, seen.made_NE)
-    diversity.update(seen.made_NE)
-    r1, r2, r3 = precision.value()
-    return {
-        "fid": fid.value(),
-        "r1": float(r1),
-        "r2": float(r2),
-        "r3": float(r3),
-        "mm_dist": matching.value(),
-        "diversity": diversity.value(rng),
-    }
 
 
 def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
@@ -310,10 +305,7 @@ class OpenReport:
     def as_dict(self) -> dict[str, Any]:
         """Numbers only, for JSON."""
         return {
-            "rows": {
-                row.name: {name: score._asdict() for name, score in row.scores.items()}
-                for row in self.rows
-            },
+            "rows": {row.name: row.as_dict() for row in self.rows},
             "separation": {name: asdict(each) for name, each in self.separations.items()},
             "seconds": self.seconds,
             "facts": self.facts,

@@ -21,14 +21,7 @@ from duomotion.data.interhuman import Clip, read_split
 from duomotion.distributed import Processes
 from duomotion.evaluation.benchmark import Row
 from duomotion.evaluation.embedding import Embedder, InterCLIPEmbedder
-from duomotion.evaluation.metrics import (
-    Diversity,
-    FrechetDistance,
-    MatchingDistance,
-    Multimodality,
-    RPrecision,
-    over_repeats,
-)
+from duomotion.evaluation.metrics import Multimodality, in_the_evaluators_space
 from duomotion.evaluation.protocols import INTERGEN, INTERMASK, Protocol
 from duomotion.evaluation.sources import Ask, Kept
 from duomotion.motion.features import MAX_FRAMES, NUM_FEATURES, encode_pair
@@ -128,14 +121,18 @@ class Evaluation:
             texts_NE = self.embedder.texts([ask.text for ask in asks])
             for name, source in sources.items():
                 made_NE = self.embedder.motions(source(asks))
-                found = self._scores(reference_NE, texts_NE, made_NE, repeat)
+                found = in_the_evaluators_space(
+                    self.protocol,
+                    reference_ND=reference_NE,
+                    compared_ND=made_NE,
+                    texts_NE=texts_NE,
+                    made_NE=made_NE,
+                    rng=np.random.default_rng(repeat),
+                )
                 if name in varied:
                     found["multimodality"] = self._multimodality(varied[name], repeated, repeat)
                 scores[name].append(found)
-        return [
-            Row(name, {key: over_repeats([each[key] for each in found]) for key in found[0]})
-            for name, found in scores.items()
-        ]
+        return [Row.over(name, found) for name, found in scores.items()]
 
     def draw(self, rng: np.random.Generator) -> list[Ask]:
         """One view of each clip, in random order, as many as fill pools."""
@@ -148,25 +145,6 @@ class Evaluation:
         texts, samples = self.protocol.multimodality_texts, self.protocol.multimodality_samples
         views = [_view(self.clips[i], rng) for i in rng.permutation(len(self.clips))[:texts]]
         return [ask._replace(seed=seed) for ask in views for seed in _seeds(rng, samples)]
-
-    def _scores(
-        self, reference_NE: np.ndarray, texts_NE: np.ndarray, made_NE: np.ndarray, repeat: int
-    ) -> dict[str, float]:
-        fid, precision = FrechetDistance(self.protocol), RPrecision(self.protocol)
-        matching, diversity = MatchingDistance(self.protocol), Diversity(self.protocol)
-        fid.update(reference_NE, made_NE)
-        precision.update(texts_NE, made_NE)
-        matching.update(texts_NE, made_NE)
-        diversity.update(made_NE)
-        r1, r2, r3 = precision.value().tolist()
-        return {
-            "r1": r1,
-            "r2": r2,
-            "r3": r3,
-            "fid": fid.value(),
-            "mm_dist": matching.value(),
-            "diversity": diversity.value(np.random.default_rng(repeat)),
-        }
 
     def _multimodality(self, source: Source, asks: Sequence[Ask], repeat: int) -> float:
         metric, made_NE = Multimodality(self.protocol), self.embedder.motions(source(asks))
@@ -195,10 +173,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Numbers only, for JSON."""
-        rows = {
-            row.name: {name: score._asdict() for name, score in row.scores.items()}
-            for row in self.rows
-        }
+        rows = {row.name: row.as_dict() for row in self.rows}
         return {"rows": rows, "facts": self.facts}
 
 

@@ -210,3 +210,35 @@ def _pair_distance(x_KSD: np.ndarray, pairs: int, rng: np.random.Generator) -> f
     """
     first, second = (rng.choice(x_KSD.shape[1], pairs, replace=False) for _ in range(2))
     return float(np.linalg.norm(x_KSD[:, first] - x_KSD[:, second], axis=-1).mean())
+
+
+def in_the_evaluators_space(
+    protocol: Protocol,
+    *,
+    reference_ND: np.ndarray,
+    compared_ND: np.ndarray,
+    texts_NE: np.ndarray,
+    made_NE: np.ndarray,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """R-precision, FID, MM-Dist and diversity of one repeat.
+
+    Args:
+        reference_ND, compared_ND: what FID is the distance of.
+        texts_NE, made_NE: text n belongs to motion n.
+    """
+    fid, precision = FrechetDistance(protocol), RPrecision(protocol)
+    matching, diversity = MatchingDistance(protocol), Diversity(protocol)
+    fid.update(reference_ND, compared_ND)
+    precision.update(texts_NE, made_NE)
+    matching.update(texts_NE, made_NE)
+    diversity.update(made_NE)
+    r1, r2, r3 = precision.value().tolist()
+    return {
+        "r1": r1,
+        "r2": r2,
+        "r3": r3,
+        "fid": fid.value(),
+        "mm_dist": matching.value(),
+        "diversity": diversity.value(rng),
+    }

@@ -28,7 +28,8 @@ RADII = {
 CARRY_GAP = 0.05
 # Overlap counts from this depth, in metres.
 OVERLAP = 0.05
-# Two bodies can't overlap where the slim capsules are this far apart, in metres.
+# Where the slim capsules, which end at the wrists, are this far apart in metres, no more than the
+# fingers of two hands could be inside each other.
 FLESH = 0.25
 OVERLAP_RATE = 10.0  # frames a second whose overlap is measured in litres
 # 99.9 % of joints and frames of the 180 training clips of the open pairs are below, m/s and m/s^2.
@@ -162,8 +163,7 @@ def body_depths(positions: np.ndarray, skeleton: Skeleton = SMPL22) -> np.ndarra
 
 
 def _litres(interaction: Interaction, depths_T: np.ndarray) -> float:
-    """Largest overlap in litres; bodies whose bones are further apart than flesh is thick are not
-    looked at."""
+    """Largest overlap in litres, of the frames in which the bodies are close."""
     if interaction.num_people < 2:
         return 0.0
     shown = np.arange(0, interaction.num_frames, max(1, round(interaction.fps / OVERLAP_RATE)))

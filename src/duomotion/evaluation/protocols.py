@@ -62,10 +62,3 @@ OPEN = Protocol(
     multimodality_pairs=3,
     repeats=5,
 )
-
-PROTOCOLS = {
-    "intergen": INTERGEN,
-    "intermask": INTERMASK,
-    "t2m": T2M,
-    "interx": INTERX,
-}

@@ -139,10 +139,14 @@ class Kept(ABC, Generic[Made]):
 
     def __call__(self, asks: Sequence[Ask]) -> list[Made]:
         paths = [self.folder / f"{_key(ask)}.npz" for ask in asks]
-        missing = [
-            (ask, path) for ask, path in zip(asks, paths, strict=True) if self._kept(path) is None
+        kept = [self._kept(path) for path in paths]
+        # Shares are of all clips: what is missing may differ from process to process by now.
+        share = slice(self.processes.rank, None, self.processes.size)
+        own = [
+            (ask, path)
+            for ask, path, clip in list(zip(asks, paths, kept, strict=True))[share]
+            if clip is None
         ]
-        own = missing[self.processes.rank :: self.processes.size]
         silent = not (own and self.processes.is_first)
         with tqdm(total=len(own), desc=self.model.name, unit="clip", disable=silent) as progress:
             for start in range(0, len(own), self.batch):
@@ -156,7 +160,10 @@ class Kept(ABC, Generic[Made]):
                         np.savez(file, **clip._asdict())
                 progress.update(len(batch))
         self.processes.wait()
-        return [self._kept(path) or _vanished(path) for path in paths]
+        return [
+            clip or self._kept(path) or _vanished(path)
+            for clip, path in zip(kept, paths, strict=True)
+        ]
 
     def _kept(self, path: Path) -> Made | None:
         """A clip that was made before; None where there is none that can be read."""

@@ -85,8 +85,8 @@ def load_encoder(name: str) -> TextEncoder:
 
 
 def fingerprint(network: nn.Module) -> str:
-    """Twelve hexadecimal digits that change with any weight of the network (SHA-256)."""
+    """Twelve hexadecimal digits that change with any weight or buffer of the network (SHA-256)."""
     digest = hashlib.sha256()
-    for weight in network.parameters():
-        digest.update(weight.detach().numpy().tobytes())
+    for tensor in network.state_dict().values():
+        digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()[:12]

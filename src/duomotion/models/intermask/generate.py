@@ -28,7 +28,7 @@ from duomotion.precision import Precision, autocast
 from duomotion.sampling.known import filled, impose, runs
 from duomotion.sampling.request import FPS, Generator, Request
 from duomotion.text.cache import CachedEncoder
-from duomotion.text.encoder import TextEncoder, load_encoder
+from duomotion.text.encoder import TextEncoder, fingerprint, load_encoder
 
 SMOOTHING = 1.0  # frames, standard deviation; released code
 
@@ -84,11 +84,9 @@ class InterMask(Generator):
 
     @property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(repr((self.transformer.config, self.encoder.name)).encode())
-        for network in (self.codec, self.transformer):
-            for tensor in network.state_dict().values():
-                digest.update(tensor.cpu().numpy().tobytes())
-        return digest.hexdigest()[:12]
+        networks = (fingerprint(self.codec), fingerprint(self.transformer))
+        settings = (self.transformer.config, self.encoder.name)
+        return hashlib.sha256(repr((*networks, *settings)).encode()).hexdigest()[:12]
 
     def answer(self, requests: Sequence[Request]) -> list[Interaction]:
         givens = [Given.of(request, self.codec.layout) for request in requests]
