@@ -1,6 +1,8 @@
 """How much of one body is inside the other."""
 
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -23,49 +25,93 @@ def overlap_volumes(interaction: Interaction) -> np.ndarray:
     """
     if interaction.num_people != 2:
         raise ValueError(f"an overlap is of two people, this motion has {interaction.num_people}")
-    points_TN3, partner = _carried(interaction, 0), interaction.positions[1]
-    skeleton = interaction.skeletons[1]
-    limbs, rest = body_limbs(skeleton), skeleton.rest_positions
-    world = global_rotations(interaction.rotations[1], skeleton)
-
-    reach = max(limb.thickness + np.linalg.norm(limb.b - limb.a) for limb in limbs)
-    low_T13, high_T13 = partner.min(1, keepdims=True), partner.max(1, keepdims=True)
-    around = (points_TN3 > low_T13 - reach) & (points_TN3 < high_T13 + reach)
-    frame_M, point_M = np.nonzero(around.all(-1))
-    points_M3, inside_M = points_TN3[frame_M, point_M], np.zeros(len(frame_M), bool)
+    carrier, partner = interaction.skeletons
+    offsets = np.ascontiguousarray(carrier.offsets, dtype=np.float64).tobytes()
+    cloud = _interior(carrier.names, carrier.parents, offsets)
+    limbs, rest = body_limbs(partner), partner.rest_positions
+    carried, world = (
+        global_rotations(rotations, skeleton)
+        for rotations, skeleton in zip(interaction.rotations, interaction.skeletons, strict=True)
+    )
+    joints_TJ3, partner_TJ3 = interaction.positions
+    centres_TO3 = joints_TJ3[:, cloud.joints] + np.einsum(
+        "toij,oj->toi", carried[:, cloud.joints], cloud.centres
+    )
+    inside = np.zeros((interaction.num_frames, len(cloud.points)), bool)
     for limb in limbs:
         middle = (limb.a + limb.b) / 2
-        middle_T3 = partner[:, limb.joint] + world[:, limb.joint] @ (middle - rest[limb.joint])
-        away_M3 = points_M3 - middle_T3[frame_M]
-        radius = np.linalg.norm(limb.b - limb.a) / 2 + limb.thickness
-        (near,) = np.nonzero(np.einsum("mi,mi->m", away_M3, away_M3) < radius**2)
-        turned = np.einsum("mji,mj->mi", world[frame_M[near], limb.joint], away_M3[near])
-        inside_M[near] |= limb.distance(turned + middle) < 0
-    counts_T = np.bincount(frame_M[inside_M], minlength=interaction.num_frames)
-    return counts_T * CELL**3 * 1000
+        reach = np.linalg.norm(limb.b - limb.a) / 2 + limb.thickness
+        turn_T33 = world[:, limb.joint]
+        middle_T3 = partner_TJ3[:, limb.joint] + turn_T33 @ (middle - rest[limb.joint])
+        apart_TO = np.linalg.norm(centres_TO3 - middle_T3[:, None], axis=-1)
+        frames, owners = np.nonzero(apart_TO < reach + cloud.radii)
+        # Points of a carrying joint in the limb's own rest pose, one rigid motion for all of them.
+        turned = turn_T33[frames].swapaxes(-1, -2)
+        moved = np.einsum(
+            "mij,mj->mi", turned, joints_TJ3[frames, cloud.joints[owners]] - middle_T3[frames]
+        )
+        turned = turned @ carried[frames, cloud.joints[owners]]
+        for owner in np.unique(owners):
+            chosen, points = owners == owner, cloud.of(owner)
+            seen = cloud.points[points] @ turned[chosen].swapaxes(-1, -2) + moved[chosen, None]
+            near = np.einsum("mni,mni->mn", seen, seen) < reach**2
+            found = np.zeros_like(near)
+            found[near] = limb.distance(seen[near] + middle) < 0
+            inside[frames[chosen], points] |= found
+    return inside.sum(1) * CELL**3 * 1000
 
 
-def _carried(interaction: Interaction, person: int) -> np.ndarray:
-    """The points (T, N, 3) of a person's body in the world, in metres."""
-    skeleton = interaction.skeletons[person]
-    offsets = np.ascontiguousarray(skeleton.offsets, dtype=np.float64).tobytes()
-    points_N3, owners_N = _interior(skeleton.names, skeleton.parents, offsets)
-    world = global_rotations(interaction.rotations[person], skeleton)
-    turned = np.einsum("tnij,nj->tni", world[:, owners_N], points_N3)
-    return interaction.positions[person][:, owners_N] + turned
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """Points on a grid inside a body, in the order of the joints that carry them.
+
+    Attributes:
+        points: (N, 3) relative to their joint in the rest pose, metres.
+        joints: (O,) the joints that carry points.
+        starts: (O + 1,) where each joint's points start.
+        centres: (O, 3) middles of each joint's points, relative to the joint.
+        radii: (O,) how far the points are from there, metres.
+    """
+
+    points: np.ndarray
+    joints: np.ndarray
+    starts: np.ndarray
+    centres: np.ndarray
+    radii: np.ndarray
+
+    @classmethod
+    def of_points(cls, points: np.ndarray, carriers: np.ndarray) -> "Cloud":
+        """From points (N, 3) and the joint (N,) that carries each, in any order."""
+        order = np.argsort(carriers, kind="stable")
+        joints, starts = np.unique(carriers[order], return_index=True)
+        starts = np.append(starts, len(points))
+        groups = [points[order[start:stop]] for start, stop in pairwise(starts)]
+        centres = np.stack([(group.min(0) + group.max(0)) / 2 for group in groups])
+        radii = [
+            np.linalg.norm(group - centre, axis=-1).max()
+            for group, centre in zip(groups, centres, strict=True)
+        ]
+        return cls(points[order], joints, starts, centres, np.array(radii))
+
+    def of(self, owner: int) -> slice:
+        """Where the points of one of the carrying joints are."""
+        return slice(self.starts[owner], self.starts[owner + 1])
 
 
 @lru_cache(maxsize=16)
-def _interior(
-    names: tuple[str, ...], parents: tuple[int, ...], offsets: bytes
-) -> tuple[np.ndarray, np.ndarray]:
-    """Grid points inside a body, relative to the joints they move with, and those joints."""
+def _interior(names: tuple[str, ...], parents: tuple[int, ...], offsets: bytes) -> Cloud:
+    """Grid points inside a body."""
     skeleton = Skeleton(names, parents, np.frombuffer(offsets).reshape(-1, 3))
     limbs = body_limbs(skeleton)
     low, high = bounds(limbs)
     axes = [np.arange(start, stop, CELL) for start, stop in zip(low, high, strict=True)]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-    each = np.stack([limb.distance(grid) for limb in limbs])
-    inside = each.min(0) < 0
-    owners = np.array([limb.joint for limb in limbs])[each[:, inside].argmin(0)]
-    return grid[inside] - skeleton.rest_positions[owners], owners
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    depths, carriers = np.zeros(grid.shape[:3]), np.full(grid.shape[:3], -1)
+    for limb in limbs:
+        around = zip(axes, *bounds([limb]), strict=True)
+        box = tuple(slice(*np.searchsorted(axis, ends)) for axis, *ends in around)
+        distances = limb.distance(grid[box])
+        deeper = distances < depths[box]
+        depths[box][deeper], carriers[box][deeper] = distances[deeper], limb.joint
+    points, carriers = grid[carriers >= 0], carriers[carriers >= 0]
+    return Cloud.of_points(points - skeleton.rest_positions[carriers], carriers)

@@ -31,8 +31,8 @@ def contact_agreement(made: np.ndarray, reference: np.ndarray) -> float:
     The Dice coefficient of how long each pair of parts (`REGIONS`, left and right apart) touches;
     1 where nobody touches in either clip. Which person is the first does not matter.
     """
-    shares = contact_shares(made)
-    return max(_dice(shares, contact_shares(seen)) for seen in (reference, reference[::-1]))
+    shares, recorded = contact_shares(made), contact_shares(reference)
+    return max(_dice(shares, recorded), _dice(shares, recorded.T))
 
 
 def contact_shares(positions: np.ndarray) -> np.ndarray:

@@ -64,8 +64,8 @@ class Library:
 
     @cached_property
     def coarse(self) -> np.ndarray:
-        """(N, BLOCKS, 10, 3) mean positions of both people's groups, to bound distances with."""
-        return _coarse(self.windows)
+        """(K, 3, N) of the K points of `_coarse`, to bound distances with."""
+        return np.ascontiguousarray(np.moveaxis(_coarse(self.windows), 0, -1))
 
     def nearest(self, positions: np.ndarray, skip: Container[str] = ()) -> tuple[str, float]:
         """Name of the closest clip and its distance in mm.
@@ -84,19 +84,25 @@ class Library:
         if not len(kept):
             raise ValueError("every clip of the library is to be skipped")
         queries = np.concatenate([windows(seen, self.fps) for seen in _views(positions)])
-        coarse = self.coarse[kept]
-        bounds = np.stack([_bounds(query, coarse) for query in _coarse(queries)])
-        order = np.argsort(bounds, axis=None)
-        best, name = np.inf, ""
+        bounds = _bounds(_coarse(queries), self.coarse[..., kept])
+
+        def distances(pairs: np.ndarray) -> np.ndarray:
+            query, window = np.unravel_index(pairs, bounds.shape)
+            return _distances(queries[query], self.windows[kept[window]])
+
+        promising = np.argpartition(bounds, min(CHUNK, bounds.size) - 1, axis=None)[:CHUNK]
+        found = distances(promising)
+        best, closest = found.min(), promising[found.argmin()]
+        order = np.flatnonzero(bounds < best)
+        order = order[np.argsort(bounds.flat[order])]
         for start in range(0, len(order), CHUNK):
             pairs = order[start : start + CHUNK]
             if bounds.flat[pairs[0]] >= best:
                 break
-            query, window = np.unravel_index(pairs, bounds.shape)
-            found = _distances(queries[query], self.windows[kept[window]])
+            found = distances(pairs)
             if found.min() < best:
-                best, name = float(found.min()), self.names[kept[window[found.argmin()]]]
-        return name, best * 1000
+                best, closest = found.min(), pairs[found.argmin()]
+        return self.names[kept[closest % bounds.shape[1]]], float(best) * 1000
 
 
 def nearest(
@@ -146,23 +152,26 @@ def _views(positions: np.ndarray) -> list[np.ndarray]:
 
 
 def _coarse(windows: np.ndarray) -> np.ndarray:
-    """(N, BLOCKS, 10, 3): mean positions over parts of equal length and groups of joints."""
+    """(N, K, 3): mean positions over BLOCKS parts of equal length and 10 groups of joints."""
     count, frames, joints, _ = windows.shape
     parts = windows.reshape(count, BLOCKS, frames // BLOCKS, joints, 3).mean(2)
     people = parts.reshape(count, BLOCKS, 2, joints // 2, 3)
     grouped = np.stack([people[..., group, :].mean(-2) for group in GROUPS], -2)
-    return grouped.reshape(count, BLOCKS, -1, 3)
+    return grouped.reshape(count, -1, 3)
 
 
-def _bounds(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(...) at most the distance of the windows that these (..., BLOCKS, 10, 3) are means of.
+def _bounds(one_QK3: np.ndarray, other_K3N: np.ndarray) -> np.ndarray:
+    """(Q, N) at most the distances of the windows that these K = BLOCKS x 10 points are means of.
 
     The distance of means is at most the mean of distances.
     """
-    away = one - other
-    sizes = np.array([len(group) for group in GROUPS] * 2, np.float32)
-    distances = np.sqrt(np.einsum("...i,...i->...", away, away))
-    return (distances @ (sizes / sizes.sum())).mean(-1)
+    sizes = np.array([len(group) for group in GROUPS] * 2 * BLOCKS, np.float32)
+    bounds = np.empty((len(one_QK3), other_K3N.shape[-1]), np.float32)
+    for row, points in zip(bounds, one_QK3, strict=True):
+        away = other_K3N - points[..., None]
+        away *= away
+        row[:] = sizes / sizes.sum() @ np.sqrt(away[:, 0] + away[:, 1] + away[:, 2])
+    return bounds
 
 
 def _distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -94,7 +94,8 @@ def report(interaction: Interaction) -> dict[str, float]:
     feet = positions[:, :, foot_joints(skeleton)]
     speeds, accelerations = joint_motion(positions, interaction.fps)
     jumpy = (speeds[..., 1:, :] > REAL_SPEED) | (accelerations > REAL_ACCELERATION)
-    depths = body_depths(positions) if len(positions) > 1 else np.zeros(1)
+    depths = body_depths(positions) if len(positions) > 1 else None
+    deepest = np.zeros(1) if depths is None else depths
     return {
         "foot_sliding": float(foot_sliding(feet, interaction.fps).max()),
         "bone_drift": bone_drift(positions, skeleton),
@@ -103,10 +104,10 @@ def report(interaction: Interaction) -> dict[str, float]:
         "jerk": jerk(positions, interaction.fps),
         "jumpy": float(jumpy.mean()),
         "floor_depth": floor_depth(positions),
-        "hover": hover(positions, interaction.fps),
-        "body_depth": float(max(0.0, depths.max())),
-        "body_overlap": float((depths > OVERLAP).mean()),
-        "body_litres": _litres(interaction, depths),
+        "hover": hover(positions, depths, interaction.fps),
+        "body_depth": float(max(0.0, deepest.max())),
+        "body_overlap": float((deepest > OVERLAP).mean()),
+        "body_litres": _litres(interaction, deepest),
     }
 
 
@@ -136,19 +137,24 @@ def floor_depth(positions: np.ndarray) -> float:
     return float(max(0.0, -positions[..., 1].min()))
 
 
-def hover(positions: np.ndarray, fps: float = 30.0, longer_than: float = 0.7) -> float:
+def hover(
+    positions: np.ndarray,
+    depths_T: np.ndarray | None = None,
+    fps: float = 30.0,
+    longer_than: float = 0.7,
+) -> float:
     """The greatest height in metres that somebody's lowest joint keeps without touching down.
 
     Who touches the other person may be carried, and counts with the lower of the two.
 
     Args:
-        positions: (P, T, J, 3), SMPL-22.
+        positions: (P, T, J, 3).
+        depths_T: `body_depths` of two people.
         longer_than: seconds; a jump is over before. A shorter clip counts as a whole.
     """
     lowest = positions[..., 1].min(-1)
-    if len(positions) > 1:
-        carried = body_depths(positions) > -CARRY_GAP
-        lowest = np.where(carried, lowest.min(0), lowest)
+    if depths_T is not None:
+        lowest = np.where(depths_T > -CARRY_GAP, lowest.min(0), lowest)
     frames = min(round(longer_than * fps), lowest.shape[-1])
     return float(max(0.0, sliding_window_view(lowest, frames, axis=-1).min(-1).max()))
 
@@ -183,25 +189,39 @@ def bone_depths(positions: np.ndarray, skeleton: Skeleton = SMPL22) -> np.ndarra
     child, parent = np.array(skeleton.bones).T
     radii = np.array([RADII[skeleton.names[joint].split("_")[-1]] for joint in child])
     starts, ends = positions[:, :, parent], positions[:, :, child]
-    apart = segment_gaps(
-        starts[0, :, :, None], ends[0, :, :, None], starts[1, :, None], ends[1, :, None]
-    )
+    apart = segment_gaps(starts[0], ends[0], starts[1], ends[1])
     return radii[:, None] + radii - apart
 
 
 def segment_gaps(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """Smallest distance (...) between the segments from a to b and from c to d, each (..., 3).
+    """Smallest distances (..., N, M) between N segments from a to b and M from c to d.
 
-    Ericson, Real-Time Collision Detection (2005), section 5.1.9.
+    Ericson, Real-Time Collision Detection (2005), section 5.1.9, with every inner product of two
+    segments from a matrix product.
+
+    Args:
+        a, b: (..., N, 3).
+        c, d: (..., M, 3).
     """
-    first, second, between = b - a, d - c, a - c
-    ff, ss = (first**2).sum(-1), (second**2).sum(-1)
-    fs, fb, sb = (first * second).sum(-1), (first * between).sum(-1), (second * between).sum(-1)
+    origin = a[..., :1, :]
+    a, b, c, d = a - origin, b - origin, c - origin, d - origin
+    first, second = b - a, d - c
+    ff, ss = _inner(first, first)[..., :, None], _inner(second, second)[..., None, :]
+    fs = first @ second.swapaxes(-1, -2)
+    fb = _inner(first, a)[..., :, None] - first @ c.swapaxes(-1, -2)
+    sb = a @ second.swapaxes(-1, -2) - _inner(second, c)[..., None, :]
+    bb = _inner(a, a)[..., :, None] + _inner(c, c)[..., None, :] - 2 * a @ c.swapaxes(-1, -2)
     spread = ff * ss - fs**2
     along = np.clip((fs * sb - fb * ss) / np.where(spread > 1e-12, spread, np.inf), 0, 1)
     across = np.clip((fs * along + sb) / np.maximum(ss, 1e-12), 0, 1)
     along = np.clip((fs * across - fb) / np.maximum(ff, 1e-12), 0, 1)
-    return np.linalg.norm(between + along[..., None] * first - across[..., None] * second, axis=-1)
+    squared = bb + along * (along * ff + 2 * fb - 2 * across * fs) + across * (across * ss - 2 * sb)
+    return np.sqrt(np.maximum(squared, 0))
+
+
+def _inner(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Inner products (...) of vectors (..., 3)."""
+    return np.einsum("...i,...i->...", one, other)
 
 
 def seams(interaction: Interaction, starts: Sequence[int], around: int = 3) -> dict[str, float]:
