@@ -1,9 +1,13 @@
 """Motion made up for the tests of file formats."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from duomotion.motion.interaction import Interaction
+from duomotion.motion.kinematics import global_rotations, local_rotations
+from duomotion.motion.rotations import normalise, rotation_between
 from duomotion.motion.skeleton import SMPL22, Skeleton
 
 CAPTION = "two people </script><script>alert('x')</script> \"shake\" <hands> & laugh: 握手 🤝"
@@ -46,3 +50,19 @@ def standing(people: int = 2, frames: int = 4, gap: float = 1.0) -> Interaction:
     roots[..., 0] = np.arange(people)[:, None] * gap
     rotations = np.tile(np.eye(3), (people, frames, SMPL22.num_joints, 1, 1))
     return Interaction(roots, rotations, (SMPL22,) * people, caption="two people stand")
+
+
+def point(motion: Interaction, person, joint, direction, frames=slice(None)) -> Interaction:
+    """The bone below a joint points where the person's own +X (left), +Y, +Z (ahead) say.
+
+    One direction (3,) for all frames, or one a frame (T, 3).
+    """
+    skeleton, index = motion.skeletons[0], SMPL22.index(joint)
+    child = SMPL22.children[index][0]
+    world = global_rotations(motion.rotations[person].astype(float), skeleton)
+    aim = (world[frames, 0] @ normalise(np.asarray(direction, float))[..., None])[..., 0]
+    now = world[frames, index] @ skeleton.offsets[child]
+    world[frames, index] = rotation_between(now, aim) @ world[frames, index]
+    rotations = motion.rotations.copy()
+    rotations[person] = local_rotations(world, skeleton)
+    return replace(motion, rotations=rotations)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from duomotion.data import open_pairs
+from duomotion.data import humanml3d, open_pairs
 from duomotion.data.interhuman import write_splits
 from duomotion.data.open_pairs import read_take
+from duomotion.motion.humanml3d import HUMANML3D
 from duomotion.motion.interaction import Interaction
 
 _BESIDE = Path(__file__).parents[2] / "shared" / "data" / "pairs"
@@ -46,4 +47,22 @@ def prepare(folder: Path, takes: tuple[str, ...]) -> Path:
     open_pairs.prepare(recordings, folder)
     names = [f"{name}-00" for name in takes]
     write_splits(folder, {"train": names, "val": names[:1], "test": []})
+    return folder
+
+
+def prepare_solo(folder: Path, takes: tuple[str, ...]) -> Path:
+    """The same of each person alone, in HumanML3D's layout, with a caption of their own."""
+    names = []
+    for name in takes:
+        for person, who in enumerate("AB"):
+            body = HUMANML3D.bodies(take(name).person(person))
+            joints = HUMANML3D.retarget(
+                body.positions[0, :199].astype(float), HUMANML3D.reference_lengths
+            )
+            lines = [f"person {who} of {name}#person/NOUN#0.0#0.0"]
+            names += humanml3d.write_clip(
+                folder, f"{name}_{who}", HUMANML3D, joints, lines, mirrored=False
+            )
+    splits = {"train": names, "val": names[:2], "test": names[:2]}
+    humanml3d.finish(folder, HUMANML3D, splits)
     return folder

@@ -19,9 +19,10 @@ from duomotion.models.intermask.decoding import decode_tokens, sample_noise
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import InterMBlock, InterMTransformer, inside
 from duomotion.models.intermask.objective import draw_corruption, generator_loss
-from duomotion.models.intermask.prediction import DecodingStep
-from duomotion.models.intermask.tokenizer import MotionTokenizer, UpsamplingConv
+from duomotion.models.intermask.tokenizer import MotionTokenizer
+from duomotion.models.layers.convolution import UpsamplingConv
 from duomotion.sampling.masking import decoding_mask_counts
+from duomotion.sampling.tokens import DecodingStep
 
 PARTS, FRAMES = 3, 4
 TOKENS = PARTS * FRAMES

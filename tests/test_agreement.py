@@ -90,3 +90,13 @@ def test_jerk():
     cubic[..., 0] = (times**3)[:, None]
     assert physics.jerk(cubic) == pytest.approx(6)
     assert physics.jerk(np.zeros((2, 10, 22, 3))) == 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(-3, 3), st.floats(-5, 5), st.floats(-5, 5), st.integers(10, 90))
+def test_place_and_length_of_one_person_do_not_matter(angle, x, z, frames):
+    clip = standing(people=1, frames=frames)
+    moved = transform(standing(people=1, frames=50), yaw(angle), np.array([x, 0, z]))
+    raised = transform(clip, yaw(angle), np.array([x, 0.2, z])).positions
+    assert agreement.spread([clip.positions, moved.positions]) == pytest.approx(0, abs=1e-4)
+    assert agreement.spread([clip.positions, raised]) == pytest.approx(0.2, abs=1e-4)

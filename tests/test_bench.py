@@ -10,6 +10,7 @@ from duomotion import bench, cli
 from duomotion.models.intermask.config import TokenizerConfig
 from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.momask.config import MaskedConfig, ResidualConfig, ResidualTokenizerConfig
 
 TRANSFORMER = GeneratorConfig(
     num_codes=32,
@@ -62,6 +63,19 @@ def test_logits_of_both_are_the_same(system):
     torch.testing.assert_close(fast[inside], literal[inside], atol=1e-5, rtol=1e-4)
 
 
+def test_momask_is_measured_too():
+    sizes = {"num_codes": 32, "token_dim": 8, "width": 24, "num_heads": 2, "feedforward": 48}
+    sizes |= {"num_blocks": 2, "text_dim": 12}
+    system = bench.MoMaskBench(
+        MaskedConfig(**sizes, steps=4),
+        ResidualConfig(**sizes, num_layers=3),
+        ResidualTokenizerConfig(width=8, num_layers=3, num_codes=32, code_dim=8),
+    )
+    row = system.row(2.0, 2, "float32", repeats=1, literal=True)
+    assert row.same_tokens and row.time > 0
+    assert system.generate(2.0, 2, "float32").shape == (2, 10, 3)
+
+
 def test_a_row_holds_what_was_measured(system):
     row = system.row(1.0, 2, "float32", repeats=2, literal=True)
     assert row.same_tokens and row.time > 0 and row.ratio == row.literal / row.time
@@ -74,7 +88,7 @@ def test_a_row_holds_what_was_measured(system):
 
 
 def test_the_command_prints_and_writes(monkeypatch, capsys, tmp_path, system):
-    monkeypatch.setattr(bench, "InterMaskBench", lambda device: system)
+    monkeypatch.setitem(bench.BENCHES, "intermask", lambda device: system)
     out = tmp_path / "bench.json"
     words = "duomotion bench --seconds 0.5 --batch 1 2 --repeats 1 --no-literal --out"
     monkeypatch.setattr(sys, "argv", [*words.split(), str(out)])

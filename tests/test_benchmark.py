@@ -15,8 +15,9 @@ import duomotion
 from duomotion.config import apply_overrides
 from duomotion.data.interhuman import Clip, read_split, write_clip, write_splits
 from duomotion.distributed import Processes
-from duomotion.evaluation import benchmark, sources, tables
+from duomotion.evaluation import benchmark, opensets, sources, tables
 from duomotion.evaluation.embedding import OpenEmbedder, load_embedder, padded
+from duomotion.evaluation.opensets import PAIRS
 from duomotion.evaluation.protocols import OPEN
 from duomotion.models.evaluators.open import OpenEvaluator, OpenEvaluatorConfig, matching_loss
 from duomotion.training import recipes
@@ -29,7 +30,9 @@ SMALL = ("model.width=16", "model.num_layers=1", "model.feedforward=16", "model.
 def small(monkeypatch):
     """Pools, pairs and permutations that fit a few clips."""
     fewer = {"diversity_pairs": 12, "multimodality_texts": 1, "multimodality_samples": 3}
-    monkeypatch.setattr(benchmark, "OPEN", replace(OPEN, **fewer))
+    monkeypatch.setitem(
+        opensets.OPEN_SETS, "open-pairs", replace(PAIRS, protocol=replace(OPEN, **fewer))
+    )
     monkeypatch.setattr(benchmark, "PERMUTATIONS", 19)
 
 
@@ -50,7 +53,7 @@ def evaluator(data, tmp_path_factory):
         recipes.find("evaluator-open"),
         [
             *SMALL,
-            f"data.pairs={data}",
+            f"data.clips={data}",
             "data.views=2",
             "optim.steps=40",
             "optim.batch_size=8",
@@ -70,9 +73,9 @@ def test_rows_say_what_the_scale_means(data, evaluator, tmp_path):
     train, test = (read_split(data, split)[0] for split in ("train", "test"))
     assert len(test) >= OPEN.pool
     bench = benchmark.Benchmark(load_embedder(evaluator), test, train, repeats=2)
-    true = bench.row("real motion", sources.real).scores
-    other = bench.row("other captions", sources.real, shuffled=True).scores
-    still = bench.row("mean pose", sources.mean_pose(train)).scores
+    true = bench.row("real motion", sources.real(PAIRS)).scores
+    other = bench.row("other captions", sources.real(PAIRS), shuffled=True).scores
+    still = bench.row("mean pose", sources.mean_pose(PAIRS, train)).scores
     assert true["r3"].mean > other["r3"].mean
     assert true["mm_dist"].mean < other["mm_dist"].mean
     assert true["fid"].mean < still["fid"].mean
@@ -116,13 +119,14 @@ def test_the_command_goes_on_where_it_stopped_and_gives_the_same_twice(
 
 def test_a_collapsed_source_and_permutations(tmp_path):
     """Embeddings made up so that the answers are known."""
+    benefits = benchmark.text_benefits(OPEN.pool)
     gaps = np.full((24, 24), 2.0)
     np.fill_diagonal(gaps, 1.0)
     for name in ("r1", "r2", "r3"):
-        np.testing.assert_allclose(benchmark.TEXT_BENEFITS[name](gaps), 1)
-    same = benchmark.TEXT_BENEFITS["r1"](np.ones((24, 24)))
+        np.testing.assert_allclose(benefits[name](gaps), 1)
+    same = benefits["r1"](np.ones((24, 24)))
     assert same.mean() < 0.2  # motions that are all alike gain nothing
-    order = benchmark.derangement(5, np.random.default_rng(0))
+    order = benchmark.derangement(list("abcde"), np.random.default_rng(0))
     assert sorted(order) == list(range(5)) and (order != np.arange(5)).all()
 
 
@@ -136,7 +140,7 @@ def test_a_score_that_says_nothing_is_not_printed_as_quality():
     }
     needed = ["clips", "data", "repeats", "evaluator", "duomotion", "torch", "hardware", "date"]
     facts = dict.fromkeys(needed, "x")
-    text = tables.report(benchmark.OpenReport((row,), separations, {}, facts))
+    text = tables.report(benchmark.OpenReport((row,), separations, {}, {}, facts))
     first = text.split("| metric |")[0]
     assert "FID" in first and "R@1" not in first
     assert "| R@1 | 0.300 | 0.001 | no |" in text
@@ -147,7 +151,7 @@ def test_a_picture_of_fid_against_time(tmp_path):
         benchmark.Row(name, {"fid": benchmark.Estimate(value, 0.1)})
         for name, value in (("real motion", 0.1), ("a", 1.0), ("b", 2.0))
     )
-    found = benchmark.OpenReport(rows, {}, {"a": 0.5, "b": 2.0}, {})
+    found = benchmark.OpenReport(rows, {}, {"a": 0.5, "b": 2.0}, {}, {})
     tables.plot(found, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -195,9 +199,9 @@ def test_processes_share_the_clips(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Processes, "wait", lambda self: None)
         with pytest.raises(OSError, match="can't be read back"):
-            sources.Generated(model, tmp_path / "clips", second)(asks)
+            sources.Generated(PAIRS, model, tmp_path / "clips", second)(asks)
         assert len(list((tmp_path / "clips").iterdir())) == 1
         # What is there by now does not change who makes what.
         first = Processes(torch.device("cpu"), rank=0, size=2)
-        made = sources.Generated(model, tmp_path / "clips", first)(asks)
+        made = sources.Generated(PAIRS, model, tmp_path / "clips", first)(asks)
     assert [motion.num_frames for motion in made] == [60, 60, 60]

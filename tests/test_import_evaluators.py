@@ -3,58 +3,37 @@
 import pickle
 import sys
 
+import numpy as np
 import pytest
 import tiny
 import torch
-from tiny import INTERCLIP, released_interclip, save_lightning
+from tiny import (
+    INTERCLIP,
+    released_bigru,
+    released_interclip,
+    save_finest,
+    save_lightning,
+)
 
 from duomotion.checkpoint import read_checkpoint
 from duomotion.cli import main
 from duomotion.config import from_dict
+from duomotion.evaluation.embedding import load_embedder
 from duomotion.models.evaluators.bigru import BiGRUConfig
 from duomotion.models.evaluators.interclip import SINUSOIDS, InterCLIP, InterCLIPConfig, to_official
 from duomotion.models.evaluators.interx import INTERX, InterXEvaluator
 from duomotion.models.evaluators.official import (
-    PARTS,
     bigru_config,
     import_evaluator,
     interclip_state,
 )
-from duomotion.models.evaluators.t2m import HUMANML3D, KIT, T2MEvaluator
+from duomotion.models.evaluators.t2m import HUMANML3D, KIT
 from duomotion.models.layers.positional import sinusoid_sequence
-
-SIZES = {
-    "movement_width": 6,
-    "movement_dim": 5,
-    "motion_width": 4,
-    "word_dim": 7,
-    "tag_dim": 3,
-    "text_width": 9,
-    "embedding_dim": 8,
-}
 
 
 @pytest.fixture
 def words(tmp_path):
     return tiny.words(tmp_path)
-
-
-def released_bigru(motion_dim):
-    torch.manual_seed(0)
-    return T2MEvaluator(BiGRUConfig(motion_dim=motion_dim, **SIZES)).state_dict()
-
-
-def save_finest(path, state):
-    content = {
-        part: {
-            name.removeprefix(f"{part}."): tensor
-            for name, tensor in state.items()
-            if name.startswith(f"{part}.")
-        }
-        for part in PARTS
-    }
-    torch.save({**content, "epoch": 40}, path)
-    return path
 
 
 def test_interclip_comes_back_exactly(tmp_path, words, monkeypatch, capsys):
@@ -74,23 +53,49 @@ def test_interclip_comes_back_exactly(tmp_path, words, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("kind", "motion_dim", "dataset"),
+    ("kind", "motion_dim", "dataset", "extra"),
     [
-        ("interx-evaluator", INTERX.motion_dim, "interx"),
-        ("t2m-evaluator", HUMANML3D.motion_dim, "humanml3d"),
-        ("t2m-evaluator", KIT.motion_dim, "kit"),
+        ("interx-evaluator", INTERX.motion_dim, "interx", set()),
+        ("t2m-evaluator", HUMANML3D.motion_dim, "humanml3d", {"mean", "std"}),
+        ("t2m-evaluator", KIT.motion_dim, "kit-ml", {"mean", "std"}),
     ],
 )
-def test_the_others_come_back_exactly(tmp_path, kind, motion_dim, dataset):
+def test_the_others_come_back_exactly(tmp_path, kind, motion_dim, dataset, extra):
     given = released_bigru(motion_dim)
     path = save_finest(tmp_path / "finest.tar", given)
-    assert import_evaluator(kind, path, tmp_path / "out") == sum(x.numel() for x in given.values())
+    count = import_evaluator(
+        kind,
+        path,
+        tmp_path / "out",
+        vocabulary=tiny.glove(tmp_path / "glove"),
+        statistics=tiny.statistics(tmp_path / "meta", motion_dim),
+    )
+    assert count == sum(x.numel() for x in given.values())
     checkpoint = read_checkpoint(tmp_path / "out")
     assert checkpoint.recipe["system"] == f"evaluator/{kind.partition('-')[0]}"
     assert checkpoint.provenance["data"] == [dataset]
     assert from_dict(BiGRUConfig, checkpoint.recipe["model"], "").motion_dim == motion_dim
-    assert checkpoint.tensors.keys() == given.keys()
+    assert checkpoint.tensors.keys() - given.keys() == extra
     assert all(torch.equal(checkpoint.tensors[name], given[name]) for name in given)
+    for name in extra:
+        stored = np.load(tmp_path / "meta" / f"{name}.npy").astype(np.float32)
+        np.testing.assert_array_equal(checkpoint.tensors[name], stored)
+
+
+@pytest.mark.parametrize("kind", ["interclip", "interx-evaluator"])
+def test_packed_evaluators_keep_their_words(tmp_path, run, kind):
+    source, target = tmp_path / "evaluator", tmp_path / "packed"
+    if kind == "interclip":
+        tiny.interclip(source)
+    else:
+        tiny.bigru(source, kind, INTERX.motion_dim)
+    status, _, error = run("pack", source, target)
+    assert status == 0, error
+    names = {path.name for path in (source / "words").iterdir()}
+    assert names and names == {path.name for path in (target / "words").iterdir()}
+    embedder, packed = load_embedder(source), load_embedder(target)
+    texts = ["two/NUM people/NOUN", "hi"]
+    np.testing.assert_allclose(packed.texts(texts), embedder.texts(texts), atol=0.02)
 
 
 def test_released_sizes_are_found():
@@ -132,22 +137,38 @@ def test_bad_interclip_files(tmp_path, words):
 
 
 def test_bad_files_of_the_others(tmp_path):
-    out = tmp_path / "out"
+    out, glove = tmp_path / "out", tiny.glove(tmp_path / "glove")
+    meta = tiny.statistics(tmp_path / "meta", HUMANML3D.motion_dim)
+
+    def imported(kind, **given):
+        import_evaluator(kind, path, out, **{"vocabulary": glove, "statistics": meta} | given)
+
     path = save_finest(tmp_path / "finest.tar", released_bigru(INTERX.motion_dim))
-    with pytest.raises(ValueError, match=r"672 numbers a frame.*259 \(humanml3d\) or 247 \(kit\)"):
-        import_evaluator("t2m-evaluator", path, out)
+    with pytest.raises(
+        ValueError, match=r"672 numbers a frame.*259 \(humanml3d\) or 247 \(kit-ml\)"
+    ):
+        imported("t2m-evaluator")
+    with pytest.raises(ValueError, match=r"--vocabulary is missing: .* Inter-X's folder glove/"):
+        imported("interx-evaluator", vocabulary=None)
+    with pytest.raises(ValueError, match="--statistics is missing"):
+        imported("t2m-evaluator", statistics=None)
     state = released_bigru(INTERX.motion_dim)
     del state["text_encoder.hidden"]
     path = save_finest(tmp_path / "finest.tar", state)
     with pytest.raises(ValueError, match=r"lacks text_encoder\.hidden"):
-        import_evaluator("interx-evaluator", path, out)
+        imported("interx-evaluator")
     torch.save({"vq_model": {}}, path)
     with pytest.raises(ValueError, match="no state dict named movement_encoder; it has vq_model"):
-        import_evaluator("interx-evaluator", path, out)
+        imported("interx-evaluator")
     path.write_bytes(pickle.dumps(print))
     with pytest.raises(ValueError, match="not a whole PyTorch checkpoint"):
-        import_evaluator("interx-evaluator", path, out)
+        imported("interx-evaluator")
+    path = save_finest(tmp_path / "finest.tar", released_bigru(KIT.motion_dim))
+    with pytest.raises(ValueError, match=r"mean\.npy has shape \(263,\); 251 finite numbers are"):
+        imported("t2m-evaluator")
+    with pytest.raises(ValueError, match=r"mean\.npy is not there"):
+        imported("t2m-evaluator", statistics=tmp_path)
+    assert not out.exists()
     (tmp_path / "mine").mkdir()
     with pytest.raises(ValueError, match="is no checkpoint folder"):
-        import_evaluator("interx-evaluator", path, tmp_path / "mine")
-    assert not out.exists()
+        import_evaluator("interx-evaluator", path, tmp_path / "mine", vocabulary=glove)

@@ -7,10 +7,11 @@ from hypothesis.extra import numpy as arrays
 from motions import standing
 from scipy.spatial.transform import Rotation
 
-from duomotion.models.intermask.generate import kept_tokens
+from duomotion.motion.canonical import facing, transform
 from duomotion.motion.interaction import Interaction
+from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
-from duomotion.sampling.known import filled, impose, runs
+from duomotion.sampling.known import carried, filled, impose, kept_tokens, runs
 
 MASKS = arrays.arrays(bool, st.integers(3, 50)).filter(lambda mask: mask.any())
 
@@ -86,6 +87,32 @@ def test_people_of_whom_nothing_is_known_stay_as_generated():
     mask[0, :5] = True
     made = impose(generated, known, mask)
     np.testing.assert_array_equal(made.positions[1], generated.positions[1])
+
+
+@given(mask=MASKS, seed=st.integers(0, 9), angle=st.floats(-3, 3))
+@settings(deadline=None, max_examples=30)
+def test_a_way_that_began_elsewhere_is_led_back(mask, seed, angle):
+    known = moving(len(mask), seed)
+    elsewhere = transform(known, yaw(angle), np.array([3.0, 0, -2]))
+    made = carried(elsewhere, known, mask[None])
+    np.testing.assert_allclose(made.positions, known.positions, atol=1e-4)
+
+
+def test_what_is_generated_goes_from_one_known_place_to_the_other():
+    known, generated = moving(90, 1), moving(90, 2)
+    mask = (np.arange(90) < 20) | (np.arange(90) >= 70)
+    made = carried(generated, known, mask[None])
+    apart = (made.root_positions - known.root_positions)[0, :, ::2]
+    assert np.abs(apart[mask]).max() < 1e-6
+    turned = (facing(x.positions[0], SMPL22) for x in (made, known))
+    first, second = (np.exp(1j * each) for each in turned)
+    assert np.abs((first - second)[mask]).max() < 1e-4
+    step = np.linalg.norm(np.diff(made.root_positions[0], axis=0), axis=-1)
+    usual = np.linalg.norm(np.diff(generated.root_positions[0], axis=0), axis=-1).max()
+    assert step.max() < 3 * usual
+    np.testing.assert_allclose(
+        made.root_positions[0, 20:70, 1], generated.root_positions[0, 20:70, 1]
+    )
 
 
 @given(mask=MASKS, unit=st.integers(1, 9))

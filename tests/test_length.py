@@ -56,7 +56,7 @@ def length_recipe(folder: Path, *changes: str):
     return apply_overrides(
         recipes.find("length-open"),
         [
-            f"data.pairs={folder}",
+            f"data.clips={folder}",
             "data.text_noise=0.1",
             "model.width=32",
             "model.dropout=0",
@@ -104,7 +104,7 @@ def test_a_generator_trains_only_with_one_that_reads_the_same_texts(tmp_path):
     assert GeneratorTask(generator).children["length"] == tmp_path / "length"
     stored["data"]["text_encoder"] = "clip"
     save_checkpoint(tmp_path / "length", {}, stored, provenance)
-    with pytest.raises(ValueError, match="reads the vectors of 'clip'"):
+    with pytest.raises(ValueError, match="reads the text vectors of 'clip'"):
         GeneratorTask(generator)
     wrong = apply_overrides(generator, [f"data.length={tmp_path / 'tokenizer'}"])
     with pytest.raises(ValueError, match="not of 'length'"):

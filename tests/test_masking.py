@@ -5,14 +5,10 @@ import math
 import pytest
 import torch
 
+from duomotion.losses.masked import draw_text_drop, select_at_random
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import inside
-from duomotion.models.intermask.objective import (
-    corrupt,
-    draw_corruption,
-    draw_text_drop,
-    select_at_random,
-)
+from duomotion.models.intermask.objective import corrupt, draw_corruption
 from duomotion.sampling.guidance import dropped_half, guide, twice
 from duomotion.sampling.masking import (
     decoding_mask_counts,
@@ -119,5 +115,5 @@ def test_draws_follow_the_generator():
     assert torch.equal(first.selected, same.selected)
     assert torch.equal(first.random_ids, same.random_ids)
     assert not torch.equal(first.random_ids, other.random_ids)
-    drop = draw_text_drop(20_000, CONFIG, seeded())
+    drop = draw_text_drop(20_000, CONFIG.cond_drop, seeded())
     assert drop.float().mean() == pytest.approx(CONFIG.cond_drop, abs=0.01)

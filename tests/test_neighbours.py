@@ -69,6 +69,24 @@ def test_the_bound_loses_no_neighbour():
     assert name == library.names[best.argmin()]
 
 
+@pytest.mark.parametrize("fps", [20.0, 30.0])
+def test_one_person(fps):
+    clips = {name: clip[:1] for name, clip in CLIPS.items()}
+    library = Library.of(clips, fps)
+    assert library.windows.shape[1:] == (15, 22, 3)
+    for view in (elsewhere, mirrored, lambda p: elsewhere(mirrored(p))):
+        name, distance = library.nearest(view(clips["clip3"]))
+        assert name == "clip3"
+        assert distance < 0.01
+    query = swaying(9)[:1]
+    every = [
+        np.linalg.norm(window - library.windows, axis=-1).mean((1, 2))
+        for seen in (query, mirrored(query))
+        for window in windows(seen, fps)
+    ]
+    assert library.nearest(query)[1] == pytest.approx(np.min(every) * 1000, rel=1e-5)
+
+
 def test_skipped_clips_do_not_count():
     library = Library.of(CLIPS)
     name, distance = library.nearest(CLIPS["clip0"], skip={"clip0"})

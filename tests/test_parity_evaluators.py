@@ -62,14 +62,14 @@ def bigru(name: str) -> BiGRUEvaluator:
             embedding_dim=sizes["dim_coemb_hidden"],
         )
     )
-    evaluator.load_state_dict(prefixed(tensors, "weights"))
+    evaluator.load_state_dict(evaluator.state_dict() | prefixed(tensors, "weights"))
     return evaluator.eval()
 
 
 def features(motions: Tensor) -> Tensor:
     """As our evaluators take them: people are an axis of their own."""
     if motions.ndim == 3:
-        return motions
+        return motions[:, None]
     return motions.unflatten(-1, (2, -1)).permute(0, 3, 1, 2, 4).flatten(3)
 
 
@@ -153,7 +153,7 @@ def test_bigru_takes_texts_in_any_order():
 def test_a_clip_shorter_than_a_movement_is_refused():
     evaluator = T2MEvaluator(BiGRUConfig(motion_dim=2))
     with pytest.raises(ValueError, match="one has 3"):
-        evaluator.embed_motion(torch.zeros(2, 8, 2 + NUM_CONTACTS), torch.tensor([8, 3]))
+        evaluator.embed_motion(torch.zeros(2, 1, 8, 2 + NUM_CONTACTS), torch.tensor([8, 3]))
 
 
 def parameters(module: torch.nn.Module) -> int:

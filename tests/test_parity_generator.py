@@ -7,14 +7,13 @@ import torch
 from parity import fixtures, load, prefixed
 from torch import Tensor
 
+from duomotion.losses.masked import Corruption, judge
 from duomotion.models.intermask.decoding import decode_tokens, decoding_steps
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import InterMTransformer, TextHead, inside
 from duomotion.models.intermask.objective import (
-    Corruption,
     corrupt,
     generator_loss,
-    judge,
     select_person,
     unroll,
 )

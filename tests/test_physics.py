@@ -37,6 +37,17 @@ def test_one_person_is_measured_too():
     assert report["body_depth"] == report["body_overlap"] == 0
 
 
+def test_limits_of_one_person_are_other_ones():
+    slide = np.arange(60)[:, None] / 30 * np.array([-0.25, 0, 0])
+    report = physics.report(moved(STILL, 0, slice(None), slide).person(0))
+    assert physics.SOLO_LIMITS.broken(report) == ("foot_sliding",)
+    assert physics.PAIR_LIMITS.broken(report) == ()
+    fast = np.arange(60)[:, None] / 30 * np.array([5.0, 0, 0])
+    racing = moved(STILL, 0, slice(None), fast)
+    assert physics.report(racing)["jumpy"] == pytest.approx(0.5)
+    assert physics.report(racing.person(0))["jumpy"] == 0
+
+
 def test_a_jump_in_time():
     report = physics.report(moved(STILL, 1, slice(30, None), [0.5, 0, 0]))
     assert report["top_speed"] == pytest.approx(15, rel=1e-3)

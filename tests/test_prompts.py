@@ -3,18 +3,17 @@ from functools import cache
 
 import numpy as np
 import pytest
-from motions import standing
+from motions import point, standing
 from recordings import needs_recordings, take
 
 from duomotion.data.open_pairs import segments
 from duomotion.evaluation import prompts
+from duomotion.evaluation.checks import CheckResult, Prompt, score
 from duomotion.evaluation.measurements import Scene, runs, segment_gap
-from duomotion.evaluation.prompts import PROMPTS, CheckResult, Prompt, score
+from duomotion.evaluation.prompts import PROMPTS
 from duomotion.motion.canonical import mirror, swap, transform
 from duomotion.motion.interaction import Interaction
-from duomotion.motion.kinematics import global_rotations, local_rotations
 from duomotion.motion.rotations import rotation_between, yaw
-from duomotion.motion.skeleton import SMPL22
 
 FRAMES = 90
 ABOUT_FACE = yaw(np.pi)
@@ -41,19 +40,6 @@ def meeting(gap: float = 0.8) -> Interaction:
             motion = point(motion, person, f"{side}_shoulder", [0, -1, 0])
             motion = point(motion, person, f"{side}_elbow", [0, -1, 0])
     return motion
-
-
-def point(motion, person, joint, direction, frames=slice(None)) -> Interaction:
-    """The bone below a joint points where the person's own +X (left), +Y, +Z (ahead) say."""
-    skeleton, index = motion.skeletons[0], SMPL22.index(joint)
-    child = SMPL22.children[index][0]
-    world = global_rotations(motion.rotations[person].astype(float), skeleton)
-    aim = world[frames, 0] @ (np.asarray(direction, float) / np.linalg.norm(direction))
-    now = world[frames, index] @ skeleton.offsets[child]
-    world[frames, index] = rotation_between(now, aim) @ world[frames, index]
-    rotations = motion.rotations.copy()
-    rotations[person] = local_rotations(world, skeleton)
-    return replace(motion, rotations=rotations)
 
 
 def reaching(frames, upper, lower, gap=0.8) -> Interaction:

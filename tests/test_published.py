@@ -13,12 +13,16 @@ from motions import standing, waving
 import duomotion
 from duomotion.config import apply_overrides
 from duomotion.data.interhuman import read_split, write_clip, write_splits
-from duomotion.evaluation import interhuman, published, reproduce, tables
+from duomotion.distributed import Processes
+from duomotion.evaluation import procedure, protocols, published, reproduce, tables
 from duomotion.evaluation.embedding import InterCLIPEmbedder, load_embedder
-from duomotion.evaluation.interhuman import Evaluation, Generated, recorded
+from duomotion.evaluation.procedure import Entry, Evaluation, Generated, Reactions
 from duomotion.evaluation.protocols import INTERMASK
 from duomotion.evaluation.sources import Ask
+from duomotion.evaluation.testsets import INTERHUMAN
 from duomotion.loading import shipped_evaluator
+from duomotion.models.intermask import generate
+from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.sampling.request import Generator, Request
 from duomotion.training import recipes
 
@@ -36,8 +40,8 @@ SMALL = replace(INTERMASK, **FEW)
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
-    for name, protocol in interhuman.PROTOCOLS.items():
-        monkeypatch.setitem(interhuman.PROTOCOLS, name, replace(protocol, **FEW))
+    for name, protocol in protocols.PUBLISHED.items():
+        monkeypatch.setitem(protocols.PUBLISHED, name, replace(protocol, **FEW))
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +78,8 @@ def test_the_command_goes_on_where_it_stopped_and_gives_the_same_twice(
     assert any(line.startswith("| InterMask (published: Javed et al. 2025") for line in lines)
     first = json.loads((out / "report.json").read_text())
     assert list(first["rows"]) == ["ground truth", str(model)]
-    assert first["rows"][str(model)].keys() == set(interhuman.MEASURED)
-    assert first["rows"]["ground truth"].keys() == set(interhuman.MEASURED) - {"multimodality"}
+    assert first["rows"][str(model)].keys() == set(procedure.MEASURED)
+    assert first["rows"]["ground truth"].keys() == set(procedure.MEASURED) - {"multimodality"}
     assert first["facts"]["protocol"]["name"] == "intermask" and first["facts"]["clips"] == 9
     rows = list(csv.DictReader((out / "report.csv").open()))
     assert {row["motion"] for row in rows} == set(first["rows"])
@@ -95,7 +99,7 @@ def test_bad_input_is_one_sentence(run, data, evaluator, model, tmp_path):
     cases = {
         "--evaluator is missing": (),
         "is not InterCLIP": ("--evaluator", shipped_evaluator()),
-        "not of an evaluator of motion": ("--evaluator", model),
+        "not of an evaluator": ("--evaluator", model),
         "no checkpoint folder is there": ("--evaluator", tmp_path / "nothing"),
         "2 repeats or more": ("--evaluator", evaluator, "--repeats", 1),
     }
@@ -108,20 +112,22 @@ def test_bad_input_is_one_sentence(run, data, evaluator, model, tmp_path):
     assert status == 2 and "is not an evaluator of the open benchmark" in error
 
 
-def test_too_few_clips_and_people_alone(data, evaluator):
+def test_too_few_clips_and_people_alone(data, evaluator, tmp_path):
     embedder, clips = load_embedder(evaluator), read_split(data, "test")[0]
     with pytest.raises(ValueError, match="at least 384 test clips, not 9"):
-        Evaluation(embedder, clips, INTERMASK)
-    alone = replace(clips[0], positions=clips[0].positions[:1])
-    with pytest.raises(ValueError, match="don't show two people: 0"):
-        Evaluation(embedder, [*clips, alone], SMALL)
+        Evaluation(embedder, clips, INTERMASK, INTERHUMAN)
+    alone = tmp_path / "alone"
+    write_clip(alone, "one", standing(people=1, frames=20), ["hi"])
+    write_splits(alone, {"train": [], "val": [], "test": ["one"]})
+    with pytest.raises(ValueError, match="don't show two people: one"):
+        INTERHUMAN.read(alone, "test")
 
 
 def test_an_evaluator_of_another_data_set_is_refused(tmp_path):
     from duomotion.checkpoint import save_checkpoint
 
-    save_checkpoint(tmp_path / "e", {"x": torch.ones(1)}, {"system": "evaluator/interx"}, {})
-    with pytest.raises(ValueError, match="'evaluator/interx', not of an evaluator of motion in"):
+    save_checkpoint(tmp_path / "e", {"x": torch.ones(1)}, {"system": "evaluator/dogs"}, {})
+    with pytest.raises(ValueError, match="'evaluator/dogs', not of an evaluator "):
         load_embedder(tmp_path / "e")
 
 
@@ -129,7 +135,8 @@ def test_views_of_recorded_clips(data):
     body = standing(frames=400)
     sixd = np.tile([1.0, 0, 0, 1, 0, 0], (2, 400, 21, 1)).astype(np.float32)
     clip = replace(read_split(data, "test")[0][0], positions=body.positions, sixd=sixd)
-    asks = Evaluation(FlatEmbedder(), [clip] * 8, SMALL).draw(np.random.default_rng(0))
+    evaluation = Evaluation(FlatEmbedder(), [clip] * 8, SMALL, INTERHUMAN)
+    asks, recorded = evaluation.draw(np.random.default_rng(0)), evaluation.recorded
     assert {ask.clip.num_frames for ask in asks} == {300} and len({ask.seed for ask in asks}) == 8
     shapes = {motion.shape for motion in recorded(asks)}
     assert shapes == {(2, 299, 262)}
@@ -156,46 +163,47 @@ def test_scales_and_the_fid_of_recorded_motion(data):
         rngs = (np.random.default_rng(ask.seed) for ask in asks)
         return [rng.normal(size=(2, 8, 262)) for rng in rngs]
 
-    sources = {"ground truth": recorded, "noise": noisy}
-    varied = {"noise": noisy}
-    once = Evaluation(FlatEmbedder(), clips, replace(SMALL, multimodality_scale=1))
-    real, noise = once.rows(sources, varied=varied)
-    scaled = Evaluation(FlatEmbedder(), clips, SMALL).rows(sources, varied=varied)[1]
+    def rows(protocol):
+        evaluation = Evaluation(FlatEmbedder(), clips, protocol, INTERHUMAN)
+        noise = Entry("noise", noisy, is_varied=True)
+        return evaluation.rows([Entry("ground truth", evaluation.recorded), noise])
+
+    real, noise = rows(replace(SMALL, multimodality_scale=1))
+    scaled = rows(SMALL)[1]
     ratio = scaled.scores["multimodality"].mean / noise.scores["multimodality"].mean
     assert ratio == pytest.approx(3) and scaled.scores["fid"] == noise.scores["fid"]
     assert 0 <= real.scores["fid"].mean < noise.scores["fid"].mean
     assert "multimodality" not in real.scores
 
 
-def test_the_network_is_read_as_it_is(data, model, tmp_path):
-    from duomotion.distributed import Processes
-
-    loaded, clip = duomotion.load(model), read_split(data, "test")[0][4]
+def generated(model, folder, frame_unit=4):
     processes = Processes(torch.device("cpu"))
+    return Generated(model, folder, processes, INTERHUMAN, frame_unit=frame_unit).source
+
+
+def test_the_network_is_read_as_it_is(data, model, tmp_path):
+    loaded, clip = duomotion.load(model), read_split(data, "test")[0][4]
     ask = Ask(clip, "x " * 3000, 3)  # as long as it is: captions are no prompts
     assert clip.num_frames == 28
-    made = Generated(loaded, tmp_path, processes, frame_unit=4).source([ask])[0]
+    made = generated(loaded, tmp_path)([ask])[0]
     assert made.shape == (2, 24, 262)
     request = Request(text=ask.text, frames=24, seed=3)
     np.testing.assert_array_equal(loaded.features([request])[0], made)
     cleaned = loaded.answer([request])[0]
     assert cleaned.num_frames == 24
     assert np.abs(cleaned.positions.reshape(2, 24, 66) - made[..., :66]).max() > 1e-3
-    exact = Generated(loaded, tmp_path / "exact", processes, frame_unit=1).source([ask])[0]
+    exact = generated(loaded, tmp_path / "exact", frame_unit=1)([ask])[0]
     assert exact.shape == (2, 27, 262)
     short = replace(clip, positions=clip.positions[:, :15], sixd=clip.sixd[:, :15])
-    shortest = Generated(loaded, tmp_path, processes, frame_unit=4).source([Ask(short, "hi", 0)])
+    shortest = generated(loaded, tmp_path)([Ask(short, "hi", 0)])
     assert shortest[0].shape == (2, 12, 262)
 
 
 def test_models_of_other_layouts_are_refused(data, tmp_path):
-    from duomotion.distributed import Processes
-
     ask = Ask(read_split(data, "test")[0][0], "hi", 0)
     for model, sentence in ((InterXModel(), "336 features a frame"), (Mute(), "makes no features")):
-        source = Generated(model, tmp_path, Processes(torch.device("cpu")), frame_unit=4).source
         with pytest.raises(ValueError, match=sentence):
-            source([ask])
+            generated(model, tmp_path)([ask])
 
 
 class Mute(Generator):
@@ -260,8 +268,57 @@ def test_reproduce_says_what_a_table_needs(run, name):
     assert status == 0, error
     table = published.find(name)
     assert text.startswith(f"# {name}: ") and all(f"| {row.name} |" in text for row in table.rows)
-    named = reproduce.measured_columns(table) == [] or "(missing): --data" in text
+    named = not reproduce.measured_columns(table) or "(missing): --data" in text
     assert named and text.count("\n| ") == len(table.rows) + 1
+
+
+def test_reproduce_measures_reconstructions_of_tokenizers(run, data, evaluator, model, tmp_path):
+    words = ["reproduce", "intermask/table2", "--data", data, "--evaluator", evaluator]
+    words += ["--checkpoint", f"Individual Motion, 2d={model / 'tokenizer'}"]
+    status, text, error = run(*words, "--out", tmp_path / "out")
+    assert status == 0, error
+    cells = {line.split(" | ")[0][2:]: line.split(" | ")[1:] for line in text.splitlines()}
+    rfid, ours, mpjpe, measured = cells["Individual Motion, 2d"]
+    assert (rfid, mpjpe) == ("0.97", "0.129") and float(ours.split(" ± ")[0]) > 0
+    assert float(measured.split(" ± ")[0]) > 10  # millimetres, of random weights
+    assert cells["Individual Motion, 1d"][1] == "-"
+    assert "Measured as MPJPE mm ↓, whatever" in text
+    assert not list((tmp_path / "out").rglob("*.npz"))
+
+
+def test_reproduce_measures_reactions(run, data, evaluator, model, tmp_path):
+    words = ["reproduce", "intermask/table4", "--data", data, "--evaluator", evaluator]
+    words += ["--checkpoint", f"p_r = 0.8={model}", "--out", tmp_path / "out"]
+    status, text, error = run(*words)
+    assert status == 0, error
+    row = next(line for line in text.splitlines() if line.startswith("| p_r = 0.8 |"))
+    assert "-" not in row.split(" | ")[1:] and "2.991" in row
+    kept = {path.parent.name for path in (tmp_path / "out").rglob("*.npz")}
+    assert {name.endswith("-reactions") for name in kept} == {True, False}
+
+
+def test_reactions_keep_the_recorded_person(data, model, tmp_path, monkeypatch):
+    loaded, clip = duomotion.load(model), read_split(data, "test")[0][4]
+    processes = Processes(torch.device("cpu"))
+    ask = Ask(clip, "they meet", 3)
+    made = Reactions(loaded, tmp_path, processes, INTERHUMAN, frame_unit=4).source([ask])[0]
+    actor = INTERHUMAN.recorded(clip, ask.seed)[0, :24]
+    np.testing.assert_array_equal(made[0], actor)
+    request = Request(text=ask.text, frames=24, seed=3)
+    again = loaded.reactions([request, replace(request, frames=22)], [actor, actor[:22]])
+    np.testing.assert_array_equal(again[0], made[1])
+    assert again[1].shape == (22, 262)
+
+    def spy(*given, known_ids, known_mask, **more):
+        ids = loaded.codec.encode(torch.from_numpy(actor[None]))
+        torch.testing.assert_close(known_ids[:, 0], ids)
+        assert known_mask[:, 0].all() and not known_mask[:, 1].any()
+        return decode_tokens(*given, known_ids=known_ids, known_mask=known_mask, **more)
+
+    monkeypatch.setattr(generate, "decode_tokens", spy)
+    np.testing.assert_array_equal(loaded.reactions([request], [actor])[0], made[1])
+    with pytest.raises(ValueError, match="makes no reactions"):
+        Mute().reactions([request], [actor])
 
 
 def test_reproduce_measures_the_rows_that_are_there(run, data, evaluator, model, tmp_path):
@@ -280,7 +337,7 @@ def test_reproduce_refuses_in_one_sentence(run, data, evaluator, model):
         "no table is called 'intermask/table9'": ("intermask/table9",),
         "ROW=FOLDER is expected": ("intermask/table3", "--checkpoint", model),
         "needs --data and --evaluator": ("intermask/table3", "--checkpoint", f"InterMask={model}"),
-        "no number of momask/table2 can": ("momask/table2", "--data", data),
+        "no number of intermamba/table3 can": ("intermamba/table3", "--data", data),
     }
     for sentence, words in cases.items():
         status, _, error = run("reproduce", *words)

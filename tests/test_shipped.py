@@ -8,7 +8,7 @@ import duomotion
 from duomotion.evaluation import physics
 from duomotion.loading import shipped
 from duomotion.motion.skeleton import SMPL22
-from duomotion.sampling.request import OVERLAP_FRAMES
+from duomotion.sampling.request import OVERLAP_SECONDS
 
 NAME = "intermask-open"
 
@@ -45,7 +45,7 @@ def test_it_makes_two_people_of_human_size(model, tmp_path, monkeypatch):
 def test_a_long_motion_shows_no_seams(model, tmp_path, monkeypatch):
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path))
     clip = model.generate("two people do the chicken dance", seconds=20, seed=0)
-    window, overlap = model.max_frames, OVERLAP_FRAMES
+    window, overlap = model.max_frames, round(30 * OVERLAP_SECONDS)
     seams = physics.seams(clip, range(window, clip.num_frames, window - overlap))
     assert seams["speed"] < 1.1 and seams["acceleration"] < 1.1 and seams["sliding"] < 1.5
 

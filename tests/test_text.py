@@ -151,7 +151,7 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     CLIPModel(
         CLIPConfig(
-            text_config=tower | special,
+            text_config=tower | special | {"projection_dim": 16},
             vision_config=tower | {"image_size": 32, "patch_size": 16},
             projection_dim=16,
         )
@@ -181,6 +181,22 @@ def test_clip_states_equal_those_of_transformers(clip_folder: Path) -> None:
     assert embedding.read_B.tolist() == [5, 4]
     read_BC = embedding.hidden_BLC[torch.arange(2), embedding.read_B]
     torch.testing.assert_close(read_BC, expected.pooler_output)
+
+
+def test_clip_vectors_are_those_compared_with_images(clip_folder: Path) -> None:
+    from transformers import CLIPModel, CLIPTokenizer
+
+    encoder = load_encoder(f"clip-vector:{clip_folder}")
+    texts = ["two people shake hands", "One person waves"]
+    model = CLIPModel.from_pretrained(clip_folder).eval()
+    tokenizer = CLIPTokenizer.from_pretrained(clip_folder)
+    for text, vector in zip(texts, encoder.encode(texts).vectors, strict=True):
+        with torch.no_grad():
+            hidden = model.text_model(**tokenizer([text], return_tensors="pt")).pooler_output
+            expected = model.text_projection(hidden)[0]
+        torch.testing.assert_close(vector, expected)
+    assert encoder.dim == 16 and encoder.encode(texts).hidden_BLC.shape == (2, 1, 16)
+    assert encoder.name.startswith("clip-vector:") and load_encoder(encoder.name).dim == 16
 
 
 def test_clip_cuts_long_texts_at_77_tokens(clip_folder: Path) -> None:
@@ -233,7 +249,7 @@ def test_clip_refuses_folders_without_clip(tmp_path: Path, clip_folder: Path) ->
 
 @pytest.mark.parametrize("name", ["", "bert", "sentence:large", "clip:", "Clip", "sentence@xyz"])
 def test_unknown_names_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="known are 'sentence', 'clip' and 'clip:"):
+    with pytest.raises(ValueError, match="known are 'sentence', 'clip', 'clip-vector', 'clip:"):
         load_encoder(name)
 
 

@@ -1,16 +1,25 @@
 """Models with the real architecture at a tiny size and random weights, as checkpoint folders."""
 
 import gzip
+import pickle
 from pathlib import Path
 
+import numpy as np
 import torch
+from motions import waving
 
 from duomotion.checkpoint import environment, save_checkpoint
 from duomotion.config import apply_overrides, to_dict
+from duomotion.data import humanml3d as solo
+from duomotion.data.interhuman import write_lines
+from duomotion.models.evaluators.bigru import BiGRUConfig
 from duomotion.models.evaluators.interclip import InterCLIP, InterCLIPConfig, to_official
-from duomotion.models.evaluators.official import import_evaluator
+from duomotion.models.evaluators.official import PARTS, Kind, import_evaluator
+from duomotion.models.evaluators.t2m import NUM_CONTACTS, STATISTICS, T2MEvaluator
+from duomotion.models.evaluators.words import KINDS
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.network import InterMTransformer
+from duomotion.motion import features
 from duomotion.training import recipes
 from duomotion.training.log import read_records
 from duomotion.training.trainer import Trainer
@@ -76,19 +85,21 @@ def generator_recipe(*changes: str):
     return apply_overrides(recipes.find("intermask/generator-open-wide"), [*GENERATOR, *changes])
 
 
-def checkpoint(folder: Path) -> Path:
+def checkpoint(folder: Path, name: str = "intermask/tokenizer-small") -> Path:
     """Write an untrained generator with its tokenizer; positions are near a standing pose."""
     torch.manual_seed(0)
-    codec = MotionCodec(tokenizer_recipe().model)
+    tokenizer = tokenizer_recipe(name=name)
+    codec = MotionCodec(tokenizer.model)
     for parameter in codec.parameters():
         parameter.data += 0.02 * torch.randn_like(parameter)
-    codec.mean.copy_(_standing())
-    codec.std.fill_(0.05)
+    if codec.layout is features:
+        codec.mean.copy_(_standing())
+        codec.std.fill_(0.05)
     transformer = InterMTransformer(generator_recipe().model)
     torch.nn.init.normal_(transformer.output_projection.weight)
     provenance = {**environment(torch.device("cpu")), "data": ["random weights"]}
     save_checkpoint(
-        folder.with_name("tokenizer"), codec.state_dict(), to_dict(tokenizer_recipe()), provenance
+        folder.with_name("tokenizer"), codec.state_dict(), to_dict(tokenizer), provenance
     )
     save_checkpoint(
         folder,
@@ -122,6 +133,83 @@ def interclip(folder: Path) -> Path:
     """Write an untrained evaluator of InterHuman."""
     path = save_lightning(folder.with_name("interclip.ckpt"), released_interclip())
     import_evaluator("interclip", path, folder, vocabulary=words(folder.parent))
+    return folder
+
+
+def solo_data(folder, layout):
+    """Nine clips of turning people; the last caption of each is about a stretch."""
+    names = [f"{number:06d}" for number in range(9)]
+    for number, name in enumerate(names):
+        person = waving(1, 2 * layout.MIN_FRAMES + number, layout.skeleton).positions[0]
+        lines = ["A man waves.#a/DET man/NOUN wave/VERB#0.0#0.0", "he turns#turn/VERB#0.0#0.0"]
+        joints = person / layout.metres
+        solo.write_clip(folder, name, layout, joints, lines, mirrored=False)
+    for split in ("train", "val", "test"):
+        write_lines(folder / f"{split}.txt", names)
+    return folder
+
+
+BIGRU = {
+    "movement_width": 6,
+    "movement_dim": 5,
+    "motion_width": 4,
+    "word_dim": 7,
+    "tag_dim": len(KINDS),
+    "text_width": 9,
+    "embedding_dim": 8,
+}
+WORDS = ("sos", "eos", "unk", "two", "people", "person", "wave", "turn", "walk", "hi", "they")
+
+
+def glove(folder: Path, size: int = BIGRU["word_dim"]) -> Path:
+    """A folder with vectors of a few words, as Inter-X and text-to-motion release them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = np.random.default_rng(0).permutation(len(WORDS))
+    np.save(folder / "our_vab_data.npy", np.random.default_rng(1).normal(size=(len(WORDS), size)))
+    (folder / "our_vab_words.pkl").write_bytes(pickle.dumps(list(WORDS)))
+    index = {word: int(row) for word, row in zip(WORDS, rows, strict=True)}
+    (folder / "our_vab_idx.pkl").write_bytes(pickle.dumps(index))
+    return folder
+
+
+def released_bigru(motion_dim: int) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    state = T2MEvaluator(BiGRUConfig(motion_dim=motion_dim, **BIGRU)).state_dict()
+    return {name: tensor for name, tensor in state.items() if name not in STATISTICS}
+
+
+def save_finest(path: Path, state: dict[str, torch.Tensor]) -> Path:
+    content = {
+        part: {
+            name.removeprefix(f"{part}."): tensor
+            for name, tensor in state.items()
+            if name.startswith(f"{part}.")
+        }
+        for part in PARTS
+    }
+    torch.save({**content, "epoch": 40}, path)
+    return path
+
+
+def statistics(folder: Path, motion_dim: int) -> Path:
+    """A folder with mean.npy and std.npy of an evaluator of one person."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(2)
+    np.save(folder / "mean.npy", rng.normal(size=motion_dim + NUM_CONTACTS))
+    np.save(folder / "std.npy", rng.uniform(0.5, 2, size=motion_dim + NUM_CONTACTS))
+    return folder
+
+
+def bigru(folder: Path, kind: Kind, motion_dim: int) -> Path:
+    """Write an untrained evaluator of Inter-X, HumanML3D or KIT-ML."""
+    path = save_finest(folder.with_name("finest.tar"), released_bigru(motion_dim))
+    import_evaluator(
+        kind,
+        path,
+        folder,
+        vocabulary=glove(folder.with_name("glove")),
+        statistics=statistics(folder.with_name("meta"), motion_dim),
+    )
     return folder
 
 

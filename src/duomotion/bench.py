@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,12 +14,17 @@ from typing import cast
 
 import torch
 
+from duomotion.models.intermask import decoding as intermask_decoding
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.config import TokenizerConfig
-from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.literal import LiteralTransformer
 from duomotion.models.intermask.network import InterMTransformer
+from duomotion.models.momask import decoding as momask_decoding
+from duomotion.models.momask.codec import ResidualCodec
+from duomotion.models.momask.config import MaskedConfig, ResidualConfig, ResidualTokenizerConfig
+from duomotion.models.momask.literal import LiteralMoMask
+from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
 from duomotion.precision import Precision, autocast, resolve
 from duomotion.sampling.request import FPS
 
@@ -52,52 +58,16 @@ class Row:
         return None if self.literal is None else self.literal / self.time
 
 
-class InterMaskBench:
-    """InterMask at a size, with random weights: speed does not depend on them.
+class Bench(ABC):
+    """A system at a size, with random weights: speed does not depend on them."""
 
-    Modulations start at zero in training; here they get random values, or nothing would depend on
-    text and attention.
-    """
+    device: torch.device
 
-    def __init__(
-        self,
-        transformer: GeneratorConfig | None = None,
-        tokenizer: TokenizerConfig | None = None,
-        *,
-        device: str = "cpu",
-    ) -> None:
-        torch.manual_seed(SEED)
-        self.device = torch.device(device)
-        self.transformer = InterMTransformer(transformer or GeneratorConfig())
-        for modulation in [*self.transformer.modulations, self.transformer.output_modulation]:
-            for parameter in modulation.parameters():
-                torch.nn.init.normal_(parameter, std=0.02)
-        self.transformer = self.transformer.to(self.device).eval()
-        self.literal = LiteralTransformer(self.transformer)
-        self.codec = MotionCodec(tokenizer or TokenizerConfig()).to(self.device).eval()
-
-    @torch.no_grad()
+    @abstractmethod
     def generate(
         self, seconds: float, batch: int, precision: Precision, *, literal: bool = False
     ) -> torch.Tensor:
-        """Tokens (batch, 2, N) of clips, which are decoded to features as well."""
-        config = self.transformer.config
-        length = round(seconds * FPS) // self.codec.tokenizer.downsampling
-        text_BC = torch.randn(
-            batch, config.text_dim, generator=torch.Generator().manual_seed(SEED)
-        ).to(self.device)
-        model = cast(InterMTransformer, self.literal if literal else self.transformer)
-        with autocast(precision, self.device):
-            ids_BPN = decode_tokens(
-                model,
-                text_BC,
-                torch.full((batch,), length, device=self.device),
-                generator=[torch.Generator().manual_seed(seed) for seed in range(batch)],
-            )
-            self.codec.decode(ids_BPN.flatten(0, 1))
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return ids_BPN
+        """Tokens (batch, ...) of clips, which are decoded to features as well."""
 
     def row(
         self, seconds: float, batch: int, precision: Precision, *, repeats: int, literal: bool
@@ -124,6 +94,111 @@ class InterMaskBench:
         with torch.profiler.profile() as profiler:
             self.generate(seconds, batch, precision)
         return profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12)
+
+
+class InterMaskBench(Bench):
+    """InterMask.
+
+    Modulations start at zero in training; here they get random values, or nothing would depend on
+    text and attention.
+    """
+
+    def __init__(
+        self,
+        transformer: GeneratorConfig | None = None,
+        tokenizer: TokenizerConfig | None = None,
+        *,
+        device: str = "cpu",
+    ) -> None:
+        torch.manual_seed(SEED)
+        self.device = torch.device(device)
+        self.transformer = InterMTransformer(transformer or GeneratorConfig())
+        for modulation in [*self.transformer.modulations, self.transformer.output_modulation]:
+            for parameter in modulation.parameters():
+                torch.nn.init.normal_(parameter, std=0.02)
+        self.transformer = self.transformer.to(self.device).eval()
+        self.literal = LiteralTransformer(self.transformer)
+        self.codec = MotionCodec(tokenizer or TokenizerConfig()).to(self.device).eval()
+
+    @torch.no_grad()
+    def generate(
+        self, seconds: float, batch: int, precision: Precision, *, literal: bool = False
+    ) -> torch.Tensor:
+        length = round(seconds * FPS) // self.codec.tokenizer.downsampling
+        model = cast(InterMTransformer, self.literal if literal else self.transformer)
+        with autocast(precision, self.device):
+            ids_BPN = intermask_decoding.decode_tokens(
+                model,
+                _texts(batch, self.transformer.config.text_dim, self.device),
+                torch.full((batch,), length, device=self.device),
+                generator=_generators(batch),
+            )
+            self.codec.decode(ids_BPN.flatten(0, 1))
+        _synchronize(self.device)
+        return ids_BPN
+
+
+class MoMaskBench(Bench):
+    """MoMask on HumanML3D, 20 frames a second."""
+
+    def __init__(
+        self,
+        masked: MaskedConfig | None = None,
+        residual: ResidualConfig | None = None,
+        tokenizer: ResidualTokenizerConfig | None = None,
+        *,
+        device: str = "cpu",
+    ) -> None:
+        torch.manual_seed(SEED)
+        self.device = torch.device(device)
+        self.masked = MaskedTransformer(masked or MaskedConfig()).to(self.device).eval()
+        self.residual = ResidualTransformer(residual or ResidualConfig()).to(self.device).eval()
+        self.literal = LiteralMoMask(self.masked, self.residual)
+        codec = ResidualCodec(tokenizer or ResidualTokenizerConfig())
+        self.codec = codec.to(self.device).eval()
+
+    @torch.no_grad()
+    def generate(
+        self, seconds: float, batch: int, precision: Precision, *, literal: bool = False
+    ) -> torch.Tensor:
+        length = round(seconds * self.codec.layout.FPS) // self.codec.tokenizer.downsampling
+        lengths_B = torch.full((batch,), length, device=self.device)
+        text_BC = _texts(batch, self.masked.config.text_dim, self.device)
+        with autocast(precision, self.device):
+            if literal:
+                ids_BNQ = self.literal.decode_tokens(
+                    text_BC, lengths_B, generator=_generators(batch)
+                )
+            else:
+                ids_BNQ = momask_decoding.decode_tokens(
+                    self.masked,
+                    text_BC,
+                    lengths_B,
+                    residual=self.residual,
+                    generator=_generators(batch),
+                )
+            self.codec.decode(ids_BNQ)
+        _synchronize(self.device)
+        return ids_BNQ
+
+
+BENCHES: dict[str, type[InterMaskBench] | type[MoMaskBench]] = {
+    "intermask": InterMaskBench,
+    "momask": MoMaskBench,
+}
+
+
+def _texts(batch: int, dim: int, device: torch.device) -> torch.Tensor:
+    return torch.randn(batch, dim, generator=torch.Generator().manual_seed(SEED)).to(device)
+
+
+def _generators(batch: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in range(batch)]
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 class timed:  # noqa: N801

@@ -5,7 +5,8 @@ recipe.json           everything that defines the training; `system` names the n
 provenance.json       versions, step, date, data, scores, seed, hardware
 training.safetensors  only where training may go on: optimiser state and averaged weights
 training.json         only where training may go on: the position in the training
-<child>/              a checkpoint that this one needs, such as a generator's tokenizer
+<child>/              a checkpoint that this one needs, such as a generator's tokenizer, or other
+                      files, such as an evaluator's words
 """
 
 import datetime
@@ -122,16 +123,20 @@ def read_recipe(folder: str | Path) -> dict[str, Any]:
 def pack_checkpoint(source: str | Path, target: str | Path) -> None:
     """Copy a checkpoint and those inside it in half precision and without training state.
 
+    Folders inside it that are no checkpoints, such as an evaluator's words, are copied as they are.
+
     Raises:
         ValueError: as for `read_checkpoint`.
         OSError: `target` can't be written.
     """
     checkpoint = read_checkpoint(source)
-    inside = [path.parent for path in Path(source).glob(f"*/{WEIGHTS}")]
+    inside = [path for path in Path(source).glob("[!.]*") if path.is_dir()]
     with tempfile.TemporaryDirectory() as folder:
-        children = {child.name: Path(folder) / child.name for child in inside}
+        children = {child.name: child for child in inside}
         for child in inside:
-            pack_checkpoint(child, children[child.name])
+            if (child / WEIGHTS).is_file():
+                children[child.name] = Path(folder) / child.name
+                pack_checkpoint(child, children[child.name])
         save_checkpoint(
             target,
             checkpoint.tensors,

@@ -69,16 +69,14 @@ def generate(
     """
     from tqdm import tqdm
 
-    from duomotion.text.prompt import roles
-
     if prompts is not None and (text or partner):
         raise ValueError("give a sentence or --prompts, not both")
-    text = roles(text, partner) if partner else text
     texts = [text] if prompts is None else read_prompts(prompts)
     writable_folder(options.out)
     start = time.perf_counter()
     generator = duomotion.load(options.model, device=options.device)
     loaded = time.perf_counter()
+    texts = [generator.both(text, partner)] if partner else texts
     clips = generator.generate_many(
         texts,
         seconds=seconds,
@@ -371,29 +369,31 @@ def pack(source: Positional[Path], target: Positional[Path], /) -> None:
 @app.command
 def import_official(
     system: Positional[
-        Literal["intermask", "clip", "interclip", "interx-evaluator", "t2m-evaluator"]
+        Literal["intermask", "momask", "clip", "interclip", "interx-evaluator", "t2m-evaluator"]
     ],
     source: Positional[Path],
     /,
     out: Path,
     tokenizer: Path | None = None,
     statistics: Path | None = None,
-    text_encoder: str = "clip",
+    text_encoder: str | None = None,
     vocabulary: Path | None = None,
 ) -> None:
     """Turn a checkpoint that authors have released into one of ours.
 
     Args:
-        system: "intermask"; "clip": the text tower inside an InterGen checkpoint; or the evaluator
-            of InterHuman, of Inter-X, or of HumanML3D and KIT-ML.
-        source: Folder of a run with its opt.txt, or a .tar file; for "clip" and "interclip" a .ckpt
-            file, for other evaluators their finest.tar.
+        system: "intermask"; "momask"; "clip": the text tower inside an InterGen checkpoint; or the
+            evaluator of InterHuman, of Inter-X, or of HumanML3D and KIT-ML.
+        source: Folder of a run with its opt.txt, for "intermask" or a .tar file; for "clip" and
+            "interclip" a .ckpt file, for other evaluators their finest.tar.
         out: Folder to be made.
         tokenizer: The tokenizer's run, where it is not beside the generator's.
-        statistics: Folder with the authors' mean and standard deviation, where it is elsewhere.
-        text_encoder: "clip", or clip:FOLDER as made with "clip".
+        statistics: Folder with the authors' mean and standard deviation, where it is elsewhere; for
+            "t2m-evaluator" always.
+        text_encoder: For "intermask" "clip" or clip:FOLDER as made with "clip", for "momask"
+            "clip-vector" or clip-vector:FOLDER.
         vocabulary: For "clip" and "interclip": CLIP's own bpe_simple_vocab_16e6.txt.gz or a
-            tokenizer's folder.
+            tokenizer's folder. For other evaluators: the folder glove/ of their code.
     """
     if system == "clip":
         from duomotion.text.official_clip import import_text_tower
@@ -402,17 +402,28 @@ def import_official(
             raise ValueError("--vocabulary is missing: the checkpoint does not hold CLIP's words")
         print(f"{import_text_tower(source, vocabulary, out):,} parameters in {out}")
         return
-    if system != "intermask":
+    if system not in ("intermask", "momask"):
         from duomotion.models.evaluators.official import import_evaluator
 
-        count = import_evaluator(system, source, out, vocabulary=vocabulary)
+        count = import_evaluator(system, source, out, vocabulary=vocabulary, statistics=statistics)
         print(f"{count:,} parameters in {out}")
         return
-    from duomotion.models.intermask import official
+    if system == "momask":
+        from duomotion.models.momask import official as momask
 
-    counts = official.import_official(
-        source, out, tokenizer=tokenizer, statistics=statistics, text_encoder=text_encoder
-    )
+        if tokenizer or statistics:
+            raise ValueError("MoMask's tokenizer and its statistics lie where its options say")
+        counts = momask.import_official(source, out, text_encoder=text_encoder or "clip-vector")
+    else:
+        from duomotion.models.intermask import official as intermask
+
+        counts = intermask.import_official(
+            source,
+            out,
+            tokenizer=tokenizer,
+            statistics=statistics,
+            text_encoder=text_encoder or "clip",
+        )
     for part, count in counts.items():
         print(f"{part}: {count:,} parameters")
     print(out)
@@ -422,7 +433,7 @@ def import_official(
 def evaluate(
     model: Positional[str] = "intermask-open",
     /,
-    protocol: Literal["open", "prompts", "intergen", "intermask"] = "open",
+    protocol: Literal["open", "prompts", "intergen", "intermask", "interx", "t2m"] = "open",
     compare: tuple[str, ...] = (),
     data: Path | None = None,
     evaluator: Path | None = None,
@@ -438,43 +449,53 @@ def evaluate(
     Args:
         model: Name of a model or folder of a checkpoint.
         protocol: "open": FID, R-precision and more on the test clips, beside real motion.
-            "prompts": ten prompts with measured checks, reconstruction, copies. "intergen" and
-            "intermask": InterHuman's published numbers, beside those of the papers.
-        compare: More models for the same table, and with "open" a picture of FID against time.
-        data: The prepared data set; data/open-pairs or, for published protocols, data/interhuman.
-        evaluator: Folder of an evaluator's checkpoint. "open" has one that comes along; published
-            protocols need InterCLIP (see `duomotion import-official`).
+            "prompts": ten prompts with measured checks, reconstruction, copies. Both are there for
+            models of two people and for models of one. Published numbers,
+            beside those of the papers: "intergen" and "intermask" on InterHuman, "interx" on
+            Inter-X, "t2m" on HumanML3D or KIT-ML.
+        compare: More models for the same table, and a picture of FID against time.
+        data: The prepared data set; data/open-pairs, for models of one person data/solo-open or,
+            for published protocols, the evaluator's: data/interhuman, data/interx, data/humanml3d
+            or data/kit-ml.
+        evaluator: Folder of an evaluator's checkpoint. "open" has those that come along; published
+            protocols need their own (see `duomotion import-official`).
         repeats: Clips to generate for each text; 5, in published protocols 20.
         out: Folder for report.md, report.json, report.csv and the generated clips.
         device: "cpu" or "cuda".
     """
     from duomotion.distributed import connect
-    from duomotion.evaluation import benchmark, interhuman, prompt_report, tables
+    from duomotion.evaluation import benchmark, procedure, prompt_report, tables, testsets
     from duomotion.evaluation.embedding import load_embedder
-    from duomotion.evaluation.protocols import OPEN
+    from duomotion.evaluation.opensets import OPEN_SETS, open_set_of
+    from duomotion.evaluation.protocols import PUBLISHED
     from duomotion.loading import shipped_evaluator
 
-    is_published = protocol in interhuman.PROTOCOLS
-    data = data or Path("data/interhuman" if is_published else "data/open-pairs")
-    if is_published and evaluator is None:
+    if protocol in PUBLISHED and evaluator is None:
+        needed = next(iter(testsets.test_sets_of(protocol).values()))
         raise ValueError(
-            f"--evaluator is missing: the protocol {protocol} needs InterCLIP's folder, which "
-            "`duomotion import-official interclip` makes"
+            f"--evaluator is missing: the protocol {protocol} needs the folder of "
+            f"{needed.evaluator}, which `duomotion import-official {needed.importer}` makes"
         )
     if protocol == "prompts" and compare:
         raise ValueError("--compare does not go with --protocol prompts; score them one by one")
     writable_folder(out)
     models = [duomotion.load(name, device=device) for name in (model, *compare)]
     if protocol == "prompts":
+        name = open_set_of(models)
         scored = prompt_report.evaluate(
-            models[0], data, seeds=OPEN.repeats if repeats is None else repeats
+            models[0],
+            data or Path("data") / name,
+            seeds=OPEN_SETS[name].protocol.repeats if repeats is None else repeats,
         )
         write_report(out, {"prompts.md": scored.markdown(), "prompts.json": scored.as_dict()})
         return
+    if evaluator is None:
+        evaluator = shipped_evaluator(OPEN_SETS[open_set_of(models)].num_people)
     processes = connect(device)
-    embedder = load_embedder(evaluator or shipped_evaluator(), device=device)
-    if is_published:
-        found = interhuman.run(
+    embedder = load_embedder(evaluator, device=device)
+    data = data or Path("data") / embedder.data
+    if protocol in PUBLISHED:
+        found = procedure.run(
             dict(zip((model, *compare), models, strict=True)),
             data,
             embedder,
@@ -483,20 +504,20 @@ def evaluate(
             repeats=repeats,
             processes=processes,
         )
-        text = tables.published_report(found)
+        text = tables.published_report(found, embedder.data)
     else:
         found = benchmark.run(
             models,
             data,
             embedder,
             folder=out / "clips",
-            repeats=OPEN.repeats if repeats is None else repeats,
+            repeats=repeats,
             processes=processes,
         )
         text = tables.report(found)
-        if processes.is_first and compare and len(found.seconds) == len(models):
-            tables.plot(found, out / "fid-against-time.png")
     if processes.is_first:
+        if compare and len(found.seconds) == len(models):
+            tables.plot(found, out / "fid-against-time.png")
         rows = tables.comma_separated(found.rows)
         write_report(out, {"report.md": text, "report.csv": rows, "report.json": found.as_dict()})
 
@@ -537,9 +558,10 @@ def reproduce(
         device: "cpu" or "cuda".
     """
     from duomotion.distributed import connect
-    from duomotion.evaluation import interhuman, published
+    from duomotion.evaluation import procedure, published
     from duomotion.evaluation import reproduce as again
     from duomotion.evaluation.embedding import load_embedder
+    from duomotion.loading import load_reconstructor
 
     if not table:
         for each in published.published().values():
@@ -550,17 +572,18 @@ def reproduce(
     if folders and (data is None or evaluator is None):
         raise ValueError("--checkpoint needs --data and --evaluator too, which measure it")
     if data is not None and not again.measured_columns(chosen):
-        raise ValueError(f"no number of {table} can be measured here yet; leave --data out")
+        raise ValueError(f"no number of {table} can be measured here; leave --data out")
     rows = ()
     if data is not None and evaluator is not None:
         writable_folder(out)
         processes = connect(device)
-        rows = interhuman.run(
-            {row: duomotion.load(folder, device=device) for row, folder in folders.items()},
+        rows = procedure.run(
+            {row: load_reconstructor(folder, device=device) for row, folder in folders.items()},
             data,
             load_embedder(evaluator, device=device),
             again.protocol_of(chosen),
             folder=out / "clips",
+            tasks=again.tasks(chosen),
             repeats=repeats,
             processes=processes,
         ).rows
@@ -576,6 +599,8 @@ def reproduce(
 
 @app.command
 def bench(
+    system: Positional[Literal["intermask", "momask"]] = "intermask",
+    /,
     seconds: tuple[float, ...] = (3.0, 10.0),
     batch: tuple[int, ...] = (1, 8),
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
@@ -586,9 +611,10 @@ def bench(
     out: Path | None = None,
     device: str = "cpu",
 ) -> None:
-    """Time InterMask at the paper's size, next to the literal procedure; text encoding excluded.
+    """Time a system at the paper's size, next to the literal procedure; text encoding excluded.
 
     Args:
+        system: InterMask, or MoMask on HumanML3D, whose longest clip is 9.8 s.
         seconds: Lengths of clips.
         batch: Numbers of clips at once.
         precision: Of matrix products; the literal procedure is always float32.
@@ -608,15 +634,15 @@ def bench(
 
     if min(repeats, *batch) < 1 or not 0.2 <= min(seconds) <= max(seconds) <= 10:
         raise ValueError("repeats and batches have to be 1 or more, clips 0.2 to 10 s long")
-    system = benchmark.InterMaskBench(device=device)
+    bench_of = benchmark.BENCHES[system](device=device)
     rows = []
     for length in seconds:
         for size in batch:
-            rows.append(system.row(length, size, precision, repeats=repeats, literal=literal))
+            rows.append(bench_of.row(length, size, precision, repeats=repeats, literal=literal))
             print(f"{length:g} s, batch {size}: {rows[-1].time:.3f} s", file=sys.stderr)
     print(benchmark.table(rows))
     if profile:
-        print(system.profile(seconds[0], batch[0], precision))
+        print(bench_of.profile(seconds[0], batch[0], precision))
     if start_up:
         first, memory = benchmark.start_up()
         print(f"intermask-open, import to first clip: {first:.1f} s, peak memory {memory:.2f} GB")
@@ -636,7 +662,7 @@ def data_list() -> None:
     from duomotion.data import DATASETS
 
     for name, dataset in DATASETS.items():
-        print(f"{name:12} {dataset.description}")
+        print(f"{name:15} {dataset.description}")
 
 
 @data.command(name="prepare")

@@ -1,7 +1,12 @@
 """Models by name or folder."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
 
 from duomotion.precision import Precision
 from duomotion.sampling.request import Generator
@@ -19,6 +24,57 @@ def load(model: str | Path, *, device: str = "cpu", precision: Precision = "auto
     Raises:
         ValueError: no such model, or its folder is damaged.
     """
+    folder, system = _found(model)
+    if system == "intermask/generator":
+        from duomotion.models.intermask.generate import InterMask
+
+        return InterMask.load(folder, device=device, precision=precision)
+    if system == "momask/masked":
+        from duomotion.models.momask.generate import MoMask
+
+        return MoMask.load(folder, device=device, precision=precision)
+    raise ValueError(f"{folder} is a checkpoint of {system!r}, which does not generate on its own")
+
+
+def load_reconstructor(model: str | Path, *, device: str = "cpu") -> "Reconstructor":
+    """A model that brings motion into its tokens or latents and back: `load`'s, or a tokenizer.
+
+    Raises:
+        ValueError: no such model, or its folder is damaged.
+    """
+    folder, system = _found(model)
+    if system == "intermask/tokenizer":
+        from duomotion.models.intermask.generate import load_codec
+
+        return Tokenizer(folder.name, load_codec(folder).to(device).reconstruct)
+    if system == "momask/tokenizer":
+        from duomotion.models.momask import codec
+
+        return Tokenizer(folder.name, codec.load_codec(folder).to(device).reconstruct)
+    return load(model, device=device)
+
+
+class Reconstructor(Protocol):
+    """What `load_reconstructor` gives."""
+
+    @property
+    def name(self) -> str: ...
+
+    def reconstruct(self, features: np.ndarray, /) -> np.ndarray:
+        """Features (P, T, F) in metres and back, perhaps a few frames shorter."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A tokenizer without a generator."""
+
+    name: str
+    reconstruct: Callable[[np.ndarray], np.ndarray]
+
+
+def _found(model: str | Path) -> tuple[Path, str]:
+    """Folder and system of a model by name or folder."""
     folder = shipped().get(str(model), Path(model))
     if not (folder / "recipe.json").is_file():
         names = ", ".join(shipped()) or "none"
@@ -28,12 +84,7 @@ def load(model: str | Path, *, device: str = "cpu", precision: Precision = "auto
         )
     from duomotion.checkpoint import read_recipe
 
-    system = read_recipe(folder)["system"]
-    if system == "intermask/generator":
-        from duomotion.models.intermask.generate import InterMask
-
-        return InterMask.load(folder, device=device, precision=precision)
-    raise ValueError(f"{folder} is a checkpoint of {system!r}, which does not generate on its own")
+    return folder, read_recipe(folder)["system"]
 
 
 def shipped() -> dict[str, Path]:
@@ -41,8 +92,17 @@ def shipped() -> dict[str, Path]:
     return {folder.parent.name: folder.parent for folder in sorted(_root().glob("*/recipe.json"))}
 
 
-def shipped_evaluator() -> Path:
-    """Folder of the open benchmark's evaluator."""
+def shipped_evaluator(num_people: int = 2) -> Path:
+    """Folder of the open benchmark's evaluator.
+
+    Raises:
+        ValueError: none of so many people comes with the package.
+    """
+    if num_people != 2:
+        raise ValueError(
+            f"no evaluator for {num_people} person comes with duomotion yet; train one with the "
+            "recipe evaluator-solo and name its folder with --evaluator"
+        )
     return _root() / "evaluators" / "open"
 
 

@@ -6,16 +6,19 @@ tensor of a released network found its place in ours.
 
 import ast
 import hashlib
+import pickle
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 TOO_LONG = 1_000_000  # bytes; the authors' opt.txt files have about two thousand
+TOO_MANY_WORDS = 50_000_000  # bytes; the authors' lists of words have some hundred thousand
 
 
 def read_released(path: Path) -> dict[str, Any]:
@@ -116,6 +119,99 @@ def read_options(path: Path) -> dict[str, Any]:
             raise ValueError(f"{path}, line {number}: 'name: value' is expected, not {line[:80]!r}")
         options[name.strip()] = _value(text.strip())
     return options
+
+
+class _Plain(pickle.Unpickler):
+    """Reads what a pickle can say without naming any code: numbers, texts, lists and such."""
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        raise pickle.UnpicklingError(f"it asks for {f'{module}.{name}'!r} to be run")
+
+    def persistent_load(self, pid: Any, /) -> Any:
+        raise pickle.UnpicklingError("it refers to things outside it")
+
+
+def read_plain_pickle(path: Path) -> list[str | int] | dict[str | int, str | int]:
+    """A list or dict of texts and whole numbers from a pickle; whatever else is in it is refused.
+
+    Nothing that a pickle names is looked up, let alone called.
+
+    Raises:
+        ValueError: the file is damaged, too large or holds something else.
+        OSError: the file can't be read.
+    """
+    if path.stat().st_size > TOO_MANY_WORDS:
+        raise ValueError(f"{path} is too large for a list of words")
+    try:
+        with path.open("rb") as file:
+            content = _Plain(file).load()
+    except OSError:
+        raise
+    except Exception as problem:  # damaged pickles raise a dozen unrelated types
+        raise ValueError(
+            f"{path} is refused: {_first_line(problem)}; only texts and numbers are read from a "
+            "pickle"
+        ) from None
+    inside = [*content, *content.values()] if isinstance(content, dict) else content
+    if not isinstance(inside, list) or not all(isinstance(each, str | int) for each in inside):
+        raise ValueError(f"{path} holds something else than a list or dict of texts and numbers")
+    return content
+
+
+def agree(options: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> None:
+    """Make sure that the options that are there have the expected values.
+
+    Raises:
+        ValueError: those that have not, in one sentence.
+    """
+    differing = [
+        f"{option} {options[option]!r} and not {value!r}"
+        for option, value in expected.items()
+        if option in options and options[option] != value
+    ]
+    if differing:
+        raise ValueError(f"{where} does not fit its opt.txt, which says {', '.join(differing)}")
+
+
+def renamed(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The options that are there, by our names; `names` is option -> ours."""
+    return {ours: options[option] for option, ours in names.items() if option in options}
+
+
+def read_statistics(mean: Path, std: Path, size: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (size,) float32 of features from two .npy files.
+
+    Raises:
+        ValueError: a file is missing, damaged or holds something else.
+        OSError: a file can't be read.
+    """
+    found = tuple(_read_array(path, size) for path in (mean, std))
+    if not (found[1] > 0).all():
+        raise ValueError(f"{std} holds deviations that are not above 0")
+    return found[0], found[1]
+
+
+def _read_array(path: Path, count: int) -> Tensor:
+    """The numbers of a .npy file, float32.
+
+    Raises:
+        ValueError: the file is damaged, or holds something else than `count` finite numbers.
+        OSError: the file can't be read.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is not there")
+    try:
+        array = np.load(path, allow_pickle=False)
+        values = torch.from_numpy(np.asarray(array, dtype=np.float32))
+    except OSError:
+        raise
+    except Exception as problem:  # damaged files raise several unrelated types
+        raise ValueError(f"{path} is not a whole .npy file: {problem}") from None
+    if values.shape != (count,) or not values.isfinite().all():
+        raise ValueError(
+            f"{path} has shape {tuple(values.shape)}; {count} finite numbers are expected"
+        )
+    return values
 
 
 def sha256(path: Path) -> str:

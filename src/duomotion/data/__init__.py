@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from duomotion.data import interhuman, interx, open_pairs, open_solo
+from duomotion.data import humanml3d, interhuman, interx, open_pairs, open_solo
 from duomotion.data.interhuman import Problem
+from duomotion.motion.humanml3d import HUMANML3D, KIT
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,15 @@ DATASETS = {
         open_pairs.prepare,
         interhuman.check,
     ),
-    "open-solo": Dataset(
-        "790 captioned clips of one person, for tokenizers (research use)",
-        open_solo.prepare,
+    "solo-interhuman": Dataset(
+        "790 captioned clips of one person in InterHuman's layout, for tokenizers (research use)",
+        open_solo.prepare_interhuman,
         interhuman.check,
+    ),
+    "solo-open": Dataset(
+        "the same clips in HumanML3D's layout, for systems of one person (research use)",
+        open_solo.prepare_humanml3d,
+        humanml3d.check,
     ),
     "interhuman": Dataset(
         "7,779 interactions as published; training reads them as they are (CC BY-NC-SA 4.0)",
@@ -43,6 +50,16 @@ DATASETS = {
         "11,388 interactions with hands as published, or pairs in InterHuman's layout converted",
         interx.prepare,
         interx.check,
+    ),
+    "humanml3d": Dataset(
+        "14,616 captioned motions of one person, from joints; training reads what is published",
+        partial(humanml3d.prepare, layout=HUMANML3D),
+        humanml3d.check,
+    ),
+    "kit-ml": Dataset(
+        "3,911 captioned motions of one person, from joints; training reads what is published",
+        partial(humanml3d.prepare, layout=KIT),
+        humanml3d.check,
     ),
 }
 

@@ -69,17 +69,26 @@ def split_with(
     read: Callable[[Path, str], AnyClip | Problem], root: str | Path, split: str
 ) -> tuple[list[AnyClip], list[Problem]]:
     """`read_split` of a layout whose clips `read` reads."""
+    names = split_names(root, split)
+    return apart((read(Path(root), name) for name in names), f"{root}: split {split!r}")
+
+
+def apart(found: Iterable[AnyClip | Problem], where: str) -> tuple[list[AnyClip], list[Problem]]:
+    """Clips and problems, each in a list of their own.
+
+    Raises:
+        ValueError: there is no clip.
+    """
     clips: list[AnyClip] = []
     problems: list[Problem] = []
-    for name in split_names(root, split):
-        found = read(Path(root), name)
-        if isinstance(found, Problem):
-            problems.append(found)
+    for item in found:
+        if isinstance(item, Problem):
+            problems.append(item)
         else:
-            clips.append(found)
+            clips.append(item)
     if not clips:
         reasons = "; ".join(f"{problem.name}: {problem.reason}" for problem in problems[:3])
-        raise ValueError(f"{root}: split {split!r} has no usable clip ({reasons or 'it is empty'})")
+        raise ValueError(f"{where} has no usable clip ({reasons or 'it is empty'})")
     return clips, problems
 
 
@@ -110,17 +119,11 @@ def read_clip(root: Path, name: str) -> Clip | Problem:
                 continue
             return Problem(name, f"{person} is missing")
         try:
-            with path.open("rb") as file:
-                raw = np.lib.format.read_array(file, allow_pickle=False)
-        except Exception as error:  # damaged headers raise half a dozen unrelated types
-            return Problem(name, f"{person} can't be read: {error}")
-        if raw.ndim != 2 or raw.shape[1] != RAW_DIM or not np.issubdtype(raw.dtype, np.floating):
-            return Problem(name, f"{person} is {raw.dtype} {raw.shape}, not float (T, {RAW_DIM})")
+            raw = read_floats(path, person, (RAW_DIM,))
+        except ValueError as error:
+            return Problem(name, str(error))
         if len(raw) < MIN_FRAMES:
             return Problem(name, f"{person} has {len(raw)} frames, fewer than {MIN_FRAMES}")
-        broken = np.flatnonzero(~np.isfinite(raw).all(1))
-        if len(broken):
-            return Problem(name, f"{person} is not finite at frame {broken[0]}")
         people.append(raw)
     if len({len(raw) for raw in people}) != 1:
         return Problem(name, f"the people have {' and '.join(str(len(p)) for p in people)} frames")
@@ -130,6 +133,31 @@ def read_clip(root: Path, name: str) -> Clip | Problem:
         return Problem(name, "it has no caption in annots/")
     positions, sixd = from_interhuman_raw(np.stack(people).astype(np.float32))
     return Clip(name, positions.astype(np.float32), sixd, captions)
+
+
+def read_floats(path: Path, label: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """The floats (T, *shape) of a .npy file; None stands for any size.
+
+    Raises:
+        ValueError: what is wrong with the file, which `label` names.
+    """
+    if not path.is_file():
+        raise ValueError(f"{label} is missing")
+    try:
+        with path.open("rb") as file:
+            raw = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # damaged headers raise half a dozen unrelated types
+        raise ValueError(f"{label} can't be read: {error}") from None
+    fits = raw.ndim == 1 + len(shape) and all(
+        size in (None, has) for size, has in zip(shape, raw.shape[1:], strict=True)
+    )
+    if not fits or not np.issubdtype(raw.dtype, np.floating):
+        wanted = ", ".join("any" if size is None else str(size) for size in ("T", *shape))
+        raise ValueError(f"{label} is {raw.dtype} {raw.shape}, not float ({wanted})")
+    broken = np.flatnonzero(~np.isfinite(raw).all(tuple(range(1, raw.ndim))))
+    if len(broken):
+        raise ValueError(f"{label} is not finite at frame {broken[0]}")
+    return raw
 
 
 def write_clip(root: Path, name: str, interaction: Interaction, captions: Iterable[str]) -> None:

@@ -5,10 +5,13 @@ As published (Xu et al. 2024), SMPL-X poses at 120 frames a second in axis-angle
 ROOT/motions/NAME/P1.npz, P2.npz      pose_body (T, 21, 3), pose_lhand and pose_rhand (T, 15, 3),
                                       root_orient (T, 3), trans (T, 3) metres, Y up
 ROOT/texts/NAME.txt                   one caption a line
+ROOT/texts_processed/NAME.txt         the same with tagged words, as evaluators read them; optional,
+                                      made by the authors' preprocess/3_text_process.py
 ROOT/splits/{train,val,test}.txt      one NAME a line
 
 Prepared: ROOT/motions/NAME.npy (T, 56, 6) float32, row by row the axis-angle of a joint of SMPL-X
-and in row 55 the translation, first of one person, then of the other; texts and splits as above.
+and in row 55 the translation, first of one person, then of the other; splits as above; texts with
+tagged words where there are any.
 """
 
 from collections.abc import Iterable
@@ -20,6 +23,7 @@ from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
 from duomotion.data import interhuman
+from duomotion.data.captions import read_caption
 from duomotion.data.interhuman import SPLITS, Problem
 from duomotion.motion import features, interx
 from duomotion.motion.interaction import Interaction
@@ -28,6 +32,7 @@ from duomotion.storage import atomic_file
 EVERY = 4  # published frames, 120 to 30 a second
 TOO_LONG = 1000  # frames; released loaders skip clips of so many
 PEOPLE = ("P1", "P2")
+TEXTS = ("texts_processed", "texts")  # what comes first is read
 FINGERS = 15
 ARRAYS = {
     "root_orient": 1,
@@ -47,12 +52,14 @@ class InterxClip:
         rotations: (2, T, 55, 3, 3) float32, local, the root's in the world.
         translations: (2, T, 3) float32 metres.
         captions: descriptions, any of which fits.
+        words: the tagged words of each; empty where nobody tagged them.
     """
 
     name: str
     rotations: np.ndarray
     translations: np.ndarray
     captions: tuple[str, ...]
+    words: tuple[str, ...]
 
     @property
     def num_frames(self) -> int:
@@ -75,35 +82,42 @@ def check(root: str | Path) -> tuple[int, list[Problem]]:
 
 def read_clip(root: Path, name: str) -> InterxClip | Problem:
     """One prepared clip, or what is wrong with it."""
-    path = root / "motions" / f"{name}.npy"
-    if not path.is_file():
-        return Problem(name, f"motions/{name}.npy is missing")
     try:
-        with path.open("rb") as file:
-            raw = np.lib.format.read_array(file, allow_pickle=False)
-    except Exception as error:  # damaged headers raise half a dozen unrelated types
-        return Problem(name, f"motions/{name}.npy can't be read: {error}")
-    expected = (interx.NUM_JOINTS, 2 * 3)
-    if raw.ndim != 3 or raw.shape[1:] != expected or not np.issubdtype(raw.dtype, np.floating):
-        return Problem(name, f"it is {raw.dtype} {raw.shape}, not float (T, 56, 6)")
+        raw = interhuman.read_floats(
+            root / "motions" / f"{name}.npy", f"motions/{name}.npy", (interx.NUM_JOINTS, 2 * 3)
+        )
+    except ValueError as error:
+        return Problem(name, str(error))
     if not interx.MIN_FRAMES <= len(raw) < TOO_LONG:
         return Problem(name, f"it has {len(raw)} frames, not {interx.MIN_FRAMES} to {TOO_LONG - 1}")
-    broken = np.flatnonzero(~np.isfinite(raw).all((1, 2)))
-    if len(broken):
-        return Problem(name, f"it is not finite at frame {broken[0]}")
-    annotation = root / "texts" / f"{name}.txt"
-    captions = tuple(interhuman.read_lines(annotation)) if annotation.is_file() else ()
-    if not captions:
-        return Problem(name, "it has no caption in texts/")
+    try:
+        captions = [read_caption(line) for line in _lines(root, name)]
+    except ValueError as error:
+        return Problem(name, f"texts/{name}.txt: {error}")
     people = np.stack([raw[..., :3], raw[..., 3:]])
     vectors = people[:, :, : interx.NUM_ROTATIONS]
     matrices = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
     rotations = matrices.reshape(*vectors.shape, 3).astype(np.float32)
-    return InterxClip(name, rotations, people[:, :, -1].astype(np.float32), captions)
+    return InterxClip(
+        name,
+        rotations,
+        people[:, :, -1].astype(np.float32),
+        tuple(caption.text for caption in captions),
+        tuple(caption.words for caption in captions),
+    )
+
+
+def _lines(root: Path, name: str) -> tuple[str, ...]:
+    """The clip's lines of text, with tagged words where there are any; ValueError without one."""
+    places = (root / folder / f"{name}.txt" for folder in TEXTS)
+    found = next((path for path in places if path.is_file()), None)
+    if found is None or not (lines := interhuman.read_lines(found)):
+        raise ValueError("it has no caption")
+    return tuple(lines)
 
 
 def write_clip(root: Path, name: str, people: Interaction, captions: Iterable[str]) -> None:
-    """Add two people on SMPL-X to a prepared data set.
+    """Add two people on SMPL-X to a prepared data set; captions may have tagged words.
 
     As the authors do it, every person's lowest joint over the clip is put at the height of the
     others', on the neutral body, and the first person's first translation becomes zero.
@@ -154,10 +168,10 @@ Captioned = tuple[Interaction, tuple[str, ...]]
 
 
 def _published(source: Path, name: str) -> Captioned | Problem:
-    annotation = source / "texts" / f"{name}.txt"
-    captions = tuple(interhuman.read_lines(annotation)) if annotation.is_file() else ()
-    if not captions:
-        return Problem(name, "it has no caption in texts/")
+    try:
+        captions = _lines(source, name)
+    except ValueError as error:
+        return Problem(name, f"texts/{name}.txt: {error}")
     people = []
     for person in PEOPLE:
         path = source / "motions" / name / f"{person}.npz"

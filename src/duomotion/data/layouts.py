@@ -7,12 +7,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from duomotion.data import interhuman, interx, interx_views
+from duomotion.data import humanml3d, humanml3d_views, interhuman, interx, interx_views
 from duomotion.data.interhuman import Clip, Problem
 from duomotion.data.interx import InterxClip
 from duomotion.data.pairs import Example, PairConfig, draw_example
 from duomotion.data.windows import WindowConfig, WindowSampler
 from duomotion.motion import features
+from duomotion.motion.humanml3d import SOLO_LAYOUTS
 
 
 class Sampler(Protocol):
@@ -25,21 +26,36 @@ class Sampler(Protocol):
 
 
 @dataclass(frozen=True)
-class Views:
-    """How to read a layout's clips and what networks see of them.
+class Captioned:
+    """How to read a layout's clips and what networks see of them with their captions.
 
     Attributes:
         read_split: (folder, split) -> clips that can be used, and what is wrong with the others.
+        captions: (clip) -> what its captions say.
+        example: (clip, config, random numbers) -> features with captions.
+    """
+
+    read_split: Callable[[str | Path, str], tuple[list[Any], list[Problem]]]
+    captions: Callable[[Any], tuple[str, ...]]
+    example: Callable[[Any, PairConfig, np.random.Generator], Example]
+
+
+@dataclass(frozen=True)
+class Views(Captioned):
+    """The same of a layout whose features make a map.
+
+    Attributes:
         windows: (clips, config) -> windows for a tokenizer.
-        example: (clip, config, random numbers) -> features with a caption, for a generator.
         whole: (clip, floor) -> features (P, T, F) of its first frames; `floor` is that of
             `features.encode_pair`.
     """
 
-    read_split: Callable[[str | Path, str], tuple[list[Any], list[Problem]]]
     windows: Callable[[list[Any], WindowConfig], Sampler]
-    example: Callable[[Any, PairConfig, np.random.Generator], Example]
     whole: Callable[[Any, str], np.ndarray]
+
+
+def _captions(clip: Clip | InterxClip) -> tuple[str, ...]:
+    return clip.captions
 
 
 def _whole_interhuman(clip: Clip, floor: str) -> np.ndarray:
@@ -52,8 +68,24 @@ def _whole_interx(clip: InterxClip, floor: str) -> np.ndarray:
 
 
 VIEWS: Mapping[str, Views] = {
-    "interhuman": Views(interhuman.read_split, WindowSampler, draw_example, _whole_interhuman),
-    "interx": Views(
-        interx.read_split, interx_views.InterxWindows, interx_views.draw_example, _whole_interx
+    "interhuman": Views(
+        interhuman.read_split, _captions, draw_example, WindowSampler, _whole_interhuman
     ),
+    "interx": Views(
+        interx.read_split,
+        _captions,
+        interx_views.draw_example,
+        interx_views.InterxWindows,
+        _whole_interx,
+    ),
+}
+
+CAPTIONED: Mapping[str, Captioned] = {
+    **VIEWS,
+    **{
+        layout.NAME: Captioned(
+            humanml3d.read_split, humanml3d_views.captions, humanml3d_views.draw_example
+        )
+        for layout in SOLO_LAYOUTS
+    },
 }

@@ -1,7 +1,8 @@
 """How two people's motion compares with a recording of the same text, and clips with each other.
 
-All arrays are joint positions of SMPL-22 people in metres, (2, T, 22, 3). Clips of other lengths
-are compared phase by phase: both are replayed in the same number of frames.
+All arrays are joint positions of SMPL-22 people in metres, (2, T, 22, 3); `spread` takes one person
+as well. Clips of other lengths are compared phase by phase: both are replayed in the same number of
+frames.
 """
 
 from collections.abc import Sequence
@@ -9,12 +10,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from duomotion.evaluation.physics import bone_depths
-from duomotion.motion.rotations import normalise
+from duomotion.motion.canonical import facing
+from duomotion.motion.rotations import normalise, yaw
 from duomotion.motion.skeleton import SMPL22
 
 PHASES = 40  # frames in which clips are compared
 PALM = 0.09  # metres from the wrist, where SMPL-22 ends, to the middle of the palm
 TOUCH = 0.05  # metres between the capsules of two bones that touch; flesh and measurement
+FLOOR = np.array([1.0, 0, 1])  # times a point: the one under it
 REGIONS = {
     "trunk": ("hip", "spine1", "spine2", "spine3", "collar"),
     "head": ("neck", "head"),
@@ -67,14 +70,14 @@ def role_consistency(made: np.ndarray, reference: np.ndarray) -> float:
 def spread(clips: Sequence[np.ndarray]) -> float:
     """How different clips are: the mean distance of their joints in metres, over all pairs.
 
-    Each is seen from between the two people at its start.
+    Each is seen from between the two people at its start, or from where the one person starts.
 
     Raises:
         ValueError: there are fewer than two clips.
     """
     if len(clips) < 2:
         raise ValueError(f"a spread is of at least 2 clips, not {len(clips)}")
-    seen = np.stack([_from_between(phases(clip), fixed=True) for clip in clips])
+    seen = np.stack([_from_the_start(phases(clip)) for clip in clips])
     total, pairs = 0.0, 0
     for index, clip in enumerate(seen[:-1]):
         total += np.linalg.norm(seen[index + 1 :] - clip, axis=-1).mean((1, 2, 3)).sum()
@@ -90,15 +93,21 @@ def phases(positions: np.ndarray) -> np.ndarray:
     return positions[:, low] * (1 - part) + positions[:, low + 1] * part
 
 
+def _from_the_start(positions: np.ndarray) -> np.ndarray:
+    if len(positions) == 2:
+        return _from_between(positions, fixed=True)
+    start = positions[0, 0]
+    return (positions - start[0] * FLOOR) @ yaw(-facing(start, SMPL22)).T
+
+
 def _from_between(positions: np.ndarray, *, fixed: bool = False) -> np.ndarray:
     """Positions from the middle of the floor between two people, +X from the first to the second.
 
     In each frame anew, or with `fixed` from where they stand in the first frame.
     """
     roots = positions[:, :1, 0] if fixed else positions[:, :, 0]
-    floor = np.array([1.0, 0, 1])
-    middle_T3 = roots.mean(0) * floor
-    along_T3 = normalise((roots[1] - roots[0]) * floor)
+    middle_T3 = roots.mean(0) * FLOOR
+    along_T3 = normalise((roots[1] - roots[0]) * FLOOR)
     up_T3 = np.broadcast_to([0.0, 1.0, 0.0], along_T3.shape)
     axes_T33 = np.stack([along_T3, up_T3, np.cross(along_T3, up_T3)], 1)
     away = positions - middle_T3[:, None]

@@ -1,9 +1,10 @@
-"""The open benchmark: how close a model's motion comes to held-out motion of the open pairs.
+"""The open benchmark: how close a model's motion comes to held-out motion of the open data.
 
-The test split is small, 36 clips, so distances between distributions are measured on random windows
-of the clips, texts look for their motion in pools of 12, and rows that are no model show what the
-scale means. Nothing is a quality score unless it tells real motion with its own captions from the
-same motion with other captions, and from a mean pose, at p < 0.01 (`separation`).
+The test splits are small, 36 clips of two people and 85 of one, so distances between distributions
+are measured on random windows of the clips, texts look for their motion in small pools, and rows
+that are no model show what the scale means. Nothing is a quality score unless it tells real motion
+with its own captions from the same motion with other captions, and from a mean pose, at p < 0.01
+(`separation`).
 
 Axes: N clips, E embedding.
 """
@@ -11,6 +12,7 @@ Axes: N clips, E embedding.
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from math import nan
 from pathlib import Path
 from statistics import median
@@ -21,7 +23,6 @@ import torch
 from scipy.stats import hypergeom
 
 from duomotion.checkpoint import environment
-from duomotion.data.interhuman import Clip, read_split
 from duomotion.distributed import Processes
 from duomotion.evaluation import agreement, physics
 from duomotion.evaluation.embedding import Embedder, OpenEmbedder
@@ -32,28 +33,25 @@ from duomotion.evaluation.metrics import (
     in_the_evaluators_space,
     over_repeats,
 )
-from duomotion.evaluation.neighbours import Library
-from duomotion.evaluation.protocols import OPEN
+from duomotion.evaluation.opensets import OPEN_SETS, Motion, open_set_of
+from duomotion.evaluation.protocols import Protocol
+from duomotion.evaluation.reconstruction import errors_by_layers
 from duomotion.evaluation.sources import (
     Ask,
     Generated,
-    Motion,
     Source,
     mean_pose,
     real,
     reconstructed,
     retrieval,
 )
-from duomotion.motion.interaction import Interaction
 from duomotion.sampling.request import Generator
 
-WINDOW = 45  # frames; about as long as the shortest test clip
+WINDOW = 1.5  # seconds; about as long as the shortest test clip of two people
 WINDOWS = 4  # of each clip, at random places
 PERMUTATIONS = 999
 SIGNIFICANT = 0.01
-PHYSICS = (
-    "foot_sliding", "floor_depth", "hover", "jerk", "bone_drift", "body_depth", "body_litres",
-)  # fmt: skip
+TRIES = 10_000  # to find captions of other clips
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,7 @@ class Benchmark:
     """The test clips, the evaluator and what rows are measured against.
 
     Args:
+        embedder: tells what data set the clips are of.
         test: held-out clips with their captions.
         train: clips that a copy would come from.
         repeats: times that every source is asked for all clips, each time with a caption drawn anew
@@ -96,21 +95,25 @@ class Benchmark:
     def __init__(
         self,
         embedder: OpenEmbedder,
-        test: Sequence[Clip],
-        train: Sequence[Clip],
+        test: Sequence[Any],
+        train: Sequence[Any],
         *,
-        repeats: int = OPEN.repeats,
+        repeats: int | None = None,
     ) -> None:
-        if len(test) < OPEN.pool:
+        self.data = OPEN_SETS[embedder.data]
+        self.protocol = self.data.protocol
+        repeats = self.protocol.repeats if repeats is None else repeats
+        if len(test) < self.protocol.pool:
             raise ValueError(
-                f"the open benchmark needs at least {OPEN.pool} test clips, not {len(test)}"
+                f"the open benchmark of {self.data.title} needs at least {self.protocol.pool} test "
+                f"clips, not {len(test)}"
             )
-        if missing := [clip.name for clip in test if not clip.captions]:
+        if missing := [clip.name for clip in test if not self.data.captions(clip)]:
             raise ValueError(f"these test clips have no caption: {', '.join(missing[:5])}")
         if repeats < 2:
             raise ValueError(f"a confidence interval needs at least 2 repeats, not {repeats}")
         self.embedder, self.test, self.repeats = embedder, list(test), repeats
-        self.training = Library.of({clip.name: clip.positions for clip in train})
+        self.training = self.data.library(train)
         self._known: dict[bytes, dict[str, float]] = {}
 
     def row(self, name: str, source: Source, *, shuffled: bool = False) -> Row:
@@ -125,10 +128,10 @@ class Benchmark:
         made = source(asks)
         texts = [ask.text for ask in asks]
         if shuffled:
-            texts = [texts[index] for index in derangement(len(texts), rng)]
+            texts = [texts[index] for index in derangement(texts, rng)]
         seen = self.seen(texts, made, rng)
         found = in_the_evaluators_space(
-            OPEN,
+            self.protocol,
             reference_ND=seen.real_windows,
             compared_ND=seen.made_windows,
             texts_NE=seen.texts_NE,
@@ -139,18 +142,18 @@ class Benchmark:
 
     def asks(self, seed: int, rng: np.random.Generator) -> list[Ask]:
         """A text for every test clip, in random order."""
-        return [
-            Ask(clip, clip.captions[rng.integers(len(clip.captions))], seed)
-            for clip in (self.test[index] for index in rng.permutation(len(self.test)))
-        ]
+        clips = [self.test[index] for index in rng.permutation(len(self.test))]
+        captions = [(clip, self.data.captions(clip)) for clip in clips]
+        return [Ask(clip, found[rng.integers(len(found))], seed) for clip, found in captions]
 
     def seen(self, texts: list[str], made: list[Motion], rng: np.random.Generator) -> Seen:
-        truth = real([Ask(clip, "", 0) for clip in self.test])
+        truth = [self.data.motion.recorded(clip) for clip in self.test]
+        frames = round(WINDOW * self.data.layout.FPS)
         return Seen(
             self.embedder.texts(texts),
             self.embedder.motions([motion.features() for motion in made]),
-            self.embedder.motions(list(windows(truth, rng))),
-            self.embedder.motions(list(windows(made, rng))),
+            self.embedder.motions(list(windows(truth, frames, rng))),
+            self.embedder.motions(list(windows(made, frames, rng))),
         )
 
     def _without_a_network(self, asks: list[Ask], made: list[Motion]) -> dict[str, float]:
@@ -159,42 +162,56 @@ class Benchmark:
         scores["nearest_mm"] = float(np.median([x["nearest_mm"] for x in each]))
         return {**scores, "spread": agreement.spread([motion.positions for motion in made])}
 
-    def _measured(self, clip: Clip, motion: Motion) -> dict[str, float]:
+    def _measured(self, clip: Any, motion: Motion) -> dict[str, float]:
         """What is measured of one motion beside the recorded one, once for the same two."""
         key = hashlib.sha256(clip.name.encode() + motion.positions.tobytes()).digest()
         if key not in self._known:
-            report = physics.report(Interaction.from_positions(motion.positions))
+            report = physics.report(self.data.bodies(motion))
+            recorded = self.data.motion.recorded(clip).positions
             self._known[key] = {
-                "contacts": agreement.contact_agreement(motion.positions, clip.positions),
-                "roles": agreement.role_consistency(motion.positions, clip.positions),
+                **{
+                    name: measure(motion.positions, recorded)
+                    for name, measure in self.data.agreement.items()
+                },
                 "nearest_mm": self.training.nearest(motion.positions)[1],
-                **{name: report[name] for name in PHYSICS},
+                **{name: report[name] for name in self.data.physics},
             }
         return self._known[key]
 
 
-def windows(motions: Sequence[Motion], rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Features of `WINDOWS` random stretches of each motion."""
+def windows(
+    motions: Sequence[Motion], frames: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Features of `WINDOWS` random stretches of so many frames of each motion."""
     for motion in motions:
-        for start in rng.integers(max(1, motion.num_frames - WINDOW), size=WINDOWS):
-            yield motion.features(start, start + WINDOW + 1)
+        for start in rng.integers(max(1, motion.num_frames - frames), size=WINDOWS):
+            yield motion.features(start, frames)
 
 
-def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
-    """A random order of `count` things in which none keeps its place."""
-    while True:
-        order = rng.permutation(count)
-        if (order != np.arange(count)).all():
+def derangement(texts: Sequence[str], rng: np.random.Generator) -> np.ndarray:
+    """A random order that puts each text where another one was.
+
+    Raises:
+        ValueError: so many are the same that none is found.
+    """
+    for _ in range(TRIES):
+        order = rng.permutation(len(texts))
+        if all(texts[other] != text for text, other in zip(texts, order, strict=True)):
             return order
+    raise ValueError(
+        f"the {len(texts)} test clips have only {len(set(texts))} different captions, too few to "
+        "give each clip that of another one"
+    )
 
 
-def multimodality(embedder: OpenEmbedder, source: Source, test: Sequence[Clip]) -> float:
-    """How far the motions of one text are apart, over `OPEN.multimodality_texts` test clips."""
-    metric = Multimodality(OPEN)
-    for clip in test[: OPEN.multimodality_texts]:
-        seeds = range(OPEN.multimodality_samples)
-        made = source([Ask(clip, clip.captions[0], seed) for seed in seeds])
-        metric.update(embedder.motions([motion.features() for motion in made])[None])
+def multimodality(benchmark: Benchmark, source: Source) -> float:
+    """How far the motions of one text are apart, over the first texts of the test clips."""
+    protocol, data = benchmark.protocol, benchmark.data
+    metric = Multimodality(protocol)
+    for clip in benchmark.test[: protocol.multimodality_texts]:
+        text, seeds = data.captions(clip)[0], range(protocol.multimodality_samples)
+        made = source([Ask(clip, text, seed) for seed in seeds])
+        metric.update(benchmark.embedder.motions([motion.features() for motion in made])[None])
     return metric.value(np.random.default_rng(0))
 
 
@@ -227,11 +244,13 @@ def separation(benchmark: Benchmark, still: Source) -> dict[str, Separation]:
     """
     rng = np.random.default_rng(0)
     asks = benchmark.asks(0, rng)
-    ours, others = (benchmark.seen([a.text for a in asks], s(asks), rng) for s in (real, still))
+    texts, sources = [ask.text for ask in asks], (real(benchmark.data), still)
+    ours, others = (benchmark.seen(texts, source(asks), rng) for source in sources)
     gaps = np.linalg.norm(ours.texts_NE[:, None] - ours.made_NE, axis=-1)
     still_gaps = np.linalg.norm(ours.texts_NE[:, None] - others.made_NE, axis=-1)
-    found = {"fid": Separation(None, _fid_separation(ours, others, rng))}
-    for name, benefit in TEXT_BENEFITS.items():
+    protocol = benchmark.protocol
+    found = {"fid": Separation(None, _fid_separation(ours, others, protocol, rng))}
+    for name, benefit in text_benefits(protocol.pool).items():
         orders = [rng.permutation(len(gaps)) for _ in range(PERMUTATIONS)]
         true = benefit(gaps).mean()
         shuffled = _share(true, [benefit(gaps[order]).mean() for order in orders])
@@ -245,34 +264,28 @@ def _share(true: float, permuted: Sequence[float] | np.ndarray) -> float:
     return float((1 + (np.asarray(permuted) >= true - 1e-12).sum()) / (1 + len(permuted)))
 
 
-def _hits(k: int) -> Callable[[np.ndarray], np.ndarray]:
+def text_benefits(pool: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """How well each text finds its motion, from the distances (texts, motions) of all clips."""
+    hits = {f"r{k}": partial(_hits, k=k, pool=pool) for k in (1, 2, 3)}
+    return {**hits, "mm_dist": lambda gaps_NN: -np.diagonal(gaps_NN)}
+
+
+def _hits(gaps_NN: np.ndarray, *, k: int, pool: int) -> np.ndarray:
     """For each text, the chance that its motion is among the k nearest of a random pool."""
-
-    def chances(gaps_NN: np.ndarray) -> np.ndarray:
-        own = np.diagonal(gaps_NN)
-        closer = (gaps_NN < own[:, None]).sum(1) + ((gaps_NN == own[:, None]).sum(1) - 1) / 2
-        others = len(gaps_NN) - 1
-        return hypergeom.cdf(k - 1, others, np.round(closer).astype(int), OPEN.pool - 1)
-
-    return chances
+    own = np.diagonal(gaps_NN)
+    closer = (gaps_NN < own[:, None]).sum(1) + ((gaps_NN == own[:, None]).sum(1) - 1) / 2
+    return hypergeom.cdf(k - 1, len(gaps_NN) - 1, np.round(closer).astype(int), pool - 1)
 
 
-TEXT_BENEFITS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "r1": _hits(1),
-    "r2": _hits(2),
-    "r3": _hits(3),
-    "mm_dist": lambda gaps_NN: -np.diagonal(gaps_NN),
-}
-"""How well each text finds its motion, from the distances (texts, motions) of all clips."""
-
-
-def _fid_separation(ours: Seen, others: Seen, rng: np.random.Generator) -> float:
+def _fid_separation(
+    ours: Seen, others: Seen, protocol: Protocol, rng: np.random.Generator
+) -> float:
     clips = [x.reshape(-1, WINDOWS, x.shape[-1]) for x in (ours.made_windows, others.made_windows)]
 
     def lead(one: np.ndarray, other: np.ndarray) -> float:
         distances = []
         for windows_of_clips in (one, other):
-            fid = FrechetDistance(OPEN)
+            fid = FrechetDistance(protocol)
             fid.update(ours.real_windows, windows_of_clips.reshape(-1, one.shape[-1]))
             distances.append(fid.value())
         return distances[1] - distances[0]
@@ -294,12 +307,15 @@ class OpenReport:
         rows: real motion first, then what is no model, then models.
         separations: of each candidate for a score of quality.
         seconds: a clip, for each model; the median of those made in this run.
+        layers: by model with several layers of tokens, the error in mm around the root of a
+            reconstruction from the first of them, from the first two, and so on.
         facts: evaluator, data, repeats, versions, hardware.
     """
 
     rows: tuple[Row, ...]
     separations: dict[str, Separation]
     seconds: dict[str, float]
+    layers: dict[str, list[float]]
     facts: dict[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
@@ -308,58 +324,66 @@ class OpenReport:
             "rows": {row.name: row.as_dict() for row in self.rows},
             "separation": {name: asdict(each) for name, each in self.separations.items()},
             "seconds": self.seconds,
+            "layers": self.layers,
             "facts": self.facts,
         }
 
 
 def run(
     models: Sequence[Generator],
-    data: str | Path,
+    root: str | Path,
     embedder: Embedder,
     *,
     folder: Path,
-    repeats: int = OPEN.repeats,
+    repeats: int | None = None,
     processes: Processes | None = None,
 ) -> OpenReport:
     """Score models by the open benchmark.
 
     Args:
-        data: the prepared open pairs.
+        models: of two people, or of one.
+        root: the prepared open pairs, or the open solo clips.
+        embedder: the evaluator of this data set.
         folder: where generated clips are kept, in a folder a model.
+        repeats: see `Benchmark`.
 
     Raises:
-        ValueError: the data set is not there or too small, or the evaluator is another one.
+        ValueError: the data set is not there or too small, the evaluator is another one, or some
+            models make two people and others one.
     """
-    if not isinstance(embedder, OpenEmbedder):
+    data = OPEN_SETS[open_set_of(models)]
+    if not isinstance(embedder, OpenEmbedder) or OPEN_SETS[embedder.data] is not data:
         raise ValueError(
-            f"{embedder.name} is not an evaluator of the open benchmark; the recipe evaluator-open "
-            "trains one"
+            f"{embedder.name} is not an evaluator of the open benchmark for {data.title}; the "
+            f"recipe {data.recipe} trains one"
         )
     processes = processes or Processes(torch.device("cpu"))
-    train, test = (read_split(data, split)[0] for split in ("train", "test"))
+    train, test = (data.read(root, split) for split in ("train", "test"))
     benchmark = Benchmark(embedder, test, train, repeats=repeats)
-    still = mean_pose(train)
+    still = mean_pose(data, train)
     rows = [
-        benchmark.row("real motion", real),
-        benchmark.row("real motion, other captions", real, shuffled=True),
+        benchmark.row("real motion", real(data)),
+        benchmark.row("real motion, other captions", real(data), shuffled=True),
         benchmark.row("mean pose", still),
-        benchmark.row("training clip of the nearest caption", retrieval(train, embedder)),
+        benchmark.row("training clip of the nearest caption", retrieval(data, train, embedder)),
     ]
-    seconds = {}
+    seconds, layers = {}, {}
     for model in models:
-        rows.append(benchmark.row(f"{model.name}, reconstruction only", reconstructed(model)))
-        source = Generated(model, folder / f"{model.name}-{model.fingerprint}", processes)
+        rows.append(benchmark.row(f"{model.name}, reconstruction only", reconstructed(data, model)))
+        source = Generated(data, model, folder / f"{model.name}-{model.fingerprint}", processes)
         row = benchmark.row(model.name, source)
-        spread = multimodality(embedder, source, test)
+        spread = multimodality(benchmark, source)
         rows.append(replace(row, scores={**row.scores, "multimodality": Estimate(spread, nan)}))
         if source.seconds:
             seconds[model.name] = median(source.seconds)
+        if errors := errors_by_layers(model, map(data.whole, test), data.layout):
+            layers[model.name] = errors
     facts = {
-        "protocol": asdict(OPEN),
+        "protocol": asdict(data.protocol),
         "evaluator": embedder.name,
-        "data": str(data),
+        "data": str(root),
         "clips": len(test),
-        "repeats": repeats,
+        "repeats": benchmark.repeats,
         **environment(processes.device),
     }
-    return OpenReport(tuple(rows), separation(benchmark, still), seconds, facts)
+    return OpenReport(tuple(rows), separation(benchmark, still), seconds, layers, facts)

@@ -11,9 +11,14 @@ from torch import Tensor
 
 from duomotion.checkpoint import Checkpoint, load_weights, read_checkpoint
 from duomotion.config import from_dict
+from duomotion.models.evaluators.bigru import BiGRUConfig, BiGRUEvaluator
 from duomotion.models.evaluators.interclip import InterCLIP, InterCLIPConfig
+from duomotion.models.evaluators.interx import INTERX, InterXEvaluator
 from duomotion.models.evaluators.official import WORDS
 from duomotion.models.evaluators.open import OpenEvaluator, OpenEvaluatorConfig
+from duomotion.models.evaluators.t2m import HUMANML3D, KIT, T2MEvaluator
+from duomotion.models.evaluators.words import KINDS, Words, load_words
+from duomotion.motion import features, humanml3d
 from duomotion.text.cache import CachedEncoder
 from duomotion.text.clip import token_ids
 from duomotion.text.encoder import TextEncoder, load_encoder
@@ -21,11 +26,19 @@ from duomotion.text.official_clip import read_tokenizer
 
 BATCH = 64
 
-Network = TypeVar("Network", OpenEvaluator, InterCLIP)
+Network = TypeVar("Network", OpenEvaluator, InterCLIP, BiGRUEvaluator)
 
 
 class Embedder(ABC, Generic[Network]):
-    """An evaluator with what it reads texts with; axes: N motions or texts, E embedding."""
+    """An evaluator with what it reads texts with; axes: N motions or texts, E embedding.
+
+    Attributes:
+        data: the data set whose features it reads, as `evaluation.testsets` calls it.
+        frames: the fewest that motions are padded to.
+    """
+
+    data: str
+    frames: int = 0
 
     def __init__(self, evaluator: Network, *, name: str) -> None:
         self.evaluator, self.name = evaluator.eval(), name
@@ -38,10 +51,14 @@ class Embedder(ABC, Generic[Network]):
 
     @torch.no_grad()
     def motions(self, motions: Sequence[np.ndarray]) -> np.ndarray:
-        """(N, E) of the features (2, T, 262) of each, in metres."""
+        """(N, E) of the features (P, T, F) of each, in metres.
+
+        Raises:
+            ValueError: a motion is too short for the evaluator.
+        """
         found = []
         for start in range(0, len(motions), BATCH):
-            motion_BPTF, lengths_B = padded(motions[start : start + BATCH])
+            motion_BPTF, lengths_B = padded(motions[start : start + BATCH], self.frames)
             made_BE = self.evaluator.embed_motion(
                 motion_BPTF.to(self.device), lengths_B.to(self.device)
             )
@@ -59,20 +76,42 @@ class Embedder(ABC, Generic[Network]):
     def _embedded(self, texts: Sequence[str]) -> Tensor: ...
 
 
-class OpenEmbedder(Embedder[OpenEvaluator]):
-    """The evaluator of the open benchmark, which reads the vectors of a text encoder."""
+OPEN_DATA = {
+    (2, features.NUM_FEATURES): "open-pairs",
+    (1, humanml3d.HUMANML3D.NUM_FEATURES): "solo-open",
+}
 
-    def __init__(self, evaluator: OpenEvaluator, encoder: TextEncoder, *, name: str) -> None:
+
+class OpenEmbedder(Embedder[OpenEvaluator]):
+    """An evaluator of the open benchmark, which reads the vectors of a text encoder."""
+
+    def __init__(
+        self,
+        evaluator: OpenEvaluator,
+        encoder: TextEncoder,
+        *,
+        name: str,
+        data: str = "open-pairs",
+    ) -> None:
         super().__init__(evaluator, name=name)
-        self.encoder = encoder
+        self.encoder, self.data = encoder, data
 
     @classmethod
     def read(cls, checkpoint: Checkpoint, device: str) -> Self:
         where = f"{checkpoint.folder}: model"
-        evaluator = OpenEvaluator(from_dict(OpenEvaluatorConfig, checkpoint.recipe["model"], where))
+        config = from_dict(OpenEvaluatorConfig, checkpoint.recipe["model"], where)
+        sizes = (config.num_people, config.num_features)
+        if sizes not in OPEN_DATA:
+            raise ValueError(
+                f"{checkpoint.folder}: an evaluator of {sizes[0]} people with {sizes[1]} numbers a "
+                "frame belongs to no data set"
+            )
+        evaluator = OpenEvaluator(config)
         load_weights(evaluator, checkpoint)
         encoder = CachedEncoder(load_encoder(checkpoint.recipe["data"]["text_encoder"]))
-        return cls(evaluator.to(device), encoder, name=checkpoint.folder.name)
+        return cls(
+            evaluator.to(device), encoder, name=checkpoint.folder.name, data=OPEN_DATA[sizes]
+        )
 
     def _embedded(self, texts: Sequence[str]) -> Tensor:
         return self.evaluator.embed_text(self.sentences(texts).to(self.device))
@@ -84,6 +123,8 @@ class OpenEmbedder(Embedder[OpenEvaluator]):
 
 class InterCLIPEmbedder(Embedder[InterCLIP]):
     """InterHuman's evaluator, which reads CLIP's tokens; longer texts are cut (released code)."""
+
+    data = "interhuman"
 
     def __init__(self, evaluator: InterCLIP, tokenizer: Any, *, name: str) -> None:
         super().__init__(evaluator, name=name)
@@ -103,33 +144,83 @@ class InterCLIPEmbedder(Embedder[InterCLIP]):
         return self.evaluator.embed_text(token_ids(self.tokenizer, texts, length).to(self.device))
 
 
-EMBEDDERS: dict[str, type[OpenEmbedder] | type[InterCLIPEmbedder]] = {
-    "evaluator/open": OpenEmbedder,
-    "evaluator/interclip": InterCLIPEmbedder,
+class WordEmbedder(Embedder[BiGRUEvaluator]):
+    """The evaluator of Inter-X, HumanML3D or KIT-ML, which reads tagged words."""
+
+    def __init__(self, evaluator: BiGRUEvaluator, words: Words, *, data: str, name: str) -> None:
+        super().__init__(evaluator, name=name)
+        self.words, self.data, self.frames = words, data, evaluator.max_frames
+
+    @classmethod
+    def read(cls, checkpoint: Checkpoint, device: str) -> Self:
+        config = from_dict(BiGRUConfig, checkpoint.recipe["model"], f"{checkpoint.folder}: model")
+        kind, data = _kind(config, checkpoint)
+        evaluator = kind(config)
+        load_weights(evaluator, checkpoint)
+        words = load_words(checkpoint.folder / WORDS)
+        if (sizes := (words.vectors_VC.shape[1], len(KINDS))) != (config.word_dim, config.tag_dim):
+            raise ValueError(
+                f"{checkpoint.folder / WORDS} gives {sizes[0]} numbers and {sizes[1]} kinds of "
+                f"words; the evaluator reads {config.word_dim} and {config.tag_dim}"
+            )
+        return cls(evaluator.to(device), words, data=data, name=checkpoint.folder.name)
+
+    def _embedded(self, texts: Sequence[str]) -> Tensor:
+        words, kinds, lengths = self.words.read(texts, self.evaluator.max_words)
+        return self.evaluator.embed_text(words.to(self.device), kinds.to(self.device), lengths)
+
+
+BIGRU_DATA: dict[tuple[str, int], tuple[type[BiGRUEvaluator], str]] = {
+    ("evaluator/interx", INTERX.motion_dim): (InterXEvaluator, "interx"),
+    ("evaluator/t2m", HUMANML3D.motion_dim): (T2MEvaluator, "humanml3d"),
+    ("evaluator/t2m", KIT.motion_dim): (T2MEvaluator, "kit-ml"),
 }
 
 
-def load_embedder(folder: Path, *, device: str = "cpu") -> OpenEmbedder | InterCLIPEmbedder:
+def _kind(config: BiGRUConfig, checkpoint: Checkpoint) -> tuple[type[BiGRUEvaluator], str]:
+    """Network and data set of an evaluator that reads words."""
+    key = (checkpoint.recipe["system"], config.motion_dim)
+    if key not in BIGRU_DATA:
+        raise ValueError(
+            f"{checkpoint.folder}: an evaluator {key[0]!r} of {key[1]} numbers a frame belongs to "
+            "no data set"
+        )
+    return BIGRU_DATA[key]
+
+
+AnyEmbedder = OpenEmbedder | InterCLIPEmbedder | WordEmbedder
+EMBEDDERS: dict[str, type[AnyEmbedder]] = {
+    "evaluator/open": OpenEmbedder,
+    "evaluator/interclip": InterCLIPEmbedder,
+    "evaluator/interx": WordEmbedder,
+    "evaluator/t2m": WordEmbedder,
+}
+
+
+def load_embedder(folder: Path, *, device: str = "cpu") -> AnyEmbedder:
     """Read an evaluator's checkpoint.
 
     Raises:
-        ValueError: the folder is no checkpoint of an evaluator of two people in InterHuman's
-            layout, or something is missing there.
+        ValueError: the folder is no checkpoint of an evaluator, or something is missing there.
     """
     checkpoint = read_checkpoint(folder)
     system = checkpoint.recipe["system"]
     if system not in EMBEDDERS:
         raise ValueError(
-            f"{folder} is a checkpoint of {system!r}, not of an evaluator of motion in "
-            f"InterHuman's layout ({' or '.join(EMBEDDERS)})"
+            f"{folder} is a checkpoint of {system!r}, not of an evaluator ({', '.join(EMBEDDERS)})"
         )
     return EMBEDDERS[system].read(checkpoint, device)
 
 
-def padded(motions: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Features (2, T, F) of several lengths as (B, 2, T, F) with zeros behind the ends; lengths."""
+def padded(motions: Sequence[np.ndarray], frames: int = 0) -> tuple[Tensor, Tensor]:
+    """Features (P, T, F) of several lengths as (B, P, T, F) with zeros behind the ends; lengths.
+
+    Args:
+        frames: T is so many or more.
+    """
     lengths = [motion.shape[1] for motion in motions]
-    batch = np.zeros((len(motions), 2, max(lengths), motions[0].shape[-1]), np.float32)
+    people, _, width = motions[0].shape
+    batch = np.zeros((len(motions), people, max(*lengths, frames), width), np.float32)
     for row, motion in zip(batch, motions, strict=True):
         row[:, : motion.shape[1]] = motion
     return torch.from_numpy(batch), torch.tensor(lengths)

@@ -1,4 +1,4 @@
-"""The prompts' protocol: how good a model is on the open pairs, without a learned evaluator.
+"""The prompts' protocol: how good a model is on the open data, without a learned evaluator.
 
 Reconstruction of held-out takes, what ten prompts ask for, physical soundness next to the real
 clips', and the distance of each generated clip to the nearest training clip.
@@ -12,11 +12,9 @@ from statistics import mean, median
 import numpy as np
 from tqdm import tqdm
 
-from duomotion.data.interhuman import read_split
-from duomotion.data.layouts import VIEWS
 from duomotion.evaluation import physics
-from duomotion.evaluation.neighbours import Library
-from duomotion.evaluation.prompts import PROMPTS, Score, score
+from duomotion.evaluation.checks import Score, score
+from duomotion.evaluation.opensets import OPEN_SETS, OpenSet, open_set_of
 from duomotion.evaluation.reconstruction import mean_scores, reconstruction_scores
 from duomotion.motion.interaction import Interaction
 from duomotion.sampling.request import Generator
@@ -89,18 +87,22 @@ class Report:
         return "\n".join(lines) + "\n"
 
 
-def evaluate(model: Generator, data: str | Path, *, seeds: int = 5) -> Report:
-    """Run the protocol on a model; the data set is the prepared open pairs.
+def evaluate(model: Generator, root: str | Path, *, seeds: int = 5) -> Report:
+    """Run the protocol on a model.
+
+    Args:
+        root: the prepared open pairs, or for a model of one person the open solo clips.
 
     Raises:
         ValueError: the data set is not there, or there is no seed.
     """
     if seeds < 1:
         raise ValueError(f"{seeds} seeds are too few; at least 1 clip a prompt is needed")
-    train, _ = read_split(data, "train")
-    library = Library.of({clip.name: clip.positions for clip in train})
+    data = OPEN_SETS[open_set_of([model])]
+    train = data.searched(data.read(root, "train"))
+    known = data.library(train)
     real = [
-        physics.report(Interaction.from_positions(clip.positions))["foot_sliding"]
+        physics.report(data.bodies(data.motion.recorded(clip)))["foot_sliding"]
         for clip in tqdm(train, desc="real clips", unit="clip")
     ]
     made: list[Interaction] = []
@@ -110,20 +112,21 @@ def evaluate(model: Generator, data: str | Path, *, seeds: int = 5) -> Report:
         progress.update()
         return made[-1]
 
-    wordings = min(len(prompt.texts) for prompt in PROMPTS.values())
-    progress = tqdm(total=wordings * len(PROMPTS) * seeds, desc="prompts", unit="clip")
+    wordings = min(len(prompt.texts) for prompt in data.prompts.values())
+    progress = tqdm(total=wordings * len(data.prompts) * seeds, desc="prompts", unit="clip")
     prompts, *paraphrases = (
-        score(generate, seeds=range(seeds), wording=wording) for wording in range(wordings)
+        score(generate, data.prompts, seeds=range(seeds), wording=wording, limits=data.limits)
+        for wording in range(wordings)
     )
     progress.close()
     distances: dict[str, list[float]] = {}
     for trial, clip in zip(prompts.trials, made[: len(prompts.trials)], strict=True):
-        _, distance = library.nearest(clip.positions)
+        _, distance = known.nearest(clip.positions)
         distances.setdefault(trial.prompt, []).append(distance)
     return Report(
         model=model.name,
         seeds=seeds,
-        reconstruction=_reconstruction(model, data),
+        reconstruction=_reconstruction(model, data, root),
         prompts=prompts,
         paraphrases=tuple(paraphrases),
         sliding={
@@ -141,18 +144,19 @@ def _other_words(paraphrases: Sequence[Score]) -> list[str]:
         "| prompt | " + " | ".join(f"paraphrase {number}" for number in numbers) + " |",
         "|---" * (len(paraphrases) + 1) + "|",
     ]
-    for name in PROMPTS:
+    for name in paraphrases[0].prompts:
         cells = (f"{score.passes(name)}/{len(score.of(name))}" for score in paraphrases)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     counts = (str(len(score.shown)) for score in paraphrases)
     return [*lines, "| shown | " + " | ".join(counts) + " |"]
 
 
-def _reconstruction(model: Generator, data: str | Path) -> dict[str, dict[str, float]]:
+def _reconstruction(
+    model: Generator, data: OpenSet, root: str | Path
+) -> dict[str, dict[str, float]]:
     """Errors of each held-out take, means over its clips."""
-    clips, _ = read_split(data, "test")
     takes: dict[str, list[dict[str, float]]] = {}
-    motions = {clip.name: VIEWS["interhuman"].whole(clip, "keep") for clip in clips}
-    for name, row in reconstruction_scores(model.reconstruct, motions).items():
+    motions = {clip.name: data.whole(clip) for clip in data.read(root, "test")}
+    for name, row in reconstruction_scores(model.reconstruct, motions, data.layout).items():
         takes.setdefault(name.rsplit("-", 1)[0], []).append(row)
     return {take: mean_scores(rows) for take, rows in takes.items()}

@@ -2,75 +2,28 @@
 
 A check composes measurements of two people (measurements.py) and compares them with limits set on
 the real clips of the open pairs; beside each limit stands what the real clips of its kinds measure.
-It does not ask a network, and the order of the people does not matter. `score` runs prompts through
-any generator.
+It does not ask a network, and the order of the people does not matter. `checks.score` runs prompts
+through any generator. The last three wordings of each are by a writer who knew neither the captions
+nor the other words that models train with.
 
 All real clips of a check's kinds pass it. Of the 228 real clips, those of other kinds fail it, but
 for a pull up from a seat, which passes as a pull, and eleven other salsa figures that hold a turn
 under a raised hand.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import inf, nan
+from math import inf
 
 import numpy as np
 from scipy.signal import find_peaks
 
-from duomotion.evaluation import physics
+from duomotion.evaluation.checks import CheckResult, Limits, Measurements, Prompt, best, judge
 from duomotion.evaluation.measurements import Scene, gaps, runs, segment_gap
 from duomotion.motion.interaction import Interaction
-
-Measurements = dict[str, float]
-Limits = dict[str, tuple[float, float]]
-Generate = Callable[[str, int], Interaction]
 
 # Hands whose middles are this close touch, in metres; palms in real handshakes are 0.06 apart.
 TOUCH = 0.25
 HANDS = ((0, 0), (0, 1), (1, 0), (1, 1))
 SAME_HANDS = ((0, 0), (1, 1))
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """What a check found.
-
-    Attributes:
-        passed: all measurements are within their limits.
-        measurements: by name, in metres, degrees, seconds, m/s or shares from 0 to 1.
-        failed: the names of those outside of their limits.
-    """
-
-    passed: bool
-    measurements: Measurements
-    failed: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A sentence and how to see that a clip shows it.
-
-    Attributes:
-        texts: the wording a user would type, then five paraphrases; the last three are by a writer
-            who knew neither the captions nor the other words that models train with.
-        check: the measurement.
-        kinds: kinds of real clips (data.open_pairs) that show it.
-        word: part of such a clip's captions that also has to be there.
-    """
-
-    texts: tuple[str, ...]
-    check: Callable[[Interaction], CheckResult]
-    kinds: tuple[str, ...]
-    word: str = ""
-
-    @property
-    def text(self) -> str:
-        return self.texts[0]
-
-    def shown_by(self, kind: str, captions: Iterable[str]) -> bool:
-        """Whether a real clip of this kind and with these captions shows it."""
-        return kind in self.kinds and any(self.word in caption for caption in captions)
 
 
 HANDSHAKE: Limits = {
@@ -87,7 +40,7 @@ HANDSHAKE: Limits = {
 def handshake(interaction: Interaction) -> CheckResult:
     """Both people's right (or left) hands stay together, waist to chest high, face to face."""
     scene = Scene.of(interaction)
-    return _best(HANDSHAKE, (_handshake(scene, hand) for hand in (0, 1)))
+    return best(HANDSHAKE, (_handshake(scene, hand) for hand in (0, 1)))
 
 
 def _handshake(scene: Scene, hand: int) -> Measurements:
@@ -123,7 +76,7 @@ def high_five(interaction: Interaction) -> CheckResult:
         for hand in (0, 1)
         for touch in _touches(scene.palm_gaps[:, hand, hand])
     )
-    return _best(HIGH_FIVE, found)
+    return best(HIGH_FIVE, found)
 
 
 def _high_five(scene: Scene, hand: int, touch: tuple[int, int]) -> Measurements:
@@ -156,7 +109,7 @@ PULL: Limits = {
 def pull(interaction: Interaction) -> CheckResult:
     """One person holds the other's forearm and moves them at arm's length; somebody leans."""
     scene = Scene.of(interaction)
-    return _best(PULL, (_pull(order, *pair) for order in scene.orders() for pair in HANDS))
+    return best(PULL, (_pull(order, *pair) for order in scene.orders() for pair in HANDS))
 
 
 def _pull(scene: Scene, hand: int, arm: int) -> Measurements:
@@ -186,7 +139,7 @@ COMFORT: Limits = {
 def comfort(interaction: Interaction) -> CheckResult:
     """One person's hand rests on the other's shoulder or upper back; the other lets it happen."""
     scene = Scene.of(interaction)
-    return _best(COMFORT, (_comfort(order, hand) for order in scene.orders() for hand in (0, 1)))
+    return best(COMFORT, (_comfort(order, hand) for order in scene.orders() for hand in (0, 1)))
 
 
 def _comfort(scene: Scene, hand: int) -> Measurements:
@@ -236,7 +189,7 @@ def march(interaction: Interaction) -> CheckResult:
         "arm_swing": float(np.ptp(wrists, axis=1).min()),
         "alternating_arms": max(_correlation(*person.T) for person in wrists),
     }
-    return _judge(MARCH, measured)
+    return judge(MARCH, measured)
 
 
 CHICKEN_DANCE: Limits = {
@@ -264,7 +217,7 @@ def chicken_dance(interaction: Interaction) -> CheckResult:
         "palm_gap": float(scene.palm_gaps.min()),
         "wander": float(wander.max()),
     }
-    return _judge(CHICKEN_DANCE, measured)
+    return judge(CHICKEN_DANCE, measured)
 
 
 SALSA_TURN: Limits = {
@@ -283,7 +236,7 @@ def salsa_turn(interaction: Interaction) -> CheckResult:
         for pair in HANDS
         for high in _raised(order, *pair)
     )
-    return _best(SALSA_TURN, found)
+    return best(SALSA_TURN, found)
 
 
 def _raised(scene: Scene, first: int, second: int) -> list[tuple[int, int]]:
@@ -316,7 +269,7 @@ ARM_WRESTLE: Limits = {
 def arm_wrestle(interaction: Interaction) -> CheckResult:
     """Clasped hands are forced from side to side while both lean in with low elbows."""
     scene = Scene.of(interaction)
-    return _best(ARM_WRESTLE, (_arm_wrestle(scene, hand) for hand in (0, 1)))
+    return best(ARM_WRESTLE, (_arm_wrestle(scene, hand) for hand in (0, 1)))
 
 
 def _arm_wrestle(scene: Scene, hand: int) -> Measurements:
@@ -365,7 +318,7 @@ def quarrel(interaction: Interaction) -> CheckResult:
         "stance": float(np.ptp(np.percentile(scene.stature, (5, 95), axis=1), axis=0).max()),
         "upright": float(np.median(scene.stature, 1).min()),
     }
-    return _judge(QUARREL, measured)
+    return judge(QUARREL, measured)
 
 
 LINK_ARMS: Limits = {
@@ -380,7 +333,7 @@ LINK_ARMS: Limits = {
 def link_arms(interaction: Interaction) -> CheckResult:
     """Side by side the same way, an elbow of one hooked into a bent elbow of the other."""
     scene = Scene.of(interaction)
-    return _best(LINK_ARMS, map(_link_arms, scene.orders()))
+    return best(LINK_ARMS, map(_link_arms, scene.orders()))
 
 
 def _link_arms(scene: Scene) -> Measurements:
@@ -424,21 +377,6 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> float:
     if min(np.ptp(one), np.ptp(other)) < 1e-6:
         return 0.0
     return float(np.corrcoef(one, other)[0, 1])
-
-
-def _judge(limits: Limits, measured: Measurements) -> CheckResult:
-    assert measured.keys() == limits.keys()
-    failed = [name for name, (low, high) in limits.items() if not low <= measured[name] <= high]
-    return CheckResult(not failed, measured, tuple(failed))
-
-
-def _best(limits: Limits, found: Iterable[Measurements]) -> CheckResult:
-    """The candidate that fails the fewest limits; of several the one with the largest
-    measurements, in their order. Not a number for all when there is none.
-    """
-    results = [_judge(limits, measured) for measured in found]
-    nothing = _judge(limits, dict.fromkeys(limits, nan))
-    return max(results, key=lambda r: (-len(r.failed), *r.measurements.values()), default=nothing)
 
 
 PROMPTS: dict[str, Prompt] = {
@@ -564,82 +502,3 @@ PROMPTS: dict[str, Prompt] = {
         kinds=("link arms",),
     ),
 }
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One generated clip: what was asked, whether it shows it, and its physics.report."""
-
-    prompt: str
-    seed: int
-    result: CheckResult
-    physics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Score:
-    """The trials of all prompts."""
-
-    trials: tuple[Trial, ...]
-
-    @property
-    def prompts(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(trial.prompt for trial in self.trials))
-
-    def of(self, prompt: str) -> list[Trial]:
-        return [trial for trial in self.trials if trial.prompt == prompt]
-
-    def passes(self, prompt: str) -> int:
-        """How many seeds show what the prompt says."""
-        return sum(trial.result.passed for trial in self.of(prompt))
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """The prompts that more than half of the seeds show."""
-        return tuple(name for name in self.prompts if 2 * self.passes(name) > len(self.of(name)))
-
-    def table(self) -> str:
-        """A line a prompt, in Markdown: passes, what failed how often, and the physics."""
-        lines = [
-            "| prompt | passes | shown | what failed | sliding m/s | overlap m | unsound |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        for name in self.prompts:
-            trials = self.of(name)
-            failed = Counter(what for trial in trials for what in trial.result.failed)
-            unsound = Counter(
-                what for trial in trials for what in physics.Limits().broken(trial.physics)
-            )
-            sliding = np.mean([trial.physics["foot_sliding"] for trial in trials])
-            overlap = np.max([trial.physics["body_depth"] for trial in trials])
-            lines.append(
-                f"| {name} | {self.passes(name)}/{len(trials)} "
-                f"| {'yes' if name in self.shown else 'no'} | {_counts(failed)} "
-                f"| {sliding:.2f} | {overlap:.2f} | {_counts(unsound)} |"
-            )
-        return "\n".join([*lines, f"{len(self.shown)} of {len(self.prompts)} prompts shown."])
-
-
-def score(
-    generate: Generate,
-    prompts: Mapping[str, Prompt] = PROMPTS,
-    seeds: Sequence[int] = (0, 1, 2),
-    *,
-    wording: int = 0,
-) -> Score:
-    """Generate every prompt with every seed and check it.
-
-    Args:
-        generate: (text, seed) -> interaction of two SMPL-22 people, as long as the text takes.
-        wording: which of a prompt's texts to type.
-    """
-    trials = []
-    for name, prompt in prompts.items():
-        for seed in seeds:
-            made = generate(prompt.texts[wording], seed)
-            trials.append(Trial(name, seed, prompt.check(made), physics.report(made)))
-    return Score(tuple(trials))
-
-
-def _counts(counter: Counter[str]) -> str:
-    return ", ".join(f"{what} {count}x" for what, count in counter.most_common()) or "-"

@@ -4,7 +4,7 @@ Values of different protocols can't be compared, even on the same data: InterMas
 three times InterGen's for the same embeddings.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +48,12 @@ INTERMASK = Protocol(pool=96, fid_scale=6, diversity_scale=3, multimodality_scal
 
 # HumanML3D and KIT-ML. Released code of text-to-motion and MoMask (utils/eval_t2m.py): the texts of
 # multimodality are the first three batches.
-T2M = Protocol(pool=32, multimodality_texts=96)
+T2M = Protocol(pool=32, multimodality_texts=96, frame_unit=4)
 
 # Inter-X. Released code of Inter-X and InterMask.
-INTERX = Protocol(pool=32)
+INTERX = Protocol(pool=32, frame_unit=4)
+
+PUBLISHED = {"intergen": INTERGEN, "intermask": INTERMASK, "interx": INTERX, "t2m": T2M}
 
 # The open pairs with their own evaluator (ours): pools that 36 test clips fill three times.
 OPEN = Protocol(
@@ -62,3 +64,7 @@ OPEN = Protocol(
     multimodality_pairs=3,
     repeats=5,
 )
+
+# The open solo clips with their own evaluator (ours): three pools hold 84 of the 85 test clips;
+# models make whole tokens of 4 frames, at most 196, and the longest clips have 199.
+OPEN_SOLO = replace(OPEN, pool=28, diversity_pairs=84, frame_unit=4)

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
+import torch
 
+from duomotion.models.momask.codec import ResidualCodec
 from duomotion.motion import features
 from duomotion.motion.layout import Layout
 
@@ -42,15 +44,47 @@ def reconstruction_scores(
         motions: features (P, T, F) of each.
         layout: of the features.
     """
-    found = {}
-    for name, given in motions.items():
-        back = reconstruct(given)
-        positions, reference = (layout.positions(x[:, : back.shape[1]]) for x in (back, given))
-        found[name] = {score: measure(positions, reference) for score, measure in SCORES.items()}
-    return found
+    return {
+        name: scores_of(reconstruct(given), given, layout.positions)
+        for name, given in motions.items()
+    }
+
+
+def scores_of(
+    made: np.ndarray, given: np.ndarray, positions: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, float]:
+    """Errors of features (P, T, F) that come from `given`, which may be a few frames longer."""
+    joints = [positions(features) for features in (made, given[:, : made.shape[1]])]
+    return {score: measure(*joints) for score, measure in SCORES.items()}
 
 
 def mean_scores(scores: Iterable[dict[str, float]]) -> dict[str, float]:
     """The mean of each score over the clips."""
     rows = list(scores)
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+@torch.no_grad()
+def errors_by_layers(model: object, motions: Iterable[np.ndarray], layout: Layout) -> list[float]:
+    """How much each layer of tokens adds to a reconstruction (MoMask, table 2).
+
+    Args:
+        motions: features (P, T, F) of each.
+        layout: of the features.
+
+    Returns:
+        The mean over motions of the error around the root in mm, from the first layer alone, from
+        the first two, up to all; empty for a model without layers.
+    """
+    codec = getattr(model, "codec", None)
+    if not isinstance(codec, ResidualCodec):
+        return []
+    unit, layers = codec.tokenizer.downsampling, codec.tokenizer.config.num_layers
+    errors = []
+    for motion in motions:
+        given = motion[:, : motion.shape[1] // unit * unit]
+        ids = codec.encode(torch.from_numpy(np.ascontiguousarray(given)).to(codec.mean))
+        made = [codec.decode(ids, count + 1).cpu().numpy() for count in range(layers)]
+        joints = layout.positions(given)
+        errors.append([root_aligned_mpjpe(layout.positions(each), joints) for each in made])
+    return np.mean(errors, axis=0).tolist()

@@ -8,111 +8,95 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Generic, NamedTuple, NoReturn, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
 from tqdm import tqdm
 
-from duomotion.data.interhuman import Clip
 from duomotion.distributed import Processes
 from duomotion.evaluation.embedding import OpenEmbedder
-from duomotion.motion.features import ROTATIONS, encode_pair, positions
-from duomotion.motion.interaction import Interaction
-from duomotion.motion.rotations import matrix_to_sixd_interleaved
-from duomotion.sampling.request import FPS, Generator
+from duomotion.evaluation.opensets import Motion, OpenSet
+from duomotion.sampling.request import Generator
 from duomotion.storage import atomic_file
 
-FLOOR = "keep"  # see `features.encode_pair`
 
-
-class Motion(NamedTuple):
-    """Two people: positions (2, T, 22, 3) in metres and local rotations (2, T, 21, 6)."""
-
-    positions: np.ndarray
-    sixd: np.ndarray
-
-    @classmethod
-    def of(cls, interaction: Interaction) -> "Motion":
-        sixd = matrix_to_sixd_interleaved(interaction.rotations[:, :, 1:])
-        return cls(interaction.positions, sixd)
+class AnyClip(Protocol):
+    """A recording of any data set."""
 
     @property
-    def num_frames(self) -> int:
-        return self.positions.shape[1]
+    def name(self) -> str: ...
 
-    def features(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Features (2, T - 1, 262) of some of its frames."""
-        cut = slice(start, stop)
-        return encode_pair(self.positions[:, cut], self.sixd[:, cut], floor=FLOOR)
+    @property
+    def num_frames(self) -> int: ...
 
 
-class Ask(NamedTuple):
-    """What a row is asked for: a motion as long as a test clip for one of its captions."""
+OneClip = TypeVar("OneClip", bound=AnyClip)
 
-    clip: Clip
+
+class Ask(NamedTuple, Generic[OneClip]):
+    """What a row is asked for: a motion as long as a test clip for one of its captions.
+
+    Attributes:
+        words: the caption's tagged words, where the data set has any.
+    """
+
+    clip: OneClip
     text: str
     seed: int
+    words: str = ""
 
 
-Source = Callable[[Sequence[Ask]], list[Motion]]
+Source = Callable[[Sequence[Ask[Any]]], list[Motion]]
 
 
-def real(asks: Sequence[Ask]) -> list[Motion]:
+def real(data: OpenSet) -> Source:
     """The recorded motion."""
-    return [Motion(ask.clip.positions, ask.clip.sixd) for ask in asks]
+    return lambda asks: [data.motion.recorded(ask.clip) for ask in asks]
 
 
-def mean_pose(train: Sequence[Clip]) -> Source:
-    """Two people who stand still as the people of the training clips do on average."""
-    seen = [encode_pair(clip.positions, clip.sixd, floor=FLOOR) for clip in train]
-    mean = np.concatenate(seen, 1).mean(1, keepdims=True)
-    pose = positions(mean)
-    sixd = mean[..., ROTATIONS].reshape(2, 1, 21, 6)
-
-    def stand(asks: Sequence[Ask]) -> list[Motion]:
-        return [
-            Motion(pose.repeat(ask.clip.num_frames, 1), sixd.repeat(ask.clip.num_frames, 1))
-            for ask in asks
-        ]
-
-    return stand
+def mean_pose(data: OpenSet, train: Sequence[Any]) -> Source:
+    """People who stand still as the people of the training clips do on average."""
+    seen = [data.motion.recorded(clip).features() for clip in train]
+    pose = data.motion.decoded(np.concatenate(seen, 1).mean(1, keepdims=True))
+    return lambda asks: [pose.held(np.zeros(ask.clip.num_frames, int)) for ask in asks]
 
 
-def retrieval(train: Sequence[Clip], embedder: OpenEmbedder) -> Source:
+def retrieval(data: OpenSet, train: Sequence[Any], embedder: OpenEmbedder) -> Source:
     """The training clip whose caption's sentence is most like the text, cut or held to length."""
-    captions = [(caption, clip) for clip in train for caption in clip.captions]
+    captions = [(caption, clip) for clip in train for caption in data.captions(clip)]
     known = embedder.sentences([caption for caption, _ in captions])
 
-    def look_up(asks: Sequence[Ask]) -> list[Motion]:
+    def look_up(asks: Sequence[Ask[Any]]) -> list[Motion]:
         vectors = embedder.sentences([ask.text for ask in asks])
         nearest = (vectors @ known.T).argmax(1).tolist()
         found = []
         for ask, row in zip(asks, nearest, strict=True):
             clip = captions[row][1]
-            held = np.minimum(np.arange(ask.clip.num_frames), clip.num_frames - 1)
-            found.append(Motion(clip.positions[:, held], clip.sixd[:, held]))
+            frames = np.minimum(np.arange(ask.clip.num_frames), clip.num_frames - 1)
+            found.append(data.motion.recorded(clip).held(frames))
         return found
 
     return look_up
 
 
-def reconstructed(model: Generator) -> Source:
+def reconstructed(data: OpenSet, model: Generator) -> Source:
     """The recorded motion through the model's tokenizer or autoencoder and back."""
 
-    def around(asks: Sequence[Ask]) -> list[Motion]:
-        found = []
-        for ask in asks:
-            back = model.reconstruct(Motion(ask.clip.positions, ask.clip.sixd).features())
-            found.append(
-                Motion(positions(back), back[..., ROTATIONS].reshape(*back.shape[:2], 21, 6))
-            )
-        return found
+    def around(asks: Sequence[Ask[Any]]) -> list[Motion]:
+        seen = [data.motion.recorded(ask.clip).features() for ask in asks]
+        return [data.motion.decoded(model.reconstruct(features)) for features in seen]
 
     return around
 
 
-Made = TypeVar("Made", bound=NamedTuple)
+class Arrays(Protocol):
+    """A named tuple of arrays."""
+
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+Made = TypeVar("Made", bound=Arrays)
 
 
 class Kept(ABC, Generic[Made]):
@@ -134,10 +118,10 @@ class Kept(ABC, Generic[Made]):
         self.seconds: list[float] = []
 
     @abstractmethod
-    def make(self, asks: Sequence[Ask]) -> Sequence[Made]:
+    def make(self, asks: Sequence[Ask[Any]]) -> Sequence[Made]:
         """A batch of clips."""
 
-    def __call__(self, asks: Sequence[Ask]) -> list[Made]:
+    def __call__(self, asks: Sequence[Ask[Any]]) -> list[Made]:
         paths = [self.folder / f"{_key(ask)}.npz" for ask in asks]
         kept = [self._kept(path) for path in paths]
         # Shares are of all clips: what is missing may differ from process to process by now.
@@ -175,20 +159,22 @@ class Kept(ABC, Generic[Made]):
 
 
 class Generated(Kept[Motion]):
-    """What users get."""
+    """What users get, in whole units of as many frames as the protocol says."""
 
-    kind = Motion
+    def __init__(self, data: OpenSet, model: Generator, folder: Path, processes: Processes) -> None:
+        super().__init__(model, folder, processes)
+        self.kind, self.fps, self.unit = data.motion, data.layout.FPS, data.protocol.frame_unit
 
-    def make(self, asks: Sequence[Ask]) -> list[Motion]:
-        return [
-            Motion.of(
-                self.model.generate(ask.text, seconds=ask.clip.num_frames / FPS, seed=ask.seed)
-            )
-            for ask in asks
-        ]
+    def make(self, asks: Sequence[Ask[Any]]) -> list[Motion]:
+        return [self._made(ask) for ask in asks]
+
+    def _made(self, ask: Ask[Any]) -> Motion:
+        frames = ask.clip.num_frames // self.unit * self.unit
+        made = self.model.generate(ask.text, seconds=frames / self.fps, seed=ask.seed)
+        return self.kind.of(made)
 
 
-def _key(ask: Ask) -> str:
+def _key(ask: Ask[Any]) -> str:
     """A file's name: the same for the same clip, text, seed and length."""
     text = f"{ask.clip.name}\0{ask.text}\0{ask.seed}\0{ask.clip.num_frames}"
     return hashlib.sha256(text.encode()).hexdigest()[:20]

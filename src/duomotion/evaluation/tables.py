@@ -7,10 +7,11 @@ from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
-from duomotion.evaluation.benchmark import PHYSICS, OpenReport, Row, Separation
-from duomotion.evaluation.interhuman import MEASURED, Report
+from duomotion.evaluation.benchmark import OpenReport, Row, Separation
 from duomotion.evaluation.metrics import Estimate
-from duomotion.evaluation.published import published
+from duomotion.evaluation.opensets import PAIRS
+from duomotion.evaluation.procedure import MEASURED, Report
+from duomotion.evaluation.published import PublishedRow, published
 from duomotion.released import listing
 from duomotion.storage import atomic_file
 
@@ -38,6 +39,10 @@ COLUMNS = {
     "r_precision": ("R-precision", 3, "+"),
     "rfid": ("FID of reconstruction", 3, "-"),
     "mpjpe": ("MPJPE", 3, "-"),
+    "mpjve": ("MPJVE", 3, "-"),
+    "mpjpe_mm": ("MPJPE mm", 1, "-"),
+    "root_aligned_mpjpe_mm": ("MPJPE around the root mm", 1, "-"),
+    "mpjve_mm": ("MPJVE mm a frame", 2, "-"),
     "reaction_fid": ("FID of reactions", 3, "-"),
     "reaction_r1": ("R@1 of reactions", 3, "+"),
     "collision": ("collision", 3, "-"),
@@ -72,32 +77,65 @@ def report(found: OpenReport) -> str:
         separations(found.separations),
         "Without a network:",
         "",
-        markdown(found.rows, ["contacts", "roles", "spread", *PHYSICS, "nearest_mm"]),
+        markdown(found.rows, [*PAIRS.agreement, "spread", *PAIRS.physics, "nearest_mm"]),
     ]
+    if found.layers:
+        lines += [
+            f"{COLUMNS['root_aligned_mpjpe_mm'][0]} of reconstructions of the test clips, by the "
+            "number of residual layers behind the base layer:",
+            "",
+            by_layers(found.layers),
+        ]
     if found.seconds:
-        times = ", ".join(f"{name} {value:.2f}" for name, value in found.seconds.items())
-        lines += [f"Seconds a clip (median): {times}.", ""]
+        lines += [_seconds(found.seconds), ""]
     return "\n".join([*lines, _versions(facts), ""])
 
 
-def published_report(found: Report) -> str:
-    """What a published protocol found, with the papers' own rows, for a person."""
+def by_layers(errors: Mapping[str, Sequence[float]]) -> str:
+    """A line a model: errors of reconstructions with 0, 1, 2, ... residual layers."""
+    most = max(map(len, errors.values()))
+    lines = ["| model | " + " | ".join(map(str, range(most))) + " |", "|---" * (most + 1) + "|"]
+    for name, row in errors.items():
+        cells = [f"{error:.1f}" for error in row] + [""] * (most - len(row))
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def published_report(found: Report, data: str) -> str:
+    """What a published protocol found, with the papers' own rows, for a person.
+
+    Args:
+        data: the data set, as the papers' tables call it.
+    """
     facts, name = found.facts, found.facts["protocol"]["name"]
     lines = [
-        f"# The protocol of {name} on InterHuman",
+        f"# The protocol {name} on {facts['data_set']}",
         "",
         f"{facts['clips']} test clips of {facts['data']}, {facts['repeats']} repeats, evaluator "
         f"{facts['evaluator']}; ± is a 95 % interval over the repeats. ↑ more is better, ↓ less is "
         "better, → as the recorded motion.",
         "",
-        markdown([*found.rows, *published_rows("interhuman")], MEASURED),
+        markdown([*found.rows, *published_rows(data)], MEASURED),
         "Published rows are copied from the papers; their MultiModality is not always on the same "
         "scale.",
         "",
     ]
+    if facts["untagged"]:
+        lines += [
+            f"{facts['untagged']} captions have no tagged words, so all of their words were read "
+            "as of the kind OTHER: numbers that depend on texts are not those of the paper.",
+            "",
+        ]
+    if found.seconds:
+        lines += [_seconds(found.seconds), ""]
     if facts["unusable"]:
         lines += [f"Left out as unusable: {listing(facts['unusable'])}.", ""]
     return "\n".join([*lines, _versions(facts), ""])
+
+
+def _seconds(seconds: Mapping[str, float]) -> str:
+    times = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())
+    return f"Seconds a clip (median): {times}."
 
 
 def published_rows(data: str) -> list[Row]:
@@ -107,12 +145,13 @@ def published_rows(data: str) -> list[Row]:
         if table.data == data and "/table1" in table.name:
             for row in table.rows:
                 name = f"{row.name} (published: {table.source})"
-                scores = {
-                    key: Estimate(value, row.spread.get(key, nan))
-                    for key, value in row.values.items()
-                }
-                found.setdefault((row.name, str(row.values)), Row(name, scores))
+                found.setdefault((row.name, str(row.values)), Row(name, estimates(row)))
     return list(found.values())
+
+
+def estimates(row: PublishedRow) -> dict[str, Estimate]:
+    """What a paper printed, as what is measured."""
+    return {key: Estimate(value, row.spread.get(key, nan)) for key, value in row.values.items()}
 
 
 def _versions(facts: Mapping[str, Any]) -> str:
@@ -126,7 +165,7 @@ def markdown(rows: Sequence[Row], metrics: Sequence[str]) -> str:
     headings = [heading(name) for name in present]
     lines = ["| motion | " + " | ".join(headings) + " |", "|---" * (len(present) + 1) + "|"]
     for row in rows:
-        cells = [_cell(row, name) for name in present]
+        cells = [cell(row.scores.get(name), COLUMNS[name][1]) for name in present]
         lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -137,12 +176,13 @@ def heading(metric: str) -> str:
     return f"{name}{ARROWS[better]}"
 
 
-def _cell(row: Row, name: str) -> str:
-    if name not in row.scores:
-        return ""
-    score, digits = row.scores[name], COLUMNS[name][1]
-    margin = "" if isnan(score.margin) else f" ± {score.margin:.{digits}f}"
-    return f"{score.mean:.{digits}f}{margin}"
+def cell(score: Estimate | None, digits: int | None = None, empty: str = "") -> str:
+    """A mean with its 95 % margin, where there is one; as many digits as it has if None."""
+    if score is None:
+        return empty
+    form = "g" if digits is None else f".{digits}f"
+    margin = "" if isnan(score.margin) else f" ± {score.margin:{form}}"
+    return f"{score.mean:{form}}{margin}"
 
 
 def separations(found: Mapping[str, Separation]) -> str:
@@ -167,7 +207,7 @@ def comma_separated(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def plot(found: OpenReport, path: Path) -> None:
+def plot(found: OpenReport | Report, path: Path) -> None:
     """FID of models against seconds a clip, as the papers draw it: a .png, best at lower left."""
     from matplotlib.figure import Figure
 
@@ -177,7 +217,7 @@ def plot(found: OpenReport, path: Path) -> None:
         if row.name in found.seconds:
             place = found.seconds[row.name], row.scores["fid"].mean
             axes.scatter(*place)
-            axes.annotate(row.name, place, xytext=(5, 5), textcoords="offset points")
+            axes.annotate(Path(row.name).name, place, xytext=(5, 5), textcoords="offset points")
     axes.set(xlabel="seconds a clip", ylabel="FID", xscale="log", ylim=(0, None))
     axes.grid(alpha=0.3)
     with atomic_file(path) as temporary:

@@ -29,6 +29,7 @@ from duomotion.motion.rotations import (
 from duomotion.motion.skeleton import SMPL22
 
 NAME: str = "interhuman"
+FPS: float = 30.0
 POSITIONS = slice(0, 66)
 VELOCITIES = slice(66, 132)
 ROTATIONS = slice(132, 258)
@@ -42,7 +43,7 @@ MAX_FRAMES: int = 300  # the longest motion that is generated at once (InterGen)
 
 @dataclass(frozen=True)
 class Normaliser:
-    """Per-feature mean and standard deviation, (262,) each."""
+    """Per-feature mean and standard deviation, (F,) each."""
 
     mean: Array
     std: Array

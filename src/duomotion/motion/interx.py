@@ -26,6 +26,7 @@ from duomotion.motion.rotations import (
 from duomotion.motion.skeleton import SMPL22, SMPLX55, SMPLX_PELVIS, Skeleton
 
 NAME: str = "interx"
+FPS: float = 30.0
 NUM_ROTATIONS = SMPLX55.num_joints
 NUM_JOINTS: int = NUM_ROTATIONS + 1  # rows
 JOINT_DIM: int = 6

@@ -5,23 +5,42 @@ from typing import Protocol
 import numpy as np
 
 from duomotion.motion import features, interx
+from duomotion.motion.humanml3d import SOLO_LAYOUTS
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.rotations import Array
 
 
 class Layout(Protocol):
-    """Per-frame numbers of a person: F of them, which make a map of J joints with D numbers.
+    """Per-frame numbers of a person, F of them.
 
-    P people, T frames. Attributes and functions are those of `motion.features` (InterHuman) and
-    `motion.interx`; see there for what the numbers mean.
+    P people, T frames. Attributes and functions are those of `motion.features` (InterHuman),
+    `motion.interx` and of the objects in `motion.humanml3d` (one person); see there for what the
+    numbers mean.
     """
 
-    NAME: str
-    NUM_FEATURES: int
-    NUM_JOINTS: int
-    JOINT_DIM: int
-    MIN_FRAMES: int
-    MAX_FRAMES: int
+    @property
+    def NAME(self) -> str: ...
+
+    @property
+    def NUM_FEATURES(self) -> int: ...
+
+    @property
+    def NUM_JOINTS(self) -> int: ...
+
+    @property
+    def FPS(self) -> float:
+        """Frames a second."""
+        ...
+
+    @property
+    def MIN_FRAMES(self) -> int:
+        """Released loaders skip shorter clips."""
+        ...
+
+    @property
+    def MAX_FRAMES(self) -> int:
+        """The longest motion that is generated at once."""
+        ...
 
     def bodies(self, interaction: Interaction, /) -> Interaction:
         """The same motion on the layout's skeleton.
@@ -39,7 +58,7 @@ class Layout(Protocol):
         """Features (P, T - 1, F) of people on the layout's skeleton in the layout's world."""
         ...
 
-    def decode(self, features: np.ndarray, /, *, fps: float = 30.0) -> Interaction:
+    def decode(self, features: np.ndarray, /, *, fps: float = ...) -> Interaction:
         """Rigid bodies along features (P, T, F), in the layout's world."""
         ...
 
@@ -51,6 +70,13 @@ class Layout(Protocol):
         """People from the layout's world in one whose floor is at height 0."""
         ...
 
+
+class MapLayout(Layout, Protocol):
+    """A layout whose numbers make a map of J joints with D numbers each."""
+
+    @property
+    def JOINT_DIM(self) -> int: ...
+
     def to_joint_map(self, features: Array, /) -> Array:
         """(..., F) -> (..., J, D)."""
         ...
@@ -60,10 +86,10 @@ class Layout(Protocol):
         ...
 
 
-LAYOUTS: tuple[Layout, ...] = (features, interx)
+LAYOUTS: tuple[MapLayout, ...] = (features, interx)
 
 
-def layout_of(num_joints: int, joint_dim: int) -> Layout:
+def layout_of(num_joints: int, joint_dim: int) -> MapLayout:
     """The layout whose maps have this size.
 
     Raises:
@@ -76,3 +102,15 @@ def layout_of(num_joints: int, joint_dim: int) -> Layout:
     raise ValueError(
         f"no layout of motion has {num_joints} x {joint_dim} numbers; there are {', '.join(sizes)}"
     )
+
+
+def layout_named(name: str) -> Layout:
+    """The layout of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    layouts: dict[str, Layout] = {each.NAME: each for each in (*LAYOUTS, *SOLO_LAYOUTS)}
+    if name not in layouts:
+        raise ValueError(f"no layout is called {name!r}; there are {', '.join(layouts)}")
+    return layouts[name]

@@ -1,4 +1,4 @@
-"""Other skeletons onto SMPL-22, each person keeping their own bone lengths.
+"""Other skeletons onto SMPL-22 and KIT-21, each person keeping their own bone lengths.
 
 Because bone lengths stay, joints that both skeletons have stay where they are in the world: feet
 keep their ground contacts and hands that touch the partner keep touching.
@@ -12,11 +12,13 @@ import numpy as np
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import fit_rotations, global_rotations, local_rotations
 from duomotion.motion.rotations import align_vectors, rotation_between, yaw
-from duomotion.motion.skeleton import SMPL22, Skeleton
+from duomotion.motion.skeleton import KIT21, SMPL22, Skeleton
 
 # The two joints that are found by name; all others follow from where they are in the tree.
 KNEES = ("knee", "leg", "lowerleg", "shin", "calf", "tibia")
 ELBOWS = ("elbow", "forearm", "lowerarm", "radius")
+
+KIT_SPINE = {"spine": "spine1", "chest": "spine3"}  # KIT-21's names of joints of SMPL-22
 
 
 def to_smpl22(interaction: Interaction) -> Interaction:
@@ -49,6 +51,28 @@ def to_smpl22(interaction: Interaction) -> Interaction:
         tuple(skeletons),
         interaction.fps,
         interaction.caption,
+    )
+
+
+def to_kit21(interaction: Interaction) -> Interaction:
+    """The same motion on KIT-21, whose middle of the foot lies halfway between ankle and foot.
+
+    Bones point where they pointed; limbs turn about themselves as little as they can.
+
+    Raises:
+        ValueError: as `to_smpl22`.
+    """
+    positions = to_smpl22(interaction).positions
+    found = []
+    for name in KIT21.names:
+        if name.endswith("midfoot"):
+            side = name.split("_")[0]
+            both = [SMPL22.index(f"{side}_{part}") for part in ("ankle", "foot")]
+            found.append(positions[..., both, :].mean(-2))
+        else:
+            found.append(positions[..., SMPL22.index(KIT_SPINE.get(name, name)), :])
+    return Interaction.from_positions(
+        np.stack(found, -2), like=KIT21, fps=interaction.fps, caption=interaction.caption
     )
 
 

@@ -111,6 +111,28 @@ SMPL22 = Skeleton(
     ]),
 )  # fmt: skip
 
+# KIT-ML's joints (Guo et al. 2022), those of the MMM reference model in their order: pelvis, two of
+# the spine, lower and upper neck, arms, legs. The published positions are mirrored, so joints are
+# named by the side they are on: what MMM calls left is right here. Offsets are SMPL-22's.
+KIT21 = Skeleton(
+    names=(
+        "pelvis", "spine", "chest", "neck", "head", "right_shoulder", "right_elbow", "right_wrist",
+        "left_shoulder", "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle",
+        "right_midfoot", "right_foot", "left_hip", "left_knee", "left_ankle", "left_midfoot",
+        "left_foot",
+    ),
+    parents=(-1, 0, 1, 2, 3, 3, 5, 6, 3, 8, 9, 0, 11, 12, 13, 14, 0, 16, 17, 18, 19),
+    offsets=np.array([
+        [0.000, 0.000, 0.000], [0.000, 0.124, -0.038], [0.000, 0.194, 0.030],
+        [0.000, 0.212, -0.033], [0.000, 0.089, 0.050], [-0.195, -0.053, -0.002],
+        [-0.258, -0.015, -0.027], [-0.267, 0.010, -0.007], [0.195, -0.053, -0.002],
+        [0.258, -0.015, -0.027], [0.267, 0.010, -0.007], [-0.059, -0.086, -0.016],
+        [-0.043, -0.385, 0.002], [0.017, -0.423, -0.036], [-0.019, -0.0305, 0.063],
+        [-0.019, -0.0305, 0.063], [0.059, -0.086, -0.016], [0.043, -0.385, 0.002],
+        [-0.017, -0.423, -0.036], [0.019, -0.0305, 0.063], [0.019, -0.0305, 0.063],
+    ]),
+)  # fmt: skip
+
 # All joints of SMPL-X (Pavlakos et al. 2019). The first 22 are where programs that use the neutral
 # model publish them, the hands are MANO's mean ones (Romero et al. 2017), laid flat. Jaw and eyes,
 # which no data set here moves, are put where an average face has them.

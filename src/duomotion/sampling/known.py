@@ -1,15 +1,20 @@
-"""Known motion: filling what is open in it, and joining what is generated to it.
+"""Known motion: filling what is open in it, keeping its tokens, joining what is generated to it.
 
 Axes: P people, T frames, J joints.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from duomotion.motion.canonical import interpolate
+from duomotion.motion.canonical import facing, interpolate, transform
+from duomotion.motion.contacts import lock_feet
 from duomotion.motion.interaction import Interaction, together
+from duomotion.motion.layout import Layout
+from duomotion.motion.rotations import yaw
+from duomotion.sampling.request import Request
 
 SETTLING_SECONDS = 0.3
 """Time constant with which a difference at a seam fades."""
@@ -19,6 +24,65 @@ def runs(flags_T: np.ndarray) -> list[tuple[int, int]]:
     """(start, stop) of each stretch of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags_T.astype(int), [0]])))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Given:
+    """Known motion in its own world and in the model's, which begins where a known person does."""
+
+    known: Interaction
+    mask: np.ndarray
+    first: int  # whose start is the origin
+    rotation: np.ndarray
+    translation: np.ndarray
+
+    @classmethod
+    def of(cls, request: Request, layout: Layout) -> "Given | None":
+        if request.known is None:
+            return None
+        mask = request.mask
+        people = sorted(
+            np.flatnonzero(mask.any(1)).tolist(), key=lambda person: not mask[person, 0]
+        )
+        start = filled(together([request.known.person(p) for p in people]), mask[people])
+        return cls(request.known, mask, people[0], *layout.placing(start))
+
+    @property
+    def people(self) -> list[int]:
+        """Those of whom something is known."""
+        return np.flatnonzero(self.mask.any(1)).tolist()
+
+    @property
+    def are_whole_people(self) -> bool:
+        """Whether every person is known at all times or not at all."""
+        return bool((self.mask.all(1) | ~self.mask.any(1)).all())
+
+    def fixed(self, people: int) -> np.ndarray:
+        """(people, T) bool, True where a frame is known."""
+        return np.pad(self.mask, [(0, people - len(self.mask)), (0, 0)])
+
+    @cached_property
+    def placed(self) -> Interaction:
+        return transform(self.known, self.rotation, self.translation)
+
+    def alone(self, person: int, frames: int) -> Interaction:
+        """A person's known motion, open frames filled, to its end or held there to `frames`."""
+        mask_T = self.mask[person]
+        whole = filled(self.placed.person(person), mask_T[None])
+        held = np.minimum(np.arange(frames), len(mask_T) - 1)
+        return interpolate(whole, held, held, np.zeros(frames))
+
+    def taken_back(self, bodies: Interaction) -> Interaction:
+        """People from the model's world in the one of the known motion."""
+        return transform(bodies, self.rotation.T, -self.rotation.T @ self.translation)
+
+    def joined(self, bodies: Interaction) -> Interaction:
+        """People in the world of the known motion, with the known frames as they were given.
+
+        Feet stand still where the generated motion joins the known one.
+        """
+        locked = lock_feet(impose(bodies, self.known, self.mask), self.fixed(bodies.num_people))
+        return impose(locked, self.known, self.mask)
 
 
 def filled(known: Interaction, mask_PT: np.ndarray) -> Interaction:
@@ -34,6 +98,44 @@ def filled(known: Interaction, mask_PT: np.ndarray) -> Interaction:
         part = ((frames - low) / np.maximum(high - low, 1)).clip(0, 1)
         people.append(interpolate(known.person(person), low, high, part))
     return together(people)
+
+
+def carried(generated: Interaction, known: Interaction, mask_PT: np.ndarray) -> Interaction:
+    """The generated motion led from known frame to known frame, for features that tell steps.
+
+    Such features say where a person is by the sum of all steps and turns before, so what is
+    generated in between comes out somewhere else. Each open stretch is moved over the floor and
+    turned so that it begins, and little by little that it ends, where the known motion does.
+
+    Args:
+        generated, known, mask_PT: as for `impose`, for people of all of whom something is known.
+    """
+    people = [
+        _carried(generated.person(person), known.person(person), mask_T)
+        for person, mask_T in enumerate(mask_PT)
+    ]
+    return together(people)
+
+
+def _carried(generated: Interaction, known: Interaction, mask_T: np.ndarray) -> Interaction:
+    skeleton = generated.skeletons[0]
+    own, given = generated.root_positions[0], known.root_positions[0]
+    turn_T = facing(known.positions[0], skeleton) - facing(generated.positions[0], skeleton)
+    roots = np.where(mask_T[:, None], given, own)
+    roots[:, 1] = own[:, 1]
+    for start, stop in runs(~mask_T):
+        gap, ends = slice(start, stop), []
+        for end in (start - 1, stop):
+            if 0 <= end < len(mask_T):
+                way = (own[gap] - own[end]) @ yaw(turn_T[end]).T
+                ends.append((given[end] + way, turn_T[end]))
+        (left, turn), (right, turn_after) = ends[0], ends[-1]
+        share = 0.5 - 0.5 * np.cos(np.pi * np.arange(1, len(left) + 1) / (len(left) + 1))
+        turn_T[gap] = turn + share * np.angle(np.exp(1j * (turn_after - turn)))
+        roots[gap, ::2] = (left + share[:, None] * (right - left))[:, ::2]
+    rotations = generated.rotations.copy()
+    rotations[0, :, 0] = yaw(turn_T) @ rotations[0, :, 0]
+    return replace(generated, root_positions=roots[None], rotations=rotations)
 
 
 def impose(generated: Interaction, known: Interaction, mask_PT: np.ndarray) -> Interaction:
@@ -90,3 +192,18 @@ def _fading(offset_TK3: np.ndarray, mask_T: np.ndarray, frames: int, settling: f
     rate = last - offset_TK3[-2] if has_rate else np.zeros_like(last)
     time = np.arange(1, frames + 1)[:, None, None]
     return (last + (rate + last / settling) * time) * np.exp(-time / settling)
+
+
+def kept_tokens(mask_T: np.ndarray, unit: int) -> np.ndarray:
+    """Which tokens (ceil(T / unit)) of `unit` frames are kept where frames `mask_T` are known.
+
+    Those of which at least half is known; of a stretch too short for that, the one with most of it.
+    """
+    missing = -len(mask_T) % unit
+    known = np.pad(mask_T, (0, missing), mode="edge").reshape(-1, unit)
+    kept = known.mean(1) >= 0.5
+    for start, stop in runs(mask_T):
+        tokens = slice(start // unit, -(-stop // unit))
+        if not kept[tokens].any():
+            kept[tokens.start + known[tokens].sum(1).argmax()] = True
+    return kept

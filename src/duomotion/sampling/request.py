@@ -11,11 +11,11 @@ from duomotion.motion.interaction import Interaction, joined
 from duomotion.motion.retarget import to_smpl22
 from duomotion.text.prompt import check_prompt, roles
 
-FPS = 30.0
+FPS = 30.0  # of models of two people
 LONGEST_SECONDS = 60.0
 USUAL_SECONDS = 4.0  # of motion whose length neither the user nor the model knows
 BATCH_SIZE = 8  # clips that are generated at once where many are asked for
-OVERLAP_FRAMES = 60  # of one window with the next, where motion is longer than a window
+OVERLAP_SECONDS = 2.0  # of one window with the next, where motion is longer than a window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +24,10 @@ class Request:
 
     Attributes:
         text: what happens; empty where only known motion guides the rest.
-        frames: length at 30 frames a second.
+        frames: length at the model's frame rate.
         seed: the same seed gives the same motion on the same machine.
-        known: motion of the first people, on the model's skeleton at 30 fps, `frames` long.
+        known: motion of the first people, on the model's skeleton and at its frame rate, `frames`
+            long.
         known_mask: (P, T) bool, True where `known` is to be kept; None keeps all of it.
         guidance: how closely the text is followed; None takes the model's setting.
         steps: iterations; None takes the model's setting.
@@ -50,9 +51,17 @@ class Request:
 
 
 class Generator(ABC):
-    """A loaded model that answers requests."""
+    """A loaded model that answers requests.
+
+    Attributes:
+        fps: frames a second of what it makes.
+        num_people: how many it makes the motion of.
+        min_frames, max_frames: of what it makes at once.
+    """
 
     name: str
+    fps: float = FPS
+    num_people: int = 2
     min_frames: int
     max_frames: int
 
@@ -67,10 +76,10 @@ class Generator(ABC):
 
     @abstractmethod
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
-        """Features (P, T, F) in metres through the model's tokenizer or autoencoder and back."""
+        """The layout's features (P, T, F) through the tokenizer or autoencoder and back."""
 
     def features(self, requests: Sequence[Request]) -> list[np.ndarray]:
-        """What the network makes of the texts: features (2, T, F) in metres, T = frames.
+        """What the network makes of the texts: features (P, T, F) of the layout, T = frames.
 
         Published evaluators see these: not smoothed, no foot held, nobody put on the ground. Each
         is the same as if it had been asked for alone.
@@ -79,6 +88,23 @@ class Generator(ABC):
             ValueError: the model makes no such features.
         """
         raise ValueError(f"{self.name} makes no features that published evaluators read")
+
+    def reactions(
+        self, requests: Sequence[Request], actors: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """What the network makes of the other person beside given ones.
+
+        Args:
+            actors: features (T, F) in metres of the first person, T = frames of the request.
+
+        Returns:
+            Features (T, F) in metres of the second person; as with `features`, published evaluators
+            see these, and each is the same as if it had been asked for alone.
+
+        Raises:
+            ValueError: the model makes no reactions.
+        """
+        raise ValueError(f"{self.name} makes no reactions that published evaluators read")
 
     def bodies(self, interaction: Interaction) -> Interaction:
         """The same motion on the skeleton on which the model generates.
@@ -90,7 +116,7 @@ class Generator(ABC):
 
     def lengths(self, texts: Sequence[str], seed: int) -> list[int]:
         """How many frames what each text says takes; the same for the same text and seed."""
-        return [round(FPS * USUAL_SECONDS)] * len(texts)
+        return [round(self.fps * USUAL_SECONDS)] * len(texts)
 
     def generate(
         self,
@@ -102,20 +128,34 @@ class Generator(ABC):
         guidance: float | None = None,
         steps: int | None = None,
     ) -> Interaction:
-        """Two people doing what the text says; longer than the model's window as by `extend`.
+        """People doing what the text says; longer than the model's window as by `extend`.
 
         Args:
             text: what both do, or one of them where `partner` says what the other does.
             seconds: length of the motion; None for as long as what the text says takes.
 
         Raises:
-            ValueError: the text is empty, too long or in another script, or the length, guidance or
-                number of steps is out of range.
+            ValueError: the text is empty, too long or in another script, there is a partner and
+                the model makes one person, or the length, guidance or number of steps is out of
+                range.
         """
         made = self.generate_many(
-            [_both(text, partner)], seconds=seconds, seed=seed, guidance=guidance, steps=steps
+            [self.both(text, partner)], seconds=seconds, seed=seed, guidance=guidance, steps=steps
         )
         return next(made)
+
+    def both(self, text: str, partner: str) -> str:
+        """One sentence of what happens and of what the partner does, if anything is said of them.
+
+        Raises:
+            ValueError: the model makes the motion of one person, or a text can't be used.
+        """
+        if partner and self.num_people == 1:
+            raise ValueError(
+                f"{self.name} makes the motion of one person, so there is no partner; say what the "
+                "one person does, or name a model of two people"
+            )
+        return roles(text, partner) if partner else text
 
     def generate_many(
         self,
@@ -169,16 +209,21 @@ class Generator(ABC):
             partner: what the other person does, in addition to the text.
 
         Raises:
-            ValueError: there is not exactly one person, their motion is too short or too long, or a
-                setting is out of range.
+            ValueError: the model makes one person, there is not exactly one given person, their
+                motion is too short or too long, or a setting is out of range.
         """
+        if self.num_people == 1:
+            raise ValueError(
+                f"{self.name} makes the motion of one person and can't add a partner; name a model "
+                "of two people"
+            )
         if actor.num_people != 1:
             raise ValueError(
                 f"a reaction needs the motion of one person, this one has {actor.num_people}"
             )
-        actor = resample(self.bodies(actor), FPS)
+        actor = self._taken(actor)
         request = Request(
-            text=_optional(_both(text, partner)),
+            text=_optional(self.both(text, partner)),
             frames=self._frames(actor.seconds),
             seed=seed,
             known=actor,
@@ -201,7 +246,8 @@ class Generator(ABC):
         """A stretch of an interaction made anew; all other frames come back as they are.
 
         Args:
-            clip: at most as long as the model's window; comes back on its skeleton at 30 fps.
+            clip: at most as long as the model's window; comes back on its skeleton and at its
+                frame rate.
             text: what happens; may be empty.
             unknown: start and end of the stretch in seconds. All but the ends of a clip:
                 in-betweening; from somewhere to the end: continuation.
@@ -211,9 +257,9 @@ class Generator(ABC):
             ValueError: the stretch lies outside the clip or leaves nothing known, there is no such
                 person, or a setting or the length is out of range.
         """
-        clip = resample(self.bodies(clip), FPS)
+        clip = self._taken(clip)
         frames = self._frames(clip.seconds)
-        start, stop = (round(FPS * second) for second in unknown)
+        start, stop = (round(self.fps * second) for second in unknown)
         if not 0 <= start < stop <= frames:
             raise ValueError(
                 f"the stretch from {unknown[0]:g} s to {unknown[1]:g} s can't be made anew: it has "
@@ -249,7 +295,7 @@ class Generator(ABC):
         """An interaction that goes on; what there was comes back as it is.
 
         Args:
-            clip: any length; comes back on the model's skeleton at 30 fps.
+            clip: any length; comes back on the model's skeleton and at its frame rate.
             text: what happens from then on; may be empty.
             seconds: length of the result.
 
@@ -257,7 +303,7 @@ class Generator(ABC):
             ValueError: the result would not be longer than the clip, or a setting or the length is
                 out of range.
         """
-        clip = resample(self.bodies(clip), FPS)
+        clip = self._taken(clip)
         frames = self._frames(seconds, LONGEST_SECONDS)
         if frames <= clip.num_frames:
             raise ValueError(
@@ -269,12 +315,21 @@ class Generator(ABC):
         )
         return self._extended(clip, request, frames)
 
+    def _taken(self, clip: Interaction) -> Interaction:
+        """Given motion on the model's skeleton and at its frame rate."""
+        if clip.num_people > self.num_people:
+            raise ValueError(
+                f"{self.name} makes the motion of one person; the given motion has "
+                f"{clip.num_people} people, name a model of two"
+            )
+        return resample(self.bodies(clip), self.fps)
+
     def _extended(self, clip: Interaction, request: Request, frames: int) -> Interaction:
         """Window after window, each begins with the end of what there is."""
         pieces, seed = [clip], request.seed
         made, tail = clip.num_frames, clip
         while made < frames:
-            overlap = min(OVERLAP_FRAMES, tail.num_frames)
+            overlap = min(round(OVERLAP_SECONDS * self.fps), tail.num_frames)
             length = max(min(self.max_frames, overlap + frames - made), self.min_frames)
             seed += 1
             tail = tail.frames(tail.num_frames - overlap, tail.num_frames)
@@ -292,18 +347,14 @@ class Generator(ABC):
         return joined(pieces).with_caption(request.text)
 
     def _frames(self, seconds: float, longest: float | None = None) -> int:
-        shortest = self.min_frames / FPS
-        longest = longest or self.max_frames / FPS
+        shortest = self.min_frames / self.fps
+        longest = longest or self.max_frames / self.fps
         if not shortest <= seconds <= longest:
             raise ValueError(
                 f"a length of {seconds:g} s is not possible: {self.name} makes motion of "
                 f"{shortest:g} to {longest:g} s"
             )
-        return round(seconds * FPS)
-
-
-def _both(text: str, partner: str) -> str:
-    return roles(text, partner) if partner else text
+        return round(seconds * self.fps)
 
 
 def _optional(text: str) -> str:

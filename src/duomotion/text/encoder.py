@@ -11,7 +11,9 @@ from typing import Protocol
 import torch
 from torch import nn
 
-_NAME = re.compile(r"(?P<kind>sentence|clip)(:(?P<source>.+?))?(@(?P<weights>[0-9a-f]{12}))?")
+_NAME = re.compile(
+    r"(?P<kind>sentence|clip|clip-vector)(:(?P<source>.+?))?(@(?P<weights>[0-9a-f]{12}))?"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +58,10 @@ def load_encoder(name: str) -> TextEncoder:
     """The encoder called `name`.
 
     Args:
-        name: `sentence`; `clip`; `clip:` and a local folder or a hub id; or the `.name` of an
-            encoder, which ends in `@` and twelve digits that its weights must answer to.
+        name: `sentence`; `clip` (states of all positions); `clip-vector` (the one that CLIP
+            compares with images); either of these, `:` and a local folder or a hub id; or the
+            `.name` of an encoder, which ends in `@` and twelve digits that its weights must answer
+            to.
 
     Raises:
         ValueError: no encoder has this name, or its weights can't be had or are not those named.
@@ -65,17 +69,18 @@ def load_encoder(name: str) -> TextEncoder:
     parts = _NAME.fullmatch(name)
     if parts is None or (parts["kind"] == "sentence" and parts["source"]):
         raise ValueError(
-            f"there is no text encoder {name!r}; known are 'sentence', 'clip' and "
-            "'clip:FOLDER_OR_HUB_ID'"
+            f"there is no text encoder {name!r}; known are 'sentence', 'clip', "
+            "'clip-vector', 'clip:FOLDER_OR_HUB_ID' and 'clip-vector:FOLDER_OR_HUB_ID'"
         )
     if parts["kind"] == "sentence":
         from duomotion.text.sentence import SentenceEncoder
 
         encoder = SentenceEncoder()
     else:
-        from duomotion.text.clip import ClipEncoder
+        from duomotion.text.clip import ClipEncoder, ClipVectorEncoder
 
-        encoder = ClipEncoder(parts["source"])
+        kind = ClipVectorEncoder if parts["kind"] == "clip-vector" else ClipEncoder
+        encoder = kind(parts["source"])
     if parts["weights"] and encoder.name != name:
         raise ValueError(
             f"the text encoder {name!r} was asked for, but the weights found are those of "

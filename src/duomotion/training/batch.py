@@ -1,13 +1,14 @@
-"""What the trainer does with any system's batches.
+"""Batches: what the trainer does with any system's, and clips of similar length together.
 
 A batch is a mapping or a dataclass. The first axis of its tensors and lists counts the clips; other
 members (numbers, texts, None) belong to the batch as a whole.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,3 +44,16 @@ def _members(batch: Any) -> dict[str, Any]:
 
 def _is_per_clip(member: Any) -> bool:
     return isinstance(member, Tensor | list)
+
+
+def similar_lengths(
+    lengths: Sequence[int], size: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Indices of all clips in a random order, in batches of similar length: little is padded."""
+    order, known = rng.permutation(len(lengths)), np.array(lengths)
+    batches = []
+    for start in range(0, len(order), 8 * size):
+        group = order[start : start + 8 * size]
+        group = group[np.argsort(known[group], kind="stable")]
+        batches += [group[k : k + size] for k in range(0, len(group), size)]
+    return [batches[index] for index in rng.permutation(len(batches))]

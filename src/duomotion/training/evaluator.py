@@ -1,4 +1,4 @@
-"""Training of the open pairs' evaluator."""
+"""Training of the open data sets' evaluators."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from duomotion.data.interhuman import Clip, read_split
-from duomotion.data.pairs import Example, PairConfig, draw_example
+from duomotion.data.layouts import CAPTIONED, Captioned
+from duomotion.data.pairs import Example, PairConfig
 from duomotion.evaluation.embedding import padded
 from duomotion.models.evaluators.open import OpenEvaluator, OpenEvaluatorConfig, matching_loss
-from duomotion.motion.features import NUM_FEATURES
 from duomotion.text.augment import reworded
 from duomotion.text.cache import cached_encoder
 from duomotion.training.batch import take
@@ -25,9 +24,10 @@ MIN_STD = 1e-3
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatorData:
-    """A data set of pairs, how captions become vectors, and how clips become examples."""
+    """A data set and its layout, how captions become vectors, and how clips become examples."""
 
-    pairs: str = "data/open-pairs"
+    clips: str = "data/open-pairs"
+    layout: str = "interhuman"
     text_encoder: str = "sentence"
     views: int = 12  # random views of each clip that are made before training starts
     text_noise: float = 0.2  # of a vector, along the way from one random caption to another
@@ -55,12 +55,13 @@ class EvaluatorTask:
 
     def __init__(self, recipe: EvaluatorRecipe) -> None:
         self.recipe = recipe
-        clips, _ = read_split(recipe.data.pairs, "train")
-        whole = PairConfig(floor=recipe.data.examples.floor, mirror=False)
-        held_out, _ = read_split(recipe.data.pairs, "val")
-        seed = recipe.optim.seed
-        self.views = _drawn(clips, recipe.data.examples, recipe.data.views, seed)
-        self.held_out = _drawn(held_out, whole, 1, seed)
+        data, seed = recipe.data, recipe.optim.seed
+        layout = CAPTIONED[data.layout]
+        clips, _ = layout.read_split(data.clips, "train")
+        whole = PairConfig(floor=data.examples.floor, mirror=False)
+        held_out, _ = layout.read_split(data.clips, "val")
+        self.views = _drawn(layout, clips, data.examples, data.views, seed)
+        self.held_out = _drawn(layout, held_out, whole, 1, seed)
         self.num_clips = len(clips)
         encoder = cached_encoder(recipe.data.text_encoder, dim=recipe.model.text_dim)
         views = (*self.views, *self.held_out)
@@ -70,7 +71,8 @@ class EvaluatorTask:
         self.encoder_name = encoder.name
         torch.manual_seed(recipe.optim.seed)
         self.model = OpenEvaluator(recipe.model)
-        frames = np.concatenate([view.features.reshape(-1, NUM_FEATURES) for view in self.views])
+        width = recipe.model.num_features
+        frames = np.concatenate([view.features.reshape(-1, width) for view in self.views])
         self.model.mean.copy_(torch.from_numpy(frames.mean(0)))
         self.model.std.copy_(torch.from_numpy(np.maximum(frames.std(0), MIN_STD)))
 
@@ -120,11 +122,13 @@ class EvaluatorTask:
         return {"loss": loss.item(), "found": parts["found"].item()}
 
     def provenance(self) -> dict[str, Any]:
-        return {"data": [self.recipe.data.pairs], "text_encoder": self.encoder_name}
+        return {"data": [self.recipe.data.clips], "text_encoder": self.encoder_name}
 
 
-def _drawn(clips: list[Clip], config: PairConfig, views: int, seed: int) -> list[Example]:
+def _drawn(
+    layout: Captioned, clips: list[Any], config: PairConfig, views: int, seed: int
+) -> list[Example]:
     """`views` views of every clip, those of a clip next to each other."""
     rng = np.random.default_rng(seed)
     seen = tqdm(clips, desc="views", unit="clip", mininterval=5)
-    return [draw_example(clip, config, rng) for clip in seen for _ in range(views)]
+    return [layout.example(clip, config, rng) for clip in seen for _ in range(views)]

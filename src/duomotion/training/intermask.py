@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from duomotion.checkpoint import load_weights, read_checkpoint, read_recipe
+from duomotion.checkpoint import load_weights, read_checkpoint
 from duomotion.data.layouts import VIEWS
 from duomotion.data.pairs import PairConfig
 from duomotion.data.windows import WindowConfig
 from duomotion.evaluation.reconstruction import mean_scores, reconstruction_scores
+from duomotion.losses.masked import draw_text_drop
 from duomotion.models.intermask.alternating import transformer_of
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.config import (
@@ -24,13 +25,14 @@ from duomotion.models.intermask.config import (
 )
 from duomotion.models.intermask.generate import load_codec
 from duomotion.models.intermask.generator_config import GeneratorConfig
-from duomotion.models.intermask.objective import draw_corruption, draw_text_drop, generator_loss
+from duomotion.models.intermask.objective import draw_corruption, generator_loss
 from duomotion.models.intermask.parts import PartTokenizer
 from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutput
 from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss, tokenizer_loss
 from duomotion.motion import features
 from duomotion.text.cache import cached_encoder
-from duomotion.training.batch import take
+from duomotion.training.batch import similar_lengths, take
+from duomotion.training.beside import check_beside
 from duomotion.training.config import LogConfig, OptimConfig
 
 CODEBOOK_WINDOWS = 256
@@ -201,10 +203,11 @@ class GeneratorTask:
     def __init__(self, recipe: GeneratorRecipe) -> None:
         self.recipe = recipe
         data = recipe.data
-        self.children: Mapping[str, Path] = {
-            "tokenizer": Path(data.tokenizer),
-            **({} if data.length is None else {"length": _length_estimator(data)}),
-        }
+        children = {"tokenizer": Path(data.tokenizer)}
+        if data.length is not None:
+            children["length"] = Path(data.length)
+            check_beside(children["length"], "length", data.text_encoder)
+        self.children: Mapping[str, Path] = children
         codec = load_codec(Path(data.tokenizer))
         sizes = codec.tokenizer.config
         if isinstance(sizes, TokenizerConfig) and sizes.num_people > 1:
@@ -259,7 +262,8 @@ class GeneratorTask:
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size
-        batches = _similar_lengths(self.views, size, np.random.default_rng([seed, epoch]))
+        lengths = [view.codes.shape[-1] for view in self.views]
+        batches = similar_lengths(lengths, size, np.random.default_rng([seed, epoch]))
         for index, chosen in enumerate(batches[skip:], skip):
             rng = np.random.default_rng([seed, epoch, index])
             yield self._batch([self.views[index] for index in chosen], rng)
@@ -294,7 +298,7 @@ class GeneratorTask:
             text_BC,
             lengths_B,
             corruption=draw_corruption(lengths_B, frames, config, generator),
-            drop_B=draw_text_drop(len(lengths_B), config, generator),
+            drop_B=draw_text_drop(len(lengths_B), config.cond_drop, generator),
         )
         return result.loss, {"masked": result.masked, "accuracy": result.accuracy}
 
@@ -333,21 +337,6 @@ class GeneratorTask:
         return {"data": [self.recipe.data.pairs], "text_encoder": self.encoder_name}
 
 
-def _length_estimator(data: GeneratorData) -> Path:
-    """Its folder, once it has been seen to read the same text vectors."""
-    assert data.length is not None
-    recipe = read_recipe(data.length)
-    if recipe["system"] != "length":
-        raise ValueError(f"{data.length} is a checkpoint of {recipe['system']!r}, not of 'length'")
-    read = recipe["data"]["text_encoder"]
-    if read != data.text_encoder:
-        raise ValueError(
-            f"the length estimator {data.length} reads the vectors of {read!r}; the generator's "
-            f"data.text_encoder is {data.text_encoder!r} and must be the same"
-        )
-    return Path(data.length)
-
-
 def _tokenized(
     codec: MotionCodec, clips: list[Any], config: PairConfig, views: int, seed: int
 ) -> list[TokenizedView]:
@@ -364,17 +353,3 @@ def _tokenized(
                 ids = codec.encode(torch.from_numpy(example.features[:, :frames]))
             found.append(TokenizedView(ids.unflatten(1, (parts, -1)), example.captions, clip.name))
     return found
-
-
-def _similar_lengths(
-    views: list[TokenizedView], size: int, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """A random order in batches whose views are of similar length, so that little is padded."""
-    order = rng.permutation(len(views))
-    lengths = np.array([view.codes.shape[-1] for view in views])
-    batches = []
-    for start in range(0, len(order), 8 * size):
-        group = order[start : start + 8 * size]
-        group = group[np.argsort(lengths[group], kind="stable")]
-        batches += [group[k : k + size] for k in range(0, len(group), size)]
-    return [batches[index] for index in rng.permutation(len(batches))]

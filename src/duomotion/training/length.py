@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from duomotion.data.interhuman import read_split
+from duomotion.data.layouts import CAPTIONED
 from duomotion.models.length import LengthConfig, LengthEstimator
 from duomotion.text.augment import reworded
 from duomotion.text.cache import CachedEncoder, cached_encoder
@@ -19,9 +19,10 @@ from duomotion.training.config import LogConfig, OptimConfig
 
 @dataclass(frozen=True, kw_only=True)
 class LengthData:
-    """A data set with captions, and how they become vectors."""
+    """A data set with captions and its layout, and how captions become vectors."""
 
-    pairs: str = "data/interhuman"
+    clips: str = "data/interhuman"
+    layout: str = "interhuman"
     text_encoder: str = "clip"
     text_noise: float = 0.0  # of a vector, along the way from one random caption to another
 
@@ -54,8 +55,10 @@ class LengthTask:
 
     def _examples(self, encoder: CachedEncoder, split: str) -> tuple[Tensor, Tensor]:
         """Vectors of all captions (N, C) and the classes of their clips' lengths (N)."""
-        clips, _ = read_split(self.recipe.data.pairs, split)
-        captions = [(caption, clip.num_frames) for clip in clips for caption in clip.captions]
+        data = self.recipe.data
+        layout = CAPTIONED[data.layout]
+        clips, _ = layout.read_split(data.clips, split)
+        captions = [(text, clip.num_frames) for clip in clips for text in layout.captions(clip)]
         texts_NC = encoder.encode([caption for caption, _ in captions]).vectors
         frames_N = torch.tensor([frames for _, frames in captions])
         sizes = self.recipe.model
@@ -86,4 +89,4 @@ class LengthTask:
         return {"frames_off": off_N.median().item() * self.recipe.model.frames_per_class}
 
     def provenance(self) -> dict[str, Any]:
-        return {"data": [self.recipe.data.pairs], "text_encoder": self.encoder_name}
+        return {"data": [self.recipe.data.clips], "text_encoder": self.encoder_name}

@@ -9,6 +9,7 @@ Axes: B clips, T frames, C features, W words, E embedding.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,23 @@ class MovementEncoder(nn.Module):
         return self.out_net(self.main(motion_BTC.transpose(1, 2)).transpose(1, 2))
 
 
+class MovementDecoder(nn.Module):
+    """Movements (B, M, movement_dim) to motion (B, 4 M, C); only trains the encoder."""
+
+    def __init__(self, config: BiGRUConfig, made_dim: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.ConvTranspose1d(config.movement_dim, config.movement_width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.ConvTranspose1d(config.movement_width, made_dim, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+        )
+        self.out_net = nn.Linear(made_dim, made_dim)
+
+    def forward(self, movements_BMC: Tensor) -> Tensor:
+        return self.out_net(self.main(movements_BMC.transpose(1, 2)).transpose(1, 2))
+
+
 class SequenceEncoder(nn.Module):
     """Sequences to (B, E): the last states of a GRU in both directions, through a small network."""
 
@@ -89,9 +107,18 @@ class TextEncoder(SequenceEncoder):
 class BiGRUEvaluator(ABC, nn.Module):
     """Embeddings (B, E) of motions and texts, in the order of the input.
 
-    The last movements of a clip see what lies behind its end, so all clips are padded with zeros to
-    the same number of frames, in one batch as in another (released code).
+    The last movements of a clip see what lies behind its end, so all clips are padded to the same
+    number of frames, in one batch as in another (released code).
+
+    Attributes:
+        max_frames: so many.
+        max_words: of a text that are read.
+        num_contacts: numbers at the end of what `normalised` gives that are not read.
     """
+
+    max_frames: ClassVar[int]
+    max_words: ClassVar[int]
+    num_contacts: ClassVar[int] = 0
 
     def __init__(self, config: BiGRUConfig) -> None:
         super().__init__()
@@ -102,11 +129,16 @@ class BiGRUEvaluator(ABC, nn.Module):
         )
 
     @abstractmethod
+    def normalised(self, motion: Tensor) -> Tensor:
+        """Features (B, P, T, F) in metres as (B, T, C), those that are not read last."""
+
     def prepare(self, motion: Tensor) -> Tensor:
         """What the evaluator reads of features: (B, T, motion_dim)."""
+        normalised_BTC = self.normalised(motion)
+        return normalised_BTC[..., : normalised_BTC.shape[-1] - self.num_contacts]
 
     def embed_motion(self, motion: Tensor, lengths_B: Tensor) -> Tensor:
-        """Of padded features and their lengths in frames.
+        """Of padded features and their lengths in frames; behind these, zeros are read.
 
         Raises:
             ValueError: a clip is shorter than one movement.
@@ -116,7 +148,10 @@ class BiGRUEvaluator(ABC, nn.Module):
                 f"the evaluator reads clips of at least {FRAMES_PER_MOVEMENT} frames; "
                 f"one has {shortest}"
             )
-        movements = self.movement_encoder(self.prepare(motion))
+        prepared_BTC = self.prepare(motion)
+        behind_BT = torch.arange(prepared_BTC.shape[1]) >= lengths_B.cpu()[:, None]
+        prepared_BTC = prepared_BTC.masked_fill(behind_BT[..., None].to(prepared_BTC.device), 0)
+        movements = self.movement_encoder(prepared_BTC)
         return self.motion_encoder(movements, lengths_B // FRAMES_PER_MOVEMENT)
 
     def embed_text(self, words_BWC: Tensor, tags_BWK: Tensor, lengths_B: Tensor) -> Tensor:

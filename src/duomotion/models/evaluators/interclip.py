@@ -14,15 +14,16 @@ from torch import Tensor, nn
 
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.models.layers.transformer import post_norm_transformer
-from duomotion.motion.features import CONTACTS
 
-NUM_PEOPLE = 2
+NUM_CONTACTS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class MotionEncoderConfig:
     """Defaults are the released evaluator's (InterGen, configs/eval_model.yaml and code)."""
 
+    num_people: int = 2
+    num_features: int = 262  # of a person and frame; the last four, contacts, are not read
     width: int = 1024  # LATENT_DIM
     num_layers: int = 8  # NUM_LAYERS
     num_heads: int = 8  # NUM_HEADS
@@ -48,7 +49,9 @@ class MotionEncoder(nn.Module):
     def __init__(self, config: MotionEncoderConfig) -> None:
         super().__init__()
         self.query = nn.Parameter(torch.randn(1, config.width))
-        self.input = nn.Linear(NUM_PEOPLE * CONTACTS.start, config.width)
+        self.input = nn.Linear(
+            config.num_people * (config.num_features - NUM_CONTACTS), config.width
+        )
         self.transformer = post_norm_transformer(
             config.width,
             num_layers=config.num_layers,
@@ -61,7 +64,7 @@ class MotionEncoder(nn.Module):
 
     def forward(self, motion_BPTF: Tensor, lengths_B: Tensor) -> Tensor:
         """(B, E), not yet scaled."""
-        frames = self.input(motion_BPTF[..., : CONTACTS.start].transpose(1, 2).flatten(2))
+        frames = self.input(motion_BPTF[..., :-NUM_CONTACTS].transpose(1, 2).flatten(2))
         x = torch.cat((self.query.expand(len(frames), 1, -1), frames), 1)
         x = x + sinusoid_sequence(*x.shape[1:], device=x.device)
         padded = torch.arange(x.shape[1], device=x.device) > lengths_B[:, None]

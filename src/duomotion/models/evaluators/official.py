@@ -4,7 +4,9 @@ interclip         interclip.ckpt of InterGen, saved by Lightning
 interx-evaluator  text_mot_match/model/finest.tar of Inter-X
 t2m-evaluator     text_mot_match/model/finest.tar of text-to-motion; HumanML3D's or KIT-ML's
 
-None of them holds the words that it reads: those of InterCLIP are CLIP's.
+None of them holds the words that it reads: those of InterCLIP are CLIP's, those of the others are
+in the folder glove/ of their code. Nor does text-to-motion's hold the mean and standard deviation
+with which it reads motion: they are in Comp_v6_KLD005/meta beside it.
 """
 
 import tempfile
@@ -21,9 +23,22 @@ from duomotion.models.evaluators import interclip
 from duomotion.models.evaluators.bigru import BiGRUConfig, BiGRUEvaluator
 from duomotion.models.evaluators.interclip import InterCLIP, InterCLIPConfig
 from duomotion.models.evaluators.interx import INTERX, InterXEvaluator
-from duomotion.models.evaluators.t2m import HUMANML3D, KIT, T2MEvaluator
+from duomotion.models.evaluators.t2m import (
+    HUMANML3D,
+    KIT,
+    NUM_CONTACTS,
+    STATISTICS,
+    T2MEvaluator,
+)
+from duomotion.models.evaluators.words import released_words
 from duomotion.models.layers.positional import sinusoid_sequence
-from duomotion.released import account_for, read_released, sha256, state_under
+from duomotion.released import (
+    account_for,
+    read_released,
+    read_statistics,
+    sha256,
+    state_under,
+)
 from duomotion.text.official_clip import read_tokenizer
 
 Kind = Literal["interclip", "interx-evaluator", "t2m-evaluator"]
@@ -33,22 +48,29 @@ SYSTEMS = {
     "interx-evaluator": "evaluator/interx",
     "t2m-evaluator": "evaluator/t2m",
 }
-WORDS = "words"  # folder of the tokenizer inside InterCLIP's checkpoint
+WORDS = "words"  # folder inside an evaluator's checkpoint: tokenizer or vectors of words
 PARTS = ("movement_encoder", "text_encoder", "motion_encoder")
 DATASETS = {
     "interx-evaluator": {INTERX.motion_dim: "interx"},
-    "t2m-evaluator": {HUMANML3D.motion_dim: "humanml3d", KIT.motion_dim: "kit"},
+    "t2m-evaluator": {HUMANML3D.motion_dim: "humanml3d", KIT.motion_dim: "kit-ml"},
 }
 
 
 def import_evaluator(
-    kind: Kind, source: str | Path, target: str | Path, *, vocabulary: str | Path | None = None
+    kind: Kind,
+    source: str | Path,
+    target: str | Path,
+    *,
+    vocabulary: str | Path | None = None,
+    statistics: str | Path | None = None,
 ) -> int:
     """Make a checkpoint folder of a released evaluator.
 
     Args:
         vocabulary: for InterCLIP: bpe_simple_vocab_16e6.txt.gz of CLIP's code, or a folder with the
-            tokenizer files of any of OpenAI's CLIP models.
+            tokenizer files of any of OpenAI's CLIP models; for the others: the folder glove/ of
+            their code.
+        statistics: for "t2m-evaluator": the folder meta/ with mean.npy and std.npy.
 
     Returns:
         The number of parameters.
@@ -61,23 +83,32 @@ def import_evaluator(
     source, target = Path(source), Path(target)
     if target.exists() and not (target / RECIPE).is_file():
         raise ValueError(f"{target} exists and is no checkpoint folder; name a new one")
-    if kind == "interclip" and vocabulary is None:
-        raise ValueError("--vocabulary is missing: the checkpoint does not hold CLIP's words")
+    if vocabulary is None:
+        raise ValueError(f"--vocabulary is missing: the checkpoint does not hold {_MISSING[kind]}")
+    if kind == "t2m-evaluator" and statistics is None:
+        raise ValueError(
+            "--statistics is missing: the evaluator normalises motion with the mean.npy and "
+            "std.npy that were released beside it, in Comp_v6_KLD005/meta"
+        )
     content = read_released(source)
     with tempfile.TemporaryDirectory() as temporary:
-        children = {}
-        if vocabulary is not None and kind == "interclip":
+        words = Path(temporary) / WORDS
+        if kind == "interclip":
             official = state_under(content, ("state_dict",), source)
             config, state = interclip_state(official, str(source))
-            tokenizer = read_tokenizer(Path(vocabulary), config.vocabulary)
-            children[WORDS] = Path(temporary) / WORDS
-            tokenizer.save_pretrained(children[WORDS])
-            dataset = "interhuman"
+            read_tokenizer(Path(vocabulary), config.vocabulary).save_pretrained(words)
+            dataset, extra = "interhuman", {}
         else:
             parts = {part: state_under(content, (part,), source) for part in PARTS}
             state = {f"{part}.{name}": x for part in PARTS for name, x in parts[part].items()}
-            config = bigru_config(state, _NETWORKS[kind], str(source))
+            config = bigru_config(state, NETWORKS[kind], str(source))
             dataset = _dataset(kind, config, str(source))
+            released_words(Path(vocabulary), config.word_dim).save(words)
+            extra = {}
+            if statistics is not None and kind == "t2m-evaluator":
+                mean, std = (Path(statistics) / f"{name}.npy" for name in STATISTICS)
+                numbers = read_statistics(mean, std, config.motion_dim + NUM_CONTACTS)
+                extra = dict(zip(STATISTICS, numbers, strict=True))
         provenance = {
             **environment(torch.device("cpu")),
             "data": [dataset],
@@ -85,8 +116,15 @@ def import_evaluator(
             "sha256": sha256(source),
         }
         recipe = {"system": SYSTEMS[kind], "model": to_dict(config)}
-        save_checkpoint(target, state, recipe, provenance, children=children)
+        save_checkpoint(target, state | extra, recipe, provenance, children={WORDS: words})
     return sum(tensor.numel() for tensor in state.values())
+
+
+_MISSING = {
+    "interclip": "CLIP's words; name the bpe_simple_vocab_16e6.txt.gz of CLIP's code",
+    "interx-evaluator": "the vectors of words; name Inter-X's folder glove/",
+    "t2m-evaluator": "the vectors of words; name text-to-motion's folder glove/",
+}
 
 
 def interclip_state(
@@ -157,11 +195,12 @@ def bigru_config(
         config = HUMANML3D
     with torch.device("meta"):
         expected = network(config).state_dict()
-    account_for(official, expected, where)
+    own = {name: tensor for name, tensor in expected.items() if name not in STATISTICS}
+    account_for(official, own, where)
     return config
 
 
-_NETWORKS: dict[str, Callable[[BiGRUConfig], BiGRUEvaluator]] = {
+NETWORKS: dict[str, Callable[[BiGRUConfig], BiGRUEvaluator]] = {
     "interx-evaluator": InterXEvaluator,
     "t2m-evaluator": T2MEvaluator,
 }

@@ -1,9 +1,9 @@
-"""The evaluator of the open pairs: motions and sentences in one space (ours).
+"""The evaluators of the open data sets: motions and sentences in one space (ours).
 
-InterCLIP's motion encoder at a size that 180 clips can train; sentences come as the vectors of the
+InterCLIP's motion encoder at a size that few clips can train; sentences come as the vectors of the
 offline sentence encoder, so that words which no caption has can be understood.
 
-Axes: B clips, P the 2 people, T frames, F the 262 features, C text vector, E embedding.
+Axes: B clips, P people, T frames, F features, C text vector, E embedding.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from duomotion.models.evaluators.interclip import MotionEncoder, MotionEncoderConfig
-from duomotion.motion import features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +51,8 @@ class OpenEvaluator(nn.Module):
             nn.Linear(config.text_width, config.embedding_dim),
         )
         self.log_scale = nn.Parameter(torch.tensor(2.3))
-        self.register_buffer("mean", torch.zeros(features.NUM_FEATURES))
-        self.register_buffer("std", torch.ones(features.NUM_FEATURES))
+        self.register_buffer("mean", torch.zeros(config.num_features))
+        self.register_buffer("std", torch.ones(config.num_features))
 
     def embed_motion(self, motion_BPTF: Tensor, lengths_B: Tensor) -> Tensor:
         """Of features in metres; neither contacts nor frames behind a clip's end are read."""

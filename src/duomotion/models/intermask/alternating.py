@@ -21,15 +21,15 @@ from duomotion.models.intermask.network import (
     KeyMasks,
     inside,
 )
-from duomotion.models.intermask.prediction import (
+from duomotion.models.layers.modulation import normalise
+from duomotion.sampling.masking import decoding_mask_counts, least_confident
+from duomotion.sampling.tokens import (
     TIE_BREAK,
     DecodingStep,
     GuidedNetwork,
     Noise,
     draw_masked,
 )
-from duomotion.models.layers.modulation import normalise
-from duomotion.sampling.masking import decoding_mask_counts, least_confident
 
 
 class AlternatingTransformer(InterMTransformer):

@@ -9,7 +9,7 @@ from duomotion.models.intermask.parts import PartTokenizer
 from duomotion.models.intermask.tokenizer import MotionTokenizer
 from duomotion.motion import features
 from duomotion.motion.features import Normaliser
-from duomotion.motion.layout import Layout, layout_of
+from duomotion.motion.layout import MapLayout, layout_of
 
 
 class MotionCodec(nn.Module):
@@ -28,7 +28,7 @@ class MotionCodec(nn.Module):
 
     def __init__(self, config: TokenizerConfig | PartTokenizerConfig) -> None:
         super().__init__()
-        self.layout: Layout
+        self.layout: MapLayout
         if isinstance(config, PartTokenizerConfig):
             self.layout = features
             self.tokenizer = PartTokenizer(config)

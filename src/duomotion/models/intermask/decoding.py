@@ -12,23 +12,19 @@ from torch import Tensor
 from duomotion.models.intermask.alternating import AlternatingTransformer, alternating_steps
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import NUM_PEOPLE, InterMTransformer, inside
-from duomotion.models.intermask.prediction import (
+from duomotion.sampling import tokens
+from duomotion.sampling.masking import top_k_of_ratio
+from duomotion.sampling.tokens import (
+    NO_CODE,
     TIE_BREAK,
     DecodingStep,
     GuidedNetwork,
     Noise,
-    draw_masked,
+    check_lengths,
+    check_settings,
+    checked_known,
+    fill_in,
 )
-from duomotion.sampling.masking import (
-    SETTLED,
-    decoding_mask_counts,
-    gumbel_noise,
-    least_confident,
-    top_k_of_ratio,
-)
-
-NO_CODE = -1
-"""Id behind the end of a sample; the tokenizer decodes it to nothing."""
 
 
 def decode_tokens(
@@ -65,13 +61,15 @@ def decode_tokens(
         ValueError: an argument is out of its range or has the wrong shape.
     """
     config = model.config
-    known_ids, known_mask = _checked_known(config, lengths_B, known_ids, known_mask)
+    check_lengths(lengths_B)
+    inside_BPN = _inside(lengths_B, config)
+    known_ids, known_mask = checked_known(inside_BPN, config.num_codes, known_ids, known_mask)
     if steps is None:
-        is_reaction = _is_reaction(known_mask, _inside(lengths_B, config))
+        is_reaction = _is_reaction(known_mask, inside_BPN)
         steps = config.reaction_steps if is_reaction else config.steps
     top_k = top_k_of_ratio(config.top_k_ratio, config.num_codes) if top_k is None else top_k
     temperature = config.temperature if temperature is None else temperature
-    _check_settings(config, steps=steps, top_k=top_k, temperature=temperature)
+    check_settings(config.num_codes, steps=steps, top_k=top_k, temperature=temperature)
     if isinstance(model, AlternatingTransformer):
         decoding = partial(alternating_steps, model)
     else:
@@ -89,7 +87,7 @@ def decode_tokens(
         temperature=temperature,
     ):
         ids_BPN = step.ids
-    return ids_BPN.masked_fill(~_inside(lengths_B, config), NO_CODE)
+    return ids_BPN.masked_fill(~inside_BPN, NO_CODE)
 
 
 @torch.no_grad()
@@ -107,39 +105,21 @@ def decoding_steps(
     temperature: float,
     tie_break: float = TIE_BREAK,
 ) -> Iterator[DecodingStep]:
-    """The steps of `decode_tokens`, one by one, with the noise of the draws given.
-
-    A step masks the tokens in which there is least confidence, as many as the cosine schedule
-    says, and predicts them anew. Shares are of the unknown tokens of each sample; a token that is
-    left once is settled. Nothing is yielded where nothing is unknown. `tie_break` is the
-    weight with which a token's noise is added to its confidence; 0 as in the released code.
-    """
+    """The steps of `decode_tokens`, one by one, with the noise of the draws given (`fill_in`)."""
     config = model.config
     inside_BPN = _inside(lengths_B, config)
-    unknown_BPN = inside_BPN & ~known_mask
-    counts = decoding_mask_counts(unknown_BPN.flatten(1).sum(1), steps)
-    if not counts.any():
-        return
     guided = GuidedNetwork(model, text_BC, lengths_B, guidance)
-
-    ids_BPN = known_ids.masked_fill(unknown_BPN, config.mask_id)
-    ids_BPN = ids_BPN.masked_fill(~inside_BPN, config.pad_id)
-    confidence_BPN = torch.zeros(ids_BPN.shape, device=ids_BPN.device)
-    confidence_BPN = confidence_BPN.masked_fill(~unknown_BPN, SETTLED)
-    for index, count_B in enumerate(counts):
-        remasked = least_confident(confidence_BPN.flatten(1), count_B).view_as(ids_BPN)
-        ids_BPN = ids_BPN.masked_fill(remasked, config.mask_id)
-        logits_BPNV = guided(model, ids_BPN)
-        ids_BPN, confidence_BPN = draw_masked(
-            ids_BPN,
-            remasked,
-            logits_BPNV,
-            noise(index),
-            top_k=top_k,
-            temperature=temperature,
-            tie_break=tie_break,
-        )
-        yield DecodingStep(ids_BPN, remasked, confidence_BPN, logits_BPNV)
+    return fill_in(
+        partial(guided, model),
+        known_ids.masked_fill(~inside_BPN, config.pad_id),
+        inside_BPN & ~known_mask,
+        mask_id=config.mask_id,
+        noise=noise,
+        steps=steps,
+        top_k=top_k,
+        temperature=temperature,
+        tie_break=tie_break,
+    )
 
 
 def sample_noise(
@@ -152,60 +132,16 @@ def sample_noise(
     Raises:
         ValueError: a sequence of generators that has not one for each sample.
     """
-    lengths = lengths_B.tolist()
-    generators = [generator] * len(lengths) if isinstance(generator, torch.Generator) else generator
-    if len(generators) != len(lengths):
-        raise ValueError(
-            f"generator: {len(generators)} generators for {len(lengths)} samples; "
-            "give one for each sample, or a single one for all."
-        )
-    shape = (len(lengths), NUM_PEOPLE, config.num_parts, max(lengths), config.num_codes)
-
-    def draw(_: int) -> Tensor:
-        noise = torch.zeros(shape, device=lengths_B.device)
-        for sample, (length, source) in enumerate(zip(lengths, generators, strict=True)):
-            own = gumbel_noise((*shape[1:3], length, shape[4]), source)
-            noise[sample, :, :, :length] = own.to(noise.device)
-        return noise.flatten(2, 3)
-
-    return draw
+    rows = (NUM_PEOPLE, config.num_parts)
+    draw = tokens.sample_noise(generator, lengths_B, config.num_codes, rows=rows)
+    return lambda index: draw(index).flatten(2, 3)
 
 
 def _inside(lengths_B: Tensor, config: GeneratorConfig) -> Tensor:
     return inside(lengths_B, config.num_parts, int(lengths_B.max()))
 
 
-def _checked_known(
-    config: GeneratorConfig, lengths_B: Tensor, ids: Tensor | None, mask: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    if not len(lengths_B) or int(lengths_B.min()) < 1:
-        raise ValueError("lengths: every sample needs at least one latent frame.")
-    shape = _inside(lengths_B, config).shape
-    if (ids is None) != (mask is None):
-        raise ValueError("known_ids and known_mask belong together: give both or neither.")
-    if ids is None or mask is None:
-        ids = torch.zeros(shape, dtype=torch.long, device=lengths_B.device)
-        return ids, torch.zeros_like(ids, dtype=torch.bool)
-    for name, tensor in (("known_ids", ids), ("known_mask", mask)):
-        if tensor.shape != shape:
-            raise ValueError(f"{name}: shape {tuple(tensor.shape)} should be {tuple(shape)}.")
-    mask = mask & _inside(lengths_B, config)
-    known = ids[mask]
-    if ((known < 0) | (known >= config.num_codes)).any():
-        raise ValueError(f"known_ids: known codes must lie between 0 and {config.num_codes - 1}.")
-    return ids, mask
-
-
 def _is_reaction(known_BPN: Tensor, inside_BPN: Tensor) -> bool:
     whole_BP = (known_BPN | ~inside_BPN).all(-1)
     none_BP = ~known_BPN.any(-1)
     return bool(((whole_BP & none_BP.flip(1)).sum(1) == 1).all())
-
-
-def _check_settings(config: GeneratorConfig, *, steps: int, top_k: int, temperature: float) -> None:
-    if steps < 1:
-        raise ValueError(f"steps: {steps} is too few; decoding needs at least 1.")
-    if not 1 <= top_k <= config.num_codes:
-        raise ValueError(f"top_k: {top_k} must lie between 1 and {config.num_codes}.")
-    if temperature <= 0:
-        raise ValueError(f"temperature: {temperature} must be above 0.")

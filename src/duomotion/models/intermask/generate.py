@@ -1,9 +1,8 @@
 """InterMask as a user meets it: a request in, an interaction out (sections 3.3 and 4.3)."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +19,11 @@ from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.length import LengthEstimator, load_length_estimator
-from duomotion.motion.canonical import interpolate, transform
 from duomotion.motion.contacts import lock_feet, settle
-from duomotion.motion.interaction import Interaction, together
-from duomotion.motion.layout import Layout
+from duomotion.motion.interaction import Interaction
 from duomotion.precision import Precision, autocast
-from duomotion.sampling.known import filled, impose, runs
-from duomotion.sampling.request import FPS, Generator, Request
+from duomotion.sampling.known import Given, kept_tokens
+from duomotion.sampling.request import Generator, Request
 from duomotion.text.cache import CachedEncoder
 from duomotion.text.encoder import TextEncoder, fingerprint, load_encoder
 
@@ -90,26 +87,47 @@ class InterMask(Generator):
 
     def answer(self, requests: Sequence[Request]) -> list[Interaction]:
         givens = [Given.of(request, self.codec.layout) for request in requests]
+        known = [
+            self._known_tokens(given, request)
+            for given, request in zip(givens, requests, strict=True)
+        ]
         return [
             self._interaction(self._decoded(codes, request), request, given)
             for codes, request, given in zip(
-                self._codes(requests, givens), requests, givens, strict=True
+                self._codes(requests, known), requests, givens, strict=True
             )
         ]
 
     def features(self, requests: Sequence[Request]) -> list[np.ndarray]:
-        codes = self._codes(requests, [None] * len(requests))
+        codes = self._codes(requests, [KnownTokens()] * len(requests))
         return [self._decoded(each, request) for each, request in zip(codes, requests, strict=True)]
 
     @torch.no_grad()
-    def _codes(self, requests: Sequence[Request], givens: Sequence["Given | None"]) -> list[Tensor]:
+    def reactions(
+        self, requests: Sequence[Request], actors: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        unit, parts = self.codec.tokenizer.downsampling, self.codec.tokenizer.num_parts
+        known = []
+        for actor in actors:
+            held = np.minimum(np.arange(-(-len(actor) // unit) * unit), len(actor) - 1)
+            motion = torch.from_numpy(actor[None, held]).to(self.codec.mean)
+            ids = self.codec.encode(motion)[0].unflatten(0, (parts, -1)).cpu()
+            whole = torch.ones(ids.shape[-1], dtype=torch.bool)
+            known.append(KnownTokens(((0, ids, whole),), are_whole_people=True))
+        codes = self._codes(requests, known)
+        return [
+            self._decoded(each, request)[1] for each, request in zip(codes, requests, strict=True)
+        ]
+
+    @torch.no_grad()
+    def _codes(self, requests: Sequence[Request], known: Sequence["KnownTokens"]) -> list[Tensor]:
         """(2, parts, tokens) of each request."""
         kinds = {
-            (_whole_people(request), not request.text, request.guidance, request.steps)
-            for request in requests
+            (given.are_whole_people, not request.text, request.guidance, request.steps)
+            for request, given in zip(requests, known, strict=True)
         }
         if len(kinds) > 1:  # they differ in steps or guidance and can't share a batch
-            pairs = zip(requests, givens, strict=True)
+            pairs = zip(requests, known, strict=True)
             return [self._codes([request], [given])[0] for request, given in pairs]
         device = self.codec.mean.device
         unit, parts = self.codec.tokenizer.downsampling, self.codec.tokenizer.num_parts
@@ -117,8 +135,8 @@ class InterMask(Generator):
         shape = (len(requests), 2, parts, max(lengths))
         known_ids = torch.zeros(shape, dtype=torch.long)
         known_mask = torch.zeros(shape, dtype=torch.bool)
-        for row, (given, length) in enumerate(zip(givens, lengths, strict=True)):
-            for person, ids, kept in self._known_tokens(given, length):
+        for row, (given, length) in enumerate(zip(known, lengths, strict=True)):
+            for person, ids, kept in given.people:
                 known_ids[row, person, :, :length] = ids
                 known_mask[row, person, :, :length] = kept
         first = requests[0]
@@ -128,12 +146,12 @@ class InterMask(Generator):
                 self._text([request.text for request in requests]),
                 torch.tensor(lengths, device=device),
                 generator=[torch.Generator().manual_seed(request.seed) for request in requests],
-                known_ids=_first_first(known_ids, givens).flatten(2).to(device),
-                known_mask=_first_first(known_mask, givens).flatten(2).to(device),
+                known_ids=_first_first(known_ids, known).flatten(2).to(device),
+                known_mask=_first_first(known_mask, known).flatten(2).to(device),
                 guidance=first.guidance,
                 steps=first.steps,
             )
-        ids = _first_first(ids_BPN.unflatten(2, (parts, -1)).cpu(), givens)
+        ids = _first_first(ids_BPN.unflatten(2, (parts, -1)).cpu(), known)
         return [ids[row, ..., :length] for row, length in enumerate(lengths)]
 
     @torch.no_grad()
@@ -165,101 +183,51 @@ class InterMask(Generator):
             embedding.hidden_BLC.to(device), embedding.read_B.to(device)
         )
 
-    def _known_tokens(
-        self, given: "Given | None", length: int
-    ) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Each person of whom something is known, their codes (parts, length), which to keep."""
+    def _known_tokens(self, given: Given | None, request: Request) -> "KnownTokens":
         if given is None:
-            return
+            return KnownTokens()
         unit, parts = self.codec.tokenizer.downsampling, self.codec.tokenizer.num_parts
+        frames = -(-request.frames // unit) * unit + 1
+        people = []
         for person in given.people:
-            mask_T = given.mask[person]
-            alone = filled(given.placed.person(person), mask_T[None])
-            held = np.minimum(np.arange(length * unit + 1), len(mask_T) - 1)
-            alone = interpolate(alone, held, held, np.zeros(len(held)))
-            motion = torch.from_numpy(self.codec.layout.encode(alone))
+            motion = torch.from_numpy(self.codec.layout.encode(given.alone(person, frames)))
             ids = self.codec.encode(motion.to(self.codec.mean.device))
-            kept = torch.from_numpy(kept_tokens(mask_T, unit))
-            yield person, ids[0].unflatten(0, (parts, -1)).cpu(), kept
+            kept = torch.from_numpy(kept_tokens(given.mask[person], unit))
+            people.append((person, ids[0].unflatten(0, (parts, -1)).cpu(), kept))
+        return KnownTokens(tuple(people), given.first, given.are_whole_people)
 
     def _interaction(
-        self, decoded: np.ndarray, request: Request, given: "Given | None"
+        self, decoded: np.ndarray, request: Request, given: Given | None
     ) -> Interaction:
         """Features (2, T, F) as bodies on the ground, known frames as they were given."""
         smooth = gaussian_filter1d(decoded, SMOOTHING, axis=1, mode="nearest")
-        bodies = self.codec.layout.decode(smooth, fps=FPS)
+        bodies = self.codec.layout.decode(smooth, fps=self.fps)
         if given is None:
             bodies = lock_feet(settle(self.codec.layout.grounded(bodies)))
-            return bodies.with_caption(request.text)
-        bodies = settle(given.taken_back(bodies))
-        joined = impose(bodies, given.known, given.mask)
-        bodies = lock_feet(joined, given.fixed(bodies.num_people))
-        return impose(bodies, given.known, given.mask).with_caption(request.text)
+        else:
+            bodies = given.joined(settle(given.taken_back(bodies)))
+        return bodies.with_caption(request.text)
 
 
 @dataclass(frozen=True)
-class Given:
-    """Known motion in its own world and in the model's, which begins where a known person does."""
+class KnownTokens:
+    """What is known of a clip on the level of tokens.
 
-    known: Interaction
-    mask: np.ndarray
-    first: int  # whose start is the origin
-    rotation: np.ndarray
-    translation: np.ndarray
-
-    @classmethod
-    def of(cls, request: Request, layout: Layout) -> "Given | None":
-        if request.known is None:
-            return None
-        mask = request.mask
-        people = sorted(
-            np.flatnonzero(mask.any(1)).tolist(), key=lambda person: not mask[person, 0]
-        )
-        start = filled(together([request.known.person(p) for p in people]), mask[people])
-        return cls(request.known, mask, people[0], *layout.placing(start))
-
-    @property
-    def people(self) -> list[int]:
-        """Those of whom something is known."""
-        return np.flatnonzero(self.mask.any(1)).tolist()
-
-    def fixed(self, people: int) -> np.ndarray:
-        """(people, T) bool, True where a frame is known."""
-        return np.pad(self.mask, [(0, people - len(self.mask)), (0, 0)])
-
-    @cached_property
-    def placed(self) -> Interaction:
-        return transform(self.known, self.rotation, self.translation)
-
-    def taken_back(self, bodies: Interaction) -> Interaction:
-        """People from the model's world in the one of the known motion."""
-        return transform(bodies, self.rotation.T, -self.rotation.T @ self.translation)
-
-
-def _first_first(x_BP: Tensor, givens: Sequence["Given | None"]) -> Tensor:
-    """(B, P, ...) with people swapped where the second's start is the origin; its own inverse."""
-    swapped = torch.tensor([given is not None and given.first == 1 for given in givens])
-    return torch.where(swapped.view(-1, *[1] * (x_BP.ndim - 1)), x_BP.flip(1), x_BP)
-
-
-def _whole_people(request: Request) -> bool:
-    """Whether every person is known at all times or not at all, and somebody is."""
-    return request.known is not None and bool((request.mask.all(1) | ~request.mask.any(1)).all())
-
-
-def kept_tokens(mask_T: np.ndarray, unit: int) -> np.ndarray:
-    """Which tokens (ceil(T / unit)) of `unit` frames are kept where frames `mask_T` are known.
-
-    Those of which at least half is known; of a stretch too short for that, the one with most of it.
+    Attributes:
+        people: a person, their codes (parts, tokens) and which tokens (tokens,) to keep.
+        first: whose start is the origin.
+        are_whole_people: every person is known at all times or not at all, and somebody is.
     """
-    missing = -len(mask_T) % unit
-    known = np.pad(mask_T, (0, missing), mode="edge").reshape(-1, unit)
-    kept = known.mean(1) >= 0.5
-    for start, stop in runs(mask_T):
-        tokens = slice(start // unit, -(-stop // unit))
-        if not kept[tokens].any():
-            kept[tokens.start + known[tokens].sum(1).argmax()] = True
-    return kept
+
+    people: tuple[tuple[int, Tensor, Tensor], ...] = ()
+    first: int = 0
+    are_whole_people: bool = False
+
+
+def _first_first(x_BP: Tensor, known: Sequence[KnownTokens]) -> Tensor:
+    """(B, P, ...) with people swapped where the second's start is the origin; its own inverse."""
+    swapped = torch.tensor([each.first == 1 for each in known])
+    return torch.where(swapped.view(-1, *[1] * (x_BP.ndim - 1)), x_BP.flip(1), x_BP)
 
 
 def load_codec(folder: Path) -> MotionCodec:

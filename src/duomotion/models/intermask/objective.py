@@ -5,17 +5,22 @@ masking), and the network predicts them. Stage two, step unroll, keeps the predi
 the network is most confident as inputs and predicts the others again. With `random_mask_prob=1`
 there is no interaction masking, with `unroll_weight=0` no step unroll (table 3).
 
-Every random choice is drawn into a `Corruption` first; all the rest is a function of it.
-
 Axes: B batch, P the 2 people, N tokens of a person, V codes.
 """
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from duomotion.losses.masked import (
+    Corruption,
+    draw_replacements,
+    judge,
+    select_at_random,
+    shown,
+    uniform_from,
+)
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import NUM_PEOPLE, InterMTransformer, inside
 from duomotion.sampling.masking import (
@@ -25,16 +30,6 @@ from duomotion.sampling.masking import (
     least_confident,
     mask_count,
 )
-
-
-@dataclass(frozen=True)
-class Corruption:
-    """Random choices of one training step, all (B, P, N)."""
-
-    selected: Tensor  # bool: tokens to be predicted
-    randomised: Tensor  # bool, within selected: a random code is shown instead
-    masked: Tensor  # bool, within the other selected: [MASK] is shown instead
-    random_ids: Tensor  # codes to be shown where randomised
 
 
 @dataclass(frozen=True)
@@ -91,11 +86,6 @@ def generator_loss(
     return GeneratorLoss(loss, masked, accuracy, unrolled, unrolled_accuracy)
 
 
-def draw_text_drop(batch: int, config: GeneratorConfig, generator: torch.Generator) -> Tensor:
-    """(B,) bool: the samples that lose their text, a share of `cond_drop`."""
-    return _uniform((batch,), generator) < config.cond_drop
-
-
 def draw_corruption(
     lengths_B: Tensor, num_frames: int, config: GeneratorConfig, generator: torch.Generator
 ) -> Corruption:
@@ -104,32 +94,19 @@ def draw_corruption(
     The released code decides between random and interaction masking once for a batch, and counts
     tokens behind the end of a sample among those it may select; here both go by the sample.
     """
-    device = lengths_B.device
     inside_BPN = inside(lengths_B, config.num_parts, num_frames)
-    shape = inside_BPN.shape
-
-    def uniform(*size: int) -> Tensor:
-        return _uniform(size, generator).to(device)
-
+    uniform = uniform_from(generator, lengths_B.device)
     batch = len(lengths_B)
-    at_random = select_at_random(inside_BPN, uniform(batch), uniform(*shape))
+    at_random = select_at_random(inside_BPN, uniform(batch), uniform(*inside_BPN.shape))
     one_person = select_person(inside_BPN, (uniform(batch) < 0.5).long())
     is_random = uniform(batch) < config.random_mask_prob
-    selected = torch.where(is_random[:, None, None], at_random, one_person)
-    randomised = selected & (uniform(*shape) < config.random_id_prob)
-    masked = selected & ~randomised & (uniform(*shape) < config.mask_token_prob)
-    random_ids = (uniform(*shape) * config.num_codes).long().clamp(max=config.num_codes - 1)
-    return Corruption(selected, randomised, masked, random_ids)
-
-
-def select_at_random(inside_BPN: Tensor, time_B: Tensor, order_BPN: Tensor) -> Tensor:
-    """Random masking (eq. 3): the share of the cosine schedule at `time`, at least one token.
-
-    Of the tokens inside a sample, those with the lowest `order` (uniform noise) are taken.
-    """
-    count_B = mask_count(cosine_schedule(time_B), inside_BPN.flatten(1).sum(1))
-    order = order_BPN.masked_fill(~inside_BPN, SETTLED).flatten(1)
-    return least_confident(order, count_B).view_as(inside_BPN)
+    return draw_replacements(
+        torch.where(is_random[:, None, None], at_random, one_person),
+        num_codes=config.num_codes,
+        random_id_prob=config.random_id_prob,
+        mask_token_prob=config.mask_token_prob,
+        uniform=uniform,
+    )
 
 
 def select_person(inside_BPN: Tensor, person_B: Tensor) -> Tensor:
@@ -142,10 +119,8 @@ def corrupt(
     ids_BPN: Tensor, lengths_B: Tensor, corruption: Corruption, config: GeneratorConfig
 ) -> Targets:
     """Inputs of the first pass, which is judged by all selected tokens, masked or not."""
-    num_frames = ids_BPN.shape[-1] // config.num_parts
-    inputs = torch.where(corruption.randomised, corruption.random_ids, ids_BPN)
-    inputs = inputs.masked_fill(corruption.masked, config.mask_id)
-    inputs = inputs.masked_fill(~inside(lengths_B, config.num_parts, num_frames), config.pad_id)
+    inside_BPN = inside(lengths_B, config.num_parts, ids_BPN.shape[-1] // config.num_parts)
+    inputs = shown(ids_BPN, inside_BPN, corruption, mask_id=config.mask_id, pad_id=config.pad_id)
     return Targets(inputs, corruption.selected)
 
 
@@ -169,14 +144,3 @@ def unroll(
     filled = masked_BPN & ~still
     inputs = first.inputs.masked_scatter(masked_BPN, predicted_M)
     return Targets(inputs.masked_fill(still, config.mask_id), first.judged & ~filled)
-
-
-def judge(logits_BPNV: Tensor, ids_BPN: Tensor, judged_BPN: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross entropy in float32, and accuracy, over the judged tokens."""
-    logits_MV, ids_M = logits_BPNV[judged_BPN].float(), ids_BPN[judged_BPN]
-    accuracy = (logits_MV.detach().argmax(-1) == ids_M).float().mean()
-    return F.cross_entropy(logits_MV, ids_M), accuracy
-
-
-def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator, device=generator.device)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,9 +30,12 @@ from duomotion.motion import interx
 from duomotion.motion.features import NUM_FEATURES
 from duomotion.released import (
     account_for,
+    agree,
     listing,
     read_options,
     read_released,
+    read_statistics,
+    renamed,
     sha256,
     state_under,
 )
@@ -188,8 +190,8 @@ def tokenizer_state(
     account_for(official, expected, where)
     sizes = {option: getattr(config, field) for option, field in TOKENIZER_SIZES.items()}
     sizes |= {"width": config.widths[0], "dataset_name": _dataset(config)}
-    _agree(options, FIXED | sizes, where)
-    settings = _renamed(options, TOKENIZER_SETTINGS)
+    agree(options, FIXED | sizes, where)
+    settings = renamed(options, TOKENIZER_SETTINGS)
     config = from_dict(TokenizerConfig, to_dict(config) | settings, f"opt.txt of {where}")
     return config, official_tokenizer.from_official(official, config)
 
@@ -205,7 +207,7 @@ def generator_state(
     Raises:
         ValueError: as for `tokenizer_state`.
     """
-    settings = _renamed(options, GENERATOR_SETTINGS)
+    settings = renamed(options, GENERATOR_SETTINGS)
     if (share := _number(options, "interaction_mask_prob")) is not None:
         settings["random_mask_prob"] = 1 - share
     if "dropout" in settings:
@@ -225,7 +227,7 @@ def generator_state(
     table = official_generator.FREQUENCIES
     if not torch.allclose(kept[table].float(), expected[table], rtol=1e-5):
         raise ValueError(f"{where}: {table} holds other frequencies than those of its width")
-    _agree(options, {name: getattr(config, ours) for name, ours in GENERATOR_SIZES.items()}, where)
+    agree(options, {name: getattr(config, ours) for name, ours in GENERATOR_SIZES.items()}, where)
     return config, official_generator.from_released(kept)
 
 
@@ -297,20 +299,6 @@ def _tokenizer_beside(run: Run) -> Path:
     return folder
 
 
-def _agree(options: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> None:
-    differing = [
-        f"{option} {options[option]!r} and not {value!r}"
-        for option, value in expected.items()
-        if option in options and options[option] != value
-    ]
-    if differing:
-        raise ValueError(f"{where} does not fit its opt.txt, which says {', '.join(differing)}")
-
-
-def _renamed(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    return {field: options[option] for option, field in names.items() if option in options}
-
-
 def _number(options: Mapping[str, Any], name: str) -> float | None:
     value = options.get(name)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
@@ -349,29 +337,11 @@ def _read_statistics(run: Run, given: str | Path | None) -> tuple[Tensor, Tensor
         for names in STATISTICS:
             paths = [place / name for name in names]
             if all(path.is_file() for path in paths):
-                mean, std = (_read_features(path) for path in paths)
-                if not (std > 0).all():
-                    raise ValueError(f"{paths[1]} holds deviations that are not above 0")
-                return mean, std
+                return read_statistics(paths[0], paths[1], NUM_FEATURES)
     raise ValueError(
         f"{given or run.folder}: {' and '.join(STATISTICS[0])} are missing; name the folder that "
         "holds InterHuman's statistics, data/stats in the authors' repository"
     )
-
-
-def _read_features(path: Path) -> Tensor:
-    try:
-        array = np.load(path, allow_pickle=False)
-        values = torch.from_numpy(np.asarray(array, dtype=np.float32))
-    except OSError:
-        raise
-    except Exception as problem:  # damaged files raise several unrelated types
-        raise ValueError(f"{path} is not a whole .npy file: {problem}") from None
-    if values.shape != (NUM_FEATURES,) or not values.isfinite().all():
-        raise ValueError(
-            f"{path} has shape {tuple(values.shape)}; {NUM_FEATURES} finite numbers are expected"
-        )
-    return values
 
 
 def _count(state: Mapping[str, Tensor], without: str = "") -> int:

@@ -188,7 +188,7 @@ class VectorQuantizer(nn.Module):
             x_ND = x_ND.repeat(ceil(self.num_codes / num_vectors), 1)
             x_ND = x_ND + torch.randn_like(x_ND) * (0.01 / sqrt(code_dim))
         chosen_KD = x_ND[: self.num_codes].clone()
-        if _distributed():
+        if is_distributed():
             dist.broadcast(chosen_KD, src=0)
         return chosen_KD
 
@@ -199,12 +199,13 @@ def perplexity(counts_K: Tensor) -> Tensor:
     return (-(share_K * (share_K + 1e-7).log()).sum()).exp()
 
 
-def _distributed() -> bool:
+def is_distributed() -> bool:
+    """Whether other ranks train along."""
     return dist.is_available() and dist.is_initialized()
 
 
 def _sum_over_ranks(tensor: Tensor) -> Tensor:
     """Add up over all ranks, in place."""
-    if _distributed():
+    if is_distributed():
         dist.all_reduce(tensor)
     return tensor

@@ -1,10 +1,9 @@
-"""All trainings by name, each a function that returns a complete recipe."""
+"""InterMask's trainings: the papers', and those of `intermask-open` one after the other."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from duomotion.config import nearest
 from duomotion.data.pairs import PairConfig
 from duomotion.data.windows import WindowConfig
 from duomotion.models.intermask.config import (
@@ -16,22 +15,16 @@ from duomotion.models.intermask.config import (
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.length import LengthConfig
 from duomotion.training.config import LogConfig, OptimConfig
-from duomotion.training.evaluator import EvaluatorRecipe, EvaluatorTask
 from duomotion.training.intermask import (
     GeneratorData,
     GeneratorRecipe,
-    GeneratorTask,
     TokenizerData,
     TokenizerRecipe,
-    TokenizerTask,
 )
-from duomotion.training.length import LengthData, LengthRecipe, LengthTask
-from duomotion.training.trainer import Task
-
-Recipe = TokenizerRecipe | GeneratorRecipe | LengthRecipe | EvaluatorRecipe
+from duomotion.training.length import LengthData, LengthRecipe
 
 OPEN_WINDOWS = TokenizerData(
-    pairs="data/open-pairs", solo="data/open-solo", solo_share=0.5, floor="keep"
+    pairs="data/open-pairs", solo="data/solo-interhuman", solo_share=0.5, floor="keep"
 )
 SMALL_SIZES: dict[str, Any] = {
     "widths": (32, 64, 128),
@@ -273,7 +266,7 @@ def length_open() -> LengthRecipe:
     """The length estimator of `intermask-open`, for lengths of up to 10 s."""
     return LengthRecipe(
         model=LengthConfig(text_dim=384, num_classes=76, width=256),
-        data=LengthData(pairs="data/open-pairs", text_encoder="sentence", text_noise=0.3),
+        data=LengthData(clips="data/open-pairs", text_encoder="sentence", text_noise=0.3),
         optim=OptimConfig(
             steps=2000, batch_size=64, lr=1e-3, warmup_steps=50, schedule="cosine", ema_decay=0.99
         ),
@@ -281,31 +274,13 @@ def length_open() -> LengthRecipe:
     )
 
 
-def evaluator_open() -> EvaluatorRecipe:
-    """The evaluator of the open benchmark."""
-    return EvaluatorRecipe(
-        optim=OptimConfig(
-            steps=1000,
-            batch_size=60,
-            lr=5e-4,
-            weight_decay=1e-2,
-            warmup_steps=100,
-            schedule="cosine",
-            clip_norm=1.0,
-            ema_decay=0.995,
-        ),
-        log=LogConfig(validate_every=250, checkpoint_seconds=300.0),
-    )
-
-
-RECIPES: dict[str, Callable[[], Recipe]] = {
+RECIPES: dict[str, Callable[[], TokenizerRecipe | GeneratorRecipe | LengthRecipe]] = {
     "intermask/tokenizer": tokenizer,
     "intermask/generator": generator,
     "intermask/tokenizer-interx": tokenizer_interx,
     "intermask/generator-interx": generator_interx,
     "intermask/tokenizer-small": tokenizer_small,
     "length-open": length_open,
-    "evaluator-open": evaluator_open,
     "intermask/tokenizer-open": tokenizer_open,
     "intermask/generator-open-wide": generator_open_wide,
     "intermask/generator-open-whole": generator_open_whole,
@@ -314,29 +289,3 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "intermask/tokenizer-interx-open": tokenizer_interx_open,
     "intermask/generator-interx-open": generator_interx_open,
 }
-
-
-def find(name: str) -> Recipe:
-    """The recipe called `name`.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if name not in RECIPES:
-        raise ValueError(f"no recipe is called {name!r}; {nearest(name, list(RECIPES))}")
-    return RECIPES[name]()
-
-
-def task_of(recipe: Recipe) -> Task:
-    """The training task of a recipe; reads its data.
-
-    Raises:
-        ValueError: the data or a checkpoint that the recipe needs are not there.
-    """
-    if isinstance(recipe, TokenizerRecipe):
-        return TokenizerTask(recipe)
-    if isinstance(recipe, LengthRecipe):
-        return LengthTask(recipe)
-    if isinstance(recipe, EvaluatorRecipe):
-        return EvaluatorTask(recipe)
-    return GeneratorTask(recipe)

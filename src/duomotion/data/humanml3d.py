@@ -1,0 +1,323 @@
+"""HumanML3D's and KIT-ML's published layout on disk: reading, checking, making it from joints.
+
+ROOT/new_joint_vecs/NAME.npy     (T, 263) or (T, 251) float, see motion/humanml3d.py
+ROOT/texts/NAME.txt              a caption a line: caption#word/TAG word/TAG#start#end
+ROOT/{train,val,test}.txt        one NAME a line; others such as train_val.txt may be there
+ROOT/Mean.npy, Std.npy           (263,) or (251,)
+
+A caption whose start and end, in seconds, are not both 0 describes a stretch, which becomes a clip
+of its own. The mirrored copy of NAME is called MNAME.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from duomotion.data import interhuman
+from duomotion.data.captions import Caption, parse_caption
+from duomotion.data.interhuman import SPLITS, Problem
+from duomotion.motion.features import Normaliser
+from duomotion.motion.humanml3d import CONTACTS, HUMANML3D, KIT, SOLO_LAYOUTS, SoloLayout
+from duomotion.storage import atomic_file
+from duomotion.text.augment import mirror_text
+
+STRETCH_FPS = 20  # of a caption's start and end, in KIT-ML too (released code)
+TOO_LONG = 200  # frames; released loaders skip clips of so many
+FEAT_BIAS = 5.0  # how much closer a tokenizer looks at the root and the contacts (released code)
+ROOT = slice(0, 4)
+REFERENCES = {HUMANML3D.NAME: "000021", KIT.NAME: "03950"}  # whose bones all clips get
+
+
+@dataclass(frozen=True)
+class SoloClip:
+    """A recording of one person, or a stretch of one.
+
+    Attributes:
+        name: its file name without suffix; of a stretch with its number behind.
+        layout: what the numbers mean.
+        features: (T, F) float32, in the layout's unit, not normalised.
+        captions: any of which fits.
+    """
+
+    name: str
+    layout: SoloLayout
+    features: np.ndarray
+    captions: tuple[Caption, ...]
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.features)
+
+
+def read_split(root: str | Path, split: str) -> tuple[list[SoloClip], list[Problem]]:
+    """All clips of a split that can be used, and why the others can't.
+
+    Raises:
+        ValueError: the folder has no such split file, or none of its clips can be used.
+    """
+    return interhuman.apart(_split(Path(root), split), f"{root}: split {split!r}")
+
+
+def without_mirrored(clips: Sequence[SoloClip]) -> list[SoloClip]:
+    """The clips that are no mirrored copies of others among them."""
+    names = {clip.name for clip in clips}
+    return [clip for clip in clips if not (clip.name[0] == "M" and clip.name[1:] in names)]
+
+
+def check(root: str | Path) -> tuple[int, list[Problem]]:
+    """How many clips of all splits can be used, and what is wrong with the others."""
+    found = [item for split in SPLITS for item in _split(Path(root), split)]
+    problems = [item for item in found if isinstance(item, Problem)]
+    return len(found) - len(problems), problems
+
+
+def _split(root: Path, split: str) -> Iterator[SoloClip | Problem]:
+    names = interhuman.split_names(root, split)
+    layout = layout_of(root)
+    for name in names:
+        yield from read_clip(root, name, layout)
+
+
+def layout_of(root: Path) -> SoloLayout:
+    """The layout that the width of a folder's vectors tells.
+
+    Raises:
+        ValueError: there is no file of vectors of a known width.
+    """
+    for path in sorted((root / "new_joint_vecs").glob("*.npy")):
+        try:
+            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+        except Exception:  # a damaged file; whoever reads the clip says so
+            continue
+        for layout in SOLO_LAYOUTS:
+            if shape[1:] == (layout.NUM_FEATURES,):
+                return layout
+    widths = " or ".join(str(layout.NUM_FEATURES) for layout in SOLO_LAYOUTS)
+    raise ValueError(
+        f"{root}/new_joint_vecs has no .npy file of vectors of {widths} numbers; is it a data set? "
+        "`duomotion data prepare` makes one"
+    )
+
+
+def read_clip(root: Path, name: str, layout: SoloLayout) -> list[SoloClip | Problem]:
+    """A clip and its captioned stretches, and what is wrong with any of these."""
+    try:
+        path = root / "new_joint_vecs" / f"{name}.npy"
+        label = f"new_joint_vecs/{name}.npy"
+        features = interhuman.read_floats(path, label, (layout.NUM_FEATURES,)).astype(np.float32)
+        check_length(len(features), layout)
+        lines = read_text(root, name)
+    except ValueError as error:
+        return [Problem(name, str(error))]
+    found: list[SoloClip | Problem] = []
+    whole = []
+    for number, line in enumerate(lines, 1):
+        try:
+            caption, start, end = parse_caption(line)
+            if start == end == 0:
+                whole.append(caption)
+                continue
+            stretch = features[int(start * STRETCH_FPS) : int(end * STRETCH_FPS)]
+            check_length(len(stretch), layout)
+        except ValueError as error:
+            found.append(Problem(name, f"texts/{name}.txt, line {number}: {error}"))
+            continue
+        found.append(SoloClip(f"{name}-{number}", layout, stretch, (caption,)))
+    if whole:
+        found.insert(0, SoloClip(name, layout, features, tuple(whole)))
+    return found
+
+
+def check_length(frames: int, layout: SoloLayout) -> None:
+    """Raises ValueError where released loaders would skip a clip of so many frames."""
+    if not layout.MIN_FRAMES <= frames < TOO_LONG:
+        raise ValueError(f"it has {frames} frames, not {layout.MIN_FRAMES} to {TOO_LONG - 1}")
+
+
+def read_text(root: Path, name: str) -> list[str]:
+    """The lines of a clip's captions.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = root / "texts" / f"{name}.txt"
+    lines = interhuman.read_lines(path) if path.is_file() else []
+    if not lines:
+        raise ValueError("it has no caption in texts/")
+    return lines
+
+
+# statistics ----------------------------------------------------------------------------------
+
+
+def read_statistics(root: str | Path) -> Normaliser:
+    """Mean.npy and Std.npy of a data set.
+
+    Raises:
+        ValueError: one is missing, or does not fit the vectors.
+    """
+    layout = layout_of(Path(root))
+    found = []
+    for name in ("Mean.npy", "Std.npy"):
+        row = interhuman.read_floats(Path(root) / name, f"{root}/{name}", ())
+        if len(row) != layout.NUM_FEATURES:
+            raise ValueError(f"{root}/{name} has {len(row)} numbers, not {layout.NUM_FEATURES}")
+        found.append(row.astype(np.float32))
+    if not (found[1] > 0).all():
+        raise ValueError(f"{root}/Std.npy is not above 0 everywhere")
+    return Normaliser(*found)
+
+
+def statistics(motions: Iterable[np.ndarray], layout: SoloLayout) -> Normaliser:
+    """Mean and standard deviation over all frames of motions (T, F).
+
+    The numbers of a block have one deviation, the mean of theirs; a block that never changes has 1.
+    """
+    frames, total, squares = 0, np.zeros(layout.NUM_FEATURES), np.zeros(layout.NUM_FEATURES)
+    for motion in motions:
+        exact = motion.astype(np.float64)
+        frames += len(exact)
+        total += exact.sum(0)
+        squares += (exact**2).sum(0)
+    mean = total / frames
+    std = np.sqrt(np.maximum(squares / frames - mean**2, 0))
+    for block in layout.blocks:
+        std[block] = std[block].mean() or 1.0
+    return Normaliser(mean.astype(np.float32), std.astype(np.float32))
+
+
+def tokenizer_statistics(of_data: Normaliser) -> Normaliser:
+    """Those that MoMask's tokenizer is trained with: root and contacts weigh more."""
+    std = of_data.std.copy()
+    std[ROOT] /= FEAT_BIAS
+    std[CONTACTS] /= FEAT_BIAS
+    return Normaliser(of_data.mean, std)
+
+
+# making a data set ---------------------------------------------------------------------------
+
+
+def prepare(source: str | Path, target: str | Path, layout: SoloLayout) -> list[Problem]:
+    """Make a data set from joints; returns what had to be left out.
+
+    All clips get the bones of the reference clip, or where that is not there the layout's own. Each
+    clip that is trained on has a mirrored copy; others have one where their split lists it.
+
+    Args:
+        source: joints/NAME.npy (T, J or more, 3) in the layout's unit and frame rate, Y up; texts/
+            and {train,val,test}.txt as in the layout; without the last all clips are to train on.
+        target: the folder to be written.
+        layout: what to make.
+
+    Raises:
+        ValueError: there are no joints, or those of the reference clip can't be read.
+        OSError: the target can't be written.
+    """
+    source, target = Path(source), Path(target)
+    lengths = _reference(source, layout)
+    splits: dict[str, list[str]] = {}
+    problems = []
+    for split, names in _listed(source).items():
+        plain = [name for name in names if not _is_mirrored(source, name)]
+        mirrored = split == "train" or len(plain) < len(names)
+        splits[split] = []
+        for name in tqdm(plain, desc=split, unit="clip"):
+            try:
+                joints = _read_joints(source, name, layout)
+                joints = layout.retarget(joints, lengths)
+                lines = read_text(source, name)
+            except ValueError as error:
+                problems.append(Problem(name, str(error)))
+                continue
+            splits[split] += write_clip(
+                target, name, layout, joints, lines, mirrored=mirrored, published_turns=True
+            )
+    finish(target, layout, splits)
+    return problems
+
+
+def write_clip(
+    root: Path,
+    name: str,
+    layout: SoloLayout,
+    joints_TJ3: np.ndarray,
+    lines: Iterable[str],
+    *,
+    mirrored: bool,
+    published_turns: bool = False,
+) -> list[str]:
+    """Add a clip, and its mirrored copy, to a data set; returns their names.
+
+    Args:
+        joints_TJ3: in the layout's unit and frame rate, Y up, anywhere.
+        lines: captions as in texts/.
+        mirrored: write the copy.
+        published_turns: see `SoloLayout.encode_joints`.
+    """
+    lines = list(lines)
+    views = {name: (joints_TJ3, lines)}
+    if mirrored:
+        views[f"M{name}"] = (layout.mirror(joints_TJ3), list(map(mirror_text, lines)))
+    for view, (joints, texts) in views.items():
+        with atomic_file(root / "new_joint_vecs" / f"{view}.npy") as path:
+            placed = layout.placed(joints)
+            np.save(path, layout.encode_joints(placed, published_turns=published_turns))
+        interhuman.write_lines(root / "texts" / f"{view}.txt", texts)
+    return list(views)
+
+
+def finish(root: Path, layout: SoloLayout, splits: dict[str, list[str]]) -> None:
+    """Write the split files, and the statistics of what is trained on.
+
+    The published statistics are of all clips; these leave out those that are held out.
+    """
+    for split in SPLITS:
+        interhuman.write_lines(root / f"{split}.txt", splits.get(split, []))
+    names = splits.get("train") or [name for split in splits.values() for name in split]
+    if not names:
+        return
+    motions = (np.load(root / "new_joint_vecs" / f"{name}.npy") for name in names)
+    found = statistics(motions, layout)
+    for file, row in (("Mean.npy", found.mean), ("Std.npy", found.std)):
+        with atomic_file(root / file) as path:
+            np.save(path, row)
+
+
+def _listed(source: Path) -> dict[str, list[str]]:
+    """Names by split."""
+    found = {
+        split: interhuman.split_names(source, split)
+        for split in SPLITS
+        if (source / f"{split}.txt").is_file()
+    }
+    return found or {"train": sorted(path.stem for path in (source / "joints").glob("*.npy"))}
+
+
+def _is_mirrored(source: Path, name: str) -> bool:
+    return name.startswith("M") and (source / "joints" / f"{name[1:]}.npy").is_file()
+
+
+def _reference(source: Path, layout: SoloLayout) -> np.ndarray:
+    if not (source / "joints").is_dir():
+        raise ValueError(
+            f"{source} has no folder joints with a .npy file (T, {layout.NUM_JOINTS}, 3) a clip; "
+            "a folder that has new_joint_vecs is prepared already and is read as it is"
+        )
+    name = REFERENCES[layout.NAME]
+    if not (source / "joints" / f"{name}.npy").is_file():
+        return layout.reference_lengths
+    return layout.lengths(_read_joints(source, name, layout)[0])
+
+
+def _read_joints(source: Path, name: str, layout: SoloLayout) -> np.ndarray:
+    label = f"joints/{name}.npy"
+    joints = interhuman.read_floats(source / label, label, (None, 3)).astype(np.float64)
+    if len(joints) < 2 or joints.shape[1] < layout.NUM_JOINTS:
+        raise ValueError(
+            f"{label} has {len(joints)} frames of {joints.shape[1]} joints, "
+            f"not 2 or more of {layout.NUM_JOINTS}"
+        )
+    return joints[:, : layout.NUM_JOINTS]

@@ -1,0 +1,96 @@
+"""Masked prediction of tokens: what is selected, what is shown in its place, and the loss.
+
+Every random choice is drawn into a `Corruption` first; all the rest is a function of it.
+
+Axes: B batch, V codes; `...` are the axes of a sample's tokens, such as people and places.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from duomotion.sampling.masking import SETTLED, cosine_schedule, least_confident, mask_count
+
+Uniform = Callable[..., Tensor]
+"""Sizes -> numbers from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """Random choices of one training step, all (B, ...)."""
+
+    selected: Tensor  # bool: tokens to be predicted
+    randomised: Tensor  # bool, within selected: a random code is shown instead
+    masked: Tensor  # bool, within the other selected: [MASK] is shown instead
+    random_ids: Tensor  # codes to be shown where randomised
+
+
+def uniform_from(generator: torch.Generator, device: torch.device) -> Uniform:
+    """Numbers drawn where the generator is, for use on `device`."""
+
+    def draw(*size: int) -> Tensor:
+        return torch.rand(size, generator=generator, device=generator.device).to(device)
+
+    return draw
+
+
+def draw_text_drop(batch: int, share: float, generator: torch.Generator) -> Tensor:
+    """(B,) bool: the samples that lose their text."""
+    return uniform_from(generator, generator.device)(batch) < share
+
+
+def select_at_random(inside: Tensor, time_B: Tensor, order: Tensor) -> Tensor:
+    """Random masking: the share of the cosine schedule at `time`, at least one token.
+
+    Of the tokens inside a sample, those with the lowest `order` (uniform noise) are taken.
+    """
+    count_B = mask_count(cosine_schedule(time_B), inside.flatten(1).sum(1))
+    order = order.masked_fill(~inside, SETTLED).flatten(1)
+    return least_confident(order, count_B).view_as(inside)
+
+
+def draw_replacements(
+    selected: Tensor,
+    *,
+    num_codes: int,
+    random_id_prob: float,
+    mask_token_prob: float,
+    uniform: Uniform,
+) -> Corruption:
+    """What is shown in place of the selected tokens, as in BERT (Devlin et al. 2019).
+
+    Args:
+        selected: (B, ...) bool.
+        random_id_prob: share of the selected that a random code replaces.
+        mask_token_prob: share of the others that [MASK] replaces; the rest stays.
+        uniform: where random numbers come from.
+    """
+    shape = selected.shape
+    randomised = selected & (uniform(*shape) < random_id_prob)
+    masked = selected & ~randomised & (uniform(*shape) < mask_token_prob)
+    random_ids = (uniform(*shape) * num_codes).long().clamp(max=num_codes - 1)
+    return Corruption(selected, randomised, masked, random_ids)
+
+
+def shown(
+    ids: Tensor, inside: Tensor, corruption: Corruption, *, mask_id: int, pad_id: int
+) -> Tensor:
+    """(B, ...) what the network sees of the tokens, with `pad_id` behind the end of a sample."""
+    inputs = torch.where(corruption.randomised, corruption.random_ids, ids)
+    return inputs.masked_fill(corruption.masked, mask_id).masked_fill(~inside, pad_id)
+
+
+def judge(logits_V: Tensor, ids: Tensor, judged: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross entropy in float32, and accuracy, over the judged tokens.
+
+    Args:
+        logits_V: (B, ..., V).
+        ids: (B, ...) right codes.
+        judged: (B, ...) bool.
+    """
+    logits_MV, ids_M = logits_V[judged].float(), ids[judged]
+    accuracy = (logits_MV.detach().argmax(-1) == ids_M).float().mean()
+    return F.cross_entropy(logits_MV, ids_M), accuracy

@@ -1,0 +1,93 @@
+"""The residual tokenizer with the statistics it was trained with: features in, tokens out, back."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from duomotion.checkpoint import load_weights, read_checkpoint
+from duomotion.config import from_dict
+from duomotion.models.momask.config import ResidualTokenizerConfig
+from duomotion.models.momask.tokenizer import ResidualTokenizer
+from duomotion.motion.layout import layout_named
+
+SMOOTHING = 1.5  # frames, standard deviation; recorded and decoded motion are as smooth with it
+
+
+class ResidualCodec(nn.Module):
+    """A tokenizer between features in their layout's units and token ids.
+
+    Axes: B motions or P people, T frames, F features, N tokens, Q quantisation layers. Mean and
+    deviation are those that the tokenizer was trained with; the released ones are not the data
+    set's, because some features count more than others (released code).
+
+    Raises:
+        ValueError: there is no such layout, or it has another number of features.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ResidualTokenizerConfig) -> None:
+        super().__init__()
+        self.layout = layout_named(config.layout)
+        if config.num_features != self.layout.NUM_FEATURES:
+            raise ValueError(
+                f"num_features must be {self.layout.NUM_FEATURES}, as the layout {config.layout} "
+                f"has, not {config.num_features}"
+            )
+        self.tokenizer = ResidualTokenizer(config)
+        self.register_buffer("mean", torch.zeros(config.num_features))
+        self.register_buffer("std", torch.ones(config.num_features))
+
+    def normalise(self, features_BTF: Tensor) -> Tensor:
+        """What the tokenizer sees."""
+        return (features_BTF - self.mean) / self.std
+
+    def denormalise(self, features_BTF: Tensor) -> Tensor:
+        """The inverse of `normalise`."""
+        return features_BTF * self.std + self.mean
+
+    def encode(self, features_BTF: Tensor) -> Tensor:
+        """Features (B, T, F), T a multiple of what a token covers -> ids (B, N, Q)."""
+        return self.tokenizer.encode(self.normalise(features_BTF))
+
+    def decode(self, ids_BNQ: Tensor, layers: int | None = None) -> Tensor:
+        """Ids (B, N, Q) -> features (B, T, F); arguments are the tokenizer's.
+
+        What a fitted tokenizer decodes is smoothed over time: its tokens don't overlap.
+        """
+        motion_BTF = self.denormalise(self.tokenizer.decode(ids_BNQ, layers))
+        return smoothed(motion_BTF) if self.tokenizer.config.fitted else motion_BTF
+
+    @torch.no_grad()
+    def reconstruct(self, features_PTF: np.ndarray) -> np.ndarray:
+        """Features (P, T, F) to tokens and back; T is cut to whole tokens."""
+        unit = self.tokenizer.downsampling
+        frames = features_PTF.shape[1] // unit * unit
+        batch = torch.from_numpy(np.ascontiguousarray(features_PTF[:, :frames])).to(self.mean)
+        return self.decode(self.encode(batch)).cpu().numpy()
+
+
+def smoothed(x_BTF: Tensor) -> Tensor:
+    """The same over time with a Gaussian of `SMOOTHING`; ends are held."""
+    radius = round(3 * SMOOTHING)
+    times = torch.arange(-radius, radius + 1, device=x_BTF.device, dtype=x_BTF.dtype)
+    weights = torch.softmax(-((times / SMOOTHING) ** 2) / 2, 0)
+    held_BFT = F.pad(x_BTF.transpose(1, 2), (radius, radius), mode="replicate")
+    return (held_BFT.unfold(-1, len(weights), 1) @ weights).transpose(1, 2)
+
+
+def load_codec(folder: Path) -> ResidualCodec:
+    """Read a tokenizer's checkpoint.
+
+    Raises:
+        ValueError: the folder is no such checkpoint, or tensors are missing.
+    """
+    checkpoint = read_checkpoint(folder)
+    config = from_dict(ResidualTokenizerConfig, checkpoint.recipe["model"], f"{folder}: model")
+    codec = ResidualCodec(config)
+    load_weights(codec, checkpoint)
+    return codec.eval()

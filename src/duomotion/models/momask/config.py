@@ -1,0 +1,138 @@
+"""Sizes and settings of MoMask (Guo et al. 2024): tokenizer and two transformers.
+
+Defaults are those of the model that the authors released for HumanML3D. "Released code" marks what
+the paper does not say, or says otherwise.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualTokenizerConfig:
+    """The residual VQ-VAE of section 3.1.
+
+    Raises:
+        ValueError: the sizes do not fit together.
+    """
+
+    layout: str = "humanml3d"  # name of the layout of features that it was trained on
+    num_features: int = 263  # of a person and frame; section 4
+    num_people: int = 1  # 2: one sequence of tokens for both people (ILD, appendix E)
+    width: int = 512  # channels of every layer; released code
+    depth: int = 3  # residual blocks a level; released code
+    dilation_growth: int = 3  # from a block to the one before it; released code: 9, 3, 1
+    num_levels: int = 2  # each halves the frames; 2: a token covers 4 (section 4)
+    dropout: float = 0.2  # of residual blocks; released code
+    num_layers: int = 6  # quantisation layers, V + 1; section 4, table 2
+    num_codes: int = 512  # of each layer; section 4
+    code_dim: int = 512  # d, section 4
+    quantize_dropout: float = 0.2  # q, section 4, table 2; 0: all layers in every step
+    ema_decay: float = 0.99  # released code
+    temperature: float = 0.5  # of the code assignment in training, released code
+    dead_below: float = 1.0  # average uses a batch below which a code is replaced, released code
+    fitted: bool = False  # ours: encoder and codes are fitted, only the decoder is trained
+
+    def __post_init__(self) -> None:
+        for name in ("num_features", "width", "depth", "num_layers", "num_levels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.num_people not in (1, 2):
+            raise ValueError(f"num_people must be 1 or 2, not {self.num_people}")
+        if not 0 <= self.quantize_dropout <= 1:
+            raise ValueError(
+                f"quantize_dropout is a probability from 0 to 1, not {self.quantize_dropout}"
+            )
+
+    @property
+    def downsampling(self) -> int:
+        """Frames a token covers (N/n in the paper)."""
+        return 2**self.num_levels
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """Of the residual blocks of a level, widest first."""
+        return tuple(self.dilation_growth**block for block in reversed(range(self.depth)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualTokenizerLossWeights:
+    """Weights of the terms of equation 2, from the released training."""
+
+    reconstruction: float = 1.0
+    commitment: float = 0.02  # beta
+    position: float = 0.5  # of joints about the root; not in the paper
+    beta: float = 1.0  # below this a smooth L1 term is a square; 0 is the paper's L1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """What both transformers have; smaller models are made by smaller sizes.
+
+    Raises:
+        ValueError: the heads do not divide the width.
+    """
+
+    num_codes: int = 512  # of each quantisation layer; section 4
+    token_dim: int = 512  # width of the token embedding; released code, equal to d
+    width: int = 384  # section 4
+    num_heads: int = 6  # section 4
+    num_blocks: int = 8  # released code; section 4 says 6
+    feedforward: int = 1024  # released code
+    dropout: float = 0.2  # released code
+    attention_dropout: float = 0.2  # released code; 0 lets attention use a fused kernel in training
+    text_dim: int = 512  # CLIP ViT-B/32; released code
+    scale_text: bool = False  # ours; True: text vectors are brought to unit variance first
+    max_tokens: int = 1024  # most tokens of a sequence; released code: 5000
+    cond_drop: float = 0.1  # share of samples trained without text; section 3.4
+    temperature: float = 1.0  # released code
+    top_k_ratio: float = 0.9  # share of the least likely codes that are never drawn; released code
+
+    def __post_init__(self) -> None:
+        if self.width % self.num_heads or self.width % 2:
+            raise ValueError(
+                f"width {self.width} must be even and a multiple of num_heads {self.num_heads}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedConfig(TransformerConfig):
+    """The masked transformer of section 3.2, which makes the base layer's tokens."""
+
+    random_id_prob: float = 0.1  # share of selected tokens replaced by a random one; released code
+    mask_token_prob: float = 0.88  # share of the others replaced by [MASK]; released code
+    guidance: float = 4.0  # u + s (c - u) on HumanML3D; 2 on KIT-ML; section 4
+    steps: int = 10  # L, section 4
+
+    @property
+    def mask_id(self) -> int:
+        """Id of [MASK], the token to be predicted."""
+        return self.num_codes
+
+    @property
+    def pad_id(self) -> int:
+        """Id of the token behind the end of a shorter sample."""
+        return self.num_codes + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualConfig(TransformerConfig):
+    """The residual transformer of section 3.3, which makes the tokens of the other layers.
+
+    Raises:
+        ValueError: there is no layer to make.
+    """
+
+    num_layers: int = 6  # quantisation layers with the base layer, V + 1; section 4
+    share_weights: bool = True  # of layer j's prediction and layer j + 1's input; section 3.3
+    cond_drop: float = 0.2  # released code; section 3.4 says 0.1
+    guidance: float = 5.0  # section 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_layers < 2:
+            raise ValueError(f"num_layers must be 2 or more, not {self.num_layers}")
+
+    @property
+    def pad_id(self) -> int:
+        """Id of the token behind the end of a shorter sample, also a class that can win."""
+        return self.num_codes

@@ -1,0 +1,206 @@
+"""Generation of MoMask's tokens: the base layer by confidence, then layer by layer (section 3.4).
+
+Axes: B batch, N tokens, C channels, V codes, Q quantisation layers.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from duomotion.models.momask.config import TransformerConfig
+from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer, inside
+from duomotion.sampling.masking import keep_top_k, pick, top_k_of_ratio
+from duomotion.sampling.tokens import (
+    NO_CODE,
+    TIE_BREAK,
+    DecodingStep,
+    GuidedNetwork,
+    Noise,
+    check_lengths,
+    check_settings,
+    checked_known,
+    fill_in,
+    sample_noise,
+)
+
+
+@dataclass(frozen=True)
+class LayerStep:
+    """What the residual transformer has made of one layer: ids (B, N), logits (B, N, V + 1)."""
+
+    ids: Tensor  # with `pad_id` behind the end of a sample
+    logits: Tensor  # with guidance, before the least likely codes are dropped
+
+
+def decode_tokens(
+    model: MaskedTransformer,
+    text_BC: Tensor | None,
+    lengths_B: Tensor,
+    *,
+    generator: torch.Generator | Sequence[torch.Generator],
+    residual: ResidualTransformer | None = None,
+    known_ids: Tensor | None = None,
+    known_mask: Tensor | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    residual_guidance: float | None = None,
+    top_k: int | None = None,
+    temperature: float | None = None,
+) -> Tensor:
+    """Generate the unknown tokens of a batch; returns ids (B, N, Q), -1 behind a sample's end.
+
+    Args:
+        model: in evaluation mode, as is `residual`.
+        text_BC: text vectors; None generates without a text.
+        lengths_B: tokens of each sample, int64, on the model's device.
+        generator: source of all randomness. A sequence has one for each sample, which then comes
+            out the same whatever else is in the batch, but for ties within rounding.
+        residual: makes all layers but the first; None makes the base layer alone, and Q is 1.
+        known_ids: (B, N, Q) codes, read only where `known_mask`; N is that of the longest sample.
+        known_mask: (B, N) bool; these tokens come back as they are in all layers.
+        steps: iterations of the base layer. Default: configuration.
+        guidance: classifier-free guidance scale of the base layer; 1 is without. Default:
+            configuration.
+        residual_guidance: the same of the other layers.
+        top_k: number of most likely codes to draw from. Default: configurations.
+        temperature: of that draw; below 1 is less diverse. Default: configurations.
+
+    Raises:
+        ValueError: an argument is out of its range or has the wrong shape, or the two transformers
+            have not the same codes.
+    """
+    config = model.config
+    num_layers = 1 if residual is None else residual.config.num_layers
+    if residual is not None and residual.config.num_codes != config.num_codes:
+        raise ValueError(
+            f"residual: it speaks {residual.config.num_codes} codes, the masked transformer "
+            f"{config.num_codes}; give one that was trained with it."
+        )
+    check_lengths(lengths_B)
+    inside_BN = inside(lengths_B, int(lengths_B.max()))
+    known_BNQ, given_BNQ = checked_known(
+        inside_BN.unsqueeze(-1).expand(-1, -1, num_layers),
+        config.num_codes,
+        known_ids,
+        None if known_mask is None else known_mask.unsqueeze(-1).expand(-1, -1, num_layers),
+    )
+    steps = config.steps if steps is None else steps
+    drawing = _drawing(config, top_k, temperature)
+    check_settings(config.num_codes, steps=steps, **drawing)
+    noise = sample_noise(generator, lengths_B, config.num_codes)
+    layers = [known_BNQ[..., 0]]
+    for step in base_steps(
+        model,
+        text_BC,
+        lengths_B,
+        noise=noise,
+        known_ids=known_BNQ[..., 0],
+        known_mask=given_BNQ[..., 0],
+        steps=steps,
+        guidance=config.guidance if guidance is None else guidance,
+        **drawing,
+    ):
+        layers = [step.ids]
+    if residual is not None:
+        scale = residual.config.guidance if residual_guidance is None else residual_guidance
+        made = residual_steps(
+            residual,
+            layers[0],
+            text_BC,
+            lengths_B,
+            noise=noise,
+            known_ids=known_BNQ,
+            known_mask=given_BNQ[..., 0],
+            guidance=scale,
+            **_drawing(residual.config, top_k, temperature),
+        )
+        layers += [step.ids for step in made]
+    return torch.stack(layers, -1).masked_fill(~inside_BN.unsqueeze(-1), NO_CODE)
+
+
+def base_steps(
+    model: MaskedTransformer,
+    text_BC: Tensor | None,
+    lengths_B: Tensor,
+    *,
+    noise: Noise,
+    known_ids: Tensor,
+    known_mask: Tensor,
+    steps: int,
+    guidance: float,
+    top_k: int,
+    temperature: float,
+    tie_break: float = TIE_BREAK,
+) -> Iterator[DecodingStep]:
+    """The iterations of the base layer, ids and mask (B, N) and the noise being given."""
+    config = model.config
+    inside_BN = inside(lengths_B, int(lengths_B.max()))
+    with torch.no_grad():
+        guided = GuidedNetwork(model, text_BC, lengths_B, guidance)
+    return fill_in(
+        partial(guided, model),
+        known_ids.masked_fill(~inside_BN, config.pad_id),
+        inside_BN & ~known_mask,
+        mask_id=config.mask_id,
+        noise=noise,
+        steps=steps,
+        top_k=top_k,
+        temperature=temperature,
+        tie_break=tie_break,
+    )
+
+
+@torch.no_grad()
+def residual_steps(
+    model: ResidualTransformer,
+    base_BN: Tensor,
+    text_BC: Tensor | None,
+    lengths_B: Tensor,
+    *,
+    noise: Noise,
+    known_ids: Tensor,
+    known_mask: Tensor,
+    guidance: float,
+    top_k: int,
+    temperature: float,
+    with_pad: bool = False,
+) -> Iterator[LayerStep]:
+    """The layers above the base, one pass each, each given all layers below it.
+
+    Args:
+        base_BN: tokens of the base layer; anything behind the end of a sample.
+        known_ids: (B, N, Q) codes, read only where `known_mask` (B, N).
+        with_pad: whether the place behind the end may be drawn inside a sample, as in the released
+            code, where that token then adds nothing. No token of a training is one, so it is noise,
+            and by default only codes are drawn.
+    """
+    config = model.config
+    inside_BN = inside(lengths_B, base_BN.shape[1])
+    guided = GuidedNetwork(model, text_BC, lengths_B, guidance)
+    ids_BN = base_BN.masked_fill(~inside_BN, config.pad_id)
+    history_BNC = torch.zeros((), device=base_BN.device)
+    for layer in range(1, config.num_layers):
+        history_BNC = history_BNC + model.embed(ids_BN, layer - 1)
+        logits_BNV = guided(partial(model, layer=layer), history_BNC)
+        choices = logits_BNV if with_pad else logits_BNV[..., : config.num_codes]
+        drawn_BN = pick(keep_top_k(choices, top_k), noise(layer), temperature)
+        ids_BN = torch.where(known_mask, known_ids[..., layer], drawn_BN)
+        ids_BN = ids_BN.masked_fill(~inside_BN, config.pad_id)
+        yield LayerStep(ids_BN, logits_BNV)
+
+
+class _Drawing(TypedDict):
+    top_k: int
+    temperature: float
+
+
+def _drawing(config: TransformerConfig, top_k: int | None, temperature: float | None) -> _Drawing:
+    usual = top_k_of_ratio(config.top_k_ratio, config.num_codes)
+    return {
+        "top_k": usual if top_k is None else top_k,
+        "temperature": config.temperature if temperature is None else temperature,
+    }

@@ -1,0 +1,206 @@
+"""MoMask as a user meets it: a request in, the motion of one person out (section 3.4)."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from duomotion.checkpoint import load_weights, read_checkpoint
+from duomotion.config import from_dict
+from duomotion.models.length import LengthEstimator, load_length_estimator
+from duomotion.models.momask.codec import ResidualCodec, load_codec
+from duomotion.models.momask.config import MaskedConfig, ResidualConfig
+from duomotion.models.momask.decoding import decode_tokens
+from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
+from duomotion.motion.contacts import lock_feet, settle
+from duomotion.motion.interaction import Interaction
+from duomotion.precision import Precision, autocast
+from duomotion.sampling.known import Given, carried, kept_tokens
+from duomotion.sampling.request import Generator, Request
+from duomotion.text.cache import CachedEncoder
+from duomotion.text.encoder import TextEncoder, fingerprint, load_encoder
+
+
+class MoMask(Generator):
+    """Tokenizer, masked and residual transformer together; without the latter the base layer alone.
+
+    Known motion is tokenized and its tokens are kept in all layers (figure 6, inpainting); what is
+    generated then joins the known frames, which come back as they were given.
+    """
+
+    num_people = 1
+
+    def __init__(
+        self,
+        codec: ResidualCodec,
+        masked: MaskedTransformer,
+        residual: ResidualTransformer | None,
+        encoder: TextEncoder,
+        *,
+        length: LengthEstimator | None = None,
+        name: str = "momask",
+        precision: Precision = "auto",
+    ) -> None:
+        self.precision: Precision = precision
+        self.codec, self.masked = codec.eval(), masked.eval()
+        self.residual = residual.eval() if residual is not None else None
+        self.fps = codec.layout.FPS
+        self.min_frames, self.max_frames = codec.layout.MIN_FRAMES, codec.layout.MAX_FRAMES
+        self.encoder = encoder
+        self.length = length.eval() if length is not None else None
+        self.name = name
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "cpu", precision: Precision = "auto") -> "MoMask":
+        """Read a masked transformer's checkpoint and those inside it.
+
+        They are of the tokenizer and, where they are there, of the residual transformer and of a
+        length estimator.
+
+        Raises:
+            ValueError: the folder is no such checkpoint, tensors are missing, or parts of it do not
+                belong together.
+        """
+        checkpoint = read_checkpoint(folder)
+        config = from_dict(MaskedConfig, checkpoint.recipe["model"], f"{folder}: model")
+        masked = MaskedTransformer(config)
+        load_weights(masked, checkpoint)
+        codec = load_codec(folder / "tokenizer")
+        residual = folder / "residual"
+        length = folder / "length"
+        model = cls(
+            codec.to(device),
+            masked.to(device),
+            load_residual(residual).to(device) if residual.exists() else None,
+            CachedEncoder(load_encoder(checkpoint.recipe["data"]["text_encoder"])),
+            length=load_length_estimator(length) if length.exists() else None,
+            name=folder.name,
+            precision=precision,
+        )
+        _check_parts(model, folder)
+        return model
+
+    @property
+    def fingerprint(self) -> str:
+        parts = [self.codec, self.masked, *([] if self.residual is None else [self.residual])]
+        configs = [self.masked.config, None if self.residual is None else self.residual.config]
+        settings = (*map(fingerprint, parts), *configs, self.encoder.name)
+        return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
+
+    def answer(self, requests: Sequence[Request]) -> list[Interaction]:
+        givens = [Given.of(request, self.codec.layout) for request in requests]
+        return [
+            self._interaction(self._decoded(ids, request), request, given)
+            for ids, request, given in zip(
+                self._ids(requests, givens), requests, givens, strict=True
+            )
+        ]
+
+    def features(self, requests: Sequence[Request]) -> list[np.ndarray]:
+        ids = self._ids(requests, [None] * len(requests))
+        return [self._decoded(each, request) for each, request in zip(ids, requests, strict=True)]
+
+    def lengths(self, texts: Sequence[str], seed: int) -> list[int]:
+        if self.length is None:
+            return super().lengths(texts, seed)
+        text_BC = self.encoder.encode(list(texts)).vectors
+        with torch.no_grad():
+            drawn = self.length.draw(text_BC, [torch.Generator().manual_seed(seed) for _ in texts])
+        return [min(max(frames, self.min_frames), self.max_frames) for frames in drawn]
+
+    def bodies(self, interaction: Interaction) -> Interaction:
+        return self.codec.layout.bodies(interaction)
+
+    def reconstruct(self, features: np.ndarray) -> np.ndarray:
+        return self.codec.reconstruct(features)
+
+    @torch.no_grad()
+    def _ids(self, requests: Sequence[Request], givens: Sequence[Given | None]) -> list[Tensor]:
+        """(N, Q) of each request."""
+        kinds = {(not request.text, request.guidance, request.steps) for request in requests}
+        if len(kinds) > 1:  # they differ in steps or guidance and can't share a batch
+            pairs = zip(requests, givens, strict=True)
+            return [self._ids([request], [given])[0] for request, given in pairs]
+        device = self.codec.mean.device
+        unit = self.codec.tokenizer.downsampling
+        lengths = [-(-request.frames // unit) for request in requests]
+        layers = 1 if self.residual is None else self.residual.config.num_layers
+        known_ids = torch.zeros(len(requests), max(lengths), layers, dtype=torch.long)
+        known_mask = torch.zeros(known_ids.shape[:2], dtype=torch.bool)
+        for row, (given, length) in enumerate(zip(givens, lengths, strict=True)):
+            if given is not None:
+                motion = self.codec.layout.encode(given.alone(0, length * unit + 1))
+                ids = self.codec.encode(torch.from_numpy(motion).to(device))
+                known_ids[row, :length] = ids[0, :, :layers]
+                known_mask[row, :length] = torch.from_numpy(kept_tokens(given.mask[0], unit))
+        first = requests[0]
+        texts = [request.text for request in requests]
+        with autocast(self.precision, device):
+            ids_BNQ = decode_tokens(
+                self.masked,
+                self.encoder.encode(texts).vectors.to(device) if any(texts) else None,
+                torch.tensor(lengths, device=device),
+                residual=self.residual,
+                generator=[torch.Generator().manual_seed(request.seed) for request in requests],
+                known_ids=known_ids.to(device),
+                known_mask=known_mask.to(device),
+                guidance=first.guidance,
+                steps=first.steps,
+            )
+        return [ids_BNQ[row, :length] for row, length in enumerate(lengths)]
+
+    @torch.no_grad()
+    def _decoded(self, ids_NQ: Tensor, request: Request) -> np.ndarray:
+        """Features (1, T, F) of the layout."""
+        return self.codec.decode(ids_NQ[None]).cpu().numpy()[:, : request.frames]
+
+    def _interaction(
+        self, decoded: np.ndarray, request: Request, given: Given | None
+    ) -> Interaction:
+        """Features (1, T, F) as a body on the ground, known frames as they were given."""
+        bodies = self.codec.layout.decode(decoded, fps=self.fps)
+        if given is None:
+            bodies = lock_feet(settle(self.codec.layout.grounded(bodies)))
+        else:
+            placed = carried(given.taken_back(bodies), given.known, given.mask)
+            bodies = given.joined(settle(placed))
+        return bodies.with_caption(request.text)
+
+
+def load_residual(folder: Path) -> ResidualTransformer:
+    """Read a residual transformer's checkpoint.
+
+    Raises:
+        ValueError: the folder is no such checkpoint, or tensors are missing.
+    """
+    checkpoint = read_checkpoint(folder)
+    config = from_dict(ResidualConfig, checkpoint.recipe["model"], f"{folder}: model")
+    residual = ResidualTransformer(config)
+    load_weights(residual, checkpoint)
+    return residual.eval()
+
+
+def _check_parts(model: MoMask, folder: Path) -> None:
+    sizes = model.codec.tokenizer.config
+    if sizes.num_people != 1:
+        raise ValueError(
+            f"{folder / 'tokenizer'} has one sequence of tokens for both people of an "
+            "interaction; MoMask makes the motion of one person"
+        )
+    codes = {
+        "tokenizer": sizes.num_codes,
+        "masked transformer": model.masked.config.num_codes,
+    }
+    if model.residual is not None:
+        codes["residual transformer"] = model.residual.config.num_codes
+        if model.residual.config.num_layers > sizes.num_layers:
+            raise ValueError(
+                f"{folder}: the residual transformer makes {model.residual.config.num_layers} "
+                f"layers of tokens, the tokenizer has {sizes.num_layers}"
+            )
+    if len(set(codes.values())) > 1:
+        found = ", ".join(f"{name} {count}" for name, count in codes.items())
+        raise ValueError(f"{folder}: its parts have different numbers of codes: {found}")

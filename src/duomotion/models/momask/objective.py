@@ -1,0 +1,110 @@
+"""Training objectives of the two transformers (MoMask, sections 3.2 and 3.3).
+
+Random choices are drawn first, by `draw_corruption`, `draw_layers` and `draw_text_drop`; a loss is
+a function of them.
+
+Axes: B batch, N tokens, Q quantisation layers.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from duomotion.losses.masked import (
+    Corruption,
+    draw_replacements,
+    judge,
+    select_at_random,
+    shown,
+    uniform_from,
+)
+from duomotion.models.momask.config import MaskedConfig, ResidualConfig
+from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer, inside
+from duomotion.sampling.masking import cosine_schedule
+
+
+@dataclass(frozen=True)
+class TokenLoss:
+    """Scalars of one training step; `accuracy` counts right first choices."""
+
+    loss: Tensor
+    accuracy: Tensor
+
+
+def masked_loss(
+    model: MaskedTransformer,
+    ids_BN: Tensor,
+    text_BC: Tensor,
+    lengths_B: Tensor,
+    *,
+    corruption: Corruption,
+    drop_B: Tensor | None = None,
+) -> TokenLoss:
+    """Cross entropy (eq. 3), the mean over the selected tokens, masked or not (released code).
+
+    Args:
+        ids_BN: codes of the base layer; anything may stand behind the end of a sample.
+        text_BC: text vectors.
+        lengths_B: tokens of each sample.
+        corruption: of `draw_corruption`.
+        drop_B: bool, samples trained without a text; of `losses.masked.draw_text_drop`.
+    """
+    config = model.config
+    inside_BN = inside(lengths_B, ids_BN.shape[1])
+    inputs = shown(ids_BN, inside_BN, corruption, mask_id=config.mask_id, pad_id=config.pad_id)
+    logits_BNV = model(inputs, model.condition(text_BC, drop_B), lengths_B)
+    return TokenLoss(*judge(logits_BNV, ids_BN, corruption.selected))
+
+
+def residual_loss(
+    model: ResidualTransformer,
+    ids_BNQ: Tensor,
+    text_BC: Tensor,
+    lengths_B: Tensor,
+    *,
+    layer_B: Tensor,
+    drop_B: Tensor | None = None,
+) -> TokenLoss:
+    """Cross entropy (eq. 4) of one layer of each sample, the mean over all tokens.
+
+    Args:
+        ids_BNQ: codes; anything may stand behind the end of a sample.
+        text_BC, lengths_B, drop_B: as for `masked_loss`.
+        layer_B: the layer to be predicted, from 1; of `draw_layers`.
+    """
+    inside_BN = inside(lengths_B, ids_BNQ.shape[1])
+    ids_BNQ = ids_BNQ.masked_fill(~inside_BN.unsqueeze(-1), model.config.pad_id)
+    history_BNC = model.history(ids_BNQ, layer_B)
+    logits_BNV = model(history_BNC, model.condition(text_BC, drop_B), lengths_B, layer=layer_B)
+    ids_BN = ids_BNQ[torch.arange(len(ids_BNQ), device=ids_BNQ.device), :, layer_B]
+    return TokenLoss(*judge(logits_BNV, ids_BN, inside_BN))
+
+
+def draw_corruption(
+    lengths_B: Tensor, num_tokens: int, config: MaskedConfig, generator: torch.Generator
+) -> Corruption:
+    """Draw what is masked and replaced in a batch of `num_tokens` places, each sample for itself.
+
+    The released code counts tokens behind the end of a sample among those it may select; here they
+    go by the sample.
+    """
+    inside_BN = inside(lengths_B, num_tokens)
+    uniform = uniform_from(generator, lengths_B.device)
+    return draw_replacements(
+        select_at_random(inside_BN, uniform(len(lengths_B)), uniform(*inside_BN.shape)),
+        num_codes=config.num_codes,
+        random_id_prob=config.random_id_prob,
+        mask_token_prob=config.mask_token_prob,
+        uniform=uniform,
+    )
+
+
+def draw_layers(batch: int, config: ResidualConfig, generator: torch.Generator) -> Tensor:
+    """(B,) int64: the layer that each sample is judged by, from 1, low ones more often.
+
+    Section 3.3 has them equally often; the released code spreads them as 1 - cos(pi u / 2) spreads
+    u, uniform from 0 to 1.
+    """
+    uniform_B = uniform_from(generator, generator.device)(batch)
+    return 1 + torch.round((1 - cosine_schedule(uniform_B)) * (config.num_layers - 2)).long()

@@ -1,0 +1,368 @@
+"""Released MoMask checkpoints into ordinary checkpoint folders.
+
+The authors' download holds, for DATASET t2m (HumanML3D) and kit (KIT-ML):
+
+    checkpoints/DATASET/t2m_nlayer8_.../opt.txt, model/latest.tar            masked transformer
+    checkpoints/DATASET/tres_nlayer8_.../opt.txt, model/net_best_fid.tar     residual transformer
+    checkpoints/DATASET/rvq_nq6_.../opt.txt, model/net_best_fid.tar, meta/   tokenizer
+    checkpoints/DATASET/length_estimator/model/finest.tar                    length estimator
+
+meta/ has mean.npy and std.npy. Options of both transformers name the tokenizer. Which tensor goes
+where is said by the tables in `official_tokenizer` and `official_transformers`.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from duomotion.checkpoint import RECIPE, environment, save_checkpoint
+from duomotion.config import from_dict, to_dict
+from duomotion.models.length import LengthConfig, LengthEstimator
+from duomotion.models.momask import official_tokenizer, official_transformers
+from duomotion.models.momask.config import MaskedConfig, ResidualConfig, ResidualTokenizerConfig
+from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
+from duomotion.models.momask.tokenizer import ResidualTokenizer
+from duomotion.motion.humanml3d import HUMANML3D, KIT
+from duomotion.released import (
+    account_for,
+    agree,
+    listing,
+    read_options,
+    read_released,
+    read_statistics,
+    renamed,
+    sha256,
+    state_under,
+)
+
+Config = TypeVar("Config", MaskedConfig, ResidualConfig)
+
+LAYOUTS = {"t2m": HUMANML3D, "kit": KIT}
+TOKENIZER_WEIGHTS = RESIDUAL_WEIGHTS = "net_best_fid.tar"
+MASKED_WEIGHTS = "latest.tar"  # what the released code generates with
+LENGTH_WEIGHTS = "finest.tar"
+TOKENIZER_KEYS = ("vq_model", "net")  # where the released code looks for the state dict
+MASKED_KEYS = ("t2m_transformer", "trans")
+RESIDUAL_KEYS = ("res_transformer",)
+LENGTH_KEYS = ("estimator",)
+
+# Option of the released code -> our field; sizes must agree with what the shapes of weights say.
+TOKENIZER_SIZES = {
+    "nb_code": "num_codes",
+    "code_dim": "code_dim",
+    "width": "width",
+    "depth": "depth",
+    "down_t": "num_levels",
+    "num_quantizers": "num_layers",
+}
+TRANSFORMER_SIZES = {"latent_dim": "width", "ff_size": "feedforward", "n_layers": "num_blocks"}
+TOKENIZER_SETTINGS = {
+    "dilation_growth_rate": "dilation_growth",
+    "mu": "ema_decay",
+    "quantize_dropout_prob": "quantize_dropout",
+}
+TRANSFORMER_SETTINGS = {
+    "n_heads": "num_heads",
+    "dropout": "dropout",
+    "cond_drop_prob": "cond_drop",
+}
+# What the tokenizer's code can be told to do otherwise, but never was.
+FIXED = {"stride_t": 2, "vq_act": "relu", "vq_norm": None, "shared_codebook": False}
+GUIDANCE = {"kit-ml": 2.0}  # of the masked transformer, where it is not the default; section 4
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of the released code: its weights and the options beside them."""
+
+    weights: Path
+    options: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        return self.weights.parent.parent
+
+
+def import_official(
+    source: str | Path,
+    target: str | Path,
+    *,
+    text_encoder: str = "clip-vector",
+) -> dict[str, int]:
+    """Make a checkpoint folder of a released MoMask model.
+
+    Args:
+        source: the folder of a data set (checkpoints/t2m), or of one training in it. Of a masked
+            transformer the tokenizer that its options name comes along, and the residual
+            transformer and length estimator that lie beside it; a tokenizer can also be imported
+            alone.
+        target: the checkpoint folder to be written.
+        text_encoder: the CLIP that the generator reads its prompts with.
+
+    Returns:
+        The number of parameters of each network, by its name.
+
+    Raises:
+        ValueError: a file is missing, damaged, holds more than tensors or belongs to another
+            network; the sentence names it.
+        OSError: a file can't be read or written.
+    """
+    folder, target = _training(Path(source)), Path(target)
+    if target.exists() and not (target / RECIPE).is_file():
+        raise ValueError(f"{target} exists and is no checkpoint folder; name a new one")
+    if "latent_dim" not in _options(folder):
+        return {"tokenizer": _import_tokenizer(folder, target)[1]}
+    with tempfile.TemporaryDirectory() as temporary:
+        inside = Path(temporary)
+        tokenizer, parameters = _import_tokenizer(_tokenizer_beside(folder), inside / "tokenizer")
+        counts = {"tokenizer": parameters}
+        children = {"tokenizer": inside / "tokenizer"}
+        residual = _residual_beside(folder)
+        if residual is not None:
+            children["residual"] = inside / "residual"
+            counts["residual"] = _import_residual(residual, children["residual"], tokenizer)
+        length = folder.parent / "length_estimator" / "model" / LENGTH_WEIGHTS
+        if length.is_file():
+            children["length"] = inside / "length"
+            counts["length"] = _import_length(length, children["length"])
+        counts["masked"] = _import_masked(folder, target, tokenizer, children, text_encoder)
+    return counts
+
+
+def tokenizer_state(
+    official: Mapping[str, Tensor], options: Mapping[str, Any], where: str
+) -> tuple[ResidualTokenizerConfig, dict[str, Tensor]]:
+    """Config and complete state of our `ResidualTokenizer` from a released state dict.
+
+    Raises:
+        ValueError: tensors are missing, unknown or misshapen, or the options say something else.
+    """
+    try:
+        config = official_tokenizer.config_of_released(official)
+    except (KeyError, IndexError, ValueError):  # account_for names what is missing
+        config = ResidualTokenizerConfig()
+    layouts = {layout.NUM_FEATURES: layout.NAME for layout in LAYOUTS.values()}
+    with torch.device("meta"):
+        expected = official_tokenizer.to_official(ResidualTokenizer(config).state_dict(), config)
+    account_for(official, expected, where)
+    if config.num_features not in layouts:
+        raise ValueError(f"{where}: {config.num_features} features are of no layout")
+    agree(options, FIXED | _told(config, TOKENIZER_SIZES), where)
+    settings = renamed(options, TOKENIZER_SETTINGS) | {"layout": layouts[config.num_features]}
+    config = from_dict(ResidualTokenizerConfig, to_dict(config) | settings, f"opt.txt of {where}")
+    return config, official_tokenizer.from_official(official, config)
+
+
+def transformer_state(
+    official: Mapping[str, Tensor], options: Mapping[str, Any], where: str, kind: type[Config]
+) -> tuple[Config, dict[str, Tensor]]:
+    """Config and complete state of a transformer, masked or residual, from a released state dict.
+
+    The frozen CLIP tower, which the authors' files leave out, and the table of positions, which
+    follows from the width, have no place in ours.
+
+    Raises:
+        ValueError: as for `tokenizer_state`, and where a residual transformer's tables are not
+            shared, as they are in all that was released.
+    """
+    is_masked = kind is MaskedConfig
+    names = official_transformers.MASKED if is_masked else official_transformers.RESIDUAL
+    settings = renamed(options, TRANSFORMER_SETTINGS)
+    if "dropout" in settings:
+        settings["attention_dropout"] = settings["dropout"]
+    try:
+        sizes = official_transformers.sizes_of_released(official)
+    except (KeyError, IndexError):  # account_for names what is missing
+        sizes = {}
+    config = from_dict(kind, sizes | settings, f"opt.txt of {where}")
+    with torch.device("meta"):
+        network = _network(config)
+        expected = official_transformers.to_released(network.state_dict(), names)
+    own = {
+        name: tensor
+        for name, tensor in official.items()
+        if not name.startswith(official_transformers.FROZEN_CLIP)
+    }
+    account_for(own, expected, where)
+    table = own[official_transformers.POSITIONS].float()
+    if not torch.allclose(table, official_transformers.positions(config.width), atol=1e-2):
+        raise ValueError(f"{where} was trained with other positions than those of its width")
+    agree(options, _told(config, TRANSFORMER_SIZES), where)
+    return config, official_transformers.from_released(own, names)
+
+
+def _network(config: MaskedConfig | ResidualConfig) -> nn.Module:
+    if isinstance(config, MaskedConfig):
+        return MaskedTransformer(config)
+    return ResidualTransformer(config)
+
+
+def _import_tokenizer(folder: Path, target: Path) -> tuple[ResidualTokenizerConfig, int]:
+    run = _run(folder, TOKENIZER_WEIGHTS)
+    content = read_released(run.weights)
+    official = state_under(content, TOKENIZER_KEYS, run.weights)
+    config, tokenizer = tokenizer_state(official, run.options, str(run.weights))
+    mean_path, std_path = (folder / "meta" / name for name in ("mean.npy", "std.npy"))
+    for path in (mean_path, std_path):
+        if not path.is_file():
+            raise ValueError(f"{path} is missing; the tokenizer was trained with these numbers")
+    mean, std = read_statistics(mean_path, std_path, config.num_features)
+    state = {f"tokenizer.{name}": tensor for name, tensor in tokenizer.items()}
+    recipe = {"system": "momask/tokenizer", "model": to_dict(config)}
+    save_checkpoint(target, state | {"mean": mean, "std": std}, recipe, _provenance(run, content))
+    codebooks = config.num_layers * config.num_codes * config.code_dim
+    return config, sum(tensor.numel() for tensor in official.values()) - codebooks
+
+
+def _import_masked(
+    folder: Path,
+    target: Path,
+    tokenizer: ResidualTokenizerConfig,
+    children: Mapping[str, Path],
+    text_encoder: str,
+) -> int:
+    run = _run(folder, MASKED_WEIGHTS)
+    content = read_released(run.weights)
+    official = state_under(content, MASKED_KEYS, run.weights)
+    config, state = transformer_state(official, run.options, str(run.weights), MaskedConfig)
+    _same_codes(config, tokenizer, run)
+    recipe = {
+        "system": "momask/masked",
+        "model": to_dict(config) | {"guidance": GUIDANCE.get(tokenizer.layout, config.guidance)},
+        "data": {"text_encoder": text_encoder},
+    }
+    save_checkpoint(target, state, recipe, _provenance(run, content), children=children)
+    return _count(state)
+
+
+def _import_residual(folder: Path, target: Path, tokenizer: ResidualTokenizerConfig) -> int:
+    run = _run(folder, RESIDUAL_WEIGHTS)
+    content = read_released(run.weights)
+    official = state_under(content, RESIDUAL_KEYS, run.weights)
+    config, state = transformer_state(official, run.options, str(run.weights), ResidualConfig)
+    _same_codes(config, tokenizer, run)
+    if config.num_layers != tokenizer.num_layers:
+        raise ValueError(
+            f"{run.weights} makes {config.num_layers} layers of tokens, its tokenizer has "
+            f"{tokenizer.num_layers}"
+        )
+    recipe = {"system": "momask/residual", "model": to_dict(config)}
+    save_checkpoint(target, state, recipe, _provenance(run, content))
+    return _count(state)
+
+
+def _import_length(path: Path, target: Path) -> int:
+    content = read_released(path)
+    state = state_under(content, LENGTH_KEYS, path)
+    with torch.device("meta"):
+        expected = LengthEstimator(LengthConfig()).state_dict()
+    account_for(state, expected, str(path))
+    recipe = {"system": "length", "model": to_dict(LengthConfig())}
+    save_checkpoint(target, state, recipe, _provenance(Run(path, {}), content))
+    return _count(state)
+
+
+def _training(path: Path) -> Path:
+    """The folder of a training that is meant, the masked transformer's where there are several."""
+    if not path.is_dir():
+        raise ValueError(f"{path}: no folder of a released checkpoint is there")
+    if (path / "opt.txt").is_file():
+        return path
+    inside = sorted(file.parent for file in path.glob("*/opt.txt"))
+    masked = [folder for folder in inside if (folder / "model" / MASKED_WEIGHTS).is_file()]
+    chosen = [folder for folder in masked if not _is_other(folder)] or masked or inside
+    if len(chosen) != 1:
+        raise ValueError(
+            f"{path} holds no opt.txt"
+            + (f"; name one of {listing(chosen)}" if chosen else " of a released training")
+        )
+    return chosen[0]
+
+
+def _is_other(folder: Path) -> bool:
+    """Whether a training is of a tokenizer or a residual transformer."""
+    options = _options(folder)
+    return "latent_dim" not in options or bool(options.get("share_weight"))
+
+
+def _residual_beside(folder: Path) -> Path | None:
+    """The residual transformer trained with the same tokenizer as a masked one."""
+    tokenizer = _options(folder).get("vq_name")
+    found = []
+    for file in sorted(folder.resolve().parent.glob("*/opt.txt")):
+        options = _options(file.parent)
+        if options.get("share_weight") and options.get("vq_name") == tokenizer:
+            found.append(file.parent)
+    if len(found) > 1:
+        raise ValueError(
+            f"several residual transformers go with {folder}: {listing(found)}; keep one of them "
+            "beside it"
+        )
+    return found[0] if found else None
+
+
+def _tokenizer_beside(folder: Path) -> Path:
+    name = str(_options(folder).get("vq_name"))
+    if Path(name).name != name:
+        raise ValueError(f"{folder / 'opt.txt'}: vq_name {name!r} is not the name of a folder")
+    beside = folder.resolve().parent / name
+    if not beside.is_dir():
+        raise ValueError(
+            f"{folder / 'opt.txt'} names the tokenizer {name!r}, but there is no folder {beside}"
+        )
+    return beside
+
+
+def _run(folder: Path, weights: str) -> Run:
+    path = folder / "model" / weights
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; it is what the released code generates with")
+    return Run(path, _options(folder))
+
+
+def _options(folder: Path) -> dict[str, Any]:
+    path = folder / "opt.txt"
+    if not path.is_file():
+        raise ValueError(
+            f"{path} is missing; the authors' download has it beside the folder model that holds "
+            "the .tar files"
+        )
+    return read_options(path)
+
+
+def _same_codes(
+    config: MaskedConfig | ResidualConfig, tokenizer: ResidualTokenizerConfig, run: Run
+) -> None:
+    if config.num_codes != tokenizer.num_codes:
+        raise ValueError(
+            f"{run.weights} speaks {config.num_codes} codes, its tokenizer has "
+            f"{tokenizer.num_codes}"
+        )
+
+
+def _told(config: object, names: Mapping[str, str]) -> dict[str, Any]:
+    return {option: getattr(config, field) for option, field in names.items()}
+
+
+def _provenance(run: Run, content: Mapping[str, Any]) -> dict[str, Any]:
+    dataset = str(run.options.get("dataset_name", run.folder.resolve().parent.name))
+    numbers = {
+        field: content[name] if isinstance(content.get(name), int) else 0
+        for field, name in {"step": "total_it", "epoch": "ep"}.items()
+    }
+    return {
+        **environment(torch.device("cpu")),
+        **numbers,
+        "data": [dataset],
+        "released": f"{dataset}/{run.folder.resolve().name}/{run.weights.name}",
+        "sha256": sha256(run.weights),
+    }
+
+
+def _count(state: Mapping[str, Tensor]) -> int:
+    return sum(tensor.numel() for tensor in state.values())

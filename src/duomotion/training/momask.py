@@ -1,0 +1,418 @@
+"""What MoMask's trainings consist of: recipes and tasks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
+
+from duomotion.data import humanml3d, interhuman
+from duomotion.data.layouts import VIEWS
+from duomotion.data.windows import WindowConfig, WindowSampler
+from duomotion.evaluation.reconstruction import mean_scores, reconstruction_scores
+from duomotion.losses.masked import draw_text_drop
+from duomotion.models.momask.codec import ResidualCodec, load_codec
+from duomotion.models.momask.config import (
+    MaskedConfig,
+    ResidualConfig,
+    ResidualTokenizerConfig,
+    ResidualTokenizerLossWeights,
+)
+from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
+from duomotion.models.momask.objective import (
+    TokenLoss,
+    draw_corruption,
+    draw_layers,
+    masked_loss,
+    residual_loss,
+)
+from duomotion.models.momask.tokenizer_loss import tokenizer_loss
+from duomotion.motion import features
+from duomotion.motion.features import Normaliser
+from duomotion.motion.layout import Layout
+from duomotion.text.augment import reworded
+from duomotion.text.cache import cached_encoder
+from duomotion.training.batch import similar_lengths, take
+from duomotion.training.beside import check_beside
+from duomotion.training.config import LogConfig, OptimConfig
+
+MIN_STD = 1e-3
+# What an error of a feature counts where a tokenizer starts fitted; bodies follow from positions.
+POSITIONS, OTHERS, FLAGS = 1.5, 0.2, 0.1
+SYSTEMS = {"residual": "momask/residual", "length": "length"}
+STARTING_WINDOWS = 4000
+"""Windows from which the statistics of pairs come, and all that is fitted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualTokenizerData:
+    """A data set in the tokenizer's layout, and the frames of a window."""
+
+    clips: str = "data/humanml3d"
+    window: int = 64  # released code
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualTokenizerRecipe:
+    """One training of the residual tokenizer; defaults are the paper's on HumanML3D."""
+
+    optim: OptimConfig
+    system: str = "momask/tokenizer"
+    model: ResidualTokenizerConfig = field(default_factory=ResidualTokenizerConfig)
+    losses: ResidualTokenizerLossWeights = field(default_factory=ResidualTokenizerLossWeights)
+    data: ResidualTokenizerData = field(default_factory=ResidualTokenizerData)
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+class Windows(Protocol):
+    """Where a residual tokenizer's windows come from."""
+
+    layout: Layout
+    positions: slice
+    normaliser: Normaliser
+    held_out: Mapping[str, np.ndarray]
+    importance: np.ndarray  # (F,), what an error of a feature counts
+
+    @property
+    def num_windows(self) -> int:
+        """How many windows lie side by side in the clips: the size of an epoch."""
+        ...
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """(count, frames, F) float32, not normalised."""
+        ...
+
+
+class SoloWindows:
+    """Windows of clips of one person in HumanML3D's or KIT-ML's layout.
+
+    Raises:
+        ValueError: the folder has no clips of this layout, or none as long as a window.
+    """
+
+    def __init__(self, data: ResidualTokenizerData, layout: str) -> None:
+        clips, _ = humanml3d.read_split(data.clips, "train")
+        found = clips[0].layout
+        if layout != found.NAME:
+            raise ValueError(
+                f"{data.clips} is in the layout {found.NAME}; model.layout must be the same, "
+                f"not {layout}"
+            )
+        self.layout: Layout = found
+        self.frames = data.window
+        self.motions = [clip.features for clip in clips if clip.num_frames >= data.window]
+        if not self.motions:
+            raise ValueError(f"{data.clips} has no clip of {data.window} frames to train on")
+        lengths = np.array([len(motion) for motion in self.motions])
+        self.num_windows = int(lengths.sum()) // data.window
+        places = lengths - data.window + 1
+        self.weights = places / places.sum()
+        self.positions = found.local_positions
+        self.importance = _importance(found, self.positions)
+        self.importance[humanml3d.ROOT] = 1.0
+        self.normaliser = humanml3d.tokenizer_statistics(humanml3d.read_statistics(data.clips))
+        held_out, _ = humanml3d.read_split(data.clips, "val")
+        self.held_out: Mapping[str, np.ndarray] = {
+            clip.name: clip.features[None] for clip in held_out
+        }
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        chosen = rng.choice(len(self.motions), size=count, p=self.weights)
+        starts = (rng.integers(len(self.motions[i]) - self.frames + 1) for i in chosen)
+        return np.stack(
+            [self.motions[i][s : s + self.frames] for i, s in zip(chosen, starts, strict=True)]
+        )
+
+
+class PairWindows:
+    """Windows of both people of interactions in InterHuman's layout, one after the other."""
+
+    positions = features.POSITIONS
+
+    def __init__(self, data: ResidualTokenizerData, seed: int) -> None:
+        self.layout: Layout = features
+        self.importance = _importance(features, self.positions)
+        config = WindowConfig(frames=data.window, people=2)
+        self.sampler = WindowSampler(interhuman.read_split(data.clips, "train")[0], config)
+        self.num_windows = self.sampler.num_windows
+        frames_NF = self.draw(STARTING_WINDOWS, np.random.default_rng(seed)).reshape(
+            -1, features.NUM_FEATURES
+        )
+        std = np.maximum(frames_NF.std(0), MIN_STD)
+        std[features.CONTACTS] = 1
+        self.normaliser = Normaliser(frames_NF.mean(0), std)
+        held_out, _ = interhuman.read_split(data.clips, "val")
+        whole = VIEWS[features.NAME].whole
+        self.held_out: Mapping[str, np.ndarray] = {
+            clip.name: whole(clip, "keep") for clip in held_out
+        }
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        return features.from_joint_map(self.sampler.draw(count, rng))
+
+
+def _importance(layout: Layout, positions: slice) -> np.ndarray:
+    importance = np.full(layout.NUM_FEATURES, OTHERS, np.float32)
+    importance[positions] = POSITIONS
+    importance[-4:] = FLAGS
+    return importance
+
+
+class ResidualTokenizerTask:
+    """Windows of motion through the residual VQ-VAE."""
+
+    score_name = "root_aligned_mpjpe_mm"
+    children: Mapping[str, Path] = {}
+
+    def __init__(self, recipe: ResidualTokenizerRecipe) -> None:
+        self.recipe = recipe
+        sizes = recipe.model
+        self.windows: Windows = (
+            PairWindows(recipe.data, recipe.optim.seed)
+            if sizes.num_people == 2
+            else SoloWindows(recipe.data, sizes.layout)
+        )
+        torch.manual_seed(recipe.optim.seed)
+        self.model = ResidualCodec(sizes)
+        self.model.mean.copy_(torch.from_numpy(self.windows.normaliser.mean))
+        self.model.std.copy_(torch.from_numpy(self.windows.normaliser.std))
+        if sizes.fitted:
+            rng = np.random.default_rng(recipe.optim.seed)
+            windows_BTF = torch.from_numpy(self.windows.draw(STARTING_WINDOWS, rng))
+            self.model.tokenizer.fit(
+                self.model.normalise(windows_BTF),
+                torch.from_numpy(self.windows.importance),
+                torch.Generator().manual_seed(recipe.optim.seed),
+            )
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        size = self.recipe.optim.batch_size
+        for index in range(skip, max(1, self.windows.num_windows // size)):
+            rng = np.random.default_rng([seed, epoch, index])
+            yield {"motion_BTF": torch.from_numpy(self.windows.draw(size, rng))}
+
+    def loss(
+        self, batch: dict[str, Any], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        target_BTF = self.model.normalise(batch["motion_BTF"])
+        output = self.model.tokenizer(target_BTF)
+        total, terms = tokenizer_loss(
+            output, target_BTF, self.windows.positions, self.recipe.losses
+        )
+        return total, {**terms, "perplexity": output.perplexity}
+
+    def validate(self) -> dict[str, float]:
+        scores = reconstruction_scores(
+            self.model.reconstruct, self.windows.held_out, self.windows.layout
+        )
+        return mean_scores(scores.values())
+
+    def provenance(self) -> dict[str, Any]:
+        return {"data": [self.recipe.data.clips]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenData:
+    """A data set of one person with captions, the trained tokenizer, captions as vectors."""
+
+    clips: str = "data/humanml3d"
+    tokenizer: str = "runs/momask/tokenizer/best"
+    text_encoder: str = "clip-vector"  # released code
+    views: int = 8  # random views of each clip that are tokenized before training starts
+    text_noise: float = 0.0  # of a vector, along the way from one random caption to another
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedData(TokenData):
+    """What else the masked transformer takes along to make motion of its tokens."""
+
+    residual: str | None = None  # checkpoint of a residual transformer; None: base tokens only
+    length: str | None = None  # checkpoint of a length estimator
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedRecipe:
+    """One training of the masked transformer; defaults are the released model's."""
+
+    optim: OptimConfig
+    system: str = "momask/masked"
+    model: MaskedConfig = field(default_factory=MaskedConfig)
+    data: MaskedData = field(default_factory=MaskedData)
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualRecipe:
+    """One training of the residual transformer; defaults are the released model's."""
+
+    optim: OptimConfig
+    system: str = "momask/residual"
+    model: ResidualConfig = field(default_factory=ResidualConfig)
+    data: TokenData = field(default_factory=TokenData)
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+@dataclass(frozen=True)
+class TokenizedView:
+    """One view of a clip: codes (N, Q), captions that fit, the clip's name."""
+
+    ids: Tensor
+    captions: tuple[str, ...]
+    name: str
+
+
+Network = TypeVar("Network", MaskedTransformer, ResidualTransformer)
+
+
+class _TokenTask(ABC, Generic[Network]):
+    """Tokens of a clip with one of its captions: what both transformers train on."""
+
+    score_name = "loss"
+    children: Mapping[str, Path] = {}
+    model: Network
+
+    def __init__(self, recipe: MaskedRecipe | ResidualRecipe) -> None:
+        data, seed = recipe.data, recipe.optim.seed
+        self.data, self.optim = data, recipe.optim
+        codec = load_codec(Path(data.tokenizer))
+        sizes = codec.tokenizer.config
+        if sizes.num_codes != recipe.model.num_codes:
+            raise ValueError(
+                f"{data.tokenizer} has {sizes.num_codes} codes a layer; model.num_codes must be "
+                f"the same, not {recipe.model.num_codes}"
+            )
+        self.num_layers = sizes.num_layers
+        self.views = _tokenized(codec, data.clips, "train", data.views, seed)
+        self.held_out = _tokenized(codec, data.clips, "val", 1, seed)
+        captions = sorted({text for view in self.views for text in view.captions})
+        others = {text for view in self.held_out for text in view.captions}
+        captions += sorted(others - set(captions))
+        encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
+        self.encoder_name = encoder.name
+        self.texts_NC = encoder.encode(captions).vectors
+        self.index = {caption: row for row, caption in enumerate(captions)}
+        torch.manual_seed(seed)
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        lengths = [len(view.ids) for view in self.views]
+        rng = np.random.default_rng([seed, epoch])
+        batches = similar_lengths(lengths, self.optim.batch_size, rng)
+        for index, chosen in enumerate(batches[skip:], skip):
+            rng = np.random.default_rng([seed, epoch, index])
+            yield self._batch([self.views[row] for row in chosen], rng)
+
+    def _batch(self, views: list[TokenizedView], rng: np.random.Generator) -> dict[str, Any]:
+        texts = [view.captions[rng.integers(len(view.captions))] for view in views]
+        return {
+            "ids_BNQ": pad_sequence([view.ids for view in views], batch_first=True),
+            "lengths_B": torch.tensor([len(view.ids) for view in views]),
+            "text_BC": self.texts_NC[[self.index[text] for text in texts]],
+            "names": [view.name for view in views],
+        }
+
+    def loss(
+        self, batch: dict[str, Any], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        text_BC = batch["text_BC"]
+        if self.model.training:
+            text_BC = reworded(text_BC, self.texts_NC, self.data.text_noise, generator)
+        drop_B = draw_text_drop(len(text_BC), self.model.config.cond_drop, generator)
+        found = self._judged({**batch, "text_BC": text_BC}, drop_B, generator)
+        return found.loss, {"accuracy": found.accuracy}
+
+    @abstractmethod
+    def _judged(
+        self, batch: dict[str, Any], drop_B: Tensor, generator: torch.Generator
+    ) -> TokenLoss: ...
+
+    def validate(self) -> dict[str, float]:
+        device = next(self.model.parameters()).device
+        generator = torch.Generator(device).manual_seed(self.optim.seed)
+        rng, size = np.random.default_rng(self.optim.seed), self.optim.batch_size
+        found = []
+        for start in range(0, len(self.held_out), size):
+            views = self.held_out[start : start + size]
+            loss, parts = self.loss(take(self._batch(views, rng), slice(None), device), generator)
+            found += [(loss.item(), parts["accuracy"].item())] * len(views)
+        loss, accuracy = np.mean(found, axis=0)
+        return {"loss": float(loss), "accuracy": float(accuracy)}
+
+    def provenance(self) -> dict[str, Any]:
+        return {"data": [self.data.clips], "text_encoder": self.encoder_name}
+
+
+class MaskedTask(_TokenTask[MaskedTransformer]):
+    """Tokens of the base layer through the masked transformer."""
+
+    children: Mapping[str, Path]
+
+    def __init__(self, recipe: MaskedRecipe) -> None:
+        super().__init__(recipe)
+        found = {"residual": recipe.data.residual, "length": recipe.data.length}
+        beside = {name: Path(folder) for name, folder in found.items() if folder is not None}
+        for name, folder in beside.items():
+            check_beside(folder, SYSTEMS[name], recipe.data.text_encoder)
+        self.children = {"tokenizer": Path(recipe.data.tokenizer), **beside}
+        self.model = MaskedTransformer(recipe.model)
+
+    def _judged(
+        self, batch: dict[str, Any], drop_B: Tensor, generator: torch.Generator
+    ) -> TokenLoss:
+        ids_BN, lengths_B = batch["ids_BNQ"][..., 0], batch["lengths_B"]
+        corruption = draw_corruption(lengths_B, ids_BN.shape[1], self.model.config, generator)
+        return masked_loss(
+            self.model, ids_BN, batch["text_BC"], lengths_B, corruption=corruption, drop_B=drop_B
+        )
+
+
+class ResidualTask(_TokenTask[ResidualTransformer]):
+    """Tokens of the other layers through the residual transformer."""
+
+    def __init__(self, recipe: ResidualRecipe) -> None:
+        super().__init__(recipe)
+        if self.num_layers != recipe.model.num_layers:
+            raise ValueError(
+                f"{recipe.data.tokenizer} has {self.num_layers} layers; model.num_layers must be "
+                f"the same, not {recipe.model.num_layers}"
+            )
+        self.model = ResidualTransformer(recipe.model)
+
+    def _judged(
+        self, batch: dict[str, Any], drop_B: Tensor, generator: torch.Generator
+    ) -> TokenLoss:
+        return residual_loss(
+            self.model,
+            batch["ids_BNQ"],
+            batch["text_BC"],
+            batch["lengths_B"],
+            layer_B=draw_layers(len(drop_B), self.model.config, generator),
+            drop_B=drop_B,
+        )
+
+
+def _tokenized(
+    codec: ResidualCodec, root: str, split: str, views: int, seed: int
+) -> list[TokenizedView]:
+    """`views` views of every clip: whole tokens from a random start, in a third one token less.
+
+    As the released loader draws them in every epoch.
+    """
+    clips, _ = humanml3d.read_split(root, split)
+    unit, found = codec.tokenizer.downsampling, []
+    for index, clip in enumerate(tqdm(clips, desc=f"tokens of {split}", unit="clip")):
+        rng = np.random.default_rng([seed, index])
+        for _ in range(views):
+            tokens = clip.num_frames // unit - (rng.random() < 1 / 3)
+            start = rng.integers(clip.num_frames - tokens * unit + 1)
+            motion = torch.from_numpy(clip.features[None, start : start + tokens * unit])
+            with torch.no_grad():
+                ids = codec.encode(motion)[0]
+            captions = tuple(caption.text for caption in clip.captions)
+            found.append(TokenizedView(ids, captions, clip.name))
+    return found

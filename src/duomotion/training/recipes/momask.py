@@ -1,0 +1,240 @@
+"""MoMask's trainings: the paper's, and those of `momask-open`."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from duomotion.models.momask.config import (
+    MaskedConfig,
+    ResidualConfig,
+    ResidualTokenizerConfig,
+    ResidualTokenizerLossWeights,
+)
+from duomotion.motion.humanml3d import HUMANML3D, KIT
+from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.length import LengthData, LengthRecipe
+from duomotion.training.momask import (
+    MaskedData,
+    MaskedRecipe,
+    ResidualRecipe,
+    ResidualTokenizerData,
+    ResidualTokenizerRecipe,
+    TokenData,
+)
+from duomotion.training.recipes import intermask
+
+# 500 epochs of 23,384 clips (released code; section 4).
+OPTIM = OptimConfig(steps=182_000, batch_size=64, warmup_steps=2000, milestones=(0.27,), gamma=0.1)
+BOTH: dict[str, Any] = {"layout": "interhuman", "num_features": 262, "num_people": 2}
+SMALL_TOKENIZER = ResidualTokenizerConfig(
+    width=192,
+    depth=2,
+    dropout=0.0,
+    code_dim=128,
+    fitted=True,
+)
+SMALL_TRANSFORMER: dict[str, Any] = {
+    "token_dim": 192,
+    "width": 192,
+    "num_heads": 6,
+    "num_blocks": 4,
+    "feedforward": 512,
+    "dropout": 0.2,
+    "attention_dropout": 0.0,
+    "text_dim": 384,
+    "scale_text": True,
+}
+SOLO_TOKENS: dict[str, Any] = {
+    "clips": "data/solo-open",
+    "tokenizer": "runs/momask/tokenizer-open/best",
+    "text_encoder": "sentence",
+    "views": 8,
+    "text_noise": 0.2,
+}
+SMALL_OPTIM = OptimConfig(
+    steps=3000,
+    batch_size=64,
+    lr=1e-3,
+    warmup_steps=200,
+    schedule="cosine",
+    clip_norm=1.0,
+    ema_decay=0.998,
+)
+
+
+def tokenizer() -> ResidualTokenizerRecipe:
+    """MoMask's residual tokenizer on HumanML3D, as released.
+
+    50 epochs in batches of 256 (the paper says 512); an epoch has a window for every frame that one
+    can start at: 1.8 million in 23,384 clips of 7 s on average.
+    """
+    return ResidualTokenizerRecipe(
+        optim=OptimConfig(
+            steps=350_000,
+            batch_size=256,
+            weight_decay=0.0,
+            warmup_steps=2000,
+            milestones=(0.43, 0.71),
+            gamma=0.1,
+        )
+    )
+
+
+def masked() -> MaskedRecipe:
+    """MoMask's masked transformer on HumanML3D, as released."""
+    return MaskedRecipe(
+        data=MaskedData(residual="runs/momask/residual/best", length="runs/momask/length/best"),
+        optim=OPTIM,
+    )
+
+
+def residual() -> ResidualRecipe:
+    """MoMask's residual transformer on HumanML3D, as released."""
+    return ResidualRecipe(optim=OPTIM)
+
+
+def length() -> LengthRecipe:
+    """MoMask's length estimator on HumanML3D."""
+    return LengthRecipe(
+        data=LengthData(
+            clips="data/humanml3d", layout="humanml3d", text_encoder=TokenData().text_encoder
+        ),
+        optim=OptimConfig(steps=50_000, batch_size=64),
+    )
+
+
+def tokenizer_kit() -> ResidualTokenizerRecipe:
+    """MoMask's residual tokenizer on KIT-ML, for as many epochs as on HumanML3D."""
+    human = tokenizer()
+    return replace(
+        human,
+        model=replace(human.model, layout=KIT.NAME, num_features=KIT.NUM_FEATURES),
+        data=ResidualTokenizerData(clips="data/kit-ml"),
+        optim=replace(human.optim, steps=50_000),
+    )
+
+
+def masked_kit() -> MaskedRecipe:
+    """MoMask's masked transformer on KIT-ML: guidance 2 and batches of 32 (section 4)."""
+    human = masked()
+    return replace(
+        human,
+        model=replace(human.model, guidance=2.0),
+        data=MaskedData(
+            clips="data/kit-ml",
+            tokenizer="runs/momask/tokenizer-kit/best",
+            residual="runs/momask/residual-kit/best",
+            length="runs/momask/length-kit/best",
+        ),
+        optim=replace(OPTIM, steps=75_000, batch_size=32),
+    )
+
+
+def residual_kit() -> ResidualRecipe:
+    """MoMask's residual transformer on KIT-ML."""
+    return ResidualRecipe(
+        data=TokenData(clips="data/kit-ml", tokenizer="runs/momask/tokenizer-kit/best"),
+        optim=replace(OPTIM, steps=75_000, batch_size=32),
+    )
+
+
+def length_kit() -> LengthRecipe:
+    """MoMask's length estimator on KIT-ML."""
+    human = length()
+    return replace(human, data=replace(human.data, clips="data/kit-ml", layout=KIT.NAME))
+
+
+def tokenizer_pairs() -> ResidualTokenizerRecipe:
+    """The residual tokenizer of both people in one latent, on InterHuman (ILD, appendix E).
+
+    Residual stacks of 4 layers and batches of 256; ILD does not say for how long it was trained.
+    """
+    solo = tokenizer()
+    return replace(
+        solo,
+        model=replace(solo.model, depth=4, **BOTH),
+        data=ResidualTokenizerData(clips="data/interhuman"),
+    )
+
+
+def tokenizer_open() -> ResidualTokenizerRecipe:
+    """The tokenizer of `momask-open`, at a size that trains on two CPU cores."""
+    return ResidualTokenizerRecipe(
+        model=SMALL_TOKENIZER,
+        losses=ResidualTokenizerLossWeights(beta=0.1, position=3.0),
+        data=ResidualTokenizerData(clips="data/solo-open"),
+        optim=OptimConfig(
+            steps=800,
+            batch_size=64,
+            lr=5e-4,
+            weight_decay=0.0,
+            warmup_steps=100,
+            schedule="cosine",
+            clip_norm=1.0,
+        ),
+        log=LogConfig(validate_every=250, checkpoint_seconds=300.0),
+    )
+
+
+def tokenizer_pairs_open() -> ResidualTokenizerRecipe:
+    """`tokenizer_open` for both people of the open pairs in one latent."""
+    solo = tokenizer_open()
+    return replace(
+        solo,
+        model=replace(SMALL_TOKENIZER, **BOTH),
+        data=ResidualTokenizerData(clips="data/open-pairs"),
+    )
+
+
+def masked_open() -> MaskedRecipe:
+    """The masked transformer of `momask-open`."""
+    return MaskedRecipe(
+        model=MaskedConfig(**SMALL_TRANSFORMER),
+        data=MaskedData(
+            **SOLO_TOKENS,
+            residual="runs/momask/residual-open/last",
+            length="runs/momask/length-open/last",
+        ),
+        optim=SMALL_OPTIM,
+        log=LogConfig(validate_every=500, checkpoint_seconds=300.0),
+    )
+
+
+def residual_open() -> ResidualRecipe:
+    """The residual transformer of `momask-open`."""
+    return ResidualRecipe(
+        model=ResidualConfig(**SMALL_TRANSFORMER, guidance=1.0, temperature=0.01),
+        data=TokenData(**SOLO_TOKENS),
+        optim=replace(SMALL_OPTIM, steps=1600),
+        log=LogConfig(validate_every=500, checkpoint_seconds=300.0),
+    )
+
+
+def length_open() -> LengthRecipe:
+    """The length estimator of `momask-open`."""
+    pairs = intermask.length_open()
+    return replace(
+        pairs,
+        model=replace(pairs.model, num_classes=50),
+        data=replace(pairs.data, clips="data/solo-open", layout=HUMANML3D.NAME),
+    )
+
+
+AnyRecipe = ResidualTokenizerRecipe | MaskedRecipe | ResidualRecipe | LengthRecipe
+
+RECIPES: dict[str, Callable[[], AnyRecipe]] = {
+    "momask/tokenizer": tokenizer,
+    "momask/masked": masked,
+    "momask/residual": residual,
+    "momask/length": length,
+    "momask/tokenizer-kit": tokenizer_kit,
+    "momask/masked-kit": masked_kit,
+    "momask/residual-kit": residual_kit,
+    "momask/length-kit": length_kit,
+    "momask/tokenizer-pairs": tokenizer_pairs,
+    "momask/tokenizer-open": tokenizer_open,
+    "momask/tokenizer-pairs-open": tokenizer_pairs_open,
+    "momask/masked-open": masked_open,
+    "momask/residual-open": residual_open,
+    "momask/length-open": length_open,
+}
