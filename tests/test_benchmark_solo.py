@@ -237,7 +237,7 @@ def test_pairs_have_one_frame_of_features_fewer():
 def test_copies_are_looked_for_once(data):
     train = SOLO.read(data, "train")
     assert len(train) == 12
-    library = SOLO.library(train)
+    library = SOLO.neighbours(train)
     assert set(library.names) == {f"{number:02d}_01" for number in range(6)}
     assert library.fps == 20.0 and library.windows.shape[1:] == (15, 22, 3)
     other = mirror(moving(60))

@@ -15,7 +15,6 @@ from duomotion import loading
 from duomotion.data import humanml3d as solo
 from duomotion.data import interx as interx_data
 from duomotion.data.interhuman import write_lines
-from duomotion.evaluation import protocols
 from duomotion.evaluation.embedding import WordEmbedder, load_embedder
 from duomotion.evaluation.procedure import Evaluation
 from duomotion.evaluation.protocols import INTERX as INTERX_PROTOCOL
@@ -28,21 +27,7 @@ from duomotion.motion.humanml3d import HUMANML3D, KIT, SOLO_LAYOUTS
 from duomotion.motion.skeleton import SMPLX55
 from duomotion.sampling.request import Generator
 
-FEW = {
-    "pool": 4,
-    "diversity_pairs": 4,
-    "multimodality_texts": 2,
-    "multimodality_samples": 3,
-    "multimodality_pairs": 2,
-    "repeats": 2,
-}
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch, tmp_path):
-    monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
-    for name, protocol in protocols.PUBLISHED.items():
-        monkeypatch.setitem(protocols.PUBLISHED, name, replace(protocol, **FEW))
+pytestmark = pytest.mark.usefixtures("few_clips")
 
 
 @pytest.fixture(scope="module")

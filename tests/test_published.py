@@ -14,7 +14,7 @@ import duomotion
 from duomotion.config import apply_overrides
 from duomotion.data.interhuman import read_split, write_clip, write_splits
 from duomotion.distributed import Processes
-from duomotion.evaluation import procedure, protocols, published, reproduce, tables
+from duomotion.evaluation import procedure, published, reproduce, tables
 from duomotion.evaluation.embedding import InterCLIPEmbedder, load_embedder
 from duomotion.evaluation.procedure import Entry, Evaluation, Generated, Reactions
 from duomotion.evaluation.protocols import INTERMASK
@@ -26,22 +26,8 @@ from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.sampling.request import Generator, Request
 from duomotion.training import recipes
 
-FEW = {
-    "pool": 4,
-    "diversity_pairs": 4,
-    "multimodality_texts": 2,
-    "multimodality_samples": 3,
-    "multimodality_pairs": 2,
-    "repeats": 2,
-}
-SMALL = replace(INTERMASK, **FEW)
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch, tmp_path):
-    monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
-    for name, protocol in protocols.PUBLISHED.items():
-        monkeypatch.setitem(protocols.PUBLISHED, name, replace(protocol, **FEW))
+pytestmark = pytest.mark.usefixtures("few_clips")
+SMALL = replace(INTERMASK, **tiny.FEW)
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,16 @@ INTERCLIP = InterCLIPConfig(
     text_layers=2,
 )
 
+FEW = {
+    "pool": 4,
+    "diversity_pairs": 4,
+    "multimodality_texts": 2,
+    "multimodality_samples": 3,
+    "multimodality_pairs": 2,
+    "repeats": 2,
+}
+"""Constants of a protocol for nine clips."""
+
 FAST = ("log.log_every=5", "log.validate_every=1000", "log.tensorboard=false")
 
 

@@ -113,7 +113,7 @@ class Benchmark:
         if repeats < 2:
             raise ValueError(f"a confidence interval needs at least 2 repeats, not {repeats}")
         self.embedder, self.test, self.repeats = embedder, list(test), repeats
-        self.training = self.data.library(train)
+        self.training = self.data.neighbours(train)
         self._known: dict[bytes, dict[str, float]] = {}
 
     def row(self, name: str, source: Source, *, shuffled: bool = False) -> Row:

@@ -177,7 +177,7 @@ class OpenSet:
         """Rigid bodies along a motion's joints."""
         return Interaction.from_positions(motion.positions, fps=self.layout.FPS)
 
-    def library(self, train: Sequence[Any]) -> Library:
+    def neighbours(self, train: Sequence[Any]) -> Library:
         """Training clips, ready to be searched for copies."""
         clips = self.searched(train)
         return Library.of(

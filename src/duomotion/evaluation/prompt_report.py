@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -15,7 +16,12 @@ from tqdm import tqdm
 from duomotion.evaluation import physics
 from duomotion.evaluation.checks import Score, score
 from duomotion.evaluation.opensets import OPEN_SETS, OpenSet, open_set_of
-from duomotion.evaluation.reconstruction import mean_scores, reconstruction_scores
+from duomotion.evaluation.reconstruction import (
+    errors_by_layers,
+    mean_scores,
+    reconstruction_scores,
+)
+from duomotion.evaluation.tables import by_layers
 from duomotion.motion.interaction import Interaction
 from duomotion.sampling.request import Generator
 
@@ -30,6 +36,7 @@ class Report:
         model: the model's name.
         seeds: how many clips were generated for each prompt.
         reconstruction: errors of each held-out take, in mm.
+        layers: errors around the root in mm with 0, 1, ... residual layers; empty without layers.
         prompts: the trials of every prompt.
         paraphrases: the same for each further way to say it.
         sliding: foot sliding in m/s of generated and of real clips, means.
@@ -39,6 +46,7 @@ class Report:
     model: str
     seeds: int
     reconstruction: dict[str, dict[str, float]]
+    layers: list[float]
     prompts: Score
     paraphrases: tuple[Score, ...]
     sliding: dict[str, float]
@@ -50,6 +58,7 @@ class Report:
             "model": self.model,
             "seeds": self.seeds,
             "reconstruction": self.reconstruction,
+            "layers_mm": self.layers,
             "prompts": {name: self.prompts.passes(name) for name in self.prompts.prompts},
             "shown": list(self.prompts.shown),
             "paraphrases": [
@@ -71,6 +80,9 @@ class Report:
             for name, row in rows.items():
                 lines.append(f"| {name} | " + " | ".join(f"{v:.1f}" for v in row.values()) + " |")
             lines.append("")
+        if self.layers:
+            lines += ["Around the root in mm, by the number of residual layers:", ""]
+            lines += [by_layers({self.model: self.layers})]
         ratio = self.sliding["generated"] / self.sliding["real"]
         lines += [
             self.prompts.table(),
@@ -100,7 +112,8 @@ def evaluate(model: Generator, root: str | Path, *, seeds: int = 5) -> Report:
         raise ValueError(f"{seeds} seeds are too few; at least 1 clip a prompt is needed")
     data = OPEN_SETS[open_set_of([model])]
     train = data.searched(data.read(root, "train"))
-    known = data.library(train)
+    test = data.read(root, "test")
+    known = data.neighbours(train)
     real = [
         physics.report(data.bodies(data.motion.recorded(clip)))["foot_sliding"]
         for clip in tqdm(train, desc="real clips", unit="clip")
@@ -126,7 +139,8 @@ def evaluate(model: Generator, root: str | Path, *, seeds: int = 5) -> Report:
     return Report(
         model=model.name,
         seeds=seeds,
-        reconstruction=_reconstruction(model, data, root),
+        reconstruction=_reconstruction(model, data, test),
+        layers=errors_by_layers(model, map(data.whole, test), data.layout),
         prompts=prompts,
         paraphrases=tuple(paraphrases),
         sliding={
@@ -152,11 +166,11 @@ def _other_words(paraphrases: Sequence[Score]) -> list[str]:
 
 
 def _reconstruction(
-    model: Generator, data: OpenSet, root: str | Path
+    model: Generator, data: OpenSet, test: Sequence[Any]
 ) -> dict[str, dict[str, float]]:
     """Errors of each held-out take, means over its clips."""
     takes: dict[str, list[dict[str, float]]] = {}
-    motions = {clip.name: data.whole(clip) for clip in data.read(root, "test")}
+    motions = {clip.name: data.whole(clip) for clip in test}
     for name, row in reconstruction_scores(model.reconstruct, motions, data.layout).items():
         takes.setdefault(name.rsplit("-", 1)[0], []).append(row)
     return {take: mean_scores(rows) for take, rows in takes.items()}

@@ -108,7 +108,7 @@ WALK: Limits = {
 def walk(interaction: Interaction) -> CheckResult:
     """Someone goes somewhere in steps, upright, without leaving the ground."""
     person = Person.of(interaction)
-    return judge(WALK, {**_going(person), "clearance": _share(person.clearance, 90)})
+    return judge(WALK, {**_going(person), "clearance": float(np.percentile(person.clearance, 90))})
 
 
 RUN: Limits = {
@@ -294,10 +294,6 @@ def crawl(interaction: Interaction) -> CheckResult:
     on_hands = person.sides("wrist")[..., 1].min(1) < 0.25
     crawling = (person.lean > 50) & on_hands & (person.joint("pelvis")[:, 1] < 0.7)
     return judge(CRAWL, {"share": float(crawling.mean()), "way": _going(person)["way"]})
-
-
-def _share(values: np.ndarray, percent: float) -> float:
-    return float(np.percentile(values, percent))
 
 
 SOLO_PROMPTS: dict[str, Prompt] = {

@@ -34,6 +34,7 @@ POSITIONS = slice(0, 66)
 VELOCITIES = slice(66, 132)
 ROTATIONS = slice(132, 258)
 CONTACTS = slice(258, 262)
+MIN_STD = 1e-3
 NUM_FEATURES: int = 262
 NUM_JOINTS: int = 22
 JOINT_DIM: int = 12
@@ -53,6 +54,14 @@ class Normaliser:
 
     def denormalise(self, features: Array) -> Array:
         return features * self.std + self.mean
+
+
+def measured(features: np.ndarray) -> Normaliser:
+    """Statistics of features (..., 262), those of contacts left as they are."""
+    frames = tuple(range(features.ndim - 1))
+    std = np.maximum(features.std(frames), MIN_STD)
+    std[CONTACTS] = 1
+    return Normaliser(features.mean(frames), std)
 
 
 def bodies(interaction: Interaction) -> Interaction:

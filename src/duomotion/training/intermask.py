@@ -31,12 +31,12 @@ from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutpu
 from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss, tokenizer_loss
 from duomotion.motion import features
 from duomotion.text.cache import cached_encoder
-from duomotion.training.batch import similar_lengths, take
+from duomotion.training.batch import similar_lengths
 from duomotion.training.beside import check_beside
 from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.validation import held_out_scores
 
 CODEBOOK_WINDOWS = 256
-MIN_STD = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +94,9 @@ class TokenizerTask:
             generator = torch.Generator().manual_seed(recipe.optim.seed)
             self.model.tokenizer.fit(torch.from_numpy(joints_BTJD), generator)
         elif self.model.layout is features:
-            self._measure(features.from_joint_map(joints_BTJD))
-
-    def _measure(self, features_BTF: np.ndarray) -> None:
-        self.model.mean.copy_(torch.from_numpy(features_BTF.mean((0, 1))))
-        std = np.maximum(features_BTF.std((0, 1)), MIN_STD)
-        std[features.CONTACTS] = 1
-        self.model.std.copy_(torch.from_numpy(std))
+            found = features.measured(features.from_joint_map(joints_BTJD))
+            self.model.mean.copy_(torch.from_numpy(found.mean))
+            self.model.std.copy_(torch.from_numpy(found.std))
 
     def _draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         if self.solo is None:
@@ -322,16 +318,14 @@ class GeneratorTask:
         return text_BC + self.recipe.data.text_noise * (end_BC - start_BC)
 
     def validate(self) -> dict[str, float]:
-        device = next(self.model.parameters()).device
-        generator = torch.Generator(device).manual_seed(self.recipe.optim.seed)
-        rng = np.random.default_rng(self.recipe.optim.seed)
-        losses, size = [], self.recipe.optim.batch_size
-        for start in range(0, len(self.held_out), size):
-            views = self.held_out[start : start + size]
-            loss, parts = self.loss(take(self._batch(views, rng), slice(None), device), generator)
-            losses += [(loss.item(), parts["accuracy"].item())] * len(views)
-        loss, accuracy = np.mean(losses, axis=0)
-        return {"loss": float(loss), "accuracy": float(accuracy)}
+        return held_out_scores(
+            self.loss,
+            self._batch,
+            self.held_out,
+            size=self.recipe.optim.batch_size,
+            seed=self.recipe.optim.seed,
+            device=next(self.model.parameters()).device,
+        )
 
     def provenance(self) -> dict[str, Any]:
         return {"data": [self.recipe.data.pairs], "text_encoder": self.encoder_name}

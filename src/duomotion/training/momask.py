@@ -35,14 +35,15 @@ from duomotion.models.momask.objective import (
 from duomotion.models.momask.tokenizer_loss import tokenizer_loss
 from duomotion.motion import features
 from duomotion.motion.features import Normaliser
+from duomotion.motion.humanml3d import CONTACTS
 from duomotion.motion.layout import Layout
 from duomotion.text.augment import reworded
 from duomotion.text.cache import cached_encoder
-from duomotion.training.batch import similar_lengths, take
+from duomotion.training.batch import similar_lengths
 from duomotion.training.beside import check_beside
 from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.validation import held_out_scores
 
-MIN_STD = 1e-3
 # What an error of a feature counts where a tokenizer starts fitted; bodies follow from positions.
 POSITIONS, OTHERS, FLAGS = 1.5, 0.2, 0.1
 SYSTEMS = {"residual": "momask/residual", "length": "length"}
@@ -141,12 +142,8 @@ class PairWindows:
         config = WindowConfig(frames=data.window, people=2)
         self.sampler = WindowSampler(interhuman.read_split(data.clips, "train")[0], config)
         self.num_windows = self.sampler.num_windows
-        frames_NF = self.draw(STARTING_WINDOWS, np.random.default_rng(seed)).reshape(
-            -1, features.NUM_FEATURES
-        )
-        std = np.maximum(frames_NF.std(0), MIN_STD)
-        std[features.CONTACTS] = 1
-        self.normaliser = Normaliser(frames_NF.mean(0), std)
+        rng = np.random.default_rng(seed)
+        self.normaliser = features.measured(self.draw(STARTING_WINDOWS, rng))
         held_out, _ = interhuman.read_split(data.clips, "val")
         whole = VIEWS[features.NAME].whole
         self.held_out: Mapping[str, np.ndarray] = {
@@ -160,7 +157,7 @@ class PairWindows:
 def _importance(layout: Layout, positions: slice) -> np.ndarray:
     importance = np.full(layout.NUM_FEATURES, OTHERS, np.float32)
     importance[positions] = POSITIONS
-    importance[-4:] = FLAGS
+    importance[CONTACTS] = FLAGS
     return importance
 
 
@@ -332,16 +329,14 @@ class _TokenTask(ABC, Generic[Network]):
     ) -> TokenLoss: ...
 
     def validate(self) -> dict[str, float]:
-        device = next(self.model.parameters()).device
-        generator = torch.Generator(device).manual_seed(self.optim.seed)
-        rng, size = np.random.default_rng(self.optim.seed), self.optim.batch_size
-        found = []
-        for start in range(0, len(self.held_out), size):
-            views = self.held_out[start : start + size]
-            loss, parts = self.loss(take(self._batch(views, rng), slice(None), device), generator)
-            found += [(loss.item(), parts["accuracy"].item())] * len(views)
-        loss, accuracy = np.mean(found, axis=0)
-        return {"loss": float(loss), "accuracy": float(accuracy)}
+        return held_out_scores(
+            self.loss,
+            self._batch,
+            self.held_out,
+            size=self.optim.batch_size,
+            seed=self.optim.seed,
+            device=next(self.model.parameters()).device,
+        )
 
     def provenance(self) -> dict[str, Any]:
         return {"data": [self.data.clips], "text_encoder": self.encoder_name}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.models.layers.transformer import post_norm_transformer
 
-NUM_CONTACTS = 4
+NUM_CONTACTS = 4  # at the end of the features
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,7 @@
 from torch import Tensor, ones, zeros
 
 from duomotion.models.evaluators.bigru import BiGRUConfig, BiGRUEvaluator
-
-NUM_CONTACTS = 4  # at the end of the features
+from duomotion.models.evaluators.interclip import NUM_CONTACTS
 
 HUMANML3D = BiGRUConfig(motion_dim=263 - NUM_CONTACTS)
 KIT = BiGRUConfig(motion_dim=251 - NUM_CONTACTS)

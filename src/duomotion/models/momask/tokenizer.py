@@ -71,8 +71,9 @@ class ResidualTokenizer(nn.Module):
         Raises:
             ValueError: as `encode`.
         """
+        latents_BND = self.latents(x_BTF)
         layers = self.quantizer.draw_layers() if self.training else None
-        quantized = self.quantizer(self.latents(x_BTF), layers=layers)
+        quantized = self.quantizer(latents_BND, layers=layers)
         return ResidualTokenizerOutput(
             reconstruction=self._decode(quantized.vectors),
             ids=quantized.ids,
