@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from duomotion import bench, cli
+from duomotion.evaluation import speed
 from duomotion.models.intermask.config import TokenizerConfig
 from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.intermask.generator_config import GeneratorConfig
@@ -99,3 +100,8 @@ def test_the_command_prints_and_writes(monkeypatch, capsys, tmp_path, system):
     monkeypatch.setattr(sys, "argv", ["duomotion", "bench", "--repeats", "0"])
     with pytest.raises(SystemExit, match="2"):
         cli.main()
+
+
+def test_both_ways_to_fid_agree():
+    found = speed.fid_speed(300, 20)
+    assert found.gap < 1e-6 and min(found.seconds, found.root_seconds) > 0

@@ -15,7 +15,7 @@ import duomotion
 from duomotion.config import apply_overrides
 from duomotion.data.interhuman import Clip, read_split, write_clip, write_splits
 from duomotion.distributed import Processes
-from duomotion.evaluation import benchmark, opensets, sources, tables
+from duomotion.evaluation import benchmark, opensets, sources, speed, tables
 from duomotion.evaluation.embedding import OpenEmbedder, load_embedder, padded
 from duomotion.evaluation.opensets import PAIRS
 from duomotion.evaluation.protocols import OPEN
@@ -115,6 +115,19 @@ def test_the_command_goes_on_where_it_stopped_and_gives_the_same_twice(
     again = json.loads((out / "report.json").read_text())
     assert again["rows"] == first["rows"] and again["separation"] == first["separation"]
     assert times == {path: path.stat().st_mtime_ns for path in made[2:]}
+
+
+@needs_recordings
+def test_scoring_is_timed(run, data, monkeypatch, tmp_path):
+    monkeypatch.setattr(speed, "VECTORS", 300)
+    monkeypatch.setattr(speed, "WIDTH", 20)
+    monkeypatch.chdir(tmp_path)
+    status, _, error = run("bench", "scores")
+    assert status == 2 and "data/open-pairs" in error
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "open-pairs").symlink_to(data)
+    status, said, _ = run("bench", "scores")
+    assert status == 0 and "FID of 300 x 20: " in said and "Scoring a clip of the open" in said
 
 
 def test_a_collapsed_source_and_permutations(tmp_path):

@@ -153,7 +153,7 @@ def test_whole_tokens_are_asked_for(data, tmp_path):
 def test_default_data_and_evaluator_follow_from_the_model(run, data, monkeypatch, tmp_path):
     from duomotion.loading import shipped_evaluator
 
-    asked = []
+    asked, shipped = [], [shipped_evaluator(people) for people in (1, 2)]
     monkeypatch.setattr(duomotion, "load", lambda name, device: Dancer())
     monkeypatch.setattr("duomotion.loading.shipped_evaluator", lambda n: asked.append(n) or "x")
     status, _, error = run("evaluate", "dancer", "--out", tmp_path)
@@ -161,9 +161,7 @@ def test_default_data_and_evaluator_follow_from_the_model(run, data, monkeypatch
     monkeypatch.chdir(tmp_path)
     status, _, error = run("evaluate", "dancer", "--protocol", "prompts", "--out", tmp_path)
     assert status == 2 and "data/solo-open" in error
-    with pytest.raises(ValueError, match="no evaluator for 1 person comes with duomotion yet"):
-        shipped_evaluator(1)
-    assert shipped_evaluator(2) == shipped_evaluator()
+    assert [load_embedder(own).data for own in shipped] == ["solo-open", "open-pairs"]
 
 
 def test_one_person_and_two_do_not_go_into_one_table(run, monkeypatch, tmp_path):

@@ -10,7 +10,14 @@ from properties import examples, is_rotation
 from recordings import needs_recordings, take
 
 from duomotion.motion.canonical import facing, transform
-from duomotion.motion.humanml3d import CONTACTS, HUMANML3D, KIT, ROOT_HEIGHT, SOLO_LAYOUTS
+from duomotion.motion.humanml3d import (
+    CONTACTS,
+    HUMANML3D,
+    KIT,
+    ROOT_HEIGHT,
+    ROOT_VELOCITY,
+    SOLO_LAYOUTS,
+)
 from duomotion.motion.retarget import to_kit21
 from duomotion.motion.rotations import sixd_concatenated_to_matrix, yaw
 from duomotion.motion.skeleton import KIT21, SMPL22
@@ -49,6 +56,30 @@ def test_features_and_back(layout):
     np.testing.assert_allclose(height, motion.root_positions[0, :-1, 1], atol=1e-5)
     sixd = features[..., layout.rotations].reshape(1, 44, -1, 6)
     assert is_rotation(sixd_concatenated_to_matrix(sixd.astype(float)), atol=1e-5)
+
+
+@both
+def test_planted_feet_stand(layout):
+    """Someone who is carried along by their features, with one foot, all feet, and none at rest."""
+    features = layout.encode(person(layout, frames=65)).astype(np.float64)
+    features[..., CONTACTS] = 0
+    features[..., ROOT_VELOCITY] += 0.05 / layout.metres
+    np.testing.assert_array_equal(layout.planted(features), features)
+    feet = [layout.skeleton.index(f"{s}_{part}") for s in ("left", "right") for part in layout.feet]
+    for number, flag in ((1, 1.2), (slice(None), 0.7)):  # decoded flags are not sharp
+        resting = features.copy()
+        resting[:, 20:50, np.arange(layout.NUM_FEATURES)[CONTACTS][number]] = flag
+        planted = layout.planted(resting)
+        before, after = (
+            layout.positions(x)[0, :, feet, ::2][number].reshape(-1, 64, 2).mean(0)
+            for x in (resting, planted)
+        )
+        drift = [np.linalg.norm(place[45] - place[25]) for place in (before, after)]
+        assert drift[0] > 1 and drift[1] < 0.02
+        changed = (planted != resting).any((0, 1))
+        assert list(np.flatnonzero(changed)) == [1, 2]
+        far = np.r_[:10, 60 : features.shape[1]]
+        np.testing.assert_array_equal(planted[:, far], resting[:, far])
 
 
 @both

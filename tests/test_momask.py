@@ -72,7 +72,7 @@ def test_answers_do_not_depend_on_the_batch(model):
 def test_features_are_what_the_network_makes(model):
     request = Request(text="a person waves", frames=60, seed=2)
     (features,) = model.features([request])
-    raw = model.codec.layout.positions(features[0].astype(np.float64))
+    raw = model.layout.positions(model.layout.planted(features)[0].astype(np.float64))
     made = model.answer([request])[0].positions[0]
     assert np.abs(raw[:, 0, ::2] - made[:, 0, ::2]).max() < 1e-4
     assert model.reconstruct(features[:, :58]).shape == (1, 56, 263)
@@ -164,7 +164,7 @@ def test_parts_that_do_not_belong_together_are_refused(tmp_path):
     folder = tiny_momask.checkpoint(tmp_path / "tiny")
     part = read_checkpoint(folder / "tokenizer")
     for change, sentence in (
-        ({"num_people": 2}, "both people of an interaction"),
+        ({"num_people": 2}, "for 2 people in the layout humanml3d; MoMask makes"),
         ({"num_codes": 16}, "tokenizer 16, masked transformer 32, residual transformer 32"),
         ({"num_layers": 2}, "makes 3 layers of tokens, the tokenizer has 2"),
     ):

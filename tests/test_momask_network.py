@@ -6,12 +6,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from duomotion.losses.masked import draw_text_drop
+from duomotion.losses.masked import draw_text_drop, near_codes
 from duomotion.models.layers.transformer import PostNormBlock, post_norm_transformer
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig
 from duomotion.models.momask.decoding import decode_tokens
 from duomotion.models.momask.literal import LiteralMoMask
-from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer, inside
+from duomotion.models.momask.network import (
+    SCORING,
+    MaskedTransformer,
+    ResidualTransformer,
+    inside,
+)
 from duomotion.models.momask.objective import (
     draw_corruption,
     draw_layers,
@@ -138,8 +143,12 @@ def test_fast_and_literal_choose_the_same_tokens(masked, residual):
     assert ((ids[real] >= 0) & (ids[real] < 24)).all()
 
 
-def test_a_sample_does_not_depend_on_its_batch(masked, residual):
+@pytest.mark.parametrize("neighbours", [0, 2])
+def test_a_sample_does_not_depend_on_its_batch(masked, residual, neighbours):
     text = texts()
+    if neighbours:
+        masked = lively(MaskedTransformer(replace(MASKED, neighbours=neighbours)))
+        residual = lively(ResidualTransformer(replace(RESIDUAL, neighbours=neighbours)))
     together = decode_tokens(
         masked, text, LENGTHS, residual=residual, generator=generators(7, 8, 9)
     )
@@ -304,6 +313,67 @@ def test_the_residual_loss_is_judged_by_its_layer(residual):
         logits = residual(history, text_token, layer=int(layer)).log_softmax(-1)
         scores.append(logits.gather(-1, own[..., layer, None]).flatten())
     torch.testing.assert_close(result.loss, -torch.cat(scores).mean(), atol=1e-4, rtol=1e-4)
+
+
+def test_near_codes_are_nearly_right():
+    on_a_line = torch.tensor([[0.0], [1.0], [2.0], [5.0]])  # median distance to the nearest: 1
+    targets = near_codes(on_a_line, 0.5)
+    torch.testing.assert_close(targets.sum(-1), torch.ones(4))
+    assert torch.equal(targets.argmax(-1), torch.arange(4))
+    torch.testing.assert_close(targets[0, 1] / targets[0, 0], torch.tensor(-2.0).exp())
+    torch.testing.assert_close(near_codes(on_a_line, 1e-3), torch.eye(4))
+    same = near_codes(torch.zeros(3, 2), 0.5)
+    torch.testing.assert_close(same, torch.full((3, 3), 1 / 3))
+
+
+@torch.no_grad()
+def test_sharp_targets_are_the_right_codes(masked, residual):
+    ids, text, layers = codes(3, TOKENS, 4), texts(), torch.tensor([1, 3, 2])
+    draw = draw_corruption(LENGTHS, TOKENS, MASKED, seeded(3))
+    sharp = torch.eye(24).expand(4, 24, 24)
+    for loss, one_hot in (
+        (
+            masked_loss(masked, ids[..., 0], text, LENGTHS, corruption=draw, targets_VV=sharp[0]),
+            masked_loss(masked, ids[..., 0], text, LENGTHS, corruption=draw),
+        ),
+        (
+            residual_loss(residual, ids, text, LENGTHS, layer_B=layers, targets_QVV=sharp),
+            residual_loss(residual, ids, text, LENGTHS, layer_B=layers),
+        ),
+    ):
+        torch.testing.assert_close(loss.loss, one_hot.loss)
+    swapped = sharp.clone()
+    swapped[2] = sharp[2].flip(0)  # what layer 2 aims at only concerns the third sample
+    parts = [
+        residual_loss(residual, ids, text, LENGTHS, layer_B=layers, targets_QVV=targets).loss
+        for targets in (sharp, swapped)
+    ]
+    length = int(LENGTHS[2])
+    own, text_token = ids[2:, :length], residual.condition(text[2:])
+    logits = residual(residual.history(own, layers[2:]), text_token, layer=2).log_softmax(-1)
+    right, mirrored = (
+        -logits.gather(-1, picked[..., None]).mean() for picked in (own[..., 2], 23 - own[..., 2])
+    )
+    change = (mirrored - right) * length / LENGTHS.sum()
+    torch.testing.assert_close(parts[1] - parts[0], change, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_tables_can_start_as_codes(share):
+    vectors = torch.randn(4, 24, 8, generator=seeded(5))
+    masked = MaskedTransformer(MASKED)
+    masked.start_from(vectors)
+    assert torch.equal(masked.token_embedding.weight[:24], vectors[0])
+    scoring = masked.output_projection.weight
+    torch.testing.assert_close(scoring[:, :8] / SCORING, vectors[0])
+    assert not scoring[:, 8:].any()
+    residual = ResidualTransformer(replace(RESIDUAL, share_weights=share))
+    residual.start_from(vectors)
+    ids = codes(2, TOKENS, 4)
+    expected = sum(vectors[layer][ids[..., layer]] for layer in range(3))
+    torch.testing.assert_close(residual.history(ids, torch.tensor([3, 3])), expected)
+    for layer in (1, 2, 3):
+        assert torch.equal(residual.scoring(layer)[0][:24], vectors[layer])
 
 
 @pytest.mark.parametrize("share", [True, False])

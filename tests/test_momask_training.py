@@ -135,6 +135,7 @@ def test_generators_refuse_what_does_not_fit(tmp_path):
     tokens = (f"data.clips={clips}", f"data.tokenizer={folder}")
     for name, change, sentence in (
         ("masked", "model.num_codes=32", "has 16 codes a layer; model.num_codes must be the same"),
+        ("masked", "model.token_dim=8", "has codes of 16 numbers; with data.from_codes model.t"),
         ("residual", "model.num_layers=6", "has 3 layers; model.num_layers must be the same"),
         ("masked", f"data.residual={folder}", "a checkpoint of 'momask/tokenizer'"),
     ):

@@ -87,15 +87,6 @@ def test_one_person(fps):
     assert library.nearest(query)[1] == pytest.approx(np.min(every) * 1000, rel=1e-5)
 
 
-def test_skipped_clips_do_not_count():
-    library = Library.of(CLIPS)
-    name, distance = library.nearest(CLIPS["clip0"], skip={"clip0"})
-    assert name != "clip0"
-    assert distance > 50
-    with pytest.raises(ValueError, match="skipped"):
-        library.nearest(CLIPS["clip0"], skip=CLIPS)
-
-
 def test_windows_start_at_the_origin_facing_ahead():
     shown = windows(elsewhere(SMPL22.rest_positions + np.array([[[[0, 1.0, 0]]]] * 2)[:, [0] * 60]))
     assert shown.shape == (3, 15, 44, 3)

@@ -599,7 +599,7 @@ def reproduce(
 
 @app.command
 def bench(
-    system: Positional[Literal["intermask", "momask"]] = "intermask",
+    system: Positional[Literal["intermask", "momask", "scores"]] = "intermask",
     /,
     seconds: tuple[float, ...] = (3.0, 10.0),
     batch: tuple[int, ...] = (1, 8),
@@ -614,7 +614,8 @@ def bench(
     """Time a system at the paper's size, next to the literal procedure; text encoding excluded.
 
     Args:
-        system: InterMask, or MoMask on HumanML3D, whose longest clip is 9.8 s.
+        system: InterMask, or MoMask on HumanML3D, whose longest clip is 9.8 s. "scores" times the
+            scoring of clips instead, with the open pairs in data/open-pairs, and reads no option.
         seconds: Lengths of clips.
         batch: Numbers of clips at once.
         precision: Of matrix products; the literal procedure is always float32.
@@ -632,6 +633,11 @@ def bench(
     from duomotion import bench as benchmark
     from duomotion.storage import atomic_file
 
+    if system == "scores":
+        from duomotion.evaluation import speed
+
+        print(speed.report(Path("data") / "open-pairs"))
+        return
     if min(repeats, *batch) < 1 or not 0.2 <= min(seconds) <= max(seconds) <= 10:
         raise ValueError("repeats and batches have to be 1 or more, clips 0.2 to 10 s long")
     bench_of = benchmark.BENCHES[system](device=device)

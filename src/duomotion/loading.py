@@ -93,17 +93,8 @@ def shipped() -> dict[str, Path]:
 
 
 def shipped_evaluator(num_people: int = 2) -> Path:
-    """Folder of the open benchmark's evaluator.
-
-    Raises:
-        ValueError: none of so many people comes with the package.
-    """
-    if num_people != 2:
-        raise ValueError(
-            f"no evaluator for {num_people} person comes with duomotion yet; train one with the "
-            "recipe evaluator-solo and name its folder with --evaluator"
-        )
-    return _root() / "evaluators" / "open"
+    """Folder of the open benchmark's evaluator for one person or two."""
+    return _root() / "evaluators" / {1: "solo", 2: "open"}[num_people]
 
 
 def _root() -> Path:

@@ -167,9 +167,17 @@ class Gaussian:
 
     @classmethod
     def around(cls, x_ND: np.ndarray) -> Self:
-        """Mean and unbiased covariance of 2 samples or more."""
+        """Mean and unbiased covariance of 2 samples or more.
+
+        Eigenvalues of the covariance that are rounding count as 0.
+        """
         mean = x_ND.mean(0)
-        root = np.linalg.qr(x_ND - mean, mode="r") / np.sqrt(len(x_ND) - 1)
+        root = (x_ND - mean) / np.sqrt(len(x_ND) - 1)
+        if len(root) > root.shape[1]:
+            values_D, vectors_DD = np.linalg.eigh(root.T @ root)
+            rounding = values_D[-1] * len(values_D) * np.finfo(values_D.dtype).eps
+            values_D[values_D < rounding] = 0
+            root = np.sqrt(values_D)[:, None] * vectors_DD.T
         return cls(mean, root)
 
 

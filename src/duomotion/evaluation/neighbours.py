@@ -18,7 +18,7 @@ those of the subjects 83 and 122, and how one person walks, turns or stands for 
 again. So a single short distance says little there.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -74,7 +74,7 @@ class Library:
         """(K, 3, N) of the K points of `_coarse`, to bound distances with."""
         return np.ascontiguousarray(np.moveaxis(_coarse(self.windows), 0, -1))
 
-    def nearest(self, positions: np.ndarray, skip: Container[str] = ()) -> tuple[str, float]:
+    def nearest(self, positions: np.ndarray) -> tuple[str, float]:
         """Name of the closest clip and its distance in mm.
 
         Exact: candidates come in the order of a lower bound of their distance, until that bound is
@@ -82,20 +82,16 @@ class Library:
 
         Args:
             positions: (P, T, 22, 3) metres.
-            skip: names that don't count.
 
         Raises:
-            ValueError: the clip is shorter than a window, or every name is to be skipped.
+            ValueError: the clip is shorter than a window.
         """
-        kept = np.flatnonzero([name not in skip for name in self.names])
-        if not len(kept):
-            raise ValueError("every clip of the library is to be skipped")
         queries = np.concatenate([windows(seen, self.fps) for seen in _views(positions)])
-        bounds = _bounds(_coarse(queries), self.coarse[..., kept])
+        bounds = _bounds(_coarse(queries), self.coarse)
 
         def distances(pairs: np.ndarray) -> np.ndarray:
             query, window = np.unravel_index(pairs, bounds.shape)
-            return _distances(queries[query], self.windows[kept[window]])
+            return _distances(queries[query], self.windows[window])
 
         promising = np.argpartition(bounds, min(CHUNK, bounds.size) - 1, axis=None)[:CHUNK]
         found = distances(promising)
@@ -109,7 +105,7 @@ class Library:
             found = distances(pairs)
             if found.min() < best:
                 best, closest = found.min(), pairs[found.argmin()]
-        return self.names[kept[closest % bounds.shape[1]]], float(best) * 1000
+        return self.names[closest % bounds.shape[1]], float(best) * 1000
 
 
 def nearest(

@@ -41,6 +41,7 @@ class Report:
         paraphrases: the same for each further way to say it.
         sliding: foot sliding in m/s of generated and of real clips, means.
         neighbours: for each prompt the distances in mm of its clips to the nearest training clip.
+        real_neighbours: those of the recorded test clips, which are no copies.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Report:
     paraphrases: tuple[Score, ...]
     sliding: dict[str, float]
     neighbours: dict[str, list[float]]
+    real_neighbours: list[float]
 
     def as_dict(self) -> dict:
         """Numbers only, for JSON."""
@@ -67,6 +69,7 @@ class Report:
             "paraphrases_shown": [list(score.shown) for score in self.paraphrases],
             "sliding": self.sliding,
             "neighbours_mm": self.neighbours,
+            "real_neighbours_mm": self.real_neighbours,
         }
 
     def markdown(self) -> str:
@@ -92,9 +95,8 @@ class Report:
             f"Foot sliding: {self.sliding['generated']:.3f} m/s generated, "
             f"{self.sliding['real']:.3f} m/s real, ratio {ratio:.2f}.",
             "",
-            f"Nearest training clip: median {median(distances):.0f} mm, smallest "
-            f"{min(distances):.0f} mm; {np.mean(np.array(distances) < COPY_MM):.0%} below "
-            f"{COPY_MM:g} mm, which counts as a copy.",
+            f"Nearest training clip: {_summary(distances)}; of the recorded test clips "
+            f"{_summary(self.real_neighbours)}. A copy is below {COPY_MM:g} mm.",
         ]
         return "\n".join(lines) + "\n"
 
@@ -148,6 +150,18 @@ def evaluate(model: Generator, root: str | Path, *, seeds: int = 5) -> Report:
             "real": mean(real),
         },
         neighbours=distances,
+        real_neighbours=[
+            known.nearest(data.motion.recorded(clip).positions)[1]
+            for clip in tqdm(test, desc="recorded test clips", unit="clip")
+        ],
+    )
+
+
+def _summary(distances: Sequence[float]) -> str:
+    below = np.mean(np.array(distances) < COPY_MM)
+    return (
+        f"median {median(distances):.0f} mm, smallest {min(distances):.0f} mm, {below:.0%} below "
+        f"{COPY_MM:g} mm"
     )
 
 

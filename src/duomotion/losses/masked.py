@@ -83,14 +83,34 @@ def shown(
     return inputs.masked_fill(corruption.masked, mask_id).masked_fill(~inside, pad_id)
 
 
-def judge(logits_V: Tensor, ids: Tensor, judged: Tensor) -> tuple[Tensor, Tensor]:
+def judge(
+    logits_V: Tensor, ids: Tensor, judged: Tensor, targets_V: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Mean cross entropy in float32, and accuracy, over the judged tokens.
 
     Args:
         logits_V: (B, ..., V).
         ids: (B, ...) right codes.
         judged: (B, ...) bool.
+        targets_V: (B, ..., V) probabilities in place of the right codes, as of `near_codes`.
     """
     logits_MV, ids_M = logits_V[judged].float(), ids[judged]
     accuracy = (logits_MV.detach().argmax(-1) == ids_M).float().mean()
-    return F.cross_entropy(logits_MV, ids_M), accuracy
+    targets = ids_M if targets_V is None else targets_V[judged]
+    return F.cross_entropy(logits_MV, targets), accuracy
+
+
+def near_codes(codes_VD: Tensor, width: float) -> Tensor:
+    """(V, V) for each code probabilities of all, the nearer the higher (ours).
+
+    As targets they say that a code next to the right one is nearly right, which one-hot targets
+    let a model find out from its examples.
+
+    Args:
+        codes_VD: vectors of the codes.
+        width: of the Gaussian around a code, squared, in the median squared distance of a code to
+            the one that is nearest to it.
+    """
+    squared_VV = torch.cdist(codes_VD, codes_VD) ** 2
+    nearest_V = squared_VV.topk(2, largest=False).values[:, 1]
+    return torch.softmax(-squared_VV / (width * nearest_V.median()).clamp(min=1e-12), -1)

@@ -40,6 +40,7 @@ from duomotion.motion.rotations import (
 from duomotion.motion.skeleton import KIT21, SMPL22, Skeleton
 
 SMOOTHING = 20.0  # frames, of the forward direction (released code)
+PLANTING = 0.1  # seconds, of the change that makes feet stand
 ROOT_TURN = slice(0, 1)
 ROOT_VELOCITY = slice(1, 3)
 ROOT_HEIGHT = slice(3, 4)
@@ -82,6 +83,12 @@ class SoloLayout:
     @property
     def local_positions(self) -> slice:
         return slice(4, 3 * self.NUM_JOINTS + 1)
+
+    @property
+    def foot_positions(self) -> np.ndarray:
+        """Indices (12,) of the numbers among `local_positions` that say where feet are."""
+        first = self.local_positions.start + 3 * (np.array(self._feet) - 1)
+        return np.add.outer(first, np.arange(3)).ravel()
 
     @property
     def rotations(self) -> slice:
@@ -141,6 +148,30 @@ class SoloLayout:
     def positions(self, features: Array) -> Array:
         """(..., T, F) -> (..., T, J, 3) metres; numpy or torch, differentiable."""
         return self.decode_joints(features) * self.metres
+
+    def planted(self, features: np.ndarray) -> np.ndarray:
+        """Features (..., T, F) whose root steps so that feet which say they are in contact stand.
+
+        A model's way of the root and its legs can contradict each other; where a foot is in contact
+        the legs are believed (ours). What is changed comes and goes smoothly; away from contacts
+        steps stay as they are.
+        """
+        turns, _ = self.decode_root(features)
+        feet = features[..., self.foot_positions]
+        feet = _turned(feet.reshape(*feet.shape[:-1], 4, 3), -turns[..., None])
+        steps = feet[..., :-1, :, :] - feet[..., 1:, :, :]
+        contact = np.clip(features[..., :-1, CONTACTS], 0, 1)
+        contact = np.where(contact > 0.5, contact, 0)[..., None]
+        weight = contact.sum(-2)
+        step = (contact * steps).sum(-2) / np.maximum(weight, 1e-6)
+        step = _turned(step, turns[..., 1:])[..., [0, 2]]
+        root_step = features[..., :-1, ROOT_VELOCITY]
+        correction = np.minimum(weight, 1) * (step - root_step)
+        planted = features.copy()
+        planted[..., :-1, ROOT_VELOCITY] += gaussian_filter1d(
+            correction, PLANTING * self.FPS, axis=-2, mode="nearest"
+        )
+        return planted
 
     def grounded(self, people: Interaction) -> Interaction:
         """The people as they are: the floor is at height 0."""

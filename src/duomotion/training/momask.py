@@ -16,7 +16,7 @@ from duomotion.data import humanml3d, interhuman
 from duomotion.data.layouts import VIEWS
 from duomotion.data.windows import WindowConfig, WindowSampler
 from duomotion.evaluation.reconstruction import mean_scores, reconstruction_scores
-from duomotion.losses.masked import draw_text_drop
+from duomotion.losses.masked import draw_text_drop, near_codes
 from duomotion.models.momask.codec import ResidualCodec, load_codec
 from duomotion.models.momask.config import (
     MaskedConfig,
@@ -44,8 +44,9 @@ from duomotion.training.beside import check_beside
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.validation import held_out_scores
 
-# What an error of a feature counts where a tokenizer starts fitted; bodies follow from positions.
-POSITIONS, OTHERS, FLAGS = 1.5, 0.2, 0.1
+# What an error of a feature counts where a tokenizer starts fitted; bodies follow from positions,
+# and where one person's feet are decides whether they slide.
+FEET, POSITIONS, ROOT, OTHERS, FLAGS = 3.0, 1.5, 1.0, 0.2, 0.1
 SYSTEMS = {"residual": "momask/residual", "length": "length"}
 STARTING_WINDOWS = 4000
 """Windows from which the statistics of pairs come, and all that is fitted."""
@@ -116,7 +117,8 @@ class SoloWindows:
         self.weights = places / places.sum()
         self.positions = found.local_positions
         self.importance = _importance(found, self.positions)
-        self.importance[humanml3d.ROOT] = 1.0
+        self.importance[humanml3d.ROOT] = ROOT
+        self.importance[found.foot_positions] = FEET
         self.normaliser = humanml3d.tokenizer_statistics(humanml3d.read_statistics(data.clips))
         held_out, _ = humanml3d.read_split(data.clips, "val")
         self.held_out: Mapping[str, np.ndarray] = {
@@ -223,6 +225,8 @@ class TokenData:
     text_encoder: str = "clip-vector"  # released code
     views: int = 8  # random views of each clip that are tokenized before training starts
     text_noise: float = 0.0  # of a vector, along the way from one random caption to another
+    target_width: float = 0.0  # ours; of `losses.masked.near_codes`, 0: one-hot targets
+    from_codes: bool = False  # ours; True: tokens start with the tokenizer's codes as their vectors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,7 +288,19 @@ class _TokenTask(ABC, Generic[Network]):
                 f"{data.tokenizer} has {sizes.num_codes} codes a layer; model.num_codes must be "
                 f"the same, not {recipe.model.num_codes}"
             )
+        if data.from_codes and sizes.code_dim != recipe.model.token_dim:
+            raise ValueError(
+                f"{data.tokenizer} has codes of {sizes.code_dim} numbers; with data.from_codes "
+                f"model.token_dim must be the same, not {recipe.model.token_dim}"
+            )
         self.num_layers = sizes.num_layers
+        codes_QVC = codec.tokenizer.quantizer.codes
+        self.codes_QVC = codes_QVC / codes_QVC[0].square().mean().sqrt()
+        self.targets_QVV = (
+            torch.stack([near_codes(codes_VC, data.target_width) for codes_VC in codes_QVC])
+            if data.target_width
+            else None
+        )
         self.views = _tokenized(codec, data.clips, "train", data.views, seed)
         self.held_out = _tokenized(codec, data.clips, "val", 1, seed)
         captions = sorted({text for view in self.views for text in view.captions})
@@ -316,17 +332,28 @@ class _TokenTask(ABC, Generic[Network]):
     def loss(
         self, batch: dict[str, Any], generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        text_BC = batch["text_BC"]
+        text_BC, targets_QVV = batch["text_BC"], None
         if self.model.training:
             text_BC = reworded(text_BC, self.texts_NC, self.data.text_noise, generator)
+            if self.targets_QVV is not None:
+                targets_QVV = self.targets_QVV = self.targets_QVV.to(text_BC.device)
         drop_B = draw_text_drop(len(text_BC), self.model.config.cond_drop, generator)
-        found = self._judged({**batch, "text_BC": text_BC}, drop_B, generator)
+        found = self._judged({**batch, "text_BC": text_BC}, drop_B, targets_QVV, generator)
         return found.loss, {"accuracy": found.accuracy}
 
     @abstractmethod
     def _judged(
-        self, batch: dict[str, Any], drop_B: Tensor, generator: torch.Generator
+        self,
+        batch: dict[str, Any],
+        drop_B: Tensor,
+        targets_QVV: Tensor | None,
+        generator: torch.Generator,
     ) -> TokenLoss: ...
+
+    def _started(self, model: Network) -> Network:
+        if self.data.from_codes:
+            model.start_from(self.codes_QVC)
+        return model
 
     def validate(self) -> dict[str, float]:
         return held_out_scores(
@@ -354,15 +381,25 @@ class MaskedTask(_TokenTask[MaskedTransformer]):
         for name, folder in beside.items():
             check_beside(folder, SYSTEMS[name], recipe.data.text_encoder)
         self.children = {"tokenizer": Path(recipe.data.tokenizer), **beside}
-        self.model = MaskedTransformer(recipe.model)
+        self.model = self._started(MaskedTransformer(recipe.model))
 
     def _judged(
-        self, batch: dict[str, Any], drop_B: Tensor, generator: torch.Generator
+        self,
+        batch: dict[str, Any],
+        drop_B: Tensor,
+        targets_QVV: Tensor | None,
+        generator: torch.Generator,
     ) -> TokenLoss:
         ids_BN, lengths_B = batch["ids_BNQ"][..., 0], batch["lengths_B"]
         corruption = draw_corruption(lengths_B, ids_BN.shape[1], self.model.config, generator)
         return masked_loss(
-            self.model, ids_BN, batch["text_BC"], lengths_B, corruption=corruption, drop_B=drop_B
+            self.model,
+            ids_BN,
+            batch["text_BC"],
+            lengths_B,
+            corruption=corruption,
+            drop_B=drop_B,
+            targets_VV=None if targets_QVV is None else targets_QVV[0],
         )
 
 
@@ -376,10 +413,14 @@ class ResidualTask(_TokenTask[ResidualTransformer]):
                 f"{recipe.data.tokenizer} has {self.num_layers} layers; model.num_layers must be "
                 f"the same, not {recipe.model.num_layers}"
             )
-        self.model = ResidualTransformer(recipe.model)
+        self.model = self._started(ResidualTransformer(recipe.model))
 
     def _judged(
-        self, batch: dict[str, Any], drop_B: Tensor, generator: torch.Generator
+        self,
+        batch: dict[str, Any],
+        drop_B: Tensor,
+        targets_QVV: Tensor | None,
+        generator: torch.Generator,
     ) -> TokenLoss:
         return residual_loss(
             self.model,
@@ -388,6 +429,7 @@ class ResidualTask(_TokenTask[ResidualTransformer]):
             batch["lengths_B"],
             layer_B=draw_layers(len(drop_B), self.model.config, generator),
             drop_B=drop_B,
+            targets_QVV=targets_QVV,
         )
 
 

@@ -76,6 +76,11 @@ class ResidualQuantizer(nn.Module):
     def num_layers(self) -> int:
         return len(self.layers)
 
+    @property
+    def codes(self) -> Tensor:
+        """(Q, K, D) vectors of the codes."""
+        return torch.stack([layer.codebook for layer in self.layers])
+
     def forward(self, x: Tensor, *, layers: int | None = None) -> ResidualQuantized:
         """Quantise (..., D) vectors; in training mode the codebooks then move.
 

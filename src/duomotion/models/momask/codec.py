@@ -13,7 +13,7 @@ from duomotion.models.momask.config import ResidualTokenizerConfig
 from duomotion.models.momask.tokenizer import ResidualTokenizer
 from duomotion.motion.layout import layout_named
 
-SMOOTHING = 1.5  # frames, standard deviation; recorded and decoded motion are as smooth with it
+SMOOTHING = 1.75  # frames, standard deviation; recorded motion comes back best with it
 
 
 class ResidualCodec(nn.Module):

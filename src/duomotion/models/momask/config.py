@@ -82,6 +82,7 @@ class TransformerConfig:
     attention_dropout: float = 0.2  # released code; 0 lets attention use a fused kernel in training
     text_dim: int = 512  # CLIP ViT-B/32; released code
     scale_text: bool = False  # ours; True: text vectors are brought to unit variance first
+    neighbours: int = 0  # ours; tokens before and after that a token's input sees too
     max_tokens: int = 1024  # most tokens of a sequence; released code: 5000
     cond_drop: float = 0.1  # share of samples trained without text; section 3.4
     temperature: float = 1.0  # released code

@@ -16,6 +16,7 @@ from duomotion.models.momask.config import MaskedConfig, ResidualConfig
 from duomotion.models.momask.decoding import decode_tokens
 from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
 from duomotion.motion.contacts import lock_feet, settle
+from duomotion.motion.humanml3d import SoloLayout
 from duomotion.motion.interaction import Interaction
 from duomotion.precision import Precision, autocast
 from duomotion.sampling.known import Given, carried, kept_tokens
@@ -29,6 +30,9 @@ class MoMask(Generator):
 
     Known motion is tokenized and its tokens are kept in all layers (figure 6, inpainting); what is
     generated then joins the known frames, which come back as they were given.
+
+    Raises:
+        ValueError: the tokenizer is not one of a single person.
     """
 
     num_people = 1
@@ -44,11 +48,19 @@ class MoMask(Generator):
         name: str = "momask",
         precision: Precision = "auto",
     ) -> None:
+        people = codec.tokenizer.config.num_people
+        if not isinstance(codec.layout, SoloLayout) or people != 1:
+            raise ValueError(
+                f"the tokenizer has one sequence of tokens for {people} people in the layout "
+                f"{codec.layout.NAME}; MoMask makes the motion of one person in HumanML3D's or "
+                "KIT-ML's layout"
+            )
         self.precision: Precision = precision
+        self.layout = codec.layout
         self.codec, self.masked = codec.eval(), masked.eval()
         self.residual = residual.eval() if residual is not None else None
-        self.fps = codec.layout.FPS
-        self.min_frames, self.max_frames = codec.layout.MIN_FRAMES, codec.layout.MAX_FRAMES
+        self.fps = self.layout.FPS
+        self.min_frames, self.max_frames = self.layout.MIN_FRAMES, self.layout.MAX_FRAMES
         self.encoder = encoder
         self.length = length.eval() if length is not None else None
         self.name = name
@@ -91,7 +103,7 @@ class MoMask(Generator):
         return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
 
     def answer(self, requests: Sequence[Request]) -> list[Interaction]:
-        givens = [Given.of(request, self.codec.layout) for request in requests]
+        givens = [Given.of(request, self.layout) for request in requests]
         return [
             self._interaction(self._decoded(ids, request), request, given)
             for ids, request, given in zip(
@@ -112,7 +124,7 @@ class MoMask(Generator):
         return [min(max(frames, self.min_frames), self.max_frames) for frames in drawn]
 
     def bodies(self, interaction: Interaction) -> Interaction:
-        return self.codec.layout.bodies(interaction)
+        return self.layout.bodies(interaction)
 
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
         return self.codec.reconstruct(features)
@@ -132,7 +144,7 @@ class MoMask(Generator):
         known_mask = torch.zeros(known_ids.shape[:2], dtype=torch.bool)
         for row, (given, length) in enumerate(zip(givens, lengths, strict=True)):
             if given is not None:
-                motion = self.codec.layout.encode(given.alone(0, length * unit + 1))
+                motion = self.layout.encode(given.alone(0, length * unit + 1))
                 ids = self.codec.encode(torch.from_numpy(motion).to(device))
                 known_ids[row, :length] = ids[0, :, :layers]
                 known_mask[row, :length] = torch.from_numpy(kept_tokens(given.mask[0], unit))
@@ -161,9 +173,9 @@ class MoMask(Generator):
         self, decoded: np.ndarray, request: Request, given: Given | None
     ) -> Interaction:
         """Features (1, T, F) as a body on the ground, known frames as they were given."""
-        bodies = self.codec.layout.decode(decoded, fps=self.fps)
+        bodies = self.layout.decode(self.layout.planted(decoded), fps=self.fps)
         if given is None:
-            bodies = lock_feet(settle(self.codec.layout.grounded(bodies)))
+            bodies = lock_feet(settle(self.layout.grounded(bodies)))
         else:
             placed = carried(given.taken_back(bodies), given.known, given.mask)
             bodies = given.joined(settle(placed))
@@ -185,11 +197,6 @@ def load_residual(folder: Path) -> ResidualTransformer:
 
 def _check_parts(model: MoMask, folder: Path) -> None:
     sizes = model.codec.tokenizer.config
-    if sizes.num_people != 1:
-        raise ValueError(
-            f"{folder / 'tokenizer'} has one sequence of tokens for both people of an "
-            "interaction; MoMask makes the motion of one person"
-        )
     codes = {
         "tokenizer": sizes.num_codes,
         "masked transformer": model.masked.config.num_codes,

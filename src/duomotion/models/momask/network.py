@@ -18,6 +18,8 @@ from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.models.layers.transformer import PostNormBlock
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig, TransformerConfig
 
+SCORING = 0.03  # of a code with numbers around 1; what the scores of an untrained network vary by
+
 
 class TextTransformer(nn.Module):
     """What both transformers have: the text in front, positions, blocks, the start of the head."""
@@ -29,6 +31,17 @@ class TextTransformer(nn.Module):
         width = config.width
         self.scale_text = config.scale_text
         self.input_projection = nn.Linear(config.token_dim, width)
+        self.neighbours = (
+            nn.Conv1d(
+                config.token_dim,
+                width,
+                2 * config.neighbours + 1,
+                padding=config.neighbours,
+                bias=False,
+            )
+            if config.neighbours
+            else None
+        )
         self.text_projection = nn.Linear(config.text_dim, width)
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(
@@ -63,11 +76,17 @@ class TextTransformer(nn.Module):
         """Vectors of tokens, and what stands in front of them, to (B, N, output_dim)."""
         tokens, front = x_BNC.shape[1], front_BFD.shape[1]
         assert tokens <= len(self.positions)
-        x_BND = self.dropout(self.input_projection(x_BNC) + self.positions[:tokens])
-        x_BLD = torch.cat((front_BFD, x_BND), 1)
-        mask = None
+        inside_BN = None
         if lengths_B is not None and not bool((lengths_B == tokens).all()):
-            mask = F.pad(inside(lengths_B, tokens), (front, 0), value=True)[:, None, None]
+            inside_BN = inside(lengths_B, tokens)
+        x_BND = self.input_projection(x_BNC) + self.positions[:tokens]
+        if self.neighbours is not None:
+            heard_BNC = x_BNC if inside_BN is None else x_BNC * inside_BN.unsqueeze(-1)
+            x_BND = x_BND + self.neighbours(heard_BNC.transpose(1, 2)).transpose(1, 2)
+        x_BLD = torch.cat((front_BFD, self.dropout(x_BND)), 1)
+        mask = None
+        if inside_BN is not None:
+            mask = F.pad(inside_BN, (front, 0), value=True)[:, None, None]
         for block in self.blocks:
             x_BLD = block(x_BLD, mask)
         hidden = F.gelu(self.output_dense(x_BLD[:, front:]))
@@ -92,6 +111,18 @@ class MaskedTransformer(TextTransformer):
         self.config = config
         self.token_embedding = nn.Embedding(config.num_codes + 2, config.token_dim)
         self._initialise()
+
+    @torch.no_grad()
+    def start_from(self, codes_QVC: Tensor) -> None:
+        """Let the vectors of tokens start as the codes (Q, V, C) that they stand for (ours).
+
+        The table that scores them starts small and as far as the layer is wide.
+        """
+        codes_VC = codes_QVC[0]
+        self.token_embedding.weight[: len(codes_VC)] = codes_VC
+        table = self.output_projection.weight.zero_()
+        numbers = min(codes_VC.shape[1], table.shape[1])
+        table[:, :numbers] = SCORING * codes_VC[:, :numbers]
 
     def forward(self, ids_BN: Tensor, text_B1D: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         """Logits (B, N, V).
@@ -156,11 +187,19 @@ class ResidualTransformer(TextTransformer):
             return logits
         return logits + self.output_bias[layer_B - 1].unsqueeze(1)
 
+    @torch.no_grad()
+    def start_from(self, codes_QVC: Tensor) -> None:
+        """Let the tables start as the codes (Q, V, C) that their tokens stand for (ours)."""
+        codes = codes_QVC.shape[1]
+        for layer, codes_VC in enumerate(codes_QVC):
+            if layer < len(codes_QVC) - 1:
+                self._table(layer)[:codes] = codes_VC
+            if layer > 0:
+                self.scoring(layer)[0][:codes] = codes_VC
+
     def embed(self, ids_BN: Tensor, layer: int) -> Tensor:
         """Vectors (B, N, C) of the tokens of one layer, from 0, or `pad_id`."""
-        if not self.config.share_weights:
-            return F.embedding(ids_BN, self.inputs[layer])
-        return F.embedding(ids_BN, self.first_input[0] if layer == 0 else self.shared[layer - 1])
+        return F.embedding(ids_BN, self._table(layer))
 
     def history(self, ids_BNQ: Tensor, layer_B: Tensor) -> Tensor:
         """(B, N, C) sums of the vectors of all layers before `layer` of each sample."""
@@ -176,6 +215,11 @@ class ResidualTransformer(TextTransformer):
             return self.outputs[layer - 1], self.output_bias[layer - 1]
         is_last = layer == self.config.num_layers - 1
         return self.last_output[0] if is_last else self.shared[layer - 1], None
+
+    def _table(self, layer: int) -> Tensor:
+        if not self.config.share_weights:
+            return self.inputs[layer]
+        return self.first_input[0] if layer == 0 else self.shared[layer - 1]
 
 
 def inside(lengths_B: Tensor, num_tokens: int) -> Tensor:

@@ -9,6 +9,7 @@ Axes: B batch, N tokens, Q quantisation layers.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from duomotion.losses.masked import (
@@ -40,6 +41,7 @@ def masked_loss(
     *,
     corruption: Corruption,
     drop_B: Tensor | None = None,
+    targets_VV: Tensor | None = None,
 ) -> TokenLoss:
     """Cross entropy (eq. 3), the mean over the selected tokens, masked or not (released code).
 
@@ -49,12 +51,14 @@ def masked_loss(
         lengths_B: tokens of each sample.
         corruption: of `draw_corruption`.
         drop_B: bool, samples trained without a text; of `losses.masked.draw_text_drop`.
+        targets_VV: for each right code the probabilities to aim at; of `losses.masked.near_codes`.
     """
     config = model.config
     inside_BN = inside(lengths_B, ids_BN.shape[1])
     inputs = shown(ids_BN, inside_BN, corruption, mask_id=config.mask_id, pad_id=config.pad_id)
     logits_BNV = model(inputs, model.condition(text_BC, drop_B), lengths_B)
-    return TokenLoss(*judge(logits_BNV, ids_BN, corruption.selected))
+    targets_BNV = None if targets_VV is None else targets_VV[ids_BN]
+    return TokenLoss(*judge(logits_BNV, ids_BN, corruption.selected, targets_BNV))
 
 
 def residual_loss(
@@ -65,6 +69,7 @@ def residual_loss(
     *,
     layer_B: Tensor,
     drop_B: Tensor | None = None,
+    targets_QVV: Tensor | None = None,
 ) -> TokenLoss:
     """Cross entropy (eq. 4) of one layer of each sample, the mean over all tokens.
 
@@ -72,13 +77,18 @@ def residual_loss(
         ids_BNQ: codes; anything may stand behind the end of a sample.
         text_BC, lengths_B, drop_B: as for `masked_loss`.
         layer_B: the layer to be predicted, from 1; of `draw_layers`.
+        targets_QVV: as for `masked_loss`, of all layers.
     """
     inside_BN = inside(lengths_B, ids_BNQ.shape[1])
     ids_BNQ = ids_BNQ.masked_fill(~inside_BN.unsqueeze(-1), model.config.pad_id)
     history_BNC = model.history(ids_BNQ, layer_B)
     logits_BNV = model(history_BNC, model.condition(text_BC, drop_B), lengths_B, layer=layer_B)
     ids_BN = ids_BNQ[torch.arange(len(ids_BNQ), device=ids_BNQ.device), :, layer_B]
-    return TokenLoss(*judge(logits_BNV, ids_BN, inside_BN))
+    targets_BNV = None
+    if targets_QVV is not None:
+        codes_BN = ids_BN.masked_fill(~inside_BN, 0)
+        targets_BNV = F.pad(targets_QVV[layer_B[:, None], codes_BN], (0, 1))
+    return TokenLoss(*judge(logits_BNV, ids_BN, inside_BN, targets_BNV))
 
 
 def draw_corruption(

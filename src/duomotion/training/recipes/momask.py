@@ -34,15 +34,16 @@ SMALL_TOKENIZER = ResidualTokenizerConfig(
     fitted=True,
 )
 SMALL_TRANSFORMER: dict[str, Any] = {
-    "token_dim": 192,
+    "token_dim": SMALL_TOKENIZER.code_dim,
     "width": 192,
     "num_heads": 6,
     "num_blocks": 4,
     "feedforward": 512,
-    "dropout": 0.2,
+    "dropout": 0.1,
     "attention_dropout": 0.0,
     "text_dim": 384,
     "scale_text": True,
+    "neighbours": 2,
 }
 SOLO_TOKENS: dict[str, Any] = {
     "clips": "data/solo-open",
@@ -50,12 +51,14 @@ SOLO_TOKENS: dict[str, Any] = {
     "text_encoder": "sentence",
     "views": 8,
     "text_noise": 0.2,
+    "target_width": 0.5,
+    "from_codes": True,
 }
 SMALL_OPTIM = OptimConfig(
-    steps=3000,
+    steps=2000,
     batch_size=64,
-    lr=1e-3,
-    warmup_steps=200,
+    lr=2e-3,
+    warmup_steps=100,
     schedule="cosine",
     clip_norm=1.0,
     ema_decay=0.998,
@@ -189,7 +192,7 @@ def tokenizer_pairs_open() -> ResidualTokenizerRecipe:
 def masked_open() -> MaskedRecipe:
     """The masked transformer of `momask-open`."""
     return MaskedRecipe(
-        model=MaskedConfig(**SMALL_TRANSFORMER),
+        model=MaskedConfig(**SMALL_TRANSFORMER, guidance=6.0, temperature=0.8),
         data=MaskedData(
             **SOLO_TOKENS,
             residual="runs/momask/residual-open/last",
@@ -203,9 +206,9 @@ def masked_open() -> MaskedRecipe:
 def residual_open() -> ResidualRecipe:
     """The residual transformer of `momask-open`."""
     return ResidualRecipe(
-        model=ResidualConfig(**SMALL_TRANSFORMER, guidance=1.0, temperature=0.01),
+        model=ResidualConfig(**SMALL_TRANSFORMER, guidance=2.0, temperature=0.01),
         data=TokenData(**SOLO_TOKENS),
-        optim=replace(SMALL_OPTIM, steps=1600),
+        optim=replace(SMALL_OPTIM, steps=1600, lr=1e-3),
         log=LogConfig(validate_every=500, checkpoint_seconds=300.0),
     )
 
