@@ -24,6 +24,7 @@ from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
 from duomotion.models.layers.modulation import Modulation, modulate, normalise
+from duomotion.models.layers.neighbours import Neighbours
 from duomotion.models.layers.positional import sinusoid_grid
 from duomotion.models.layers.transformer import post_norm_transformer
 
@@ -222,15 +223,7 @@ class InterMTransformer(nn.Module):
         self.token_embedding = nn.Embedding(config.vocabulary, config.token_dim)
         self.input_projection = nn.Linear(config.token_dim, width)
         self.neighbours = (
-            nn.Conv1d(
-                config.token_dim,
-                width,
-                2 * config.neighbours + 1,
-                padding=config.neighbours,
-                bias=False,
-            )
-            if config.neighbours
-            else None
+            Neighbours(config.token_dim, width, config.neighbours) if config.neighbours else None
         )
         self.text_projection = nn.Linear(config.text_dim, width)
         self.person_embedding = (
@@ -327,7 +320,7 @@ class InterMTransformer(nn.Module):
         x_BLD = self.input_projection(embedded) + positions
         if self.neighbours is not None:
             rows = embedded[:, :-1].unflatten(1, (people * parts, -1)).flatten(0, 1)
-            heard = self.neighbours(rows.transpose(1, 2)).transpose(1, 2)
+            heard = self.neighbours(rows)
             x_BLD[:, :-1] += heard.reshape(batch, -1, width)
         return self.dropout(x_BLD)
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from duomotion.models.layers.dropout import Dropout
+from duomotion.models.layers.neighbours import Neighbours
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.models.layers.transformer import PostNormBlock
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig, TransformerConfig
@@ -32,15 +33,7 @@ class TextTransformer(nn.Module):
         self.scale_text = config.scale_text
         self.input_projection = nn.Linear(config.token_dim, width)
         self.neighbours = (
-            nn.Conv1d(
-                config.token_dim,
-                width,
-                2 * config.neighbours + 1,
-                padding=config.neighbours,
-                bias=False,
-            )
-            if config.neighbours
-            else None
+            Neighbours(config.token_dim, width, config.neighbours) if config.neighbours else None
         )
         self.text_projection = nn.Linear(config.text_dim, width)
         self.dropout = Dropout(config.dropout)
@@ -82,7 +75,7 @@ class TextTransformer(nn.Module):
         x_BND = self.input_projection(x_BNC) + self.positions[:tokens]
         if self.neighbours is not None:
             heard_BNC = x_BNC if inside_BN is None else x_BNC * inside_BN.unsqueeze(-1)
-            x_BND = x_BND + self.neighbours(heard_BNC.transpose(1, 2)).transpose(1, 2)
+            x_BND = x_BND + self.neighbours(heard_BNC)
         x_BLD = torch.cat((front_BFD, self.dropout(x_BND)), 1)
         mask = None
         if inside_BN is not None:
