@@ -183,6 +183,18 @@ def test_fixed_frames_stay_and_a_foot_stands_where_they_leave_it():
     assert np.abs(balls[15:] - balls[14]).max() < 0.01
 
 
+def test_a_foot_that_comes_to_rest_behind_fixed_frames_does_not_jump_there():
+    walking = bent(standing(1, 60))
+    speed = np.where(np.abs(np.arange(60) - 21) < 5, 0.4, 0.9)  # m/s; held from 17 to 25
+    roots = walking.root_positions + (speed.cumsum() / 30)[:, None] * [1.0, 0, 0]
+    walking = replace(walking, root_positions=roots)
+    fixed = np.arange(60)[None] < 15
+    locked = lock_feet(walking, fixed)
+    np.testing.assert_allclose(locked.positions[:, :15], walking.positions[:, :15], atol=1e-5)
+    before, after = (largest_acceleration(x.frames(10, 24)) for x in (walking, locked))
+    assert after < before + 5
+
+
 def test_a_trembling_foot_comes_to_rest():
     motion = bent(standing(2, 60))
     shake = np.random.default_rng(0).normal(0, 0.002, motion.root_positions.shape)

@@ -10,7 +10,8 @@ import torch
 from recordings import needs_recordings, prepare, take
 
 import duomotion
-from duomotion.checkpoint import read_checkpoint
+from duomotion.checkpoint import pack_checkpoint, read_checkpoint
+from duomotion.models.intermask.generate import InterMask
 from duomotion.motion.canonical import facing, transform
 from duomotion.motion.interaction import together
 from duomotion.motion.rotations import yaw
@@ -59,6 +60,7 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
         f"data.tokenizer={tmp_path / 'tokenizer' / 'best'}",
         f"model.part_codes={str(stage == 'intermask/tokenizer-open').lower()}",
         "data.views=4",
+        "data.text_anchors=true",
         "optim.steps=40",
         "optim.batch_size=4",
         "optim.lr=1e-2",
@@ -74,7 +76,10 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
     assert_reworded_goes_from_caption_to_caption(recipes.task_of(generator))
     checkpoint = read_checkpoint(tmp_path / "tuned" / "last")
     assert checkpoint.recipe["system"] == "intermask/generator"
-    clip = duomotion.load(tmp_path / "tuned" / "last").generate("two people shake hands")
+    pack_checkpoint(tmp_path / "tuned" / "last", tmp_path / "packed")
+    model = duomotion.load(tmp_path / "packed")
+    assert isinstance(model, InterMask) and "captions" in model.encoder.name
+    clip = model.generate("two people shake hands")
     assert clip.num_frames == 120 and np.isfinite(clip.positions).all()
 
 

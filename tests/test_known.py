@@ -1,5 +1,7 @@
 """Known motion: filling gaps, joining without jumps, tokens that are kept."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from motions import standing
 from scipy.spatial.transform import Rotation
 
 from duomotion.motion.canonical import facing, transform
-from duomotion.motion.interaction import Interaction
+from duomotion.motion.interaction import Interaction, together
 from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
 from duomotion.sampling.known import carried, filled, impose, kept_tokens, runs
@@ -70,14 +72,40 @@ def test_known_frames_are_exact_and_seams_do_not_show(mask, seeds):
     assert speed.max() <= 6 * fastest + 4 * apart / min(shortest + 1, 4)
 
 
-def test_an_open_end_goes_back_to_what_was_generated():
+def test_an_open_end_goes_on_as_generated_from_where_the_known_motion_leaves_it():
     known, generated = moving(160, 1), moving(160, 2)
     mask = np.arange(160) < 30
     made = impose(generated, known, mask[None])
-    np.testing.assert_allclose(made.positions[:, 140:], generated.positions[:, 140:], atol=1e-3)
+    off = (known.root_positions - generated.root_positions)[0, 29] * [1, 0, 1]
+    there = generated.positions[:, 140:] + off
+    np.testing.assert_allclose(made.positions[:, 140:], there, atol=1e-3)
     jump = np.linalg.norm(np.diff(made.positions[0], 2, axis=0), axis=-1).max(-1)
     apart = np.linalg.norm(known.positions - generated.positions, axis=-1).max()
     assert jump[28:31].max() < 0.15 * apart
+
+
+def test_two_people_go_on_together_and_at_the_generated_distance():
+    known, generated = (together([moving(160, seed), moving(160, seed + 5)]) for seed in (1, 2))
+    mask = np.tile(np.arange(160) < 30, (2, 1))
+    made = impose(generated, known, mask)
+    off = (made.root_positions - generated.root_positions)[:, 140:]
+    middle = (known.root_positions - generated.root_positions)[:, 29].mean(0) * [1, 0, 1]
+    np.testing.assert_allclose(off, np.broadcast_to(middle, off.shape), atol=1e-3)
+
+
+def test_a_bone_that_turns_about_itself_takes_nothing_along():
+    known, generated = moving(90, 1), moving(90, 2)
+    shoulder, elbow = SMPL22.index("left_shoulder"), SMPL22.index("left_elbow")
+    along = SMPL22.offsets[elbow] / np.linalg.norm(SMPL22.offsets[elbow])
+    half = Rotation.from_rotvec(np.pi * along).as_matrix()
+    rotations = generated.rotations.copy()
+    rotations[:, 35:, shoulder] = rotations[:, 35:, shoulder] @ half
+    rotations[:, 35:, elbow] = half.T @ rotations[:, 35:, elbow]
+    flipped = replace(generated, rotations=rotations)
+    np.testing.assert_allclose(flipped.positions, generated.positions, atol=1e-5)
+    mask = (np.arange(90) < 30)[None]
+    made = impose(flipped, known, mask)
+    np.testing.assert_allclose(made.positions, impose(generated, known, mask).positions, atol=1e-5)
 
 
 def test_people_of_whom_nothing_is_known_stay_as_generated():

@@ -138,16 +138,3 @@ def test_real_people():
         assert set(broken) <= {"jumpy"}, name
     # An elbow leaps by 16 cm for one frame of this recording.
     assert "top_acceleration" in Limits().broken(physics.report(take("22_03")))
-
-
-@needs_recordings
-def test_a_seam_shows_where_motion_jumps_and_nowhere_else():
-    clip = take("salsa_Easy_01").frames(0, 400)
-    middle = 200
-    smooth = physics.seams(clip, [middle])
-    assert smooth["speed"] <= 1.05 and smooth["acceleration"] <= 1.05
-    roots = clip.root_positions.copy()
-    roots[:, middle:, 0] += 0.2
-    torn = physics.seams(replace(clip, root_positions=roots), [middle])
-    assert torn["speed"] > 1.5 and torn["acceleration"] > 1.5
-    assert torn["sliding"] > 2 * smooth["sliding"]

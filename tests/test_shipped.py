@@ -5,8 +5,8 @@ import pytest
 from recordings import needs_recordings, take
 
 import duomotion
-from duomotion.evaluation import physics
 from duomotion.loading import shipped
+from duomotion.motion.seams import seams
 from duomotion.motion.skeleton import SMPL22
 from duomotion.sampling.request import OVERLAP_SECONDS
 
@@ -46,8 +46,8 @@ def test_a_long_motion_shows_no_seams(model, tmp_path, monkeypatch):
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path))
     clip = model.generate("two people do the chicken dance", seconds=20, seed=0)
     window, overlap = model.max_frames, round(30 * OVERLAP_SECONDS)
-    seams = physics.seams(clip, range(window, clip.num_frames, window - overlap))
-    assert seams["speed"] < 1.1 and seams["acceleration"] < 1.1 and seams["sliding"] < 1.5
+    seam = seams(clip, range(window, clip.num_frames, window - overlap))
+    assert seam["speed"] < 1.1 and seam["acceleration"] < 1.1 and seam["sliding"] < 1.5
 
 
 @needs_recordings
@@ -56,5 +56,5 @@ def test_what_follows_a_recording_does_not_show_where_it_starts(model, tmp_path,
     known = take("20_01").frames(0, 60)
     clip = model.extend(known, "two people do the chicken dance", seconds=6)
     np.testing.assert_allclose(clip.positions[:, :60], known.positions, atol=1e-4)
-    seam = physics.seams(clip, [60])
+    seam = seams(clip, [60])
     assert seam["speed"] < 1.1 and seam["acceleration"] < 1.1 and seam["sliding"] < 1.5

@@ -6,7 +6,7 @@ provenance.json       versions, step, date, data, scores, seed, hardware
 training.safetensors  only where training may go on: optimiser state and averaged weights
 training.json         only where training may go on: the position in the training
 <child>/              a checkpoint that this one needs, such as a generator's tokenizer, or other
-                      files, such as an evaluator's words
+                      files, such as an evaluator's words or a generator's captions
 """
 
 import datetime
@@ -104,7 +104,7 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
         raise ValueError(f"{folder}: no checkpoint folder is there")
     recipe = read_recipe(folder)
     provenance = _read_json(folder / PROVENANCE)
-    return Checkpoint(_read_tensors(folder / WEIGHTS), recipe, provenance, folder)
+    return Checkpoint(read_tensors(folder / WEIGHTS), recipe, provenance, folder)
 
 
 def read_recipe(folder: str | Path) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def read_training(folder: str | Path) -> TrainingState:
     """
     folder = Path(folder)
     position = _read_json(folder / TRAINING_POSITION)
-    return TrainingState(_read_tensors(folder / TRAINING_TENSORS), position)
+    return TrainingState(read_tensors(folder / TRAINING_TENSORS), position)
 
 
 def load_weights(module: torch.nn.Module, checkpoint: Checkpoint) -> None:
@@ -183,6 +183,24 @@ def load_weights(module: torch.nn.Module, checkpoint: Checkpoint) -> None:
     module.load_state_dict(stored)
 
 
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        ValueError: the file is missing or cut; the sentence names it.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: the file is missing")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n")
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """The part of a provenance that any training has: versions, date (UTC) and hardware."""
     is_cuda = device.type == "cuda"
@@ -206,19 +224,6 @@ def _storable(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -
         seen.add(plain.untyped_storage().data_ptr())
         storable[name] = plain
     return storable
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise ValueError(f"{path}: the file is missing")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
-
-
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ Every function takes joint positions in metres (Y up, floor at height 0); `repor
 an interaction, and `Limits` says which of the numbers real motion does not show.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -14,6 +13,7 @@ from duomotion.body.overlap import overlap_volumes
 from duomotion.motion.canonical import interpolate
 from duomotion.motion.contacts import foot_joints, foot_sliding
 from duomotion.motion.interaction import Interaction
+from duomotion.motion.seams import joint_motion
 from duomotion.motion.skeleton import SMPL22, Skeleton
 
 # Radii in metres of the capsules around the bones of an average adult, by the joint at the bone's
@@ -131,13 +131,6 @@ def bone_drift(positions: np.ndarray, skeleton: Skeleton = SMPL22) -> float:
     return float(np.abs(lengths / np.median(lengths, axis=-2, keepdims=True) - 1).max())
 
 
-def joint_motion(positions: np.ndarray, fps: float = 30.0) -> tuple[np.ndarray, np.ndarray]:
-    """Speeds (..., T-1, J) in m/s and accelerations (..., T-2, J) in m/s^2 of (..., T, J, 3)."""
-    velocities = np.diff(positions, axis=-3) * fps
-    accelerations = np.diff(velocities, axis=-3) * fps
-    return np.linalg.norm(velocities, axis=-1), np.linalg.norm(accelerations, axis=-1)
-
-
 def jerk(positions: np.ndarray, fps: float = 30.0) -> float:
     """Mean length of the third derivative of joint positions (..., T, J, 3), m/s^3."""
     if positions.shape[-3] < 4:
@@ -235,32 +228,3 @@ def segment_gaps(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> 
 def _inner(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Inner products (...) of vectors (..., 3)."""
     return np.einsum("...i,...i->...", one, other)
-
-
-def seams(interaction: Interaction, starts: Sequence[int], around: int = 3) -> dict[str, float]:
-    """Whether the frames at which generated pieces were joined can be told from the others.
-
-    Args:
-        interaction: SMPL-22.
-        starts: the first frame of each piece but the first.
-        around: frames before and after a seam that belong to it.
-
-    Returns:
-        speed, acceleration: the largest of any joint at a seam over the 99th percentile, over the
-            clip's frames, of the largest of any joint; 1 and less does not stand out.
-        sliding: foot sliding at the seams over that of the whole clip.
-    """
-    positions = interaction.positions.astype(np.float64)
-    frames = np.unique(np.add.outer(starts, np.arange(-around, around + 1)))
-    found = {}
-    for name, values in zip(
-        ("speed", "acceleration"), joint_motion(positions, interaction.fps), strict=True
-    ):
-        largest_T = values.max((0, 2))
-        at = frames[(frames >= 0) & (frames < len(largest_T))]
-        found[name] = float(largest_T[at].max() / np.percentile(largest_T, 99))
-    feet = positions[:, :, foot_joints(interaction.skeletons[0])]
-    pieces = [feet[:, max(0, start - around) : start + around + 2] for start in starts]
-    there = np.mean([foot_sliding(piece, interaction.fps) for piece in pieces])
-    found["sliding"] = float(there / foot_sliding(feet, interaction.fps).mean())
-    return found

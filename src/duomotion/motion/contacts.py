@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import distance_transform_cdt, gaussian_filter1d
 
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import global_rotations, local_rotations
@@ -85,10 +85,12 @@ def lock_feet(
     of that time, and the correction fades in and out over `blend` frames on either side, faster
     where the next hold is nearer. The foot keeps its orientation in the world, knees keep the plane
     they bend in. Frames marked in `fixed_PT` stay as they are, and a foot that stands when they end
-    stays where they leave it.
+    stays where they leave it; other corrections fade in over `blend` frames from there.
     """
     if interaction.num_frames < min_frames:
         return interaction
+    if fixed_PT is None:
+        fixed_PT = np.zeros(interaction.root_positions.shape[:2], bool)
     skeleton = interaction.skeletons[0]
     positions = interaction.positions.astype(np.float64)
     rotations = interaction.rotations.astype(np.float64)
@@ -97,8 +99,7 @@ def lock_feet(
         for side in ("left", "right"):
             chain = [skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle", "foot")]
             hip, knee, ankle, toe = positions[person][:, chain].swapaxes(0, 1)
-            fixed_T = None if fixed_PT is None else fixed_PT[person]
-            shift = _holding_shift(ankle, toe, interaction.fps, blend, min_frames, fixed_T)
+            shift = _holding_shift(ankle, toe, interaction.fps, blend, min_frames, fixed_PT[person])
             if shift.any():
                 _reach(world, chain, hip, knee, ankle, ankle + shift)
         rotations[person] = local_rotations(world, skeleton)
@@ -111,7 +112,7 @@ def _holding_shift(
     fps: float,
     blend: int,
     min_frames: int,
-    fixed_T: np.ndarray | None,
+    fixed_T: np.ndarray,
 ) -> np.ndarray:
     """Displacement (T, 3) of an ankle that keeps the foot in place during contacts."""
     ball = (ankle + toe) / 2
@@ -120,12 +121,15 @@ def _holding_shift(
     low = (toe[:, 1] < 0.08) & (ankle[:, 1] < 0.18)
     held = low & (speed < HELD_BELOW)
     shift, frames = np.zeros_like(ankle), np.arange(len(ankle))
+    free_T = _freedom(fixed_T, blend)
     runs = _runs(held, min_frames)
     gaps = [blend, *(after[0] - run[1] for run, after in pairwise(runs)), blend]
     for (start, stop), gap_before, gap_after in zip(runs, gaps, gaps[1:], strict=False):
-        anchor = ball[start:stop].mean(0)
-        if fixed_T is not None and (border := _borders(fixed_T[start:stop])).any():
-            anchor = ball[start:stop][border].mean(0)
+        anchor, ease_T = ball[start:stop].mean(0), free_T
+        if (border := start + np.flatnonzero(_borders(fixed_T[start:stop]))).size:
+            inside = np.clip(frames, start, stop - 1)
+            anchor = np.stack([np.interp(inside, border, axis) for axis in ball[border].T], -1)
+            ease_T = ~fixed_T
         # Between holds that are close the fades add up to one: the foot goes from one to the other.
         distance = np.maximum(
             (start - frames) / (min(blend, gap_before) + 1),
@@ -134,12 +138,18 @@ def _holding_shift(
         fade = 0.5 + 0.5 * np.cos(np.pi * np.clip(distance, 0, 1))
         pull = anchor - ball[np.clip(frames, start, stop - 1)]
         pull[:, 1] = 0
-        shift += pull * fade[:, None]
+        shift += pull * (fade * ease_T)[:, None]
     sunk = np.minimum(np.minimum(toe[:, 1], ankle[:, 1] - 0.04), 0)
-    shift[:, 1] -= gaussian_filter1d(sunk, 2.0, mode="nearest")
-    if fixed_T is not None:
-        shift[fixed_T] = 0
+    shift[:, 1] -= gaussian_filter1d(sunk, 2.0, mode="nearest") * free_T
     return shift
+
+
+def _freedom(fixed_T: np.ndarray, blend: int) -> np.ndarray:
+    """(T,) from 0 where frames are fixed to 1 where the next one is more than `blend` away."""
+    if not fixed_T.any():
+        return np.ones(len(fixed_T))
+    away = np.asarray(distance_transform_cdt(~fixed_T))
+    return 0.5 - 0.5 * np.cos(np.pi * np.minimum(away / (blend + 1), 1))
 
 
 def _borders(flags: np.ndarray) -> np.ndarray:

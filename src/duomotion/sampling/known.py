@@ -12,8 +12,10 @@ from scipy.spatial.transform import Rotation
 from duomotion.motion.canonical import facing, interpolate, transform
 from duomotion.motion.contacts import lock_feet
 from duomotion.motion.interaction import Interaction, together
+from duomotion.motion.kinematics import global_rotations, local_rotations
 from duomotion.motion.layout import Layout
 from duomotion.motion.rotations import yaw
+from duomotion.motion.skeleton import Skeleton
 from duomotion.sampling.request import Request
 
 SETTLING_SECONDS = 0.3
@@ -130,7 +132,7 @@ def _carried(generated: Interaction, known: Interaction, mask_T: np.ndarray) -> 
                 way = (own[gap] - own[end]) @ yaw(turn_T[end]).T
                 ends.append((given[end] + way, turn_T[end]))
         (left, turn), (right, turn_after) = ends[0], ends[-1]
-        share = 0.5 - 0.5 * np.cos(np.pi * np.arange(1, len(left) + 1) / (len(left) + 1))
+        share = _ease(stop - start)
         turn_T[gap] = turn + share * np.angle(np.exp(1j * (turn_after - turn)))
         roots[gap, ::2] = (left + share[:, None] * (right - left))[:, ::2]
     rotations = generated.rotations.copy()
@@ -138,12 +140,19 @@ def _carried(generated: Interaction, known: Interaction, mask_T: np.ndarray) -> 
     return replace(generated, root_positions=roots[None], rotations=rotations)
 
 
+def _ease(frames: int) -> np.ndarray:
+    """(frames,) from 0, at the frame before, to 1, at the frame after."""
+    return 0.5 - 0.5 * np.cos(np.pi * np.arange(1, frames + 1) / (frames + 1))
+
+
 def impose(generated: Interaction, known: Interaction, mask_PT: np.ndarray) -> Interaction:
     """The generated motion with the known frames as they were given, and no jump where they meet.
 
     At a seam the generated body is moved onto the known one. This offset, which has a velocity as
-    well, then fades like a critically damped spring; games know this as inertialization. People of
-    whom something is known have their own bone lengths all the time.
+    well, then fades like a critically damped spring; games know this as inertialization. Where all
+    people are known on one side of a seam and nobody on the other, what they are off over the floor
+    on average stays: they go on where they are. People of whom something is known have their own
+    bone lengths all the time.
 
     Args:
         generated: all people.
@@ -151,15 +160,30 @@ def impose(generated: Interaction, known: Interaction, mask_PT: np.ndarray) -> I
         mask_PT: True where a frame is known.
     """
     people = [generated.person(person) for person in range(generated.num_people)]
+    moved_T3 = _moved(generated, known, mask_PT)
     for person, mask_T in enumerate(mask_PT):
         if mask_T.any():
-            people[person] = _joined(people[person], known.person(person), mask_T)
+            people[person] = _joined(people[person], known.person(person), mask_T, moved_T3)
     return together(people)
 
 
-def _joined(generated: Interaction, known: Interaction, mask_T: np.ndarray) -> Interaction:
-    """One person's motion; the known frames of both are where the offset is known."""
-    turns = known.rotations[0] @ np.swapaxes(generated.rotations[0], -1, -2)
+def _moved(generated: Interaction, known: Interaction, mask_PT: np.ndarray) -> np.ndarray:
+    """(T, 3) how far all people are off, on average, at frames next to which nobody is known."""
+    if len(mask_PT) < generated.num_people:
+        return np.zeros((mask_PT.shape[1], 3))
+    nobody_T = np.pad(~mask_PT.any(0), 1)
+    border_T = mask_PT.all(0) & (nobody_T[:-2] | nobody_T[2:])
+    off_T3 = (known.root_positions - generated.root_positions).mean(0)
+    return off_T3 * [1, 0, 1] * border_T[:, None]
+
+
+def _joined(
+    generated: Interaction, known: Interaction, mask_T: np.ndarray, moved_T3: np.ndarray
+) -> Interaction:
+    """One person's motion; offsets are known where frames are, all of them fade but `moved_T3`."""
+    skeleton = known.skeletons[0]
+    aims, turned = (_from_pelvis(motion.rotations[0], skeleton) for motion in (known, generated))
+    turns = aims @ np.swapaxes(turned, -1, -2)
     offset_TK3 = np.concatenate(
         [
             (known.root_positions - generated.root_positions)[0, :, None],
@@ -167,31 +191,57 @@ def _joined(generated: Interaction, known: Interaction, mask_T: np.ndarray) -> I
         ],
         axis=1,
     )
+    lasting_TK3 = np.zeros_like(offset_TK3)
+    lasting_TK3[:, 0] = moved_T3
     settling = SETTLING_SECONDS * generated.fps
     for start, stop in runs(~mask_T):
-        from_left = _fading(offset_TK3[:start], mask_T[:start], stop - start, settling)
-        from_right = _fading(offset_TK3[stop:][::-1], mask_T[stop:][::-1], stop - start, settling)
+        from_left, from_right = (
+            _fading(offset_TK3[side], lasting_TK3[side], mask_T[side], stop - start, settling)
+            for side in (slice(start), slice(None, stop - 1, -1))
+        )
         share = np.full(stop - start, float(start > 0))
         if start > 0 and stop < len(mask_T):
-            share = 0.5 + 0.5 * np.cos(np.pi * np.arange(1, len(share) + 1) / (len(share) + 1))
+            share = 1 - _ease(stop - start)
         share = share[:, None, None]
         offset_TK3[start:stop] = share * from_left + (1 - share) * from_right[::-1]
     back = Rotation.from_rotvec(offset_TK3[:, 1:].reshape(-1, 3)).as_matrix().reshape(turns.shape)
     roots = generated.root_positions[0] + offset_TK3[:, 0]
-    rotations = back @ generated.rotations[0]
+    turned = back @ turned
+    turned[:, 1:] = turned[:, :1] @ turned[:, 1:]
+    rotations = local_rotations(turned, skeleton)
     roots[mask_T] = known.root_positions[0, mask_T]
     rotations[mask_T] = known.rotations[0, mask_T]
     return replace(known, root_positions=roots[None], rotations=rotations[None])
 
 
-def _fading(offset_TK3: np.ndarray, mask_T: np.ndarray, frames: int, settling: float) -> np.ndarray:
-    """(frames, K, 3) how an offset goes on behind its last frame."""
+def _from_pelvis(rotations_TJ: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Local rotations as the root's in the world and the others' in the frame of the root.
+
+    How bones turn about themselves is known less well than where they point; an offset in such a
+    frame does not pass it on to the next bone.
+    """
+    rooted = rotations_TJ.copy()
+    rooted[:, 0] = np.eye(3)
+    turned = global_rotations(rooted, skeleton)
+    turned[:, 0] = rotations_TJ[:, 0]
+    return turned
+
+
+def _fading(
+    offset_TK3: np.ndarray,
+    lasting_TK3: np.ndarray,
+    mask_T: np.ndarray,
+    frames: int,
+    settling: float,
+) -> np.ndarray:
+    """(frames, K, 3) how an offset, a part of which lasts, goes on behind its last frame."""
     if not len(offset_TK3):
         return np.zeros((frames, *offset_TK3.shape[1:]))
-    last, has_rate = offset_TK3[-1], len(mask_T) > 1 and mask_T[-2]
-    rate = last - offset_TK3[-2] if has_rate else np.zeros_like(last)
+    lasting, last = lasting_TK3[-1], offset_TK3[-1] - lasting_TK3[-1]
+    has_rate = len(mask_T) > 1 and mask_T[-2]
+    rate = offset_TK3[-1] - offset_TK3[-2] if has_rate else np.zeros_like(last)
     time = np.arange(1, frames + 1)[:, None, None]
-    return (last + (rate + last / settling) * time) * np.exp(-time / settling)
+    return lasting + (last + (rate + last / settling) * time) * np.exp(-time / settling)
 
 
 def kept_tokens(mask_T: np.ndarray, unit: int) -> np.ndarray:

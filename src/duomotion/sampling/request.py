@@ -9,6 +9,7 @@ import numpy as np
 from duomotion.motion.canonical import interpolate, resample
 from duomotion.motion.interaction import Interaction, joined
 from duomotion.motion.retarget import to_smpl22
+from duomotion.motion.seams import seams
 from duomotion.text.prompt import check_prompt, roles
 
 FPS = 30.0  # of models of two people
@@ -16,6 +17,7 @@ LONGEST_SECONDS = 60.0
 USUAL_SECONDS = 4.0  # of motion whose length neither the user nor the model knows
 BATCH_SIZE = 8  # clips that are generated at once where many are asked for
 OVERLAP_SECONDS = 2.0  # of one window with the next, where motion is longer than a window
+MOST_TRIES = 4  # for one window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,26 +327,31 @@ class Generator(ABC):
         return resample(self.bodies(clip), self.fps)
 
     def _extended(self, clip: Interaction, request: Request, frames: int) -> Interaction:
-        """Window after window, each begins with the end of what there is."""
-        pieces, seed = [clip], request.seed
-        made, tail = clip.num_frames, clip
-        while made < frames:
-            overlap = min(round(OVERLAP_SECONDS * self.fps), tail.num_frames)
+        """Window after window, each begins with the end of what there is.
+
+        Where it would show that a window begins, it is drawn again.
+        """
+        whole, seed = clip, request.seed
+        while whole.num_frames < frames:
+            made = whole.num_frames
+            overlap = min(round(OVERLAP_SECONDS * self.fps), made)
             length = max(min(self.max_frames, overlap + frames - made), self.min_frames)
-            seed += 1
-            tail = tail.frames(tail.num_frames - overlap, tail.num_frames)
+            tail = whole.frames(made - overlap, made)
             held = np.minimum(np.arange(length), overlap - 1)
             window = replace(
                 request,
                 frames=length,
-                seed=seed,
                 known=interpolate(tail, held, held, np.zeros(length)),
                 known_mask=np.tile(np.arange(length) < overlap, (tail.num_people, 1)),
             )
-            tail = self.answer([window])[0].frames(0, overlap + frames - made)
-            pieces.append(tail.frames(overlap, tail.num_frames))
-            made += tail.num_frames - overlap
-        return joined(pieces).with_caption(request.text)
+            tries = []
+            while len(tries) < MOST_TRIES and (not tries or min(tries)[0] > 1):
+                seed += 1
+                answer = self.answer([replace(window, seed=seed)])[0]
+                longer = joined([whole, answer.frames(overlap, overlap + frames - made)])
+                tries.append((_rough(longer, made), seed, longer))
+            whole = min(tries)[-1]
+        return whole.with_caption(request.text)
 
     def _frames(self, seconds: float, longest: float | None = None) -> int:
         shortest = self.min_frames / self.fps
@@ -355,6 +362,12 @@ class Generator(ABC):
                 f"{shortest:g} to {longest:g} s"
             )
         return round(seconds * self.fps)
+
+
+def _rough(clip: Interaction, start: int) -> float:
+    """How much it shows that motion goes on at frame `start`; at most 1 where it does not."""
+    seam = seams(clip, [start])
+    return max(seam["speed"], seam["acceleration"])
 
 
 def _optional(text: str) -> str:

@@ -1,5 +1,6 @@
 """What InterMask's two trainings consist of: recipes and tasks."""
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from duomotion.models.intermask.parts import PartTokenizer
 from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutput
 from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss, tokenizer_loss
 from duomotion.motion import features
+from duomotion.text.anchors import ANCHORS, save_anchors
 from duomotion.text.cache import cached_encoder
 from duomotion.training.batch import similar_lengths
 from duomotion.training.beside import check_beside
@@ -167,6 +169,7 @@ class GeneratorData:
     text_encoder: str = "clip"
     views: int = 8  # random views of each clip that are tokenized before training starts
     text_noise: float = 0.0  # stands for other words, see `GeneratorTask.reworded`
+    text_anchors: bool = False  # texts are read through the training captions, see text.anchors
     examples: PairConfig = field(default_factory=PairConfig)
 
 
@@ -203,7 +206,6 @@ class GeneratorTask:
         if data.length is not None:
             children["length"] = Path(data.length)
             check_beside(children["length"], "length", data.text_encoder)
-        self.children: Mapping[str, Path] = children
         codec = load_codec(Path(data.tokenizer))
         sizes = codec.tokenizer.config
         if isinstance(sizes, TokenizerConfig) and sizes.num_people > 1:
@@ -249,6 +251,11 @@ class GeneratorTask:
             )
         }
         self.encoder_name = encoder.name
+        if data.text_anchors:
+            self.kept = tempfile.TemporaryDirectory()
+            children[ANCHORS] = Path(self.kept.name) / ANCHORS
+            save_anchors(children[ANCHORS], encoder.encode(self.captions))
+        self.children: Mapping[str, Path] = children
         torch.manual_seed(seed)
         self.model = transformer_of(recipe.model)
         if recipe.start is not None:

@@ -24,6 +24,7 @@ from duomotion.motion.interaction import Interaction
 from duomotion.precision import Precision, autocast
 from duomotion.sampling.known import Given, kept_tokens
 from duomotion.sampling.request import Generator, Request
+from duomotion.text.anchors import anchored
 from duomotion.text.cache import CachedEncoder
 from duomotion.text.encoder import TextEncoder, fingerprint, load_encoder
 
@@ -73,7 +74,7 @@ class InterMask(Generator):
         return cls(
             codec.to(device),
             transformer.to(device),
-            encoder,
+            anchored(encoder, folder),
             length=load_length_estimator(length) if length.exists() else None,
             name=folder.name,
             precision=precision,

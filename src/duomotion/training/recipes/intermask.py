@@ -257,7 +257,7 @@ def generator_open() -> GeneratorRecipe:
     return replace(
         words,
         start="runs/intermask/generator-open-words/last",
-        data=replace(words.data, text_noise=0.3, length="runs/length-open/last"),
+        data=replace(words.data, text_noise=0.3, length="runs/length-open/last", text_anchors=True),
         optim=replace(words.optim, steps=4500, lr=1.2e-3),
     )
 

@@ -1,0 +1,81 @@
+"""Texts read through the captions that a model has learned from.
+
+A model that has seen few captions knows what these mean, and little of what lies between them.
+A text in other words is read as the mean of the captions nearest to it. (Ours.)
+"""
+
+import hashlib
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor
+
+from duomotion.checkpoint import read_tensors
+from duomotion.text.encoder import TextEmbedding, TextEncoder
+
+ANCHORS = "captions"
+"""The folder in a checkpoint that holds the captions' vectors."""
+_FILE = "vectors.safetensors"
+
+SHARPNESS = 0.01
+"""Difference of cosines at which one caption counts e times as much as another."""
+
+
+class Anchored:
+    """Another encoder, of one vector a text, that answers with means of known captions' vectors."""
+
+    def __init__(self, encoder: TextEncoder, anchors_KC: Tensor) -> None:
+        """Wrap `encoder`.
+
+        Args:
+            anchors_KC: the vectors that it gives for K captions.
+        """
+        self._encoder, self._anchors_KC = encoder, anchors_KC.float()
+        digest = hashlib.sha256(self._anchors_KC.numpy().tobytes()).hexdigest()[:12]
+        self.name = f"{encoder.name}, {len(anchors_KC)} captions {digest}"
+        self.dim = encoder.dim
+
+    def encode(self, texts: list[str]) -> TextEmbedding:
+        """Embed the texts, in their order."""
+        embedding = self._encoder.encode(texts)
+        vectors_BC = drawn_to(embedding.vectors, self._anchors_KC)
+        return TextEmbedding(vectors_BC[:, None], torch.zeros_like(embedding.read_B))
+
+
+def drawn_to(vectors_BC: Tensor, anchors_KC: Tensor, sharpness: float = SHARPNESS) -> Tensor:
+    """Means of the anchors, weighted by how near in angle they are, as long as the vectors were."""
+    cosine_BK = F.normalize(vectors_BC, dim=-1) @ F.normalize(anchors_KC, dim=-1).T
+    mean_BC = (cosine_BK / sharpness).softmax(-1) @ anchors_KC
+    return F.normalize(mean_BC, dim=-1) * vectors_BC.norm(dim=-1, keepdim=True)
+
+
+def save_anchors(folder: Path, embedding: TextEmbedding) -> None:
+    """Write what `anchored` reads, in half precision.
+
+    Raises:
+        ValueError: the encoder gives more than one vector a text.
+    """
+    if embedding.hidden_BLC.shape[1] != 1:
+        raise ValueError(
+            "data.text_anchors needs a text encoder that gives one vector a text, such as "
+            f"'sentence'; this one gives {embedding.hidden_BLC.shape[1]}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({"vectors": embedding.vectors.half().contiguous()}, folder / _FILE)
+
+
+def anchored(encoder: TextEncoder, checkpoint: Path) -> TextEncoder:
+    """The encoder with the captions that lie in the checkpoint's folder, if any do.
+
+    Raises:
+        ValueError: they are not what `save_anchors` writes, or of another encoder's size.
+    """
+    path = checkpoint / ANCHORS / _FILE
+    if not path.parent.exists():
+        return encoder
+    vectors = read_tensors(path).get("vectors")
+    if vectors is None or vectors.ndim != 2 or vectors.shape[1] != encoder.dim or not len(vectors):
+        raise ValueError(f"{path}: has to hold 'vectors' of {encoder.dim} numbers each")
+    return Anchored(encoder, vectors)
