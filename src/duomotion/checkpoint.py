@@ -197,10 +197,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
 
 
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2) + "\n")
-
-
 def environment(device: torch.device) -> dict[str, Any]:
     """The part of a provenance that any training has: versions, date (UTC) and hardware."""
     is_cuda = device.type == "cuda"
@@ -224,6 +220,10 @@ def _storable(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -
         seen.add(plain.untyped_storage().data_ptr())
         storable[name] = plain
     return storable
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

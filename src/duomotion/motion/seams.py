@@ -21,7 +21,7 @@ def seams(interaction: Interaction, starts: Sequence[int], around: int = 3) -> d
     """Whether the frames at which generated pieces were joined can be told from the others.
 
     Args:
-        interaction: SMPL-22.
+        interaction: people whose skeleton has ankles and feet; 3 frames or more.
         starts: the first frame of each piece but the first.
         around: frames before and after a seam that belong to it.
 

@@ -33,6 +33,7 @@ from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss, tok
 from duomotion.motion import features
 from duomotion.text.anchors import ANCHORS, save_anchors
 from duomotion.text.cache import cached_encoder
+from duomotion.text.encoder import TextEmbedding
 from duomotion.training.batch import similar_lengths
 from duomotion.training.beside import check_beside
 from duomotion.training.config import LogConfig, OptimConfig
@@ -254,7 +255,9 @@ class GeneratorTask:
         if data.text_anchors:
             self.kept = tempfile.TemporaryDirectory()
             children[ANCHORS] = Path(self.kept.name) / ANCHORS
-            save_anchors(children[ANCHORS], encoder.encode(self.captions))
+            known = slice(len(self.captions))
+            anchors = TextEmbedding(embedding.hidden_BLC[known], embedding.read_B[known])
+            save_anchors(children[ANCHORS], anchors)
         self.children: Mapping[str, Path] = children
         torch.manual_seed(seed)
         self.model = transformer_of(recipe.model)

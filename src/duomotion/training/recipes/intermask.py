@@ -252,7 +252,10 @@ def generator_open_words() -> GeneratorRecipe:
 
 
 def generator_open() -> GeneratorRecipe:
-    """The generator of `intermask-open`: `generator_open_words`, then more, with lengths."""
+    """The generator of `intermask-open`: `generator_open_words`, then more.
+
+    It goes with lengths and with the captions that texts are read through.
+    """
     words = generator_open_words()
     return replace(
         words,
