@@ -30,7 +30,7 @@ TOKENIZER = TokenizerConfig(widths=(8, 8, 8), code_dim=8, num_codes=32)
 
 @pytest.fixture(scope="module")
 def system():
-    return bench.InterMaskBench(TRANSFORMER, TOKENIZER)
+    return bench.InterMaskBench(TRANSFORMER, TOKENIZER)  # narrow, and so in float32
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
@@ -72,24 +72,24 @@ def test_momask_is_measured_too():
         ResidualConfig(**sizes, num_layers=3),
         ResidualTokenizerConfig(width=8, num_layers=3, num_codes=32, code_dim=8),
     )
-    row = system.row(2.0, 2, "float32", repeats=1, literal=True)
+    row = system.row(2.0, 2, repeats=1, literal=True)
     assert row.same_tokens and row.time > 0
-    assert system.generate(2.0, 2, "float32").shape == (2, 10, 3)
+    assert system.generate(2.0, 2).shape == (2, 10, 3)
 
 
 def test_a_row_holds_what_was_measured(system):
-    row = system.row(1.0, 2, "float32", repeats=2, literal=True)
+    row = system.row(1.0, 2, repeats=2, literal=True)
     assert row.same_tokens and row.time > 0 and row.ratio == row.literal / row.time
     assert 0.05 < row.memory_gb < 24
-    alone = system.row(0.5, 1, "float32", repeats=1, literal=False)
+    alone = system.row(0.5, 1, repeats=1, literal=False)
     assert alone.literal is alone.ratio is alone.same_tokens is None
     lines = bench.table([row, alone]).splitlines()
     assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
-    assert "aten::" in system.profile(0.5, 1, "float32")
+    assert "aten::" in system.profile(0.5, 1)
 
 
 def test_the_command_prints_and_writes(monkeypatch, capsys, tmp_path, system):
-    monkeypatch.setitem(bench.BENCHES, "intermask", lambda device: system)
+    monkeypatch.setitem(bench.BENCHES, "intermask", lambda precision, device: system)
     out = tmp_path / "bench.json"
     words = "duomotion bench --seconds 0.5 --batch 1 2 --repeats 1 --no-literal --out"
     monkeypatch.setattr(sys, "argv", [*words.split(), str(out)])

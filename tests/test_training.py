@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import nn
 
+from duomotion import precision
 from duomotion.checkpoint import load_weights, read_checkpoint, read_training
 from duomotion.config import to_dict
-from duomotion.precision import autocast, resolve
+from duomotion.precision import autocast, resolve, weight_type
 from duomotion.training.batch import clip_count, clip_names, take
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.log import read_records
@@ -413,7 +414,8 @@ def train_in_sevens(folder):
     if os.environ.get("RANK") == "1":
         with torch.no_grad():
             task.model[0].weight.zero_()  # the first process's weights win
-    trainer(task, folder, OptimConfig(steps=12, lr=0.02, clip_norm=1.0), LOG).run()
+    optim = OptimConfig(steps=12, lr=0.02, clip_norm=1.0, precision="float32")
+    trainer(task, folder, optim, LOG).run()
 
 
 def test_warmup_and_milestones_follow_torch():
@@ -469,15 +471,27 @@ def test_a_batch_smaller_than_the_processes_is_refused():
         Processes(cpu, 0, 3).share(2)
 
 
-@pytest.mark.parametrize(("has_amx", "expected"), [(True, "bfloat16"), (False, "float32")])
-def test_auto_precision_follows_the_hardware(monkeypatch, has_amx, expected):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_amx})
+@pytest.mark.parametrize(
+    ("processor", "expected"),
+    [
+        ({"amx_bf16": True, "cpu_name": "Intel"}, "bfloat16"),
+        ({"avx512_bf16": True, "cpu_name": "AMD EPYC"}, "bfloat16"),
+        ({"avx512_bf16": True, "cpu_name": "Intel"}, "float32"),
+        ({"avx512_bf16": False, "cpu_name": "AMD EPYC"}, "float32"),
+        ({}, "float32"),
+    ],
+)
+def test_auto_precision_follows_the_hardware(monkeypatch, processor, expected):
+    monkeypatch.setattr(precision, "_cpu", lambda: processor)
     cpu = torch.device("cpu")
     assert resolve("auto", cpu) == expected
     with autocast("auto", cpu):
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == getattr(torch, expected)
     assert resolve("float32", cpu) == "float32"
+    assert weight_type("auto", cpu, width=384) == getattr(torch, expected)
+    assert weight_type("auto", cpu, width=128) == torch.float32
+    assert weight_type("bfloat16", cpu, width=128) == torch.bfloat16
 
 
 def test_training_in_bfloat16_keeps_float32_weights(tmp_path):

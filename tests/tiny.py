@@ -77,7 +77,12 @@ FEW = {
 }
 """Constants of a protocol for nine clips."""
 
-FAST = ("log.log_every=5", "log.validate_every=1000", "log.tensorboard=false")
+FAST = (
+    "log.log_every=5",
+    "log.validate_every=1000",
+    "log.tensorboard=false",
+    "optim.precision=float32",  # the same losses on every processor
+)
 
 
 def train(recipe, folder: Path) -> list[dict]:

@@ -20,12 +20,13 @@ from duomotion.models.intermask.config import TokenizerConfig
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.literal import LiteralTransformer
 from duomotion.models.intermask.network import InterMTransformer
+from duomotion.models.layers.convolution import in_channels_last
 from duomotion.models.momask import decoding as momask_decoding
 from duomotion.models.momask.codec import ResidualCodec
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig, ResidualTokenizerConfig
 from duomotion.models.momask.literal import LiteralMoMask
 from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
-from duomotion.precision import Precision, autocast, resolve
+from duomotion.precision import Precision, weight_type
 from duomotion.sampling.request import FPS
 
 SEED = 0
@@ -38,7 +39,8 @@ class Row:
     Attributes:
         seconds: length of a clip.
         batch: clips at once.
-        precision: "float32" or "bfloat16"; the literal procedure is always float32.
+        precision: "float32" or "bfloat16", of the networks that choose tokens; those that make
+            motion of them and the literal procedure are in float32.
         time: median seconds of one generation of the batch, text encoding excluded.
         literal: the same of the literal procedure; None where it was not run.
         same_tokens: whether both chose the same tokens; None where the literal one was not run.
@@ -62,37 +64,34 @@ class Bench(ABC):
     """A system at a size, with random weights: speed does not depend on them."""
 
     device: torch.device
+    kind: torch.dtype  # of the weights
 
     @abstractmethod
-    def generate(
-        self, seconds: float, batch: int, precision: Precision, *, literal: bool = False
-    ) -> torch.Tensor:
+    def generate(self, seconds: float, batch: int, *, literal: bool = False) -> torch.Tensor:
         """Tokens (batch, ...) of clips, which are decoded to features as well."""
 
-    def row(
-        self, seconds: float, batch: int, precision: Precision, *, repeats: int, literal: bool
-    ) -> Row:
+    def row(self, seconds: float, batch: int, *, repeats: int, literal: bool) -> Row:
         """Measure one setting; fast and literal runs take turns, so that noise meets both."""
-        ours = timed(lambda: self.generate(seconds, batch, precision))
-        theirs = timed(lambda: self.generate(seconds, batch, "float32", literal=True), run=literal)
+        ours = timed(lambda: self.generate(seconds, batch))
+        theirs = timed(lambda: self.generate(seconds, batch, literal=True), run=literal)
         for _ in range(repeats):
             ours.again()
             theirs.again()
         return Row(
             seconds=seconds,
             batch=batch,
-            precision=resolve(precision, self.device),
+            precision=str(self.kind).removeprefix("torch."),
             time=ours.median,
             literal=theirs.median if literal else None,
             same_tokens=bool(torch.equal(ours.result, theirs.result)) if literal else None,
             memory_gb=peak_memory_gb(self.device),
         )
 
-    def profile(self, seconds: float, batch: int, precision: Precision) -> str:
+    def profile(self, seconds: float, batch: int) -> str:
         """A table of the operators that take most of one generation's time."""
-        self.generate(seconds, batch, precision)
+        self.generate(seconds, batch)
         with torch.profiler.profile() as profiler:
-            self.generate(seconds, batch, precision)
+            self.generate(seconds, batch)
         return profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12)
 
 
@@ -108,6 +107,7 @@ class InterMaskBench(Bench):
         transformer: GeneratorConfig | None = None,
         tokenizer: TokenizerConfig | None = None,
         *,
+        precision: Precision = "auto",
         device: str = "cpu",
     ) -> None:
         torch.manual_seed(SEED)
@@ -118,22 +118,22 @@ class InterMaskBench(Bench):
                 torch.nn.init.normal_(parameter, std=0.02)
         self.transformer = self.transformer.to(self.device).eval()
         self.literal = LiteralTransformer(self.transformer)
-        self.codec = MotionCodec(tokenizer or TokenizerConfig()).to(self.device).eval()
+        self.kind = weight_type(precision, self.device, self.transformer.config.width)
+        self.transformer.to(self.kind)
+        codec = MotionCodec(tokenizer or TokenizerConfig()).to(self.device).eval()
+        self.codec = in_channels_last(codec)
 
     @torch.no_grad()
-    def generate(
-        self, seconds: float, batch: int, precision: Precision, *, literal: bool = False
-    ) -> torch.Tensor:
+    def generate(self, seconds: float, batch: int, *, literal: bool = False) -> torch.Tensor:
         length = round(seconds * FPS) // self.codec.tokenizer.downsampling
         model = cast(InterMTransformer, self.literal if literal else self.transformer)
-        with autocast(precision, self.device):
-            ids_BPN = intermask_decoding.decode_tokens(
-                model,
-                _texts(batch, self.transformer.config.text_dim, self.device),
-                torch.full((batch,), length, device=self.device),
-                generator=_generators(batch),
-            )
-            self.codec.decode(ids_BPN.flatten(0, 1))
+        ids_BPN = intermask_decoding.decode_tokens(
+            model,
+            _texts(batch, model.config.text_dim, self.device),
+            torch.full((batch,), length, device=self.device),
+            generator=_generators(batch),
+        )
+        self.codec.decode(ids_BPN.flatten(0, 1))
         _synchronize(self.device)
         return ids_BPN
 
@@ -147,6 +147,7 @@ class MoMaskBench(Bench):
         residual: ResidualConfig | None = None,
         tokenizer: ResidualTokenizerConfig | None = None,
         *,
+        precision: Precision = "auto",
         device: str = "cpu",
     ) -> None:
         torch.manual_seed(SEED)
@@ -154,30 +155,28 @@ class MoMaskBench(Bench):
         self.masked = MaskedTransformer(masked or MaskedConfig()).to(self.device).eval()
         self.residual = ResidualTransformer(residual or ResidualConfig()).to(self.device).eval()
         self.literal = LiteralMoMask(self.masked, self.residual)
-        codec = ResidualCodec(tokenizer or ResidualTokenizerConfig())
-        self.codec = codec.to(self.device).eval()
+        self.kind = weight_type(precision, self.device, self.masked.config.width)
+        self.masked.to(self.kind)
+        self.residual.to(self.kind)
+        codec = ResidualCodec(tokenizer or ResidualTokenizerConfig()).to(self.device).eval()
+        self.codec = in_channels_last(codec)
 
     @torch.no_grad()
-    def generate(
-        self, seconds: float, batch: int, precision: Precision, *, literal: bool = False
-    ) -> torch.Tensor:
+    def generate(self, seconds: float, batch: int, *, literal: bool = False) -> torch.Tensor:
         length = round(seconds * self.codec.layout.FPS) // self.codec.tokenizer.downsampling
         lengths_B = torch.full((batch,), length, device=self.device)
         text_BC = _texts(batch, self.masked.config.text_dim, self.device)
-        with autocast(precision, self.device):
-            if literal:
-                ids_BNQ = self.literal.decode_tokens(
-                    text_BC, lengths_B, generator=_generators(batch)
-                )
-            else:
-                ids_BNQ = momask_decoding.decode_tokens(
-                    self.masked,
-                    text_BC,
-                    lengths_B,
-                    residual=self.residual,
-                    generator=_generators(batch),
-                )
-            self.codec.decode(ids_BNQ)
+        if literal:
+            ids_BNQ = self.literal.decode_tokens(text_BC, lengths_B, generator=_generators(batch))
+        else:
+            ids_BNQ = momask_decoding.decode_tokens(
+                self.masked,
+                text_BC,
+                lengths_B,
+                residual=self.residual,
+                generator=_generators(batch),
+            )
+        self.codec.decode(ids_BNQ)
         _synchronize(self.device)
         return ids_BNQ
 

@@ -640,15 +640,15 @@ def bench(
         return
     if min(repeats, *batch) < 1 or not 0.2 <= min(seconds) <= max(seconds) <= 10:
         raise ValueError("repeats and batches have to be 1 or more, clips 0.2 to 10 s long")
-    bench_of = benchmark.BENCHES[system](device=device)
+    bench_of = benchmark.BENCHES[system](precision=precision, device=device)
     rows = []
     for length in seconds:
         for size in batch:
-            rows.append(bench_of.row(length, size, precision, repeats=repeats, literal=literal))
+            rows.append(bench_of.row(length, size, repeats=repeats, literal=literal))
             print(f"{length:g} s, batch {size}: {rows[-1].time:.3f} s", file=sys.stderr)
     print(benchmark.table(rows))
     if profile:
-        print(bench_of.profile(seconds[0], batch[0], precision))
+        print(bench_of.profile(seconds[0], batch[0]))
     if start_up:
         first, memory = benchmark.start_up()
         print(f"intermask-open, import to first clip: {first:.1f} s, peak memory {memory:.2f} GB")

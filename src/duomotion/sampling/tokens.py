@@ -35,7 +35,9 @@ class ConditionedNetwork(Protocol):
     """A network that predicts tokens and takes a text; `condition` is what it makes of it."""
 
     config: Any  # with `text_dim`
-    text_projection: nn.Linear
+
+    @property
+    def text_projection(self) -> nn.Linear: ...
 
     def condition(self, text_BC: Tensor, drop_B: Tensor | None = None) -> Any: ...
 
@@ -61,8 +63,10 @@ class GuidedNetwork:
     ) -> None:
         batch = len(lengths_B)
         self.scale = 1.0 if text_BC is None else scale
+        weight = model.text_projection.weight
         if text_BC is None:
-            text_BC = model.text_projection.weight.new_zeros(batch, model.config.text_dim)
+            text_BC = weight.new_zeros(batch, model.config.text_dim)
+        text_BC = text_BC.to(weight.dtype)
         if self.is_guided:
             dropped_2B = dropped_half(batch, device=text_BC.device)
             self.condition = model.condition(twice(text_BC), dropped_2B)

@@ -93,5 +93,5 @@ def fingerprint(network: nn.Module) -> str:
     """Twelve hexadecimal digits that change with any weight or buffer of the network (SHA-256)."""
     digest = hashlib.sha256()
     for tensor in network.state_dict().values():
-        digest.update(tensor.cpu().numpy().tobytes())
+        digest.update(tensor.cpu().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:12]

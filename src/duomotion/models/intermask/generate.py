@@ -18,10 +18,11 @@ from duomotion.models.intermask.config import PartTokenizerConfig, TokenizerConf
 from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import InterMTransformer
+from duomotion.models.layers.convolution import in_channels_last
 from duomotion.models.length import LengthEstimator, load_length_estimator
 from duomotion.motion.contacts import lock_feet, settle
 from duomotion.motion.interaction import Interaction
-from duomotion.precision import Precision, autocast
+from duomotion.precision import Precision, weight_type
 from duomotion.sampling.known import Given, kept_tokens
 from duomotion.sampling.request import Generator, Request
 from duomotion.text.anchors import anchored
@@ -48,8 +49,9 @@ class InterMask(Generator):
         name: str = "intermask",
         precision: Precision = "auto",
     ) -> None:
-        self.precision: Precision = precision
-        self.codec, self.transformer = codec.eval(), transformer.eval()
+        self.codec = in_channels_last(codec.eval())
+        kind = weight_type(precision, codec.mean.device, transformer.config.width)
+        self.transformer = transformer.eval().to(kind)
         self.min_frames, self.max_frames = codec.layout.MIN_FRAMES, codec.layout.MAX_FRAMES
         self.encoder = encoder
         self.length = length.eval() if length is not None else None
@@ -141,17 +143,16 @@ class InterMask(Generator):
                 known_ids[row, person, :, :length] = ids
                 known_mask[row, person, :, :length] = kept
         first = requests[0]
-        with autocast(self.precision, device):
-            ids_BPN = decode_tokens(
-                self.transformer,
-                self._text([request.text for request in requests]),
-                torch.tensor(lengths, device=device),
-                generator=[torch.Generator().manual_seed(request.seed) for request in requests],
-                known_ids=_first_first(known_ids, known).flatten(2).to(device),
-                known_mask=_first_first(known_mask, known).flatten(2).to(device),
-                guidance=first.guidance,
-                steps=first.steps,
-            )
+        ids_BPN = decode_tokens(
+            self.transformer,
+            self._text([request.text for request in requests]),
+            torch.tensor(lengths, device=device),
+            generator=[torch.Generator().manual_seed(request.seed) for request in requests],
+            known_ids=_first_first(known_ids, known).flatten(2).to(device),
+            known_mask=_first_first(known_mask, known).flatten(2).to(device),
+            guidance=first.guidance,
+            steps=first.steps,
+        )
         ids = _first_first(ids_BPN.unflatten(2, (parts, -1)).cpu(), known)
         return [ids[row, ..., :length] for row, length in enumerate(lengths)]
 
@@ -179,9 +180,9 @@ class InterMask(Generator):
         if not any(texts):
             return None
         embedding = self.encoder.encode(texts)
-        device = self.codec.mean.device
+        weight = self.transformer.text_projection.weight
         return self.transformer.text_head(
-            embedding.hidden_BLC.to(device), embedding.read_B.to(device)
+            embedding.hidden_BLC.to(weight), embedding.read_B.to(weight.device)
         )
 
     def _known_tokens(self, given: Given | None, request: Request) -> "KnownTokens":

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
+from duomotion.models.layers.linear import Linear
 from duomotion.models.layers.modulation import Modulation, modulate, normalise
 from duomotion.models.layers.neighbours import Neighbours
 from duomotion.models.layers.positional import sinusoid_grid
@@ -108,10 +109,10 @@ class InterMBlock(nn.Module):
 
         def feedforward() -> nn.Sequential:
             return nn.Sequential(
-                nn.Linear(config.width, config.feedforward),
+                Linear(config.width, config.feedforward),
                 nn.GELU(),
                 Dropout(config.dropout),
-                nn.Linear(config.feedforward, config.width),
+                Linear(config.feedforward, config.width),
             )
 
         self.num_parts = config.num_parts
@@ -221,11 +222,11 @@ class InterMTransformer(nn.Module):
         self.config = config
         width = config.width
         self.token_embedding = nn.Embedding(config.vocabulary, config.token_dim)
-        self.input_projection = nn.Linear(config.token_dim, width)
+        self.input_projection = Linear(config.token_dim, width)
         self.neighbours = (
             Neighbours(config.token_dim, width, config.neighbours) if config.neighbours else None
         )
-        self.text_projection = nn.Linear(config.text_dim, width)
+        self.text_projection = Linear(config.text_dim, width)
         self.person_embedding = (
             nn.Parameter(torch.empty(NUM_PEOPLE, width)) if config.person_embedding else None
         )
@@ -233,12 +234,12 @@ class InterMTransformer(nn.Module):
         numbers = range(config.num_blocks)
         self.modulations = nn.ModuleList(BlockModulation(config) for _ in numbers)
         self.blocks = nn.ModuleList(InterMBlock(config) for _ in numbers)
-        self.output_dense = nn.Linear(width, width)
+        self.output_dense = Linear(width, width)
         self.output_modulation = Modulation(width, OUTPUT_CHUNKS, rank=config.modulation_rank)
         self.output_projection = (
             PartLinear(config.num_parts, width, config.num_codes)
             if config.part_codes
-            else nn.Linear(width, config.num_codes)
+            else Linear(width, config.num_codes)
         )
         self._initialise()
         self.text_head = TextHead(config)
@@ -317,7 +318,7 @@ class InterMTransformer(nn.Module):
         if self.person_embedding is not None:
             grid_PND = grid_PND + self.person_embedding[:, None]
         positions = torch.cat((grid_PND.flatten(0, 1), grid.new_zeros(1, width)))
-        x_BLD = self.input_projection(embedded) + positions
+        x_BLD = self.input_projection(embedded) + positions.to(embedded.dtype)
         if self.neighbours is not None:
             rows = embedded[:, :-1].unflatten(1, (people * parts, -1)).flatten(0, 1)
             heard = self.neighbours(rows)

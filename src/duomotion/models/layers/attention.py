@@ -7,6 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from duomotion.models.layers.linear import Linear, linear
+from duomotion.precision import has_amx
+
+SCORES = 2**19  # that `attend_by_products` holds at once: as many as stay in a processor's cache
+
 
 class Attention(nn.Module):
     """Scaled dot-product attention with the parameters of `torch.nn.MultiheadAttention`.
@@ -24,8 +29,8 @@ class Attention(nn.Module):
             )
         self.num_heads = num_heads
         self.dropout = dropout
-        self.in_proj = nn.Linear(width, 3 * width)
-        self.out_proj = nn.Linear(width, width)
+        self.in_proj = Linear(width, 3 * width)
+        self.out_proj = Linear(width, width)
         nn.init.xavier_uniform_(self.in_proj.weight)
         nn.init.zeros_(self.in_proj.bias)
         nn.init.zeros_(self.out_proj.bias)
@@ -43,8 +48,8 @@ class Attention(nn.Module):
         width = x_BLD.shape[-1]
         w_q, w_kv = self.in_proj.weight.split((width, 2 * width))
         b_q, b_kv = self.in_proj.bias.split((width, 2 * width))
-        q = self._heads(F.linear(x_BLD, w_q, b_q), 1)[:, :, 0].transpose(1, 2)
-        k, v = self._heads(F.linear(memory_BSD, w_kv, b_kv), 2).permute(2, 0, 3, 1, 4)
+        q = self._heads(linear(x_BLD, w_q, b_q), 1)[:, :, 0].transpose(1, 2)
+        k, v = self._heads(linear(memory_BSD, w_kv, b_kv), 2).permute(2, 0, 3, 1, 4)
         return self._attend(q, k, v, mask)
 
     def over_rows(self, x_BJTD: Tensor) -> Tensor:
@@ -64,5 +69,39 @@ class Attention(nn.Module):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        if is_slow_when_fused(q) and not dropout:
+            mixed = attend_by_products(q, k, v, mask)
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         return self.out_proj(mixed.transpose(1, 2).flatten(-2))
+
+
+def is_slow_when_fused(q: Tensor) -> bool:
+    """Whether PyTorch's fused attention takes longer than products: in bfloat16 without AMX."""
+    return (
+        q.dtype == torch.bfloat16
+        and q.device.type == "cpu"
+        and not torch.is_grad_enabled()
+        and not has_amx()
+    )
+
+
+def attend_by_products(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attention of queries (B, H, L, E) to S keys, a few heads at a time; softmax in float32.
+
+    `mask` is boolean, True where a key may be seen, and broadcasts to (B, H, L, S).
+    """
+    shape, scale = q.shape[:-1], q.shape[-1] ** -0.5
+    q, k, v = (each.flatten(0, 1) for each in (q, k, v))
+    k, heads = k.mT, max(1, SCORES // (q.shape[1] * k.shape[1]))
+    if mask is not None:
+        mask = mask.expand(*shape, k.shape[-1]).flatten(0, 1)
+    mixed, nothing = torch.empty_like(q), q.new_empty(1)
+    for first in range(0, len(q), heads):
+        part = slice(first, first + heads)
+        scores = torch.baddbmm(nothing, q[part], k[part], beta=0, alpha=scale)
+        if mask is not None:
+            scores.masked_fill_(~mask[part], -torch.inf)
+        weights = scores.softmax(-1, dtype=torch.float32).to(v.dtype)
+        torch.bmm(weights, v[part], out=mixed[part])
+    return mixed.view(*shape, -1)

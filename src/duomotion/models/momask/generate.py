@@ -10,6 +10,7 @@ from torch import Tensor
 
 from duomotion.checkpoint import load_weights, read_checkpoint
 from duomotion.config import from_dict
+from duomotion.models.layers.convolution import in_channels_last
 from duomotion.models.length import LengthEstimator, load_length_estimator
 from duomotion.models.momask.codec import ResidualCodec, load_codec
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig
@@ -18,7 +19,7 @@ from duomotion.models.momask.network import MaskedTransformer, ResidualTransform
 from duomotion.motion.contacts import lock_feet, settle
 from duomotion.motion.humanml3d import SoloLayout
 from duomotion.motion.interaction import Interaction
-from duomotion.precision import Precision, autocast
+from duomotion.precision import Precision, weight_type
 from duomotion.sampling.known import Given, carried, kept_tokens
 from duomotion.sampling.request import Generator, Request
 from duomotion.text.cache import CachedEncoder
@@ -55,10 +56,11 @@ class MoMask(Generator):
                 f"{codec.layout.NAME}; MoMask makes the motion of one person in HumanML3D's or "
                 "KIT-ML's layout"
             )
-        self.precision: Precision = precision
         self.layout = codec.layout
-        self.codec, self.masked = codec.eval(), masked.eval()
-        self.residual = residual.eval() if residual is not None else None
+        kind = weight_type(precision, codec.mean.device, masked.config.width)
+        self.codec = in_channels_last(codec.eval())
+        self.masked = masked.eval().to(kind)
+        self.residual = residual.eval().to(kind) if residual is not None else None
         self.fps = self.layout.FPS
         self.min_frames, self.max_frames = self.layout.MIN_FRAMES, self.layout.MAX_FRAMES
         self.encoder = encoder
@@ -150,18 +152,17 @@ class MoMask(Generator):
                 known_mask[row, :length] = torch.from_numpy(kept_tokens(given.mask[0], unit))
         first = requests[0]
         texts = [request.text for request in requests]
-        with autocast(self.precision, device):
-            ids_BNQ = decode_tokens(
-                self.masked,
-                self.encoder.encode(texts).vectors.to(device) if any(texts) else None,
-                torch.tensor(lengths, device=device),
-                residual=self.residual,
-                generator=[torch.Generator().manual_seed(request.seed) for request in requests],
-                known_ids=known_ids.to(device),
-                known_mask=known_mask.to(device),
-                guidance=first.guidance,
-                steps=first.steps,
-            )
+        ids_BNQ = decode_tokens(
+            self.masked,
+            self.encoder.encode(texts).vectors.to(device) if any(texts) else None,
+            torch.tensor(lengths, device=device),
+            residual=self.residual,
+            generator=[torch.Generator().manual_seed(request.seed) for request in requests],
+            known_ids=known_ids.to(device),
+            known_mask=known_mask.to(device),
+            guidance=first.guidance,
+            steps=first.steps,
+        )
         return [ids_BNQ[row, :length] for row, length in enumerate(lengths)]
 
     @torch.no_grad()

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from duomotion.models.layers.linear import plain
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.models.momask.config import TransformerConfig
 from duomotion.models.momask.network import (
@@ -57,9 +58,9 @@ class LiteralMoMask:
     """Both transformers, in evaluation mode, without `decoding`."""
 
     def __init__(self, masked: MaskedTransformer, residual: ResidualTransformer) -> None:
-        self.masked, self.residual = masked, residual
-        self.masked_encoder = LiteralEncoder(masked, masked.config)
-        self.residual_encoder = LiteralEncoder(residual, residual.config)
+        self.masked, self.residual = plain(masked), plain(residual)
+        self.masked_encoder = LiteralEncoder(self.masked, masked.config)
+        self.residual_encoder = LiteralEncoder(self.residual, residual.config)
 
     @torch.no_grad()
     def decode_tokens(

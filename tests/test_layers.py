@@ -1,0 +1,115 @@
+"""Layers that take a shorter way without gradients give the same by it."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from duomotion import precision
+from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.intermask.network import InterMTransformer
+from duomotion.models.layers import attention, linear
+from duomotion.models.layers.convolution import UpsamplingConv
+from duomotion.models.layers.linear import Linear, plain
+
+
+@pytest.fixture
+def numbers():
+    torch.manual_seed(0)
+    return torch.randn(2, 5, 12)
+
+
+@torch.no_grad()
+def test_linear_layers_equal_torch_s(numbers):
+    layer = Linear(12, 20)
+    expected = F.linear(numbers, layer.weight, layer.bias)
+    for found in (layer(numbers), linear.linear(numbers, layer.weight, layer.bias)):
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    layer, halves = layer.bfloat16(), numbers.bfloat16()
+    assert layer(halves).dtype == torch.bfloat16
+    torch.testing.assert_close(layer(halves).float(), expected, atol=0.05, rtol=0.02)
+
+
+@torch.no_grad()
+def test_a_linear_layer_sees_that_its_weights_change(numbers):
+    layer = Linear(12, 20, bias=False)
+    before = layer(numbers)
+    layer.weight.mul_(2)
+    torch.testing.assert_close(layer(numbers), 2 * before)
+    layer.load_state_dict({"weight": torch.zeros(20, 12)})
+    assert not layer(numbers).any()
+
+
+def test_copies_of_layers_are_their_own(numbers):
+    layer = nn.Sequential(Linear(12, 20))
+    with torch.no_grad():
+        before = layer(numbers)
+        copied, torchs = copy.deepcopy(layer), plain(layer)
+        copied[0].weight.zero_()
+        copied[0].bias.zero_()
+        assert not copied(numbers).any() and torch.equal(layer(numbers), before)
+        assert type(torchs[0]) is nn.Linear
+        torch.testing.assert_close(torchs(numbers), before, atol=1e-6, rtol=1e-5)
+    layer(numbers).sum().backward()
+    assert layer[0].weight.grad.any()
+
+
+@pytest.mark.parametrize("limit", [1, 60, 2**19])
+@pytest.mark.parametrize("masked", [True, False])
+def test_attention_by_products_equals_the_fused_one(monkeypatch, limit, masked):
+    monkeypatch.setattr(attention, "SCORES", limit)
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(3, 2, length, 8, generator=generator) for length in (5, 7, 7))
+    mask = None
+    if masked:
+        mask = (torch.arange(7) < torch.tensor([7, 3, 1])[:, None])[:, None, None]
+    found = attention.attend_by_products(q, k, v, mask)
+    expected = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    torch.testing.assert_close(found, expected)
+
+
+def test_attention_is_fused_where_that_is_fast(monkeypatch):
+    monkeypatch.setattr(precision, "_cpu", dict)
+    wide, narrow = torch.zeros(1), torch.zeros(1).bfloat16()
+    assert not attention.is_slow_when_fused(narrow)
+    with torch.no_grad():
+        assert attention.is_slow_when_fused(narrow) and not attention.is_slow_when_fused(wide)
+        monkeypatch.setattr(precision, "_cpu", lambda: {"amx_bf16": True})
+        assert not attention.is_slow_when_fused(narrow)
+
+
+@pytest.mark.parametrize("joints", [3, 6])
+def test_upsampling_without_gradients_is_the_same(joints):
+    torch.manual_seed(0)
+    layer, x = UpsamplingConv(4, 5, joints), torch.randn(2, 4, 3, 7)
+    expected = layer(x).detach()
+    with torch.no_grad():
+        for _ in range(2):
+            torch.testing.assert_close(layer(x), expected)
+        layer.weight.mul_(3)
+        layer.bias.mul_(3)
+        torch.testing.assert_close(layer(x), 3 * expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("has_amx", [True, False])
+def test_a_network_in_bfloat16_differs_by_rounding(monkeypatch, has_amx):
+    monkeypatch.setattr(precision, "_cpu", lambda: {"amx_bf16": has_amx})
+    torch.manual_seed(0)
+    sizes = {"num_codes": 32, "token_dim": 8, "width": 32, "num_heads": 2, "num_blocks": 2}
+    config = GeneratorConfig(**sizes, feedforward=48, text_dim=12, text_layers=0)
+    network = InterMTransformer(config).eval()
+    for modulation in [*network.modulations, network.output_modulation]:
+        for parameter in modulation.parameters():
+            nn.init.normal_(parameter, std=0.1)
+    ids, text = torch.randint(0, 32, (2, 2, 30)), torch.randn(2, 12)
+    lengths = torch.tensor([6, 4])
+    exact = network(ids, network.condition(text), lengths)
+    halved = network.bfloat16()
+    rounded = halved(ids, halved.condition(text.bfloat16()), lengths)
+    assert rounded.dtype == torch.bfloat16
+    inside = (torch.arange(6) < lengths[:, None]).repeat(1, 5)[:, None].expand(2, 2, 30)
+    error = (rounded.float() - exact)[inside].norm() / exact[inside].norm()
+    assert 1e-5 < error < 0.03
