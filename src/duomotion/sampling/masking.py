@@ -9,6 +9,8 @@ import math
 import torch
 from torch import Tensor
 
+TINY = torch.finfo(torch.float32).tiny
+
 SETTLED = 1e5
 """Confidence of a token that must not be masked again; probabilities are at most 1."""
 
@@ -48,7 +50,7 @@ def least_confident(confidence_BN: Tensor, count_B: Tensor) -> Tensor:
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
     """Set all but the k largest logits of the last axis to minus infinity."""
-    kept = logits.topk(k, dim=-1)
+    kept = logits.topk(k, dim=-1, sorted=False)
     return torch.full_like(logits, -math.inf).scatter_(-1, kept.indices, kept.values)
 
 
@@ -64,5 +66,6 @@ def pick(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
 
 def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Standard Gumbel noise, float32, on the generator's device."""
-    uniform_log = torch.empty(shape, device=generator.device).exponential_(generator=generator)
-    return -uniform_log.log()
+    # `exponential_` would save a logarithm, but takes eight times as long to draw on a CPU.
+    uniform = torch.empty(shape, device=generator.device).uniform_(TINY, 1, generator=generator)
+    return uniform.log_().neg_().log_().neg_()

@@ -17,7 +17,9 @@ LONGEST_SECONDS = 60.0
 USUAL_SECONDS = 4.0  # of motion whose length neither the user nor the model knows
 BATCH_SIZE = 8  # clips that are generated at once where many are asked for
 OVERLAP_SECONDS = 2.0  # of one window with the next, where motion is longer than a window
-MOST_TRIES = 4  # for one window
+MOST_TRIES = 6  # for one window
+SMOOTH = 0.9  # what `_rough` may say of a window; what comes behind it moves the percentile
+BACK_SECONDS = 1.0  # by which each try begins earlier than the one before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,29 +331,34 @@ class Generator(ABC):
     def _extended(self, clip: Interaction, request: Request, frames: int) -> Interaction:
         """Window after window, each begins with the end of what there is.
 
-        Where it would show that a window begins, it is drawn again.
+        Where it would show that a window begins, another is drawn, which begins a little earlier.
         """
         whole, seed = clip, request.seed
         while whole.num_frames < frames:
-            made = whole.num_frames
-            overlap = min(round(OVERLAP_SECONDS * self.fps), made)
-            length = max(min(self.max_frames, overlap + frames - made), self.min_frames)
-            tail = whole.frames(made - overlap, made)
-            held = np.minimum(np.arange(length), overlap - 1)
-            window = replace(
-                request,
-                frames=length,
-                known=interpolate(tail, held, held, np.zeros(length)),
-                known_mask=np.tile(np.arange(length) < overlap, (tail.num_people, 1)),
-            )
             tries = []
-            while len(tries) < MOST_TRIES and (not tries or min(tries)[0] > 1):
+            while len(tries) < MOST_TRIES and (not tries or min(tries)[0] > SMOOTH):
                 seed += 1
-                answer = self.answer([replace(window, seed=seed)])[0]
-                longer = joined([whole, answer.frames(overlap, overlap + frames - made)])
+                back = round(BACK_SECONDS * self.fps) * len(tries)
+                made = max(whole.num_frames - back, clip.num_frames)
+                longer = self._continued(whole.frames(0, made), replace(request, seed=seed), frames)
                 tries.append((_rough(longer, made), seed, longer))
             whole = min(tries)[-1]
         return whole.with_caption(request.text)
+
+    def _continued(self, made: Interaction, request: Request, frames: int) -> Interaction:
+        """What there is with one more window behind it, up to `frames`."""
+        overlap = min(round(OVERLAP_SECONDS * self.fps), made.num_frames)
+        missing = frames - made.num_frames
+        length = max(min(self.max_frames, overlap + missing), self.min_frames)
+        tail = made.frames(made.num_frames - overlap, made.num_frames)
+        held = np.minimum(np.arange(length), overlap - 1)
+        window = replace(
+            request,
+            frames=length,
+            known=interpolate(tail, held, held, np.zeros(length)),
+            known_mask=np.tile(np.arange(length) < overlap, (tail.num_people, 1)),
+        )
+        return joined([made, self.answer([window])[0].frames(overlap, overlap + missing)])
 
     def _frames(self, seconds: float, longest: float | None = None) -> int:
         shortest = self.min_frames / self.fps
