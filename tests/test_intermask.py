@@ -252,7 +252,10 @@ def test_motion_beyond_the_window(model):
     again = model.generate("they dance", seconds=12, seed=2)
     np.testing.assert_array_equal(clip.positions, again.positions)
     first = model.generate("they dance", seconds=10, seed=2)
-    np.testing.assert_allclose(clip.positions[:, :300], first.positions, atol=1e-5)
+    untouched = 150  # a window begins at most 5 s before the end of the one before
+    np.testing.assert_allclose(
+        clip.positions[:, :untouched], first.positions[:, :untouched], atol=1e-5
+    )
     longer = model.extend(first.frames(0, 40), "they dance", seconds=2.5)
     assert longer.num_frames == 75
     np.testing.assert_allclose(longer.positions[:, :40], first.positions[:, :40], atol=1e-5)

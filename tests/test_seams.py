@@ -1,4 +1,4 @@
-"""Motion that goes on: seams are measured, and a window that shows is drawn again."""
+"""Motion that goes on: seams are measured, and a window that shows begins earlier instead."""
 
 from dataclasses import replace
 
@@ -52,17 +52,27 @@ class Jumpy(Generator):
 
 
 @pytest.mark.parametrize(
-    ("jumps", "tried", "jump"),
+    ("jumps", "last", "jump"),
     [
-        ({}, [7, 8], 0),
-        ({8: 3.0}, [7, 8, 9], 0),
-        ({8: 3.0, 9: 4.0, 10: 2.0, 11: 5.0}, [7, 8, 9, 10, 11], 2.0),
+        ({}, 8, 0),
+        ({8: 3.0}, 9, 0),
+        ({8: 3.0, 9: 4.0, 10: 2.0, 11: 5.0, 12: 3.0, 13: 6.0}, 13, 2.0),
     ],
 )
-def test_what_does_not_join_is_drawn_again(jumps, tried, jump):
+def test_what_does_not_join_begins_earlier_instead(jumps, last, jump):
     model = Jumpy(jumps)
     clip = model.generate("they wait", seconds=14, seed=7)
-    assert model.asked == tried and clip.num_frames == 420
+    assert model.asked == list(range(7, last + 1)) and clip.num_frames == 420
     step = np.diff(clip.root_positions[:, :, 0])
-    np.testing.assert_allclose(step[:, 299], jump)
-    assert (np.delete(step, 299, axis=1) == 0).all()
+    third_try = 300 - 2 * 30
+    np.testing.assert_allclose(step[:, third_try - 1], jump)
+    assert (np.delete(step, third_try - 1, axis=1) == 0).all()
+
+
+def test_a_given_clip_stays_as_it_is_where_nothing_joins():
+    model = Jumpy(dict.fromkeys(range(20), 2.0))
+    given = model.generate("they wait", seconds=2)
+    longer = model.extend(given, seconds=14)
+    assert longer.num_frames == 420
+    assert np.array_equal(longer.root_positions[:, :60], given.root_positions)
+    assert np.abs(np.diff(longer.root_positions[:, 59:61, 0])).max() == 2

@@ -193,7 +193,7 @@ class Generator(ABC):
                 replace(request, frames=min(request.frames, self.max_frames)) for request in batch
             ]
             for request, clip in zip(batch, self.answer(windows), strict=True):
-                yield self._extended(clip, request, request.frames)
+                yield self._extended(clip, request, request.frames, given=0)
 
     def react(
         self,
@@ -317,7 +317,7 @@ class Generator(ABC):
         request = Request(
             text=_optional(text), frames=frames, seed=seed, guidance=guidance, steps=steps
         )
-        return self._extended(clip, request, frames)
+        return self._extended(clip, request, frames, given=clip.num_frames)
 
     def _taken(self, clip: Interaction) -> Interaction:
         """Given motion on the model's skeleton and at its frame rate."""
@@ -328,10 +328,13 @@ class Generator(ABC):
             )
         return resample(self.bodies(clip), self.fps)
 
-    def _extended(self, clip: Interaction, request: Request, frames: int) -> Interaction:
+    def _extended(
+        self, clip: Interaction, request: Request, frames: int, *, given: int
+    ) -> Interaction:
         """Window after window, each begins with the end of what there is.
 
-        Where it would show that a window begins, another is drawn, which begins a little earlier.
+        Where it would show that a window begins, another is drawn, which begins a little earlier,
+        but not before the frames that the user has given.
         """
         whole, seed = clip, request.seed
         while whole.num_frames < frames:
@@ -339,7 +342,7 @@ class Generator(ABC):
             while len(tries) < MOST_TRIES and (not tries or min(tries)[0] > SMOOTH):
                 seed += 1
                 back = round(BACK_SECONDS * self.fps) * len(tries)
-                made = max(whole.num_frames - back, clip.num_frames)
+                made = max(whole.num_frames - back, given)
                 longer = self._continued(whole.frames(0, made), replace(request, seed=seed), frames)
                 tries.append((_rough(longer, made), seed, longer))
             whole = min(tries)[-1]
