@@ -40,6 +40,10 @@ def test_a_linear_layer_sees_that_its_weights_change(numbers):
     torch.testing.assert_close(layer(numbers), 2 * before)
     layer.load_state_dict({"weight": torch.zeros(20, 12)})
     assert not layer(numbers).any()
+    for factor in range(20):
+        layer.weight.data = factor * torch.ones(20, 12)
+        layer.weight.data = factor * torch.eye(20, 12)
+        torch.testing.assert_close(layer(numbers)[..., :12], factor * numbers)
 
 
 def test_copies_of_layers_are_their_own(numbers):

@@ -1,5 +1,7 @@
 """Motion that goes on: seams are measured, and a window that shows begins earlier instead."""
 
+import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +9,10 @@ import pytest
 from motions import standing
 from recordings import needs_recordings, take
 
+import duomotion
+from duomotion import cli
+from duomotion.evaluation import long_report
+from duomotion.evaluation.prompts import PROMPTS
 from duomotion.motion.seams import seams
 from duomotion.sampling.request import Generator
 
@@ -76,3 +82,31 @@ def test_a_given_clip_stays_as_it_is_where_nothing_joins():
     assert longer.num_frames == 420
     assert np.array_equal(longer.root_positions[:, :60], given.root_positions)
     assert np.abs(np.diff(longer.root_positions[:, 59:61, 0])).max() == 2
+
+
+def test_a_report_tells_seams_from_other_places():
+    some = {name: PROMPTS[name] for name in list(PROMPTS)[:2]}
+    farther = Jumpy({seed: float(seed) for seed in range(99)})
+    report = long_report.evaluate(farther, some, seconds=25)
+    assert len(report.seams) == len(report.elsewhere) == 6
+    seen = [each["speed"] for rows in report.seams.values() for each in rows]
+    others = [each["speed"] for rows in report.elsewhere.values() for each in rows]
+    assert min(seen) > 1 and max(others) == 0
+    text = report.markdown()
+    assert f"| seams | {len(seen)} | {len(seen)} (100.0%) |" in text
+    assert f"| elsewhere | {len(others)} | 0 (0.0%) |" in text
+    assert all(f"| {text} |" in report.markdown() for text in some["handshake"].texts[:3])
+    with pytest.raises(ValueError, match="has no seams"):
+        long_report.evaluate(Jumpy({}), some, seconds=10)
+
+
+def test_the_command_writes_it(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(duomotion, "load", lambda name, device: Jumpy({}))
+    monkeypatch.setattr(sys, "argv", f"duomotion evaluate --protocol long --out {tmp_path}".split())
+    cli.main()
+    assert "# jumpy: seams of clips of 60 s" in capsys.readouterr().out
+    written = json.loads((tmp_path / "long.json").read_text())
+    assert {len(rows) for rows in written["seams"].values()} == {7}
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--compare", "other"])
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()

@@ -433,7 +433,7 @@ def import_official(
 def evaluate(
     model: Positional[str] = "intermask-open",
     /,
-    protocol: Literal["open", "prompts", "intergen", "intermask", "interx", "t2m"] = "open",
+    protocol: Literal["open", "prompts", "long", "intergen", "intermask", "interx", "t2m"] = "open",
     compare: tuple[str, ...] = (),
     data: Path | None = None,
     evaluator: Path | None = None,
@@ -443,16 +443,17 @@ def evaluate(
 ) -> None:
     """Score a model: on held-out clips by an evaluator, or by what ten prompts ask for.
 
-    All but the protocol "prompts" go on where they stopped when run again, and run on several
-    processes with torchrun.
+    All but the protocols "prompts" and "long" go on where they stopped when run again, and run on
+    several processes with torchrun.
 
     Args:
         model: Name of a model or folder of a checkpoint.
         protocol: "open": FID, R-precision and more on the test clips, beside real motion.
-            "prompts": ten prompts with measured checks, reconstruction, copies. Both are there for
-            models of two people and for models of one. Published numbers,
-            beside those of the papers: "intergen" and "intermask" on InterHuman, "interx" on
-            Inter-X, "t2m" on HumanML3D or KIT-ML.
+            "prompts": ten prompts with measured checks, reconstruction, copies. "long": whether it
+            shows where the windows of clips of a minute are joined. These are there for models of
+            two people and for models of one. Published numbers, beside those of the papers:
+            "intergen" and "intermask" on InterHuman, "interx" on Inter-X, "t2m" on HumanML3D or
+            KIT-ML.
         compare: More models for the same table, and a picture of FID against time.
         data: The prepared data set; data/open-pairs, for models of one person data/solo-open or,
             for published protocols, the evaluator's: data/interhuman, data/interx, data/humanml3d
@@ -464,7 +465,14 @@ def evaluate(
         device: "cpu" or "cuda".
     """
     from duomotion.distributed import connect
-    from duomotion.evaluation import benchmark, procedure, prompt_report, tables, testsets
+    from duomotion.evaluation import (
+        benchmark,
+        long_report,
+        procedure,
+        prompt_report,
+        tables,
+        testsets,
+    )
     from duomotion.evaluation.embedding import load_embedder
     from duomotion.evaluation.opensets import OPEN_SETS, open_set_of
     from duomotion.evaluation.protocols import PUBLISHED
@@ -476,8 +484,8 @@ def evaluate(
             f"--evaluator is missing: the protocol {protocol} needs the folder of "
             f"{needed.evaluator}, which `duomotion import-official {needed.importer}` makes"
         )
-    if protocol == "prompts" and compare:
-        raise ValueError("--compare does not go with --protocol prompts; score them one by one")
+    if protocol in ("prompts", "long") and compare:
+        raise ValueError(f"--compare does not go with --protocol {protocol}; score them one by one")
     writable_folder(out)
     models = [duomotion.load(name, device=device) for name in (model, *compare)]
     if protocol == "prompts":
@@ -488,6 +496,10 @@ def evaluate(
             seeds=OPEN_SETS[name].protocol.repeats if repeats is None else repeats,
         )
         write_report(out, {"prompts.md": scored.markdown(), "prompts.json": scored.as_dict()})
+        return
+    if protocol == "long":
+        seen = long_report.evaluate(models[0], OPEN_SETS[open_set_of(models)].prompts)
+        write_report(out, {"long.md": seen.markdown(), "long.json": seen.as_dict()})
         return
     if evaluator is None:
         evaluator = shipped_evaluator(OPEN_SETS[open_set_of(models)].num_people)

@@ -186,6 +186,19 @@ class Generator(ABC):
         ]
         return self._batches(requests)
 
+    def generate_long(
+        self, text: str, *, seconds: float, seed: int = 0
+    ) -> tuple[Interaction, list[int]]:
+        """What `generate` gives, and the frames at which further windows begin.
+
+        Raises:
+            ValueError: as `generate`.
+        """
+        frames = self._frames(seconds, LONGEST_SECONDS)
+        request = Request(text=check_prompt(text), frames=frames, seed=seed)
+        (clip,) = self.answer([replace(request, frames=min(frames, self.max_frames))])
+        return self._extended(clip, request, given=0)
+
     def _batches(self, requests: Sequence[Request]) -> Iterator[Interaction]:
         for start in range(0, len(requests), BATCH_SIZE):
             batch = requests[start : start + BATCH_SIZE]
@@ -193,7 +206,7 @@ class Generator(ABC):
                 replace(request, frames=min(request.frames, self.max_frames)) for request in batch
             ]
             for request, clip in zip(batch, self.answer(windows), strict=True):
-                yield self._extended(clip, request, request.frames, given=0)
+                yield self._extended(clip, request, given=0)[0]
 
     def react(
         self,
@@ -317,7 +330,7 @@ class Generator(ABC):
         request = Request(
             text=_optional(text), frames=frames, seed=seed, guidance=guidance, steps=steps
         )
-        return self._extended(clip, request, frames, given=clip.num_frames)
+        return self._extended(clip, request, given=clip.num_frames)[0]
 
     def _taken(self, clip: Interaction) -> Interaction:
         """Given motion on the model's skeleton and at its frame rate."""
@@ -329,29 +342,30 @@ class Generator(ABC):
         return resample(self.bodies(clip), self.fps)
 
     def _extended(
-        self, clip: Interaction, request: Request, frames: int, *, given: int
-    ) -> Interaction:
+        self, clip: Interaction, request: Request, *, given: int
+    ) -> tuple[Interaction, list[int]]:
         """Window after window, each begins with the end of what there is.
 
         Where it would show that a window begins, another is drawn, which begins a little earlier,
-        but not before the frames that the user has given.
+        but not before the frames that the user has given. Also returns where windows begin.
         """
-        whole, seed = clip, request.seed
-        while whole.num_frames < frames:
+        whole, seed, starts = clip, request.seed, []
+        while whole.num_frames < request.frames:
             tries = []
             while len(tries) < MOST_TRIES and (not tries or min(tries)[0] > SMOOTH):
                 seed += 1
                 back = round(BACK_SECONDS * self.fps) * len(tries)
                 made = max(whole.num_frames - back, given)
-                longer = self._continued(whole.frames(0, made), replace(request, seed=seed), frames)
-                tries.append((_rough(longer, made), seed, longer))
-            whole = min(tries)[-1]
-        return whole.with_caption(request.text)
+                longer = self._continued(whole.frames(0, made), replace(request, seed=seed))
+                tries.append((_rough(longer, made), seed, made, longer))
+            *_, made, whole = min(tries)
+            starts.append(made)
+        return whole.with_caption(request.text), starts
 
-    def _continued(self, made: Interaction, request: Request, frames: int) -> Interaction:
-        """What there is with one more window behind it, up to `frames`."""
+    def _continued(self, made: Interaction, request: Request) -> Interaction:
+        """What there is with one more window behind it, up to the frames of the request."""
         overlap = min(round(OVERLAP_SECONDS * self.fps), made.num_frames)
-        missing = frames - made.num_frames
+        missing = request.frames - made.num_frames
         length = max(min(self.max_frames, overlap + missing), self.min_frames)
         tail = made.frames(made.num_frames - overlap, made.num_frames)
         held = np.minimum(np.arange(length), overlap - 1)
