@@ -14,6 +14,7 @@ from duomotion import cli
 from duomotion.evaluation import long_report
 from duomotion.evaluation.prompts import PROMPTS
 from duomotion.motion.seams import seams
+from duomotion.sampling import request
 from duomotion.sampling.request import Generator
 
 
@@ -110,3 +111,9 @@ def test_the_command_writes_it(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--compare", "other"])
     with pytest.raises(SystemExit, match="2"):
         cli.main()
+
+
+def test_feet_that_slide_at_a_seam_count_too(monkeypatch):
+    found = {"speed": 0.5, "acceleration": 0.2, "sliding": 3.0}
+    monkeypatch.setattr(request, "seams", lambda clip, starts: found)
+    assert request._rough(standing(2, 60), 30) == 1.5

@@ -460,7 +460,7 @@ def evaluate(
             or data/kit-ml.
         evaluator: Folder of an evaluator's checkpoint. "open" has those that come along; published
             protocols need their own (see `duomotion import-official`).
-        repeats: Clips to generate for each text; 5, in published protocols 20.
+        repeats: Clips to generate for each text; 5, in published protocols 20. "long" makes one.
         out: Folder for report.md, report.json, report.csv and the generated clips.
         device: "cpu" or "cuda".
     """

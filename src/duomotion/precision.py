@@ -69,4 +69,4 @@ def _has_fast_avx512() -> bool:
 def _cpu() -> Mapping[str, object]:
     import torch
 
-    return torch.cpu.get_capabilities()
+    return getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch 2.6 can't tell

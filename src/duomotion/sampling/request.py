@@ -389,9 +389,12 @@ class Generator(ABC):
 
 
 def _rough(clip: Interaction, start: int) -> float:
-    """How much it shows that motion goes on at frame `start`; at most 1 where it does not."""
+    """How much it shows that motion goes on at frame `start`; at most 1 where it does not.
+
+    Nine of ten places of a clip have feet that slide less than twice as much as in all of it.
+    """
     seam = seams(clip, [start])
-    return max(seam["speed"], seam["acceleration"])
+    return max(seam["speed"], seam["acceleration"], seam["sliding"] / 2)
 
 
 def _optional(text: str) -> str:

@@ -95,7 +95,7 @@ def attend_by_products(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = No
     q, k, v = (each.flatten(0, 1) for each in (q, k, v))
     k, heads = k.mT, max(1, SCORES // (q.shape[1] * k.shape[1]))
     if mask is not None:
-        mask = mask.expand(*shape, k.shape[-1]).flatten(0, 1)
+        mask = mask.expand(*shape[:2], -1, -1).flatten(0, 1)
     mixed, nothing = torch.empty_like(q), q.new_empty(1)
     for first in range(0, len(q), heads):
         part = slice(first, first + heads)
