@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -83,6 +84,14 @@ def test_a_given_clip_stays_as_it_is_where_nothing_joins():
     assert longer.num_frames == 420
     assert np.array_equal(longer.root_positions[:, :60], given.root_positions)
     assert np.abs(np.diff(longer.root_positions[:, 59:61, 0])).max() == 2
+
+
+def test_short_windows_go_on_too():
+    model = Jumpy({seed: float(seed) for seed in range(999)})
+    model.max_frames = 150  # as in Inter-X
+    clip, starts = model.generate_long("they wait", seconds=14)
+    assert clip.num_frames == 420 and starts[0] >= 60
+    assert all(later - sooner >= 60 for sooner, later in pairwise(starts))
 
 
 def test_a_report_tells_seams_from_other_places():

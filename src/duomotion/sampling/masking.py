@@ -66,6 +66,6 @@ def pick(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
 
 def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Standard Gumbel noise, float32, on the generator's device."""
-    # `exponential_` would save a logarithm, but takes eight times as long to draw on a CPU.
+    # `exponential_` would save a logarithm, but takes several times as long to draw on a CPU.
     uniform = torch.empty(shape, device=generator.device).uniform_(TINY, 1, generator=generator)
     return uniform.log_().neg_().log_().neg_()

@@ -184,7 +184,7 @@ class Generator(ABC):
             Request(text=text, frames=frames, seed=seed, guidance=guidance, steps=steps)
             for text, frames in zip(texts, lengths, strict=True)
         ]
-        return self._batches(requests)
+        return (clip for clip, _ in self._batches(requests))
 
     def generate_long(
         self, text: str, *, seconds: float, seed: int = 0
@@ -195,18 +195,16 @@ class Generator(ABC):
             ValueError: as `generate`.
         """
         frames = self._frames(seconds, LONGEST_SECONDS)
-        request = Request(text=check_prompt(text), frames=frames, seed=seed)
-        (clip,) = self.answer([replace(request, frames=min(frames, self.max_frames))])
-        return self._extended(clip, request, given=0)
+        return next(self._batches([Request(text=check_prompt(text), frames=frames, seed=seed)]))
 
-    def _batches(self, requests: Sequence[Request]) -> Iterator[Interaction]:
+    def _batches(self, requests: Sequence[Request]) -> Iterator[tuple[Interaction, list[int]]]:
         for start in range(0, len(requests), BATCH_SIZE):
             batch = requests[start : start + BATCH_SIZE]
             windows = [
                 replace(request, frames=min(request.frames, self.max_frames)) for request in batch
             ]
             for request, clip in zip(batch, self.answer(windows), strict=True):
-                yield self._extended(clip, request, given=0)[0]
+                yield self._extended(clip, request, given=0)
 
     def react(
         self,
@@ -350,12 +348,14 @@ class Generator(ABC):
         but not before the frames that the user has given. Also returns where windows begin.
         """
         whole, seed, starts = clip, request.seed, []
+        overlap = round(OVERLAP_SECONDS * self.fps)
         while whole.num_frames < request.frames:
+            earliest = max(given, overlap + (starts[-1] if starts else 0))  # so that it goes on
             tries = []
             while len(tries) < MOST_TRIES and (not tries or min(tries)[0] > SMOOTH):
                 seed += 1
                 back = round(BACK_SECONDS * self.fps) * len(tries)
-                made = max(whole.num_frames - back, given)
+                made = max(whole.num_frames - back, min(earliest, whole.num_frames))
                 longer = self._continued(whole.frames(0, made), replace(request, seed=seed))
                 tries.append((_rough(longer, made), seed, made, longer))
             *_, made, whole = min(tries)
