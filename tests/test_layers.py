@@ -11,8 +11,8 @@ from duomotion import precision
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.layers import attention, linear
+from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.layers.convolution import UpsamplingConv
-from duomotion.models.layers.linear import Linear, plain
 
 
 @pytest.fixture
@@ -22,19 +22,25 @@ def numbers():
 
 
 @torch.no_grad()
-def test_linear_layers_equal_torch_s(numbers):
-    layer = Linear(12, 20)
-    expected = F.linear(numbers, layer.weight, layer.bias)
-    for found in (layer(numbers), linear.linear(numbers, layer.weight, layer.bias)):
-        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+def test_accelerated_linear_layers_equal_torch_s(numbers):
+    layer = nn.Linear(12, 20)
+    expected = layer(numbers)
+    torch.testing.assert_close(
+        linear.linear(numbers, layer.weight, layer.bias), expected, atol=1e-6, rtol=1e-5
+    )
+    accelerate(layer)
+    torch.testing.assert_close(layer(numbers), expected, atol=1e-6, rtol=1e-5)
     layer, halves = layer.bfloat16(), numbers.bfloat16()
     assert layer(halves).dtype == torch.bfloat16
     torch.testing.assert_close(layer(halves).float(), expected, atol=0.05, rtol=0.02)
+    torch.testing.assert_close(
+        layer.double()(numbers.double()), expected.double(), atol=0.05, rtol=0.02
+    )
 
 
 @torch.no_grad()
-def test_a_linear_layer_sees_that_its_weights_change(numbers):
-    layer = Linear(12, 20, bias=False)
+def test_an_accelerated_layer_sees_that_its_weights_change(numbers):
+    layer = accelerate(nn.Linear(12, 20, bias=False))
     before = layer(numbers)
     layer.weight.mul_(2)
     torch.testing.assert_close(layer(numbers), 2 * before)
@@ -46,18 +52,25 @@ def test_a_linear_layer_sees_that_its_weights_change(numbers):
         torch.testing.assert_close(layer(numbers)[..., :12], factor * numbers)
 
 
-def test_copies_of_layers_are_their_own(numbers):
-    layer = nn.Sequential(Linear(12, 20))
+def test_an_accelerated_network_keeps_its_names_and_weights_and_does_not_train(numbers):
+    network = nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 12))
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    assert accelerate(network) is network and not network.training
+    assert state.keys() == network.state_dict().keys()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+    assert not network(numbers).requires_grad
+    with pytest.raises(AssertionError, match="only generates"):
+        network.train()
+
+
+def test_copies_of_accelerated_layers_are_their_own(numbers):
+    layer = accelerate(nn.Sequential(nn.Linear(12, 20)))
     with torch.no_grad():
         before = layer(numbers)
-        copied, torchs = copy.deepcopy(layer), plain(layer)
+        copied = copy.deepcopy(layer)
         copied[0].weight.zero_()
         copied[0].bias.zero_()
         assert not copied(numbers).any() and torch.equal(layer(numbers), before)
-        assert type(torchs[0]) is nn.Linear
-        torch.testing.assert_close(torchs(numbers), before, atol=1e-6, rtol=1e-5)
-    layer(numbers).sum().backward()
-    assert layer[0].weight.grad.any()
 
 
 @pytest.mark.parametrize("limit", [1, 60, 2**19])
@@ -84,17 +97,18 @@ def test_attention_is_fused_where_that_is_fast(monkeypatch):
         assert not attention.is_slow_when_fused(narrow)
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("joints", [3, 6])
-def test_upsampling_without_gradients_is_the_same(joints):
+def test_accelerated_upsampling_is_the_same(joints):
     torch.manual_seed(0)
     layer, x = UpsamplingConv(4, 5, joints), torch.randn(2, 4, 3, 7)
-    expected = layer(x).detach()
-    with torch.no_grad():
-        for _ in range(2):
-            torch.testing.assert_close(layer(x), expected)
-        layer.weight.mul_(3)
-        layer.bias.mul_(3)
-        torch.testing.assert_close(layer(x), 3 * expected)
+    expected = layer(x)
+    accelerate(layer)
+    for _ in range(2):
+        torch.testing.assert_close(layer(x), expected)
+    layer.weight.mul_(3)
+    layer.bias.mul_(3)
+    torch.testing.assert_close(layer(x), 3 * expected)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from duomotion.losses.masked import draw_text_drop, select_at_random
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import inside
 from duomotion.models.intermask.objective import corrupt, draw_corruption
-from duomotion.sampling.guidance import dropped_half, guide, twice
+from duomotion.sampling.guidance import guide, twice
 from duomotion.sampling.masking import (
     decoding_mask_counts,
     gumbel_noise,
@@ -61,7 +61,6 @@ def test_guidance_of_a_double_batch():
     assert torch.equal(guide(both, 0), unconditioned)
     assert torch.equal(guide(both, 2), 2 * conditioned - unconditioned)
     assert twice(torch.tensor([1, 2])).tolist() == [1, 2, 1, 2]
-    assert dropped_half(2).tolist() == [False, False, True, True]
 
 
 def test_random_masking_counts_the_tokens_of_the_sample_alone():

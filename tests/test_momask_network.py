@@ -23,7 +23,7 @@ from duomotion.models.momask.objective import (
     masked_loss,
     residual_loss,
 )
-from duomotion.sampling.guidance import dropped_half, guide, twice
+from duomotion.sampling.guidance import conditions, guide, twice
 
 SIZES = {
     "num_codes": 24,
@@ -112,7 +112,7 @@ def test_a_padded_sample_equals_the_sample_alone(masked, residual):
 @torch.no_grad()
 def test_guidance_in_one_pass_equals_two_passes(masked):
     ids, text = codes(3, TOKENS), texts()
-    condition = masked.condition(twice(text), dropped_half(3))
+    condition = conditions(masked, text, guided=True)
     both = guide(masked(twice(ids), condition), 2.5)
     conditioned = masked(ids, masked.condition(text))
     unconditioned = masked(ids, masked.condition(torch.zeros_like(text)))

@@ -16,7 +16,7 @@ from duomotion.models.intermask.official_generator import to_released
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
 from duomotion.models.layers.modulation import Modulation
-from duomotion.sampling.guidance import dropped_half, guide, twice
+from duomotion.sampling.guidance import conditions, guide, twice
 
 CONFIG = GeneratorConfig(
     num_codes=32,
@@ -161,7 +161,7 @@ def test_a_padded_sample_equals_the_sample_alone():
 def test_guidance_in_one_pass_equals_two_passes():
     model = lively()
     ids, text = batch()
-    condition = model.condition(twice(text), dropped_half(3))
+    condition = conditions(model, text, guided=True)
     both = guide(model(twice(ids), condition, twice(LENGTHS)), 2.5)
     conditioned = model(ids, model.condition(text), LENGTHS)
     unconditioned = model(ids, model.condition(torch.zeros_like(text)), LENGTHS)

@@ -23,7 +23,7 @@ from duomotion.models.intermask.official_generator import (
     to_released,
 )
 from duomotion.models.layers.positional import sinusoid_grid
-from duomotion.sampling.guidance import dropped_half, guide, twice
+from duomotion.sampling.guidance import conditions, guide, twice
 from duomotion.sampling.masking import (
     cosine_schedule,
     cosine_schedule_time,
@@ -96,7 +96,7 @@ def test_network(name: str):
     close(conditioned[real], expected("logits_cond")[real])
     unconditioned = model(ids, model.condition(text, torch.ones_like(lengths).bool()), lengths)
     close(unconditioned[real], expected("logits_force_mask")[real])
-    condition = model.condition(twice(text), dropped_half(len(text)))
+    condition = conditions(model, text, guided=True)
     both = model(twice(ids), condition, twice(lengths))
     guided = guide(both, description["config"]["cond_scale"])
     close(guided[real], expected("logits_cfg2")[real])

@@ -18,7 +18,7 @@ from duomotion.models.momask.official_transformers import (
     from_released,
     to_released,
 )
-from duomotion.sampling.guidance import dropped_half, guide, twice
+from duomotion.sampling.guidance import conditions, guide, twice
 from duomotion.sampling.masking import top_k_of_ratio
 
 MASKED_NAMES = fixtures("momask_mask_transformer*")
@@ -90,7 +90,7 @@ def test_masked_network(name: str):
     close(conditioned[real], expected("logits_cond")[real])
     dropped = model.condition(text, torch.ones_like(lengths).bool())
     close(model(ids, dropped, lengths)[real], expected("logits_force_mask")[real])
-    condition = model.condition(twice(text), dropped_half(len(text)))
+    condition = conditions(model, text, guided=True)
     guided = guide(
         model(twice(ids), condition, twice(lengths)), description["config"]["cond_scale"]
     )
@@ -147,7 +147,7 @@ def test_residual_network(name: str):
     lengths, text = tensors["in/lengths"], tensors["in/cond"]
     history = tensors["in/motion_codes"]
     real = inside(lengths, history.shape[1])
-    both = model.condition(twice(text), dropped_half(len(text)))
+    both = conditions(model, text, guided=True)
     for layer in range(1, model.config.num_layers):
         expected = tensors[f"out/layer{layer}/logits_cond"].mT
         logits = model(history, model.condition(text), lengths, layer=layer)

@@ -20,7 +20,7 @@ from duomotion.models.intermask.config import TokenizerConfig
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.literal import LiteralTransformer
 from duomotion.models.intermask.network import InterMTransformer
-from duomotion.models.layers.convolution import in_channels_last
+from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.momask import decoding as momask_decoding
 from duomotion.models.momask.codec import ResidualCodec
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig, ResidualTokenizerConfig
@@ -119,9 +119,8 @@ class InterMaskBench(Bench):
         self.transformer = self.transformer.to(self.device).eval()
         self.literal = LiteralTransformer(self.transformer)
         self.kind = weight_type(precision, self.device, self.transformer.config.width)
-        self.transformer.to(self.kind)
-        codec = MotionCodec(tokenizer or TokenizerConfig()).to(self.device).eval()
-        self.codec = in_channels_last(codec)
+        accelerate(self.transformer.to(self.kind))
+        self.codec = accelerate(MotionCodec(tokenizer or TokenizerConfig()).to(self.device))
 
     @torch.no_grad()
     def generate(self, seconds: float, batch: int, *, literal: bool = False) -> torch.Tensor:
@@ -156,10 +155,11 @@ class MoMaskBench(Bench):
         self.residual = ResidualTransformer(residual or ResidualConfig()).to(self.device).eval()
         self.literal = LiteralMoMask(self.masked, self.residual)
         self.kind = weight_type(precision, self.device, self.masked.config.width)
-        self.masked.to(self.kind)
-        self.residual.to(self.kind)
-        codec = ResidualCodec(tokenizer or ResidualTokenizerConfig()).to(self.device).eval()
-        self.codec = in_channels_last(codec)
+        accelerate(self.masked.to(self.kind))
+        accelerate(self.residual.to(self.kind))
+        self.codec = accelerate(
+            ResidualCodec(tokenizer or ResidualTokenizerConfig()).to(self.device)
+        )
 
     @torch.no_grad()
     def generate(self, seconds: float, batch: int, *, literal: bool = False) -> torch.Tensor:

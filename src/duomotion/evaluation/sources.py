@@ -131,6 +131,7 @@ class Kept(ABC, Generic[Made]):
             for ask, path, clip in list(zip(asks, paths, kept, strict=True))[share]
             if clip is None
         ]
+        own.sort(key=lambda pair: pair[0].clip.num_frames)  # clips of one length share a batch
         silent = not (own and self.processes.is_first)
         with tqdm(total=len(own), desc=self.model.name, unit="clip", disable=silent) as progress:
             for start in range(0, len(own), self.batch):

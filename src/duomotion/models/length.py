@@ -40,12 +40,16 @@ class LengthEstimator(nn.Module):
         return self.output(text_BC)
 
     def draw(self, text_BC: Tensor, generators: list[torch.Generator]) -> list[int]:
-        """Lengths in frames, each drawn from its text's distribution with its own generator."""
-        probabilities = self(text_BC).softmax(-1).cpu()
-        return [
-            int(torch.multinomial(row, 1, generator=generator)) * self.config.frames_per_class
-            for row, generator in zip(probabilities, generators, strict=True)
-        ]
+        """Lengths in frames, each drawn from its text's distribution with its own generator.
+
+        Each text is read alone: how products are rounded depends on how many rows they have.
+        """
+        frames = []
+        for text_1C, generator in zip(text_BC.split(1), generators, strict=True):
+            chances = self(text_1C)[0].softmax(-1).cpu()
+            drawn = int(torch.multinomial(chances, 1, generator=generator))
+            frames.append(drawn * self.config.frames_per_class)
+        return frames
 
 
 def load_length_estimator(folder: Path) -> LengthEstimator:

@@ -54,11 +54,6 @@ class Given:
         """Those of whom something is known."""
         return np.flatnonzero(self.mask.any(1)).tolist()
 
-    @property
-    def are_whole_people(self) -> bool:
-        """Whether every person is known at all times or not at all."""
-        return bool((self.mask.all(1) | ~self.mask.any(1)).all())
-
     def fixed(self, people: int) -> np.ndarray:
         """(people, T) bool, True where a frame is known."""
         return np.pad(self.mask, [(0, people - len(self.mask)), (0, 0)])

@@ -1,8 +1,9 @@
 """What every system is asked: one request for one interaction."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,10 +17,30 @@ FPS = 30.0  # of models of two people
 LONGEST_SECONDS = 60.0
 USUAL_SECONDS = 4.0  # of motion whose length neither the user nor the model knows
 BATCH_SIZE = 8  # clips that are generated at once where many are asked for
+LOOK_AHEAD = 64  # clips among which those that can share a batch are looked for
 OVERLAP_SECONDS = 2.0  # of one window with the next, where motion is longer than a window
 MOST_TRIES = 6  # for one window
 SMOOTH = 0.9  # what `_rough` may say of a window; what comes behind it moves the percentile
 BACK_SECONDS = 1.0  # by which each try begins earlier than the one before
+
+
+Made = TypeVar("Made")
+
+
+def in_batches(keys: Sequence[Hashable], make: Callable[[list[int]], Sequence[Made]]) -> list[Made]:
+    """What `make` gives for the items whose indices it gets, one result an item, in their order.
+
+    Items of equal keys are made at once, at most `BATCH_SIZE` of them.
+    """
+    alike: dict[Hashable, list[int]] = {}
+    for index, key in enumerate(keys):
+        alike.setdefault(key, []).append(index)
+    made: dict[int, Made] = {}
+    for indices in alike.values():
+        for start in range(0, len(indices), BATCH_SIZE):
+            batch = indices[start : start + BATCH_SIZE]
+            made.update(zip(batch, make(batch), strict=True))
+    return [made[index] for index in range(len(keys))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +74,11 @@ class Request:
             return self.known_mask
         return np.ones((self.known.num_people, self.known.num_frames), bool)
 
+    @property
+    def knows_whole_people(self) -> bool:
+        """Whether somebody is known, and everyone at all times or not at all."""
+        return self.known is not None and bool((self.mask.all(1) | ~self.mask.any(1)).all())
+
 
 class Generator(ABC):
     """A loaded model that answers requests.
@@ -61,11 +87,13 @@ class Generator(ABC):
         fps: frames a second of what it makes.
         num_people: how many it makes the motion of.
         min_frames, max_frames: of what it makes at once.
+        frame_unit: frames that are made together, such as those of a token.
     """
 
     name: str
     fps: float = FPS
     num_people: int = 2
+    frame_unit: int = 1
     min_frames: int
     max_frames: int
 
@@ -81,6 +109,20 @@ class Generator(ABC):
     @abstractmethod
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
         """The layout's features (P, T, F) through the tokenizer or autoencoder and back."""
+
+    def batch_key(self, request: Request) -> Hashable:
+        """Equal for requests that may share a batch: of one length, with the same settings.
+
+        Nothing is padded in such a batch. Padding would change how products are rounded, and with
+        that, now and then, a draw and all that follows from it.
+        """
+        return (
+            -(-request.frames // self.frame_unit),
+            not request.text,
+            request.guidance,
+            request.steps,
+            request.knows_whole_people,
+        )
 
     def features(self, requests: Sequence[Request]) -> list[np.ndarray]:
         """What the network makes of the texts: features (P, T, F) of the layout, T = frames.
@@ -170,7 +212,9 @@ class Generator(ABC):
         guidance: float | None = None,
         steps: int | None = None,
     ) -> Iterator[Interaction]:
-        """One clip for each text, each the same as from `generate`, several at a time.
+        """One clip for each text, each the same as from `generate`.
+
+        Those of equal length, among the next `LOOK_AHEAD`, are generated several at a time.
 
         Raises:
             ValueError: as `generate`, before anything is generated.
@@ -198,13 +242,18 @@ class Generator(ABC):
         return next(self._batches([Request(text=check_prompt(text), frames=frames, seed=seed)]))
 
     def _batches(self, requests: Sequence[Request]) -> Iterator[tuple[Interaction, list[int]]]:
-        for start in range(0, len(requests), BATCH_SIZE):
-            batch = requests[start : start + BATCH_SIZE]
-            windows = [
-                replace(request, frames=min(request.frames, self.max_frames)) for request in batch
-            ]
-            for request, clip in zip(batch, self.answer(windows), strict=True):
-                yield self._extended(clip, request, given=0)
+        windows = [
+            replace(request, frames=min(request.frames, self.max_frames)) for request in requests
+        ]
+        keys = [self.batch_key(window) for window in windows]
+        made: dict[int, Interaction] = {}
+        for index, request in enumerate(requests):
+            if index not in made:
+                ahead = range(index, min(index + LOOK_AHEAD, len(requests)))
+                alike = [i for i in ahead if i not in made and keys[i] == keys[index]][:BATCH_SIZE]
+                clips = self.answer([windows[i] for i in alike])
+                made.update(zip(alike, clips, strict=True))
+            yield self._extended(made.pop(index), request, given=0)
 
     def react(
         self,

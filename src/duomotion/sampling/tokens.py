@@ -5,12 +5,11 @@ Axes: B batch, V codes; `...` are the axes of a sample's tokens, such as people 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from duomotion.sampling.guidance import dropped_half, guide, twice
+from duomotion.sampling.guidance import ConditionedNetwork, conditions, guide, twice
 from duomotion.sampling.masking import (
     SETTLED,
     decoding_mask_counts,
@@ -29,17 +28,6 @@ where nothing is known yet, all that are certain. A little of each draw's noise 
 
 Noise = Callable[[int], Tensor]
 """Number of the step, from 0 -> standard Gumbel noise (B, ..., V)."""
-
-
-class ConditionedNetwork(Protocol):
-    """A network that predicts tokens and takes a text; `condition` is what it makes of it."""
-
-    config: Any  # with `text_dim`
-
-    @property
-    def text_projection(self) -> nn.Linear: ...
-
-    def condition(self, text_BC: Tensor, drop_B: Tensor | None = None) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -66,12 +54,7 @@ class GuidedNetwork:
         weight = model.text_projection.weight
         if text_BC is None:
             text_BC = weight.new_zeros(batch, model.config.text_dim)
-        text_BC = text_BC.to(weight.dtype)
-        if self.is_guided:
-            dropped_2B = dropped_half(batch, device=text_BC.device)
-            self.condition = model.condition(twice(text_BC), dropped_2B)
-        else:
-            self.condition = model.condition(text_BC)
+        self.condition = conditions(model, text_BC.to(weight.dtype), guided=self.is_guided)
         self.lengths = twice(lengths_B) if self.is_guided else lengths_B
 
     @property

@@ -40,8 +40,9 @@ class Anchored:
     def encode(self, texts: list[str]) -> TextEmbedding:
         """Embed the texts, in their order."""
         embedding = self._encoder.encode(texts)
-        vectors_BC = drawn_to(embedding.vectors, self._anchors_KC)
-        return TextEmbedding(vectors_BC[:, None], torch.zeros_like(embedding.read_B))
+        # One by one: how products are rounded depends on how many rows they have.
+        vectors = [drawn_to(vector, self._anchors_KC) for vector in embedding.vectors.split(1)]
+        return TextEmbedding(torch.stack(vectors), torch.zeros_like(embedding.read_B))
 
 
 def drawn_to(vectors_BC: Tensor, anchors_KC: Tensor, sharpness: float = SHARPNESS) -> Tensor:

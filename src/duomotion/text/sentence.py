@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import nn
 from torch.nn.functional import normalize
-from torch.nn.utils.rnn import pad_sequence
 
 from duomotion.text.encoder import TextEmbedding, fingerprint
 
@@ -25,8 +24,6 @@ POSITIONS = 512
 EPS = 1e-12
 # Its sentence_bert_config.json; what lies beyond is cut off.
 MAX_TOKENS = 256
-
-BATCH = 32
 
 # The released names inside one layer -> torch's; query, key and value are joined below.
 _LAYER_NAMES = {
@@ -52,14 +49,11 @@ class MiniLM(nn.Module):
         )
         self.encoder = nn.TransformerEncoder(layer, NUM_LAYERS, enable_nested_tensor=False)
 
-    def forward(self, ids_BL: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
-        """Ids (B, L), padded at the end, and how many of them count -> (B, DIM), of length one."""
+    def forward(self, ids_BL: torch.Tensor) -> torch.Tensor:
+        """Ids (B, L) of texts of equal length -> (B, DIM), of length one."""
         length = ids_BL.shape[1]
-        padded_BL = torch.arange(length) >= lengths_B[:, None]
         x_BLC = self.words(ids_BL) + self.positions.weight[:length] + self.segments.weight[0]
-        x_BLC = self.encoder(self.norm(x_BLC), src_key_padding_mask=padded_BL)
-        sums_BC = x_BLC.masked_fill(padded_BL[..., None], 0.0).sum(1)
-        return normalize(sums_BC / lengths_B[:, None], dim=-1)
+        return normalize(self.encoder(self.norm(x_BLC)).mean(1), dim=-1)
 
 
 class SentenceEncoder:
@@ -81,18 +75,11 @@ class SentenceEncoder:
 
     @torch.no_grad()
     def encode(self, texts: list[str]) -> TextEmbedding:
-        """Embed the texts, in their order."""
-        vectors = torch.empty(len(texts), DIM)
-        for start in range(0, len(texts), BATCH):
-            tokens = [
-                torch.tensor(self._tokenizer.encode(text).ids)
-                for text in texts[start : start + BATCH]
-            ]
-            vectors[start : start + BATCH] = self._network(
-                pad_sequence(tokens, batch_first=True),
-                torch.tensor([len(ids) for ids in tokens]),
-            )
-        return TextEmbedding(vectors[:, None], torch.zeros(len(texts), dtype=torch.int64))
+        """Embed the texts, in their order, each alone: padding would change how it is rounded."""
+        vectors = torch.empty(len(texts), 1, DIM)
+        for row, text in enumerate(texts):
+            vectors[row] = self._network(torch.tensor([self._tokenizer.encode(text).ids]))
+        return TextEmbedding(vectors, torch.zeros(len(texts), dtype=torch.int64))
 
 
 def _from_bert(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

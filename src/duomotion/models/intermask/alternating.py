@@ -61,7 +61,7 @@ class AlternatingTransformer(InterMTransformer):
         lengths_B: Tensor | None = None,
     ) -> Tensor:
         """Logits (B, N, V) of one person, given the ids of both."""
-        embedded_BLD = self.embed(torch.stack((own_BN, partner_BN), 1))
+        embedded_BLD = self.embed(torch.stack((own_BN, partner_BN), 1), lengths_B)
         own_BND, partner_BND = embedded_BLD[:, :-1].chunk(NUM_PEOPLE, 1)
         partner_BND = normalise(partner_BND)
         masks = self._own_masks(own_BN, lengths_B)

@@ -18,13 +18,13 @@ from duomotion.models.intermask.config import PartTokenizerConfig, TokenizerConf
 from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.network import InterMTransformer
-from duomotion.models.layers.convolution import in_channels_last
+from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.length import LengthEstimator, load_length_estimator
 from duomotion.motion.contacts import lock_feet, settle
 from duomotion.motion.interaction import Interaction
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.known import Given, kept_tokens
-from duomotion.sampling.request import Generator, Request
+from duomotion.sampling.request import Generator, Request, in_batches
 from duomotion.text.anchors import anchored
 from duomotion.text.cache import CachedEncoder
 from duomotion.text.encoder import TextEncoder, fingerprint, load_encoder
@@ -49,9 +49,10 @@ class InterMask(Generator):
         name: str = "intermask",
         precision: Precision = "auto",
     ) -> None:
-        self.codec = in_channels_last(codec.eval())
+        self.codec = accelerate(codec)
         kind = weight_type(precision, codec.mean.device, transformer.config.width)
-        self.transformer = transformer.eval().to(kind)
+        self.transformer = accelerate(transformer.to(kind))
+        self.frame_unit = codec.tokenizer.downsampling
         self.min_frames, self.max_frames = codec.layout.MIN_FRAMES, codec.layout.MAX_FRAMES
         self.encoder = encoder
         self.length = length.eval() if length is not None else None
@@ -109,52 +110,52 @@ class InterMask(Generator):
     def reactions(
         self, requests: Sequence[Request], actors: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
-        unit, parts = self.codec.tokenizer.downsampling, self.codec.tokenizer.num_parts
+        unit, parts = self.frame_unit, self.codec.tokenizer.num_parts
         known = []
         for actor in actors:
             held = np.minimum(np.arange(-(-len(actor) // unit) * unit), len(actor) - 1)
             motion = torch.from_numpy(actor[None, held]).to(self.codec.mean)
             ids = self.codec.encode(motion)[0].unflatten(0, (parts, -1)).cpu()
             whole = torch.ones(ids.shape[-1], dtype=torch.bool)
-            known.append(KnownTokens(((0, ids, whole),), are_whole_people=True))
+            known.append(KnownTokens(((0, ids, whole),)))
         codes = self._codes(requests, known)
         return [
             self._decoded(each, request)[1] for each, request in zip(codes, requests, strict=True)
         ]
 
-    @torch.no_grad()
     def _codes(self, requests: Sequence[Request], known: Sequence["KnownTokens"]) -> list[Tensor]:
         """(2, parts, tokens) of each request."""
-        kinds = {
-            (given.are_whole_people, not request.text, request.guidance, request.steps)
-            for request, given in zip(requests, known, strict=True)
-        }
-        if len(kinds) > 1:  # they differ in steps or guidance and can't share a batch
-            pairs = zip(requests, known, strict=True)
-            return [self._codes([request], [given])[0] for request, given in pairs]
-        device = self.codec.mean.device
-        unit, parts = self.codec.tokenizer.downsampling, self.codec.tokenizer.num_parts
-        lengths = [-(-request.frames // unit) for request in requests]
-        shape = (len(requests), 2, parts, max(lengths))
-        known_ids = torch.zeros(shape, dtype=torch.long)
-        known_mask = torch.zeros(shape, dtype=torch.bool)
-        for row, (given, length) in enumerate(zip(known, lengths, strict=True)):
+        return in_batches(
+            [self.batch_key(request) for request in requests],
+            lambda batch: self._batch_of_codes(
+                [requests[index] for index in batch], [known[index] for index in batch]
+            ),
+        )
+
+    @torch.no_grad()
+    def _batch_of_codes(
+        self, requests: Sequence[Request], known: Sequence["KnownTokens"]
+    ) -> Sequence[Tensor]:
+        """(2, parts, tokens) of each request; all have the same `batch_key`."""
+        device, first = self.codec.mean.device, requests[0]
+        parts, length = self.codec.tokenizer.num_parts, -(-first.frames // self.frame_unit)
+        known_ids = torch.zeros(len(requests), 2, parts, length, dtype=torch.long)
+        known_mask = torch.zeros(known_ids.shape, dtype=torch.bool)
+        for row, given in enumerate(known):
             for person, ids, kept in given.people:
-                known_ids[row, person, :, :length] = ids
-                known_mask[row, person, :, :length] = kept
-        first = requests[0]
+                known_ids[row, person] = ids
+                known_mask[row, person] = kept
         ids_BPN = decode_tokens(
             self.transformer,
             self._text([request.text for request in requests]),
-            torch.tensor(lengths, device=device),
+            torch.full((len(requests),), length, device=device),
             generator=[torch.Generator().manual_seed(request.seed) for request in requests],
             known_ids=_first_first(known_ids, known).flatten(2).to(device),
             known_mask=_first_first(known_mask, known).flatten(2).to(device),
             guidance=first.guidance,
             steps=first.steps,
         )
-        ids = _first_first(ids_BPN.unflatten(2, (parts, -1)).cpu(), known)
-        return [ids[row, ..., :length] for row, length in enumerate(lengths)]
+        return _first_first(ids_BPN.unflatten(2, (parts, -1)).cpu(), known).unbind()
 
     @torch.no_grad()
     def _decoded(self, codes: Tensor, request: Request) -> np.ndarray:
@@ -181,14 +182,18 @@ class InterMask(Generator):
             return None
         embedding = self.encoder.encode(texts)
         weight = self.transformer.text_projection.weight
-        return self.transformer.text_head(
-            embedding.hidden_BLC.to(weight), embedding.read_B.to(weight.device)
+        rows = zip(
+            embedding.hidden_BLC.to(weight).split(1),
+            embedding.read_B.to(weight.device).split(1),
+            strict=True,
         )
+        # One by one: how products are rounded depends on how many rows they have.
+        return torch.cat([self.transformer.text_head(hidden, read) for hidden, read in rows])
 
     def _known_tokens(self, given: Given | None, request: Request) -> "KnownTokens":
         if given is None:
             return KnownTokens()
-        unit, parts = self.codec.tokenizer.downsampling, self.codec.tokenizer.num_parts
+        unit, parts = self.frame_unit, self.codec.tokenizer.num_parts
         frames = -(-request.frames // unit) * unit + 1
         people = []
         for person in given.people:
@@ -196,7 +201,7 @@ class InterMask(Generator):
             ids = self.codec.encode(motion.to(self.codec.mean.device))
             kept = torch.from_numpy(kept_tokens(given.mask[person], unit))
             people.append((person, ids[0].unflatten(0, (parts, -1)).cpu(), kept))
-        return KnownTokens(tuple(people), given.first, given.are_whole_people)
+        return KnownTokens(tuple(people), given.first)
 
     def _interaction(
         self, decoded: np.ndarray, request: Request, given: Given | None
@@ -218,12 +223,10 @@ class KnownTokens:
     Attributes:
         people: a person, their codes (parts, tokens) and which tokens (tokens,) to keep.
         first: whose start is the origin.
-        are_whole_people: every person is known at all times or not at all, and somebody is.
     """
 
     people: tuple[tuple[int, Tensor, Tensor], ...] = ()
     first: int = 0
-    are_whole_people: bool = False
 
 
 def _first_first(x_BP: Tensor, known: Sequence[KnownTokens]) -> Tensor:

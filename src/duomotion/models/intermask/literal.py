@@ -7,6 +7,7 @@ what the text decides is computed anew in each of them, all as in the released c
 Axes: B batch, P people, L tokens, J parts, T frames, D width.
 """
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.layers.attention import Attention
-from duomotion.models.layers.linear import plain
 
 
 class LiteralTransformer(nn.Module):
@@ -22,7 +22,7 @@ class LiteralTransformer(nn.Module):
 
     def __init__(self, model: InterMTransformer) -> None:
         super().__init__()
-        self.model = plain(model).eval()
+        self.model = copy.deepcopy(model).eval()
         for module in list(self.model.modules()):
             for name, child in module.named_children():
                 if isinstance(child, Attention):

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
-from duomotion.models.layers.linear import Linear
 from duomotion.models.layers.modulation import Modulation, modulate, normalise
 from duomotion.models.layers.neighbours import Neighbours
 from duomotion.models.layers.positional import sinusoid_grid
@@ -109,10 +108,10 @@ class InterMBlock(nn.Module):
 
         def feedforward() -> nn.Sequential:
             return nn.Sequential(
-                Linear(config.width, config.feedforward),
+                nn.Linear(config.width, config.feedforward),
                 nn.GELU(),
                 Dropout(config.dropout),
-                Linear(config.feedforward, config.width),
+                nn.Linear(config.feedforward, config.width),
             )
 
         self.num_parts = config.num_parts
@@ -222,11 +221,11 @@ class InterMTransformer(nn.Module):
         self.config = config
         width = config.width
         self.token_embedding = nn.Embedding(config.vocabulary, config.token_dim)
-        self.input_projection = Linear(config.token_dim, width)
+        self.input_projection = nn.Linear(config.token_dim, width)
         self.neighbours = (
             Neighbours(config.token_dim, width, config.neighbours) if config.neighbours else None
         )
-        self.text_projection = Linear(config.text_dim, width)
+        self.text_projection = nn.Linear(config.text_dim, width)
         self.person_embedding = (
             nn.Parameter(torch.empty(NUM_PEOPLE, width)) if config.person_embedding else None
         )
@@ -234,12 +233,12 @@ class InterMTransformer(nn.Module):
         numbers = range(config.num_blocks)
         self.modulations = nn.ModuleList(BlockModulation(config) for _ in numbers)
         self.blocks = nn.ModuleList(InterMBlock(config) for _ in numbers)
-        self.output_dense = Linear(width, width)
+        self.output_dense = nn.Linear(width, width)
         self.output_modulation = Modulation(width, OUTPUT_CHUNKS, rank=config.modulation_rank)
         self.output_projection = (
             PartLinear(config.num_parts, width, config.num_codes)
             if config.part_codes
-            else Linear(width, config.num_codes)
+            else nn.Linear(width, config.num_codes)
         )
         self._initialise()
         self.text_head = TextHead(config)
@@ -300,14 +299,17 @@ class InterMTransformer(nn.Module):
             condition: of `condition`.
             lengths_B: latent frames of each sample; None where all fill the T frames.
         """
-        x_BLD = self.embed(ids_BPN)
+        x_BLD = self.embed(ids_BPN, lengths_B)
         masks = self.key_masks(ids_BPN, lengths_B)
         for block, modulation in zip(self.blocks, condition.blocks, strict=True):
             x_BLD = block(x_BLD, modulation, masks)
         return self.logits(x_BLD[:, :-1].unflatten(1, ids_BPN.shape[1:]), condition)
 
-    def embed(self, ids_BPN: Tensor) -> Tensor:
-        """(B, L, D): tokens with their positions in the grid of parts and frames, then [SEP]."""
+    def embed(self, ids_BPN: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        """(B, L, D): tokens with their positions in the grid of parts and frames, then [SEP].
+
+        Nothing lies beyond the first and the last frame of a sample, whatever the batch pads it to.
+        """
         batch, people, tokens = ids_BPN.shape
         parts, width = self.config.num_parts, self.config.width
         separator = ids_BPN.new_full((batch, 1), self.config.vocabulary - 1)
@@ -320,8 +322,11 @@ class InterMTransformer(nn.Module):
         positions = torch.cat((grid_PND.flatten(0, 1), grid.new_zeros(1, width)))
         x_BLD = self.input_projection(embedded) + positions.to(embedded.dtype)
         if self.neighbours is not None:
-            rows = embedded[:, :-1].unflatten(1, (people * parts, -1)).flatten(0, 1)
-            heard = self.neighbours(rows)
+            rows = embedded[:, :-1].unflatten(1, (people * parts, -1))
+            if lengths_B is not None:
+                inside_BT = inside_frames(lengths_B, tokens // parts)
+                rows = rows * inside_BT[:, None, :, None]
+            heard = self.neighbours(rows.flatten(0, 1))
             x_BLD[:, :-1] += heard.reshape(batch, -1, width)
         return self.dropout(x_BLD)
 
@@ -356,5 +361,10 @@ class InterMTransformer(nn.Module):
 
 def inside(lengths_B: Tensor, num_parts: int, num_frames: int) -> Tensor:
     """(B, P, N) bool: the tokens before the end of each sample, of `num_frames` latent frames."""
-    frame_BT = torch.arange(num_frames, device=lengths_B.device) < lengths_B[:, None]
-    return frame_BT.repeat(1, num_parts)[:, None].repeat(1, NUM_PEOPLE, 1)
+    inside_BT = inside_frames(lengths_B, num_frames)
+    return inside_BT.repeat(1, num_parts)[:, None].repeat(1, NUM_PEOPLE, 1)
+
+
+def inside_frames(lengths_B: Tensor, num_frames: int) -> Tensor:
+    """(B, T) bool: the latent frames before the end of each sample."""
+    return torch.arange(num_frames, device=lengths_B.device) < lengths_B[:, None]

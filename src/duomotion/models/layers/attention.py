@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from duomotion.models.layers.linear import Linear, linear
+from duomotion.models.layers.linear import linear
 from duomotion.precision import has_amx
 
 SCORES = 2**19  # that `attend_by_products` holds at once: as many as stay in a processor's cache
@@ -29,8 +29,8 @@ class Attention(nn.Module):
             )
         self.num_heads = num_heads
         self.dropout = dropout
-        self.in_proj = Linear(width, 3 * width)
-        self.out_proj = Linear(width, width)
+        self.in_proj = nn.Linear(width, 3 * width)
+        self.out_proj = nn.Linear(width, width)
         nn.init.xavier_uniform_(self.in_proj.weight)
         nn.init.zeros_(self.in_proj.bias)
         nn.init.zeros_(self.out_proj.bias)

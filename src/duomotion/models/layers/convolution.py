@@ -4,15 +4,9 @@ Maps are (B, D, J, T) in channels-last memory, the fastest layout measured on CP
 maps of one row, with `rows=1`.
 """
 
-from typing import TypeVar
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from duomotion.models.layers.derived import Derived
-
-Network = TypeVar("Network", bound=nn.Module)
 
 
 class ResidualBlock(nn.Module):
@@ -36,8 +30,7 @@ class UpsamplingConv(nn.Conv2d):
     (a + b) x[i] + c x[i+1] at 2i + 1. That is a transposed convolution of stride 2 with the taps
     (c, b + c, a + b, a), which needs 2 multiplications a value where the plain way needs 3.
 
-    The convolution is over `rows` joints, 3 or 1, and 3 frames. Without gradients the taps are
-    computed once for all calls, until weights change.
+    The convolution is over `rows` joints, 3 or 1, and 3 frames.
     """
 
     doubled: Tensor
@@ -49,21 +42,13 @@ class UpsamplingConv(nn.Conv2d):
         doubled = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
         self.register_buffer("doubled", doubled, persistent=False)
         self.register_buffer("kept", torch.eye(rows).flip(0), persistent=False)
-        self._derived = Derived()
 
     def forward(self, x_BDJT: Tensor) -> Tensor:
         _, _, joints, frames = x_BDJT.shape
         double_joints = self.num_joints == 2 * joints
         if not double_joints and self.num_joints != joints:
             x_BDJT = F.interpolate(x_BDJT, size=(self.num_joints, frames))
-        if torch.is_grad_enabled():
-            taps = self._taps(double_joints)
-        else:
-            taps = self._derived.get(
-                self.weight,
-                lambda: self._taps(double_joints).contiguous(memory_format=torch.channels_last),
-                key=double_joints,
-            )
+        taps = self.taps(double_joints=double_joints)
         return F.conv_transpose2d(
             x_BDJT,
             taps,
@@ -72,7 +57,8 @@ class UpsamplingConv(nn.Conv2d):
             padding=((taps.shape[2] - 1) // 2, 1),
         )
 
-    def _taps(self, double_joints: bool) -> Tensor:
+    def taps(self, *, double_joints: bool) -> Tensor:
+        """The kernel of the transposed convolution (in, out, rows, 4)."""
         joint_taps = self.doubled if double_joints else self.kept
         return torch.einsum("aj,bt,oijt->ioab", joint_taps, self.doubled, self.weight)
 
@@ -90,15 +76,6 @@ def initialise_convolutions(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, ResidualBlock):
             nn.init.zeros_(module.mix.weight)
-
-
-@torch.no_grad()
-def in_channels_last(network: Network) -> Network:
-    """`network`, its convolutions' weights in the layout of the maps, which saves a copy a call."""
-    for parameter in network.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return network
 
 
 @torch.no_grad()

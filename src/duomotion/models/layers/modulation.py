@@ -4,8 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from duomotion.models.layers.linear import Linear
-
 
 class Modulation(nn.Module):
     """Condition (B, D) -> `num_chunks` vectors of (B, 1, D), all zero at the start of training.
@@ -16,8 +14,8 @@ class Modulation(nn.Module):
     def __init__(self, width: int, num_chunks: int, *, rank: int | None = None):
         super().__init__()
         self.num_chunks = num_chunks
-        self.reduce = nn.Identity() if rank is None else Linear(width, rank, bias=False)
-        self.expand = Linear(rank or width, num_chunks * width)
+        self.reduce = nn.Identity() if rank is None else nn.Linear(width, rank, bias=False)
+        self.expand = nn.Linear(rank or width, num_chunks * width)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

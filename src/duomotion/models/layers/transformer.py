@@ -5,7 +5,6 @@ from torch import Tensor, nn
 
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
-from duomotion.models.layers.linear import Linear
 
 
 def post_norm_transformer(
@@ -35,7 +34,7 @@ class PostNormBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.self_attn = Attention(width, num_heads, dropout=attention_dropout)
-        self.linear1, self.linear2 = Linear(width, feedforward), Linear(feedforward, width)
+        self.linear1, self.linear2 = nn.Linear(width, feedforward), nn.Linear(feedforward, width)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from duomotion.checkpoint import load_weights, read_checkpoint
 from duomotion.config import from_dict
-from duomotion.models.layers.convolution import in_channels_last
+from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.length import LengthEstimator, load_length_estimator
 from duomotion.models.momask.codec import ResidualCodec, load_codec
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig
@@ -21,7 +21,7 @@ from duomotion.motion.humanml3d import SoloLayout
 from duomotion.motion.interaction import Interaction
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.known import Given, carried, kept_tokens
-from duomotion.sampling.request import Generator, Request
+from duomotion.sampling.request import Generator, Request, in_batches
 from duomotion.text.cache import CachedEncoder
 from duomotion.text.encoder import TextEncoder, fingerprint, load_encoder
 
@@ -58,11 +58,12 @@ class MoMask(Generator):
             )
         self.layout = codec.layout
         kind = weight_type(precision, codec.mean.device, masked.config.width)
-        self.codec = in_channels_last(codec.eval())
-        self.masked = masked.eval().to(kind)
-        self.residual = residual.eval().to(kind) if residual is not None else None
+        self.codec = accelerate(codec)
+        self.masked = accelerate(masked.to(kind))
+        self.residual = accelerate(residual.to(kind)) if residual is not None else None
         self.fps = self.layout.FPS
         self.min_frames, self.max_frames = self.layout.MIN_FRAMES, self.layout.MAX_FRAMES
+        self.frame_unit = codec.tokenizer.downsampling
         self.encoder = encoder
         self.length = length.eval() if length is not None else None
         self.name = name
@@ -131,31 +132,37 @@ class MoMask(Generator):
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
         return self.codec.reconstruct(features)
 
-    @torch.no_grad()
     def _ids(self, requests: Sequence[Request], givens: Sequence[Given | None]) -> list[Tensor]:
         """(N, Q) of each request."""
-        kinds = {(not request.text, request.guidance, request.steps) for request in requests}
-        if len(kinds) > 1:  # they differ in steps or guidance and can't share a batch
-            pairs = zip(requests, givens, strict=True)
-            return [self._ids([request], [given])[0] for request, given in pairs]
-        device = self.codec.mean.device
-        unit = self.codec.tokenizer.downsampling
-        lengths = [-(-request.frames // unit) for request in requests]
+        return in_batches(
+            [self.batch_key(request) for request in requests],
+            lambda batch: self._batch_of_ids(
+                [requests[index] for index in batch], [givens[index] for index in batch]
+            ),
+        )
+
+    @torch.no_grad()
+    def _batch_of_ids(
+        self, requests: Sequence[Request], givens: Sequence[Given | None]
+    ) -> Sequence[Tensor]:
+        """(N, Q) of each request; all have the same `batch_key`."""
+        device, first = self.codec.mean.device, requests[0]
+        length = -(-first.frames // self.frame_unit)
         layers = 1 if self.residual is None else self.residual.config.num_layers
-        known_ids = torch.zeros(len(requests), max(lengths), layers, dtype=torch.long)
+        known_ids = torch.zeros(len(requests), length, layers, dtype=torch.long)
         known_mask = torch.zeros(known_ids.shape[:2], dtype=torch.bool)
-        for row, (given, length) in enumerate(zip(givens, lengths, strict=True)):
+        for row, given in enumerate(givens):
             if given is not None:
-                motion = self.layout.encode(given.alone(0, length * unit + 1))
+                motion = self.layout.encode(given.alone(0, length * self.frame_unit + 1))
                 ids = self.codec.encode(torch.from_numpy(motion).to(device))
-                known_ids[row, :length] = ids[0, :, :layers]
-                known_mask[row, :length] = torch.from_numpy(kept_tokens(given.mask[0], unit))
-        first = requests[0]
+                kept = kept_tokens(given.mask[0], self.frame_unit)
+                known_ids[row] = ids[0, :, :layers]
+                known_mask[row] = torch.from_numpy(kept)
         texts = [request.text for request in requests]
         ids_BNQ = decode_tokens(
             self.masked,
             self.encoder.encode(texts).vectors.to(device) if any(texts) else None,
-            torch.tensor(lengths, device=device),
+            torch.full((len(requests),), length, device=device),
             residual=self.residual,
             generator=[torch.Generator().manual_seed(request.seed) for request in requests],
             known_ids=known_ids.to(device),
@@ -163,7 +170,7 @@ class MoMask(Generator):
             guidance=first.guidance,
             steps=first.steps,
         )
-        return [ids_BNQ[row, :length] for row, length in enumerate(lengths)]
+        return ids_BNQ.unbind()
 
     @torch.no_grad()
     def _decoded(self, ids_NQ: Tensor, request: Request) -> np.ndarray:

@@ -7,6 +7,7 @@ for what `decoding` says about draws.
 Axes: B batch, N tokens, C channels, D width, V codes, Q quantisation layers.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -14,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from duomotion.models.layers.linear import plain
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.models.momask.config import TransformerConfig
 from duomotion.models.momask.network import (
@@ -58,7 +58,7 @@ class LiteralMoMask:
     """Both transformers, in evaluation mode, without `decoding`."""
 
     def __init__(self, masked: MaskedTransformer, residual: ResidualTransformer) -> None:
-        self.masked, self.residual = plain(masked), plain(residual)
+        self.masked, self.residual = copy.deepcopy(masked), copy.deepcopy(residual)
         self.masked_encoder = LiteralEncoder(self.masked, masked.config)
         self.residual_encoder = LiteralEncoder(self.residual, residual.config)
 

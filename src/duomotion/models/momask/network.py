@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from duomotion.models.layers.dropout import Dropout
-from duomotion.models.layers.linear import Linear, linear
+from duomotion.models.layers.linear import linear
 from duomotion.models.layers.neighbours import Neighbours
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.models.layers.transformer import PostNormBlock
@@ -32,11 +32,11 @@ class TextTransformer(nn.Module):
         super().__init__()
         width = config.width
         self.scale_text = config.scale_text
-        self.input_projection = Linear(config.token_dim, width)
+        self.input_projection = nn.Linear(config.token_dim, width)
         self.neighbours = (
             Neighbours(config.token_dim, width, config.neighbours) if config.neighbours else None
         )
-        self.text_projection = Linear(config.text_dim, width)
+        self.text_projection = nn.Linear(config.text_dim, width)
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(
             PostNormBlock(
@@ -48,9 +48,9 @@ class TextTransformer(nn.Module):
             )
             for _ in range(config.num_blocks)
         )
-        self.output_dense = Linear(width, width)
+        self.output_dense = nn.Linear(width, width)
         self.output_norm = nn.LayerNorm(width, eps=1e-12)
-        self.output_projection = Linear(width, output_dim)
+        self.output_projection = nn.Linear(width, output_dim)
         positions = sinusoid_sequence(config.max_tokens, width)
         self.register_buffer("positions", positions, persistent=False)
 
@@ -149,7 +149,7 @@ class ResidualTransformer(TextTransformer):
             self.inputs = nn.Parameter(torch.empty(made, *table))
             self.outputs = nn.Parameter(torch.empty(made, *table))
             self.output_bias = nn.Parameter(torch.empty(made, config.num_codes + 1))
-        self.layer_embedding = Linear(config.num_layers, config.width)
+        self.layer_embedding = nn.Linear(config.num_layers, config.width)
         self._initialise()
 
     def forward(
