@@ -105,17 +105,6 @@ def test_generated_people_are_rigid_and_on_smpl22(model):
     assert (np.ptp(lengths, axis=1) < 1e-4).all()
 
 
-def test_answers_do_not_depend_on_the_batch(model):
-    requests = [
-        Request(text="two people dance", frames=40, seed=5),
-        Request(text="they argue", frames=61, seed=6),
-    ]
-    together = model.answer(requests)
-    for request, clip in zip(requests, together, strict=True):
-        alone = model.answer([request])[0]
-        np.testing.assert_allclose(clip.positions, alone.positions, atol=1e-4)
-
-
 def test_settings_reach_the_decoding(model):
     motions = [
         model.generate("they wave", seconds=1, **settings).positions

@@ -56,19 +56,6 @@ def test_one_person_at_the_layouts_rate(tmp_path, layout, fps, skeleton):
     assert model.fps == fps and model.num_people == 1
 
 
-def test_answers_do_not_depend_on_the_batch(model):
-    requests = [
-        Request(text="a person dances", frames=40, seed=5),
-        Request(text="someone walks", frames=61, seed=6),
-    ]
-    for request, clip, features in zip(
-        requests, model.answer(requests), model.features(requests), strict=True
-    ):
-        np.testing.assert_allclose(clip.positions, model.answer([request])[0].positions, atol=1e-4)
-        assert features.shape == (1, request.frames, 263)
-        np.testing.assert_allclose(features, model.features([request])[0], atol=1e-4)
-
-
 def test_features_are_what_the_network_makes(model):
     request = Request(text="a person waves", frames=60, seed=2)
     (features,) = model.features([request])

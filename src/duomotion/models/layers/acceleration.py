@@ -1,0 +1,85 @@
+"""Networks that only generate: what their layers derive from the weights is computed once.
+
+Networks are written with plain layers, and are trained and validated with them. `accelerate` is
+called after loading, where a network is only to generate from then on.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from duomotion.models.layers.convolution import UpsamplingConv
+from duomotion.models.layers.linear import by_onednn, is_for_onednn, packed
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class WeightCache(nn.Module):
+    """A layer that keeps one tensor that it has computed from its weight.
+
+    It is computed again where the weight was loaded, moved or changed in place. A fused optimiser
+    changes weights unseen, so training is refused.
+    """
+
+    weight: Tensor
+    cache: tuple[Hashable, Tensor, Tensor] | None = None
+
+    def cached(self, compute: Callable[[], Tensor], key: Hashable = None) -> Tensor:
+        state = (self.weight.data_ptr(), self.weight._version, self.weight.dtype, key)
+        if self.cache is None or self.cache[0] != state:
+            # The weight is held as well, so that no other weight comes to lie where it was.
+            self.cache = (state, self.weight.detach(), compute())
+        return self.cache[-1]
+
+    def train(self, mode: bool = True) -> "WeightCache":
+        assert not mode, "an accelerated network only generates; train one that is not"
+        return super().train(mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "cache": None}
+
+
+class PackedLinear(WeightCache, nn.Linear):
+    """`torch.nn.Linear` with a second copy of its weights, in the order that oneDNN works in."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not is_for_onednn(input):
+            return super().forward(input)
+        weight = self.cached(lambda: packed(self.weight))
+        return by_onednn(input, weight, self.bias)
+
+
+class PreparedUpsampling(WeightCache, UpsamplingConv):
+    """`UpsamplingConv` whose taps are computed once."""
+
+    def taps(self, *, double_joints: bool) -> Tensor:
+        def compute() -> Tensor:
+            taps = super(PreparedUpsampling, self).taps(double_joints=double_joints)
+            return taps.contiguous(memory_format=torch.channels_last)
+
+        return self.cached(compute, key=double_joints)
+
+
+FAST_LAYERS: dict[type[nn.Module], type[WeightCache]] = {
+    nn.Linear: PackedLinear,
+    UpsamplingConv: PreparedUpsampling,
+}
+
+
+@torch.no_grad()
+def accelerate(network: Network) -> Network:
+    """`network` itself, in evaluation mode, with faster layers in the place of plain ones.
+
+    Its names and weights stay; convolutions' weights are in the layout of the maps, which saves a
+    copy a call.
+    """
+    network.eval().requires_grad_(False)
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    for module in network.modules():
+        if fast := FAST_LAYERS.get(type(module)):
+            module.__class__ = fast
+    return network

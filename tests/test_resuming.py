@@ -1,0 +1,173 @@
+"""Each kind of training: validation follows the weights, and a kill changes nothing in its log."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from motions import waving
+from test_matching import INTERCLIP, SIZES, clip, interx_pairs, solo
+from test_momask_training import TOKENIZER, TRANSFORMER
+
+from duomotion.config import apply_overrides, to_dict
+from duomotion.data.interhuman import write_clip, write_splits
+from duomotion.training import recipes
+from duomotion.training.log import read_records
+from duomotion.training.trainer import Trainer
+
+__all__ = ["clip", "interx_pairs", "solo"]
+
+STEPS = (
+    "optim.steps=8",
+    "optim.batch_size=4",
+    "optim.warmup_steps=0",
+    "optim.lr=1e-2",
+    "log.log_every=2",
+    "log.validate_every=2",
+    "log.checkpoint_every=1",
+    "log.tensorboard=false",
+    "optim.precision=float32",
+)
+KILLED_AT = 6  # after the third validation's steps have begun
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Sums depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUOMOTION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "interhuman"
+    names = [str(number) for number in range(6)]
+    for number, name in enumerate(names):
+        write_clip(folder, name, waving(frames=70 + 3 * number), [f"two wave {name}", "hi"])
+    write_splits(folder, {"train": names, "val": names[:3], "test": names})
+    return folder
+
+
+class Killed(Exception):  # noqa: N818
+    pass
+
+
+def trainer(name: str, folder: Path, *changes: str) -> Trainer:
+    recipe = apply_overrides(recipes.find(name), [*changes, *STEPS])
+    task = recipes.task_of(recipe)
+    return Trainer(task, folder, recipe=to_dict(recipe), optim=recipe.optim, log=recipe.log)
+
+
+def lines(folder: Path) -> list[dict]:
+    return [
+        {name: value for name, value in record.items() if name != "seconds"}
+        for record in read_records(folder / "log.jsonl")
+    ]
+
+
+def check(name: str, folder: Path, *changes: str) -> Path:
+    """Train through, and once more with a kill; returns the last checkpoint."""
+    trainer(name, folder / "through", *changes).run()
+    killed = trainer(name, folder / "killed", *changes)
+    loss, calls = killed.task.loss, []
+
+    def loss_until_killed(*arguments):
+        calls.append(1)
+        if len(calls) == KILLED_AT:
+            raise Killed
+        return loss(*arguments)
+
+    killed.task.loss = loss_until_killed
+    with pytest.raises(Killed):
+        killed.run()
+    trainer(name, folder / "killed", *changes).run()
+    through = lines(folder / "through")
+    scores = [line for line in through if any(name.startswith("validation/") for name in line)]
+    assert len(scores) == 4 and all(one != other for one, other in pairwise(scores))
+    assert lines(folder / "killed") == through
+    check_scores_of_fresh_network(name, folder / "through", scores[-1], *changes)
+    return folder / "through" / "last"
+
+
+def check_scores_of_fresh_network(name: str, folder: Path, logged: dict, *changes: str) -> None:
+    """What a network that has never seen other weights scores with the last averages."""
+    fresh = trainer(name, folder, *changes)
+    fresh._resume()
+    scores: list[dict] = []
+    fresh._validate(log_to(scores.append))
+    assert scores == [{key: value for key, value in logged.items() if key.startswith("valid")}]
+
+
+def log_to(take: Callable[[dict], None]):
+    class Log:
+        def write(self, step: int, record: dict) -> None:
+            take(record)
+
+    return Log()
+
+
+def test_intermask(pairs, tmp_path):
+    data = f"data.pairs={pairs}"
+    tokenizer = check(
+        "intermask/tokenizer-small",
+        tmp_path / "tokenizer",
+        *tiny.TOKENIZERS["intermask/tokenizer-small"],
+        data,
+        "data.solo=null",
+        "data.solo_share=0",
+    )
+    check(
+        "intermask/generator-open-wide",
+        tmp_path / "generator",
+        *tiny.GENERATOR,
+        data,
+        f"data.tokenizer={tokenizer}",
+        "data.length=null",
+        "data.views=2",
+    )
+
+
+def test_intermask_by_parts(pairs, tmp_path):
+    check(
+        "intermask/tokenizer-open",
+        tmp_path,
+        *tiny.TOKENIZERS["intermask/tokenizer-open"],
+        f"data.pairs={pairs}",
+        "data.solo=null",
+        "data.solo_share=0",
+    )
+
+
+def test_momask(solo, tmp_path):
+    data = f"data.clips={solo['humanml3d']}"
+    tokenizer = check("momask/tokenizer", tmp_path / "tokenizer", *TOKENIZER, data)
+    tokens = (*TRANSFORMER, data, f"data.tokenizer={tokenizer}", "data.from_codes=false")
+    check("momask/residual-open", tmp_path / "residual", *tokens, "model.num_layers=3")
+    others = ("data.residual=null", "data.length=null")
+    check("momask/masked-open", tmp_path / "masked", *tokens, *others)
+    check("momask/length-open", tmp_path / "length", data)
+
+
+def test_evaluators_of_pairs(pairs, clip, tmp_path):
+    check("evaluator-open", tmp_path / "open", f"data.clips={pairs}")
+    data = (f"data.pairs={pairs}", f"data.clip={clip}")
+    check("evaluator/interclip", tmp_path / "interclip", *INTERCLIP, *data)
+
+
+@pytest.mark.parametrize("kind", ["interx", "humanml3d"])
+def test_evaluators_that_read_words(interx_pairs, solo, tmp_path, kind):
+    data = f"data.folder={interx_pairs if kind == 'interx' else solo[kind]}"
+    movement = check(f"evaluator/movement-{kind}", tmp_path / "movement", data, *SIZES)
+    words = (f"data.glove={tiny.glove(tmp_path / 'glove')}", f"data.movement={movement}")
+    check(f"evaluator/{kind}", tmp_path / "evaluator", data, *SIZES, *words)
