@@ -60,7 +60,7 @@ class Attention(nn.Module):
         """
         q, k, v = self._heads(self.in_proj(x_BJTD), 3).unbind(3)
         scores = torch.einsum("bjthe,bkthe->bjkth", q * q.shape[-1] ** -0.5, k)
-        weights = F.dropout(scores.float().softmax(2), self.dropout, self.training).to(v.dtype)
+        weights = F.dropout(softmax(scores, 2), self.dropout, self.training).to(v.dtype)
         mixed = torch.einsum("bjkth,bkthe->bjthe", weights, v)
         return self.out_proj(mixed.flatten(-2))
 
@@ -102,6 +102,11 @@ def attend_by_products(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = No
         scores = torch.baddbmm(nothing, q[part], k[part], beta=0, alpha=scale)
         if mask is not None:
             scores.masked_fill_(~mask[part], -torch.inf)
-        weights = scores.softmax(-1, dtype=torch.float32).to(v.dtype)
+        weights = softmax(scores, -1).to(v.dtype)
         torch.bmm(weights, v[part], out=mixed[part])
     return mixed.view(*shape, -1)
+
+
+def softmax(scores: Tensor, dim: int) -> Tensor:
+    """In float32 or what is finer."""
+    return scores.softmax(dim, dtype=torch.promote_types(scores.dtype, torch.float32))

@@ -33,5 +33,6 @@ def sinusoid_grid(rows: int, columns: int, width: int, *, device=None) -> Tensor
 
 
 def _waves(count: int, frequencies: Tensor) -> Tensor:
-    angles = torch.arange(count, device=frequencies.device).float()[:, None] * frequencies
-    return torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)
+    # In float64, so that how many positions there are does not show in how one is rounded.
+    angles = torch.arange(count, device=frequencies.device)[:, None] * frequencies.double()
+    return torch.stack((angles.sin(), angles.cos()), -1).flatten(-2).float()
