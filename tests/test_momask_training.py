@@ -63,7 +63,7 @@ def test_training_from_recordings_to_motion(tmp_path):
     clips = prepare_solo(tmp_path / "solo", TAKES)
     tokenizer = recipe("momask/tokenizer-open", *TOKENIZER, f"data.clips={clips}", "optim.steps=20")
     records = tiny.train(tokenizer, tmp_path / "tokenizer")
-    assert records[-1]["validation/root_aligned_mpjpe_mm"] < 120  # fitted before the first step
+    assert records[-1]["validation/root_aligned_mpjpe_mm"] < 140  # fitted before the first step
     tokens = (f"data.clips={clips}", f"data.tokenizer={tmp_path / 'tokenizer' / 'best'}")
 
     residual = recipe("momask/residual-open", *TRANSFORMER, *tokens, "model.num_layers=3")

@@ -1,20 +1,20 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from motions import waving
-from properties import is_rotation
 
 from duomotion.data.interhuman import Clip
 from duomotion.data.windows import SOLO_RADIUS, WindowConfig, WindowSampler, joint_map
 from duomotion.motion.canonical import facing, transform
-from duomotion.motion.features import mirror_pair
+from duomotion.motion.features import encode_pair, mirror_pair
 from duomotion.motion.rotations import (
     matrix_to_sixd_interleaved,
-    sixd_interleaved_to_matrix,
     yaw,
 )
 from duomotion.motion.skeleton import SMPL22
 
-PLAIN = WindowConfig(frames=16, mirror=False)
+PLAIN = WindowConfig(frames=16, mirror=False, floor="keep")
 
 
 def clip(people=2, frames=100, name="clip"):
@@ -51,7 +51,7 @@ def view(window, source):
 
 def test_windows_are_stretches_of_the_clip_seen_by_an_earlier_leader():
     source = clip()
-    config = WindowConfig(frames=16, reach=40, mirror=False)
+    config = replace(PLAIN, reach=40)
     windows = WindowSampler([source], config).draw(120, np.random.default_rng(0))
     assert windows.shape == (120, 16, 22, 12) and windows.dtype == np.float32
     seen = set()
@@ -86,7 +86,7 @@ def test_the_same_generator_draws_the_same_windows():
 
 
 def test_half_of_the_windows_are_mirrored_as_a_whole():
-    sampler = WindowSampler([clip()], WindowConfig(frames=16))
+    sampler = WindowSampler([clip()], replace(PLAIN, mirror=True))
     flipped = 0
     for window in sampler.draw(200, np.random.default_rng(2)):
         chosen = clip()
@@ -107,9 +107,7 @@ def test_half_of_the_windows_are_mirrored_as_a_whole():
 
 def test_a_person_alone_is_also_placed_where_a_partner_would_be():
     source = clip(people=1)
-    windows = WindowSampler([source], WindowConfig(frames=16, reach=16, mirror=False)).draw(
-        300, np.random.default_rng(3)
-    )
+    windows = WindowSampler([source], replace(PLAIN, reach=16)).draw(300, np.random.default_rng(3))
     offsets = windows[:, 0, 0, [0, 2]]
     distance = np.linalg.norm(offsets, axis=-1)
     assert 0.35 < (distance < 1e-4).mean() < 0.65
@@ -119,7 +117,24 @@ def test_a_person_alone_is_also_placed_where_a_partner_would_be():
     assert np.histogram(angles, 4, (-np.pi, np.pi))[0].min() > 10
 
 
-def test_heights_are_never_changed():
+def test_everyone_stands_on_their_own_floor():
+    motion = waving(2, 100)
+    positions = motion.positions.copy()
+    lowest = positions[..., 1].min((1, 2))
+    positions[..., 1] += (np.array([0.5, -0.3]) - lowest)[:, None, None]
+    sixd = matrix_to_sixd_interleaved(motion.rotations[:, :, 1:])
+    source = Clip("clip", positions, sixd, ("they wave",))
+    for floor, expected in (("each", [0, 0]), ("keep", [0.5, -0.3])):
+        config = WindowConfig(frames=99, floor=floor, mirror=False, people=2)
+        pairs = WindowSampler([source], config).draw(8, np.random.default_rng(0))
+        found = np.sort(pairs[..., 1].min((1, 2)).reshape(4, 2), axis=1)
+        np.testing.assert_allclose(found, np.sort([expected] * 4, axis=1), atol=1e-2)
+        whole = encode_pair(positions, sixd, floor=floor)[..., :66].reshape(2, 99, 22, 3)
+        heights = {tuple(window[:, 0, 1].round(4)) for window in pairs}
+        assert heights <= {tuple(person[:, 0, 1].round(4)) for person in whole}
+
+
+def test_heights_can_be_kept():
     source = clip(people=1)
     for window in WindowSampler([source], PLAIN).draw(20, np.random.default_rng(4)):
         _, start = where_from(window, source)
@@ -128,15 +143,14 @@ def test_heights_are_never_changed():
         )
 
 
-def test_clips_that_are_too_short_hold_their_last_pose():
-    source = clip(people=1, frames=10)
-    windows = WindowSampler([source], PLAIN).draw(5, np.random.default_rng(5))
-    for window in windows:
-        still = np.broadcast_to(window[9, :, :3], (7, 22, 3))
-        np.testing.assert_array_equal(window[9:, :, :3], still)
-        assert not window[9:, :, 3:6].any()
-        assert np.abs(window[:9, :, 3:6]).max() > 0
-        assert is_rotation(sixd_interleaved_to_matrix(window[:, 1:, 6:]), atol=1e-4)
+def test_clips_that_are_too_short_are_left_out():
+    clips = [clip(1, 16), clip(1, 40)]
+    clips[0].positions[..., 1] += 10
+    windows = WindowSampler(clips, PLAIN).draw(50, np.random.default_rng(5))
+    assert (windows[..., 1] < 5).all()
+    assert WindowSampler([clip(1, 17)], PLAIN).draw(2, np.random.default_rng(5)).shape[1] == 16
+    with pytest.raises(ValueError, match="no clip is as long as a window of 16 frames"):
+        WindowSampler(clips[:1], PLAIN)
 
 
 def test_longer_clips_are_drawn_more_often():
@@ -144,10 +158,11 @@ def test_longer_clips_are_drawn_more_often():
     for number, source in enumerate(clips):
         source.positions[..., 1] += 10 * number
     sampler = WindowSampler(clips, PLAIN)
-    assert sampler.num_windows == (60 + 120 + 60) // 16
+    assert sampler.num_windows == 2 * 2 + 11 + 5  # every 10 of the 14, 104 and 44 first frames
+    assert WindowSampler(clips, replace(PLAIN, mirror=True)).num_windows == 40
     windows = sampler.draw(2000, np.random.default_rng(6))
     share = np.bincount((windows[:, 0, 0, 1] // 10).astype(int)) / 2000
-    np.testing.assert_allclose(share, [0.25, 0.5, 0.25], atol=0.05)
+    np.testing.assert_allclose(share, np.array([28, 104, 44]) / 176, atol=0.05)
 
 
 def test_joint_map_of_many_people():
@@ -171,12 +186,12 @@ def test_clips_themselves_stay_as_they_were():
 def test_a_full_sized_draw_is_quick_enough_to_feed_a_network():
     sampler = WindowSampler([clip(2, 200)], WindowConfig())
     assert sampler.draw(64, np.random.default_rng(8)).shape == (64, 64, 22, 12)
-    assert sampler.num_windows == pytest.approx(200 * 2 / 64, abs=1)
+    assert sampler.num_windows == 2 * 2 * 14
 
 
 def test_windows_of_both_people_show_them_in_one_world_one_after_the_other():
     source = clip()
-    config = WindowConfig(frames=16, mirror=False, people=2)
+    config = replace(PLAIN, people=2)
     windows = WindowSampler([source], config).draw(40, np.random.default_rng(0))
     assert windows.shape == (40, 16, 22, 12)
     order = set()

@@ -4,27 +4,31 @@ import numpy as np
 
 from duomotion.data.interx import InterxClip
 from duomotion.data.pairs import Example, PairConfig, replayed, stretch
-from duomotion.data.windows import WindowConfig
+from duomotion.data.windows import WindowConfig, with_window
 from duomotion.motion import interx
 from duomotion.text.augment import mirror_text
 
 
 class InterxWindows:
-    """Draws windows as maps (B, frames, 56, 6), each of one person where they are in the clip.
+    """Draws windows as maps (B, frames, 56, 6), each of one person.
 
-    `WindowConfig.reach` has no effect: every clip has its own origin.
+    The origin is where one of the people is at an earlier frame, as that of a motion that is
+    generated is where the first one starts. `WindowConfig.floor` has no effect: heights are those
+    of the prepared data.
+
+    Raises:
+        ValueError: no clip is as long as a window.
     """
 
     def __init__(self, clips: list[InterxClip], config: WindowConfig) -> None:
         self.config = config
-        self.clips = [_held(maps(clip), config.frames) for clip in clips]
-        frames = np.array([clip.shape[1] for clip in self.clips], float)
-        self.weights = frames / frames.sum()
-
-    @property
-    def num_windows(self) -> int:
-        """How many windows lie side by side in the clips: the size of an epoch."""
-        return sum(clip.shape[0] * clip.shape[1] for clip in self.clips) // self.config.frames
+        lengths = np.array([clip.num_frames - 1 for clip in clips])  # velocities need a next frame
+        usable = with_window(lengths, config)
+        self.clips = [maps(clips[index]) for index in usable]
+        self.num_windows = int((2 * config.window_counts(lengths[usable])).sum())
+        """Windows of an epoch."""
+        places = lengths[usable] - config.frames + 1
+        self.weights = places / places.sum()
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """(count, frames, 56, 6) float32; `count` is a multiple of the people of a window."""
@@ -33,7 +37,10 @@ class InterxWindows:
         for index in rng.choice(len(self.clips), size=count // together, p=self.weights):
             clip = self.clips[index]
             start, person = rng.integers(clip.shape[1] - length + 1), rng.integers(len(clip))
-            window = clip[[person, 1 - person][:together], start : start + length]
+            first = rng.integers(max(0, start + length - self.config.reach), start + 1)
+            origin = clip[rng.integers(len(clip)), first, -1, :3]
+            window = clip[[person, 1 - person][:together], start : start + length].copy()
+            window[..., -1, :3] -= origin
             if self.config.mirror and rng.random() < 0.5:
                 window = interx.mirror(window)
             windows.append(window)
@@ -72,13 +79,3 @@ def _placed(joints: np.ndarray) -> np.ndarray:
     joints = joints.copy()
     joints[..., -1, :3] -= joints[0, 0, -1, :3].copy()
     return interx.from_joint_map(joints)
-
-
-def _held(joints: np.ndarray, frames: int) -> np.ndarray:
-    """The clip, its last pose held until it has at least `frames` frames."""
-    missing = frames - joints.shape[1]
-    if missing <= 0:
-        return joints
-    last = joints[:, -1:].copy()
-    last[..., -1, 3:] = 0
-    return np.concatenate([joints, np.repeat(last, missing, 1)], 1)

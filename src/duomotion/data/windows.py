@@ -1,12 +1,13 @@
 """Windows of one person's motion, what a tokenizer trains on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from duomotion.data.interhuman import Clip
 from duomotion.motion.canonical import facing
-from duomotion.motion.features import mirror_pair
+from duomotion.motion.features import mirror_pair, on_floor
 from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
 
@@ -18,7 +19,10 @@ class WindowConfig:
     """Which windows are drawn.
 
     Attributes:
-        frames: frames a window (64: InterMask, released code).
+        frames: frames a window (64: InterMask, released code). Shorter clips are left out.
+        stride: an epoch counts a window every so many frames (10: released code), for each person
+            and, where windows are mirrored, each side. Windows themselves begin anywhere.
+        floor: see `features.on_floor`; a person's floor is that of the whole clip.
         reach: a window lies at most this many frames after the frame whose first person defines
             origin and facing; 300 is the longest motion that is ever generated at once.
         mirror: left and right are swapped in half of the windows.
@@ -26,9 +30,29 @@ class WindowConfig:
     """
 
     frames: int = 64
+    stride: int = 10
+    floor: Literal["each", "keep"] = "each"
     reach: int = 300
     mirror: bool = True
     people: int = 1
+
+    def window_counts(self, lengths: np.ndarray) -> np.ndarray:
+        """How many windows an epoch counts in a person of each of the lengths (C,), in frames."""
+        sides = 2 if self.mirror else 1
+        windows = (lengths - self.frames) // self.stride + 1
+        return sides * windows.clip(min=0)
+
+
+def with_window(lengths: np.ndarray, config: WindowConfig) -> np.ndarray:
+    """Indices of the clips that are as long as a window, of lengths (C,) in frames.
+
+    Raises:
+        ValueError: there is none.
+    """
+    usable = np.flatnonzero(lengths >= config.frames)
+    if not len(usable):
+        raise ValueError(f"no clip is as long as a window of {config.frames} frames")
+    return usable
 
 
 class WindowSampler:
@@ -39,7 +63,7 @@ class WindowSampler:
     was recorded alone is placed around the origin as a partner would be.
 
     Raises:
-        ValueError: a clip has fewer people than a window.
+        ValueError: a clip has fewer people than a window, or none is as long as one.
     """
 
     def __init__(self, clips: list[Clip], config: WindowConfig) -> None:
@@ -50,15 +74,17 @@ class WindowSampler:
                     f"windows of {config.people} people need clips of both"
                 )
         self.config = config
-        self.clips = [_extended(clip, config.frames + 1) for clip in clips]
-        frames = np.array([clip.num_frames * len(clip.positions) for clip in self.clips], float)
-        self.weights = frames / frames.sum()
-
-    @property
-    def num_windows(self) -> int:
-        """How many windows lie side by side in the clips: the size of an epoch."""
-        frames = sum(clip.num_frames * len(clip.positions) for clip in self.clips)
-        return frames // self.config.frames
+        lengths = np.array([clip.num_frames - 1 for clip in clips])  # velocities need a next frame
+        usable = with_window(lengths, config)
+        self.clips = [
+            replace(clips[index], positions=on_floor(clips[index].positions, config.floor))
+            for index in usable
+        ]
+        people = np.array([len(clip.positions) for clip in self.clips])
+        self.num_windows = int((people * config.window_counts(lengths[usable])).sum())
+        """Windows of an epoch."""
+        places = people * (lengths[usable] - config.frames + 1)
+        self.weights = places / places.sum()
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """(count, frames, 22, 12) float32; `count` is a multiple of the people of a window."""
@@ -96,18 +122,4 @@ def joint_map(positions: np.ndarray, sixd: np.ndarray) -> np.ndarray:
     rotations = np.concatenate([np.zeros_like(sixd[..., :1, :]), sixd], axis=-2)
     return np.concatenate(
         [positions[..., :-1, :, :], velocities, rotations[..., :-1, :, :]], -1, dtype=np.float32
-    )
-
-
-def _extended(clip: Clip, frames: int) -> Clip:
-    """The clip, its last pose held until it has at least `frames` frames."""
-    missing = frames - clip.num_frames
-    if missing <= 0:
-        return clip
-    hold = [(0, 0), (0, missing), (0, 0), (0, 0)]
-    return Clip(
-        clip.name,
-        np.pad(clip.positions, hold, mode="edge"),
-        np.pad(clip.sixd, hold, mode="edge"),
-        clip.captions,
     )

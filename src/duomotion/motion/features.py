@@ -108,19 +108,30 @@ def encode_pair(positions: np.ndarray, sixd: np.ndarray, *, floor: str = "each")
     Args:
         positions: (P, T, 22, 3) metres, Y up.
         sixd: (P, T, 21, 6) local rotations, interleaved; they do not depend on the world frame.
-        floor: "each" puts every person's own lowest joint at height 0, as the released loader does;
-            "keep" leaves heights as they are, for data whose floor is right already: a person who
-            is carried stays in the air.
+        floor: see `on_floor`.
 
     Returns:
         (P, T - 1, 262) float32.
     """
-    lowest = positions[..., 1].min((1, 2)) if floor == "each" else np.zeros(len(positions))
-    grounded = positions - np.array([0.0, 1, 0]) * lowest[:, None, None, None]
+    grounded = on_floor(positions, floor)
     turn = yaw(-facing(grounded[0, 0], SMPL22))
     start = grounded[0, 0, 0] * [1, 0, 1]
     placed = (grounded - start) @ turn.T
     return np.stack([encode_person(p, r) for p, r in zip(placed, sixd, strict=True)])
+
+
+def on_floor(positions: np.ndarray, floor: str) -> np.ndarray:
+    """Positions (P, T, 22, 3) in metres with the floor at height 0.
+
+    Args:
+        floor: "each" puts every person's own lowest joint at height 0, as the released loader does;
+            "keep" leaves heights as they are, for data whose floor is right already: a person who
+            is carried stays in the air.
+    """
+    if floor == "keep":
+        return positions
+    assert floor == "each", floor
+    return positions - np.array([0.0, 1, 0]) * positions[..., 1].min((1, 2))[:, None, None, None]
 
 
 def from_interhuman_raw(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -49,7 +49,6 @@ class TokenizerData:
     pairs: str = "data/interhuman"
     solo: str | None = None
     solo_share: float = 0.0
-    floor: str = "each"  # see `features.encode_pair`
     windows: WindowConfig = field(default_factory=WindowConfig)
     starting_windows: int = 4000  # from which the statistics come, and all that is fitted
 
@@ -90,7 +89,7 @@ class TokenizerTask:
             views.windows(views.read_split(data.solo, "train")[0], windows) if data.solo else None
         )
         held_out, _ = views.read_split(data.pairs, "val")
-        self.held_out = {clip.name: views.whole(clip, data.floor) for clip in held_out}
+        self.held_out = {clip.name: views.whole(clip, data.windows.floor) for clip in held_out}
         rng = np.random.default_rng(recipe.optim.seed)
         joints_BTJD = self._draw(data.starting_windows, rng)
         if isinstance(self.model.tokenizer, PartTokenizer):

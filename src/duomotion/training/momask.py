@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -54,10 +54,16 @@ STARTING_WINDOWS = 4000
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualTokenizerData:
-    """A data set in the tokenizer's layout, and the frames of a window."""
+    """A data set in the tokenizer's layout, and the frames of a window.
+
+    Attributes:
+        window: frames (64: released code). Shorter clips are left out.
+        floor: of two people, see `features.on_floor`.
+    """
 
     clips: str = "data/humanml3d"
-    window: int = 64  # released code
+    window: int = 64
+    floor: Literal["each", "keep"] = "each"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +89,11 @@ class Windows(Protocol):
 
     @property
     def num_windows(self) -> int:
-        """How many windows lie side by side in the clips: the size of an epoch."""
+        """Windows of an epoch."""
         ...
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """(count, frames, F) float32, not normalised."""
+        """(count * people, frames, F) float32, not normalised."""
         ...
 
 
@@ -112,8 +118,8 @@ class SoloWindows:
         if not self.motions:
             raise ValueError(f"{data.clips} has no clip of {data.window} frames to train on")
         lengths = np.array([len(motion) for motion in self.motions])
-        self.num_windows = int(lengths.sum()) // data.window
         places = lengths - data.window + 1
+        self.num_windows = int(places.sum())
         self.weights = places / places.sum()
         self.positions = found.local_positions
         self.importance = _importance(found, self.positions)
@@ -134,26 +140,26 @@ class SoloWindows:
 
 
 class PairWindows:
-    """Windows of both people of interactions in InterHuman's layout, one after the other."""
+    """Windows of interactions in InterHuman's layout, both people of each one after the other."""
 
     positions = features.POSITIONS
 
     def __init__(self, data: ResidualTokenizerData, seed: int) -> None:
         self.layout: Layout = features
         self.importance = _importance(features, self.positions)
-        config = WindowConfig(frames=data.window, people=2)
+        config = WindowConfig(frames=data.window, floor=data.floor, people=2)
         self.sampler = WindowSampler(interhuman.read_split(data.clips, "train")[0], config)
-        self.num_windows = self.sampler.num_windows
+        self.num_windows = self.sampler.num_windows // 2
         rng = np.random.default_rng(seed)
         self.normaliser = features.measured(self.draw(STARTING_WINDOWS, rng))
         held_out, _ = interhuman.read_split(data.clips, "val")
         whole = VIEWS[features.NAME].whole
         self.held_out: Mapping[str, np.ndarray] = {
-            clip.name: whole(clip, "keep") for clip in held_out
+            clip.name: whole(clip, data.floor) for clip in held_out
         }
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        return features.from_joint_map(self.sampler.draw(count, rng))
+        return features.from_joint_map(self.sampler.draw(2 * count, rng))
 
 
 def _importance(layout: Layout, positions: slice) -> np.ndarray:
@@ -194,12 +200,13 @@ class ResidualTokenizerTask:
         size = self.recipe.optim.batch_size
         for index in range(skip, max(1, self.windows.num_windows // size)):
             rng = np.random.default_rng([seed, epoch, index])
-            yield {"motion_BTF": torch.from_numpy(self.windows.draw(size, rng))}
+            windows = torch.from_numpy(self.windows.draw(size, rng))
+            yield {"motion_BPTF": windows.unflatten(0, (size, -1))}
 
     def loss(
         self, batch: dict[str, Any], generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        target_BTF = self.model.normalise(batch["motion_BTF"])
+        target_BTF = self.model.normalise(batch["motion_BPTF"].flatten(0, 1))
         output = self.model.tokenizer(target_BTF)
         total, terms = tokenizer_loss(
             output, target_BTF, self.windows.positions, self.recipe.losses

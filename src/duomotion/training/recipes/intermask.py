@@ -24,7 +24,10 @@ from duomotion.training.intermask import (
 from duomotion.training.length import LengthData, LengthRecipe
 
 OPEN_WINDOWS = TokenizerData(
-    pairs="data/open-pairs", solo="data/solo-interhuman", solo_share=0.5, floor="keep"
+    pairs="data/open-pairs",
+    solo="data/solo-interhuman",
+    solo_share=0.5,
+    windows=WindowConfig(floor="keep"),
 )
 SMALL_SIZES: dict[str, Any] = {
     "widths": (32, 64, 128),
@@ -47,17 +50,21 @@ SMALL_LOSSES = TokenizerLossWeights(
 
 
 def tokenizer() -> TokenizerRecipe:
-    """InterMask's tokenizer on InterHuman as the paper has it (appendix E.2).
+    """InterMask's tokenizer on InterHuman: the paper's sizes and settings (appendix E.2).
 
-    50 epochs in batches of 512. An epoch is taken to be 227,000 windows: four fifths of
-    InterHuman's 6.56 hours at 30 fps, a window every 10 frames, two people, each also mirrored.
+    50 epochs in batches of 512, and a warm-up of a quarter of the first one. How many windows an
+    epoch has follows from the lengths of the clips, which the paper does not give: four fifths of
+    InterHuman are 6,223 clips of 91 frames on average (6.56 hours at 30 fps in 7,779 clips). If
+    these are spread exponentially above the 15 frames of the shortest, windows of 64 every 10
+    frames, of two people and both sides, are 99,000. The log counts epochs in the windows that
+    there are.
     """
     return TokenizerRecipe(
         optim=OptimConfig(
-            steps=22_000,
+            steps=9_700,
             batch_size=512,
             weight_decay=0.0,
-            warmup_steps=110,
+            warmup_steps=48,
             milestones=(0.7, 0.85),
             gamma=0.1,
             clip_norm=1.0,
@@ -66,10 +73,10 @@ def tokenizer() -> TokenizerRecipe:
 
 
 def generator() -> GeneratorRecipe:
-    """InterMask's transformer on InterHuman as the paper has it (appendix E.2).
+    """InterMask's transformer on InterHuman: the paper's sizes and settings (appendix E.2).
 
-    500 epochs in batches of 52. An epoch is taken to be four fifths of InterHuman's 7,779
-    interactions, each also mirrored.
+    500 epochs in batches of 52, and a warm-up of a quarter of the first one. An epoch is taken to
+    be four fifths of InterHuman's 7,779 interactions, each also mirrored.
     """
     return GeneratorRecipe(optim=OptimConfig(steps=120_000, batch_size=52, warmup_steps=60))
 
@@ -124,7 +131,7 @@ def tokenizer_small() -> TokenizerRecipe:
 
 
 def tokenizer_interx() -> TokenizerRecipe:
-    """InterMask's tokenizer on Inter-X as the paper has it (appendices E.1 and E.2).
+    """InterMask's tokenizer on Inter-X: the paper's sizes and settings (appendices E.1 and E.2).
 
     50 epochs in batches of 512. An epoch is taken to be 208,000 windows: 9,110 interactions of 178
     frames (8.1 million frames at 120 a second in 11,388 of them, Xu et al. 2024), a window every 10
@@ -134,19 +141,19 @@ def tokenizer_interx() -> TokenizerRecipe:
         model=INTERX_TOKENIZER,
         losses=TokenizerLossWeights(contact=100.0),
         data=TokenizerData(pairs="data/interx", windows=WindowConfig(mirror=False)),
-        optim=replace(tokenizer().optim, steps=20_300),
+        optim=replace(tokenizer().optim, steps=20_300, warmup_steps=101),
     )
 
 
 def generator_interx() -> GeneratorRecipe:
-    """InterMask's transformer on Inter-X as the paper has it: 500 epochs in batches of 52."""
+    """InterMask's transformer on Inter-X: the paper's sizes, 500 epochs in batches of 52."""
     return GeneratorRecipe(
         data=GeneratorData(
             pairs="data/interx",
             tokenizer="runs/intermask/tokenizer-interx/best",
             examples=PairConfig(max_frames=150, mirror=False),
         ),
-        optim=OptimConfig(steps=88_000, batch_size=52, warmup_steps=60),
+        optim=OptimConfig(steps=88_000, batch_size=52, warmup_steps=44),
     )
 
 

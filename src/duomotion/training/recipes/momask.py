@@ -150,7 +150,8 @@ def length_kit() -> LengthRecipe:
 def tokenizer_pairs() -> ResidualTokenizerRecipe:
     """The residual tokenizer of both people in one latent, on InterHuman (ILD, appendix E).
 
-    Residual stacks of 4 layers and batches of 256; ILD does not say for how long it was trained.
+    Residual stacks of 4 layers and batches of 256 interactions; ILD does not say for how long it
+    was trained.
     """
     solo = tokenizer()
     return replace(
@@ -185,7 +186,7 @@ def tokenizer_pairs_open() -> ResidualTokenizerRecipe:
     return replace(
         solo,
         model=replace(SMALL_TOKENIZER, **BOTH),
-        data=ResidualTokenizerData(clips="data/open-pairs"),
+        data=ResidualTokenizerData(clips="data/open-pairs", floor="keep"),
     )
 
 
