@@ -151,6 +151,7 @@ class OpenSet:
         read: (folder, split) -> clips that can be used.
         captions: what a clip's captions say.
         searched: the clips among which copies are looked for.
+        starts: frames from which training clips are replayed; tokens cover other frames then.
         whole: a clip's features, as tokenizers are tried on them.
         agreement: by name, measurements of a motion beside the recorded one, from joints.
         physics: names of what is measured of a motion alone (`physics.report`).
@@ -167,6 +168,7 @@ class OpenSet:
     read: Callable[[str | Path, str], list[Any]]
     captions: Callable[[Any], tuple[str, ...]]
     searched: Callable[[Sequence[Any]], list[Any]]
+    starts: tuple[int, ...]
     whole: Callable[[Any], np.ndarray]
     agreement: Mapping[str, Callable[[np.ndarray, np.ndarray], float]]
     physics: tuple[str, ...]
@@ -178,10 +180,10 @@ class OpenSet:
         return Interaction.from_positions(motion.positions, fps=self.layout.FPS)
 
     def neighbours(self, train: Sequence[Any]) -> Library:
-        """Training clips, ready to be searched for copies."""
+        """Recorded training clips, ready to be searched for the nearest."""
         clips = self.searched(train)
         return Library.of(
-            {clip.name: self.motion.recorded(clip).positions for clip in clips}, self.layout.FPS
+            ((clip.name, self.motion.recorded(clip).positions) for clip in clips), self.layout.FPS
         )
 
 
@@ -204,6 +206,7 @@ PAIRS = OpenSet(
     read=lambda root, split: interhuman.read_split(root, split)[0],
     captions=lambda clip: clip.captions,
     searched=list,
+    starts=(0, 2, 4, 6),
     whole=lambda clip: VIEWS["interhuman"].whole(clip, FLOOR),
     agreement={"contacts": contact_agreement, "roles": role_consistency},
     physics=(*ALONE, *TOGETHER),
@@ -221,6 +224,7 @@ SOLO = OpenSet(
     read=_clips_of_one,
     captions=humanml3d_views.captions,
     searched=humanml3d.without_mirrored,
+    starts=(0, 2),
     whole=lambda clip: clip.features[None],
     agreement={},
     physics=ALONE,
