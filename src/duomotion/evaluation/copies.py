@@ -2,11 +2,12 @@
 
 A model speaks in tokens, and no tokenizer gives a recording back as it was: what replays a training
 clip token by token is not near the recording, but near what the tokenizer makes of it. So all that
-is compared has gone through the tokenizer: the training clips, the generated clips as the network
-makes them, and two sets that say what a distance means. Training clips that are replayed from
-another frame, so that the tokens cover other frames and are chosen anew, are copies, if not to the
-letter, which would be at 0 mm. Held-out recordings are none. A clip that is nearer to a training
-clip than all but `STRAY` of the held-out recordings counts as a copy.
+is compared has gone through the tokenizer: the training clips as training shows them, with either
+person as the first, and the generated clips as the network makes them. Two more sets say what a
+distance means. Training clips that are replayed from yet another frame, so that their tokens are
+chosen anew, are copies, if not to the letter; a replay to the letter is at 0 mm. Recordings that
+training has not seen are none. A clip that is nearer to a training clip than all but `STRAY` % of
+these counts as a copy.
 
 The distance is that of `neighbours`: over the 1.5 s that match best.
 """
@@ -120,7 +121,7 @@ def find_copies(
     """Look for copies among what a model makes of the prompts.
 
     Args:
-        train: clips that a copy would come from.
+        train: clips that a copy would come from, with those that training shows mirrored.
         test: held-out clips.
         seeds: clips that are generated for each prompt.
 
@@ -130,8 +131,9 @@ def find_copies(
     fps, layout = data.layout.FPS, data.layout
     library = Library.of(
         (
-            (clip.name, _through(model, data, data.motion.recorded(clip), start))
+            (clip.name, _through(model, data, motion, start))
             for clip in tqdm(train, desc="training clips", unit="clip")
+            for motion in data.shown(clip)
             for start in data.starts
         ),
         fps,

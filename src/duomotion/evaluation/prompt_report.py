@@ -106,11 +106,11 @@ def evaluate(model: Generator, root: str | Path, *, seeds: int = 5) -> Report:
     if seeds < 1:
         raise ValueError(f"{seeds} seeds are too few; at least 1 clip a prompt is needed")
     data = OPEN_SETS[open_set_of([model])]
-    train = data.searched(data.read(root, "train"))
+    train = data.read(root, "train")
     test = data.read(root, "test")
     real = [
         physics.report(data.bodies(data.motion.recorded(clip)))["foot_sliding"]
-        for clip in tqdm(train, desc="real clips", unit="clip")
+        for clip in tqdm(data.searched(train), desc="real clips", unit="clip")
     ]
 
     def generate(text: str, seed: int) -> Interaction:
