@@ -66,3 +66,13 @@ def point(motion: Interaction, person, joint, direction, frames=slice(None)) -> 
     rotations = motion.rotations.copy()
     rotations[person] = local_rotations(world, skeleton)
     return replace(motion, rotations=rotations)
+
+
+def swaying(seed: int, frames: int = 75) -> np.ndarray:
+    """Two people (2, T, 22, 3) near each other who move all their joints smoothly."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(frames)[:, None, None] / 30
+    speed, phase = rng.uniform(1, 5, (2, 1, 22, 3)), rng.uniform(0, 6, (2, 1, 22, 3))
+    sway = 0.15 * np.sin(speed * time + phase)
+    place = np.array([[0.0, 1, 0], [0.2, 1, 1]])[:, None, None]
+    return SMPL22.rest_positions + place + sway

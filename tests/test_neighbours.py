@@ -1,20 +1,11 @@
 import numpy as np
 import pytest
+from motions import swaying
 from recordings import needs_recordings, take
 
 from duomotion.evaluation.neighbours import Library, nearest, windows
 from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
-
-
-def swaying(seed: int, frames: int = 75) -> np.ndarray:
-    """Two people (2, T, 22, 3) near each other who move all their joints smoothly."""
-    rng = np.random.default_rng(seed)
-    time = np.arange(frames)[:, None, None] / 30
-    speed, phase = rng.uniform(1, 5, (2, 1, 22, 3)), rng.uniform(0, 6, (2, 1, 22, 3))
-    sway = 0.15 * np.sin(speed * time + phase)
-    place = np.array([[0.0, 1, 0], [0.2, 1, 1]])[:, None, None]
-    return SMPL22.rest_positions + place + sway
 
 
 def elsewhere(positions: np.ndarray) -> np.ndarray:
@@ -57,7 +48,7 @@ def test_a_noisy_copy_out_of_phase_is_nearer_than_other_clips():
 
 
 def test_the_bound_loses_no_neighbour():
-    library, query = Library.of(CLIPS), swaying(9)
+    library, query = Library.of(CLIPS.items()), swaying(9)
     every = [
         np.linalg.norm(window - library.windows, axis=-1).mean((1, 2))
         for seen in (query, query[::-1], mirrored(query), mirrored(query)[::-1])
@@ -72,7 +63,7 @@ def test_the_bound_loses_no_neighbour():
 @pytest.mark.parametrize("fps", [20.0, 30.0])
 def test_one_person(fps):
     clips = {name: clip[:1] for name, clip in CLIPS.items()}
-    library = Library.of(clips, fps)
+    library = Library.of(clips.items(), fps)
     assert library.windows.shape[1:] == (15, 22, 3)
     for view in (elsewhere, mirrored, lambda p: elsewhere(mirrored(p))):
         name, distance = library.nearest(view(clips["clip3"]))
@@ -96,10 +87,15 @@ def test_windows_start_at_the_origin_facing_ahead():
     np.testing.assert_allclose(across, [[[0.118, 0, 0]] * 15] * 3, atol=1e-5)
 
 
-def test_too_short_and_too_few():
-    with pytest.raises(ValueError, match="44 frames"):
-        windows(swaying(0, frames=44))
-    assert len(windows(swaying(0, frames=45))) == 1
+def test_the_end_of_a_short_clip_is_held():
+    short = swaying(0, frames=40)
+    (window,) = windows(short)
+    assert window.shape == (15, 44, 3)
+    np.testing.assert_array_equal(window[-1], window[-2])  # frames 42 and 39
+    assert nearest(short, {"clip0": short})[1] < 0.01
+
+
+def test_without_clips_there_is_none_nearest():
     with pytest.raises(ValueError, match="no clips"):
         nearest(CLIPS["clip0"], {})
 

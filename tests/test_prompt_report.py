@@ -20,8 +20,8 @@ def test_a_report_covers_everything_and_comes_out_the_same_twice(tmp_path, monke
     model = duomotion.load(tiny.checkpoint(tmp_path / "tiny"))
     report = evaluate(model, prepared, seeds=1)
     numbers = report.as_dict()
-    assert set(numbers["prompts"]) == set(PROMPTS) == set(numbers["neighbours_mm"])
-    assert list(numbers["reconstruction"]) == ["20_11"] and len(numbers["real_neighbours_mm"]) == 1
+    assert set(numbers["prompts"]) == set(PROMPTS) == set(numbers["copies"]["generated"])
+    assert list(numbers["reconstruction"]) == ["20_11"] and len(numbers["copies"]["held_out"]) == 1
     assert numbers["reconstruction"]["20_11"]["mpjpe_mm"] > 100
     assert json.loads(json.dumps(numbers)) == json.loads(
         json.dumps(evaluate(model, prepared, seeds=1).as_dict())

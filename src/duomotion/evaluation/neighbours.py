@@ -4,11 +4,12 @@ The distance between two clips is the smallest mean distance between their joint
 both, each window in the frame of its first person at its start, over mirroring and, where there are
 two people, both orders of them.
 
-On the open pairs: a training clip with 1 cm of noise on every coordinate is found again at 16 mm,
-and mirrored, with the people swapped and out of phase, at 28 mm at most. The nearest training clip
-is 47 mm (27 to 294) from a test clip, 154 mm (59 to 246) from one for validation, and 162 mm (37 to
-415) from a training clip of another take: medians, and the smallest and largest. The smallest are
-basic salsa steps of the same dancers. So less than 25 mm is a copy.
+How near a copy is depends on what both clips went through: see `copies`. Of recordings, on the open
+pairs: a training clip with 1 cm of noise on every coordinate is found again at 16 mm, and mirrored,
+with the people swapped and out of phase, at 28 mm at most. The nearest training clip is 47 mm (27
+to 294) from a test clip, 154 mm (59 to 246) from one for validation, and 162 mm (37 to 415) from a
+training clip of another take: medians, and the smallest and largest. The smallest are basic salsa
+steps of the same dancers.
 
 On the open solo clips, one person at 20 fps: of 150 training clips with 1 cm of noise each is found
 again, at 16 mm (15 to 26), and mirrored and a frame out of phase at 16 mm (15 to 35). The nearest
@@ -18,7 +19,7 @@ those of the subjects 83 and 122, and how one person walks, turns or stands for 
 again. So a single short distance says little there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,17 +58,17 @@ class Library:
     fps: float = 30.0
 
     @classmethod
-    def of(cls, clips: Mapping[str, np.ndarray], fps: float = 30.0) -> "Library":
-        """Of clips (P, T, 22, 3) by name, in metres, SMPL-22.
+    def of(cls, clips: Iterable[tuple[str, np.ndarray]], fps: float = 30.0) -> "Library":
+        """Of names and clips (P, T, 22, 3) in metres, SMPL-22; a name may come more than once.
 
         Raises:
-            ValueError: no clips, or one that is shorter than a window.
+            ValueError: no clips.
         """
-        if not clips:
+        parts = [(name, windows(seen, fps, FINE_STRIDE)) for name, seen in clips]
+        if not parts:
             raise ValueError("there are no clips to compare with")
-        parts = {name: windows(seen, fps, FINE_STRIDE) for name, seen in clips.items()}
-        names = tuple(name for name, part in parts.items() for _ in part)
-        return cls(names, np.concatenate(list(parts.values())), fps)
+        names = tuple(name for name, part in parts for _ in part)
+        return cls(names, np.concatenate([part for _, part in parts]), fps)
 
     @cached_property
     def coarse(self) -> np.ndarray:
@@ -82,9 +83,6 @@ class Library:
 
         Args:
             positions: (P, T, 22, 3) metres.
-
-        Raises:
-            ValueError: the clip is shorter than a window.
         """
         queries = np.concatenate([windows(seen, self.fps) for seen in _views(positions)])
         bounds = _bounds(_coarse(queries), self.coarse)
@@ -115,22 +113,20 @@ def nearest(
 
     `Library` is faster when many clips are compared with the same others.
     """
-    return Library.of(clips, fps).nearest(clip)
+    return Library.of(clips.items(), fps).nearest(clip)
 
 
 def windows(positions: np.ndarray, fps: float = 30.0, stride: float = STRIDE) -> np.ndarray:
     """(N, F, P * 22, 3) float32: what people (P, T, 22, 3) do in each window, in its own frame.
 
     The first person's pelvis starts at the origin of the floor and their hips and shoulders face
-    +Z, as a mean over the first quarter of a second.
-
-    Raises:
-        ValueError: the clip is shorter than a window.
+    +Z, as a mean over the first quarter of a second. The last pose of people who do something for
+    less than a window is held.
     """
     length, settle = round(WINDOW * fps), round(SETTLE * fps)
+    missing = max(0, length - positions.shape[1])
+    positions = np.pad(positions, [(0, 0), (0, missing), (0, 0), (0, 0)], mode="edge")
     frames = positions.shape[1]
-    if frames < length:
-        raise ValueError(f"the clip has {frames} frames; comparing needs {length}")
     starts = np.round(np.arange(0, frames - length + 0.5, stride * fps)).astype(int)
     shown = np.round(np.arange(0, length, fps / RATE)).astype(int)
     settling = positions[0, starts[:, None] + np.arange(settle)].mean(1)

@@ -92,6 +92,11 @@ class PairMotion(NamedTuple):
     def num_frames(self) -> int:
         return self.positions.shape[1]
 
+    @property
+    def orders(self) -> tuple[Self, Self]:
+        """Each of the two people as the first."""
+        return self, type(self)(self.positions[::-1], self.sixd[::-1])
+
     def features(self, start: int = 0, count: int | None = None) -> np.ndarray:
         """One frame fewer, with their own origin: that of the first person's first frame."""
         cut = slice(start, None if count is None else start + count + 1)
@@ -150,7 +155,9 @@ class OpenSet:
         motion: how its motion is scored.
         read: (folder, split) -> clips that can be used.
         captions: what a clip's captions say.
-        searched: the clips among which copies are looked for.
+        searched: the clips among which the nearest is looked for.
+        shown: what training shows of a clip; a mirrored one is a clip of its own.
+        starts: frames from which a copy may begin, so that its tokens cover other frames.
         whole: a clip's features, as tokenizers are tried on them.
         agreement: by name, measurements of a motion beside the recorded one, from joints.
         physics: names of what is measured of a motion alone (`physics.report`).
@@ -167,6 +174,8 @@ class OpenSet:
     read: Callable[[str | Path, str], list[Any]]
     captions: Callable[[Any], tuple[str, ...]]
     searched: Callable[[Sequence[Any]], list[Any]]
+    shown: Callable[[Any], Sequence[Motion]]
+    starts: tuple[int, ...]
     whole: Callable[[Any], np.ndarray]
     agreement: Mapping[str, Callable[[np.ndarray, np.ndarray], float]]
     physics: tuple[str, ...]
@@ -178,10 +187,10 @@ class OpenSet:
         return Interaction.from_positions(motion.positions, fps=self.layout.FPS)
 
     def neighbours(self, train: Sequence[Any]) -> Library:
-        """Training clips, ready to be searched for copies."""
+        """Recorded training clips, ready to be searched for the nearest."""
         clips = self.searched(train)
         return Library.of(
-            {clip.name: self.motion.recorded(clip).positions for clip in clips}, self.layout.FPS
+            ((clip.name, self.motion.recorded(clip).positions) for clip in clips), self.layout.FPS
         )
 
 
@@ -204,6 +213,8 @@ PAIRS = OpenSet(
     read=lambda root, split: interhuman.read_split(root, split)[0],
     captions=lambda clip: clip.captions,
     searched=list,
+    shown=lambda clip: PairMotion.recorded(clip).orders,
+    starts=(0, 2, 4, 6),
     whole=lambda clip: VIEWS["interhuman"].whole(clip, FLOOR),
     agreement={"contacts": contact_agreement, "roles": role_consistency},
     physics=(*ALONE, *TOGETHER),
@@ -221,6 +232,8 @@ SOLO = OpenSet(
     read=_clips_of_one,
     captions=humanml3d_views.captions,
     searched=humanml3d.without_mirrored,
+    shown=lambda clip: [SoloMotion.recorded(clip)],
+    starts=(0,),
     whole=lambda clip: clip.features[None],
     agreement={},
     physics=ALONE,

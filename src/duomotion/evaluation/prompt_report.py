@@ -1,20 +1,20 @@
 """The prompts' protocol: how good a model is on the open data, without a learned evaluator.
 
 Reconstruction of held-out takes, what ten prompts ask for, physical soundness next to the real
-clips', and the distance of each generated clip to the nearest training clip.
+clips', how many of the generated clips are copies of training clips, and how much seeds differ.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from duomotion.evaluation import physics
 from duomotion.evaluation.checks import Score, score
+from duomotion.evaluation.copies import Copies, find_copies
 from duomotion.evaluation.opensets import OPEN_SETS, OpenSet, open_set_of
 from duomotion.evaluation.reconstruction import (
     errors_by_layers,
@@ -24,8 +24,6 @@ from duomotion.evaluation.reconstruction import (
 from duomotion.evaluation.tables import by_layers
 from duomotion.motion.interaction import Interaction
 from duomotion.sampling.request import Generator
-
-COPY_MM = 25.0  # a training clip with 1 cm of noise is nearer than this to itself
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,7 @@ class Report:
         prompts: the trials of every prompt.
         paraphrases: the same for each further way to say it.
         sliding: foot sliding in m/s of generated and of real clips, means.
-        neighbours: for each prompt the distances in mm of its clips to the nearest training clip.
-        real_neighbours: those of the recorded test clips, which are no copies.
+        copies: how near the clips of the prompts come to training clips, and to each other.
     """
 
     model: str
@@ -51,8 +48,7 @@ class Report:
     prompts: Score
     paraphrases: tuple[Score, ...]
     sliding: dict[str, float]
-    neighbours: dict[str, list[float]]
-    real_neighbours: list[float]
+    copies: Copies
 
     def as_dict(self) -> dict:
         """Numbers only, for JSON."""
@@ -68,13 +64,11 @@ class Report:
             ],
             "paraphrases_shown": [list(score.shown) for score in self.paraphrases],
             "sliding": self.sliding,
-            "neighbours_mm": self.neighbours,
-            "real_neighbours_mm": self.real_neighbours,
+            "copies": self.copies.as_dict(),
         }
 
     def markdown(self) -> str:
         """Tables for a person."""
-        distances = [value for values in self.neighbours.values() for value in values]
         lines = [f"# {self.model}: what ten prompts ask for", ""]
         if self.reconstruction:
             lines += ["| held-out take | MPJPE mm | root-aligned mm | MPJVE mm a frame |"]
@@ -95,8 +89,7 @@ class Report:
             f"Foot sliding: {self.sliding['generated']:.3f} m/s generated, "
             f"{self.sliding['real']:.3f} m/s real, ratio {ratio:.2f}.",
             "",
-            f"Nearest training clip: {_summary(distances)}; of the recorded test clips "
-            f"{_summary(self.real_neighbours)}. A copy is below {COPY_MM:g} mm.",
+            self.copies.markdown(),
         ]
         return "\n".join(lines) + "\n"
 
@@ -113,19 +106,17 @@ def evaluate(model: Generator, root: str | Path, *, seeds: int = 5) -> Report:
     if seeds < 1:
         raise ValueError(f"{seeds} seeds are too few; at least 1 clip a prompt is needed")
     data = OPEN_SETS[open_set_of([model])]
-    train = data.searched(data.read(root, "train"))
+    train = data.read(root, "train")
     test = data.read(root, "test")
-    known = data.neighbours(train)
     real = [
         physics.report(data.bodies(data.motion.recorded(clip)))["foot_sliding"]
-        for clip in tqdm(train, desc="real clips", unit="clip")
+        for clip in tqdm(data.searched(train), desc="real clips", unit="clip")
     ]
-    made: list[Interaction] = []
 
     def generate(text: str, seed: int) -> Interaction:
-        made.append(model.generate(text, seed=seed))
+        made = model.generate(text, seed=seed)
         progress.update()
-        return made[-1]
+        return made
 
     wordings = min(len(prompt.texts) for prompt in data.prompts.values())
     progress = tqdm(total=wordings * len(data.prompts) * seeds, desc="prompts", unit="clip")
@@ -134,10 +125,6 @@ def evaluate(model: Generator, root: str | Path, *, seeds: int = 5) -> Report:
         for wording in range(wordings)
     )
     progress.close()
-    distances: dict[str, list[float]] = {}
-    for trial, clip in zip(prompts.trials, made[: len(prompts.trials)], strict=True):
-        _, distance = known.nearest(clip.positions)
-        distances.setdefault(trial.prompt, []).append(distance)
     return Report(
         model=model.name,
         seeds=seeds,
@@ -149,19 +136,7 @@ def evaluate(model: Generator, root: str | Path, *, seeds: int = 5) -> Report:
             "generated": mean(trial.physics["foot_sliding"] for trial in prompts.trials),
             "real": mean(real),
         },
-        neighbours=distances,
-        real_neighbours=[
-            known.nearest(data.motion.recorded(clip).positions)[1]
-            for clip in tqdm(test, desc="recorded test clips", unit="clip")
-        ],
-    )
-
-
-def _summary(distances: Sequence[float]) -> str:
-    below = np.mean(np.array(distances) < COPY_MM)
-    return (
-        f"median {median(distances):.0f} mm, smallest {min(distances):.0f} mm, {below:.0%} below "
-        f"{COPY_MM:g} mm"
+        copies=find_copies(model, data, train, test, seeds=seeds),
     )
 
 
