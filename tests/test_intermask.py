@@ -84,8 +84,8 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
 
 
 def assert_reworded_goes_from_caption_to_caption(task):
-    hidden, read = (torch.stack(parts) for parts in zip(*task.texts.values(), strict=True))
-    captions = task.model.text_head(hidden, read)
+    embedding = task.encoder.encode(task.captions)
+    captions = task.model.text_head(embedding.hidden_BLC, embedding.read_B)
     text = torch.randn(20, captions.shape[1])
     moved, again = (task.reworded(text, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(moved, again) and not torch.equal(moved, text)

@@ -3,11 +3,13 @@
 import hashlib
 import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
+from tqdm import tqdm
 
 from duomotion.storage import atomic_file
 from duomotion.text.encoder import TextEmbedding, TextEncoder, load_encoder
@@ -66,6 +68,13 @@ class CachedEncoder:
                 self._write(text, *entry)
         hidden, read = zip(*(found[text] for text in texts), strict=True)
         return TextEmbedding(torch.stack(hidden), torch.stack(read))
+
+    def prepare(self, texts: Iterable[str]) -> None:
+        """Embed those texts that are not on disk yet, so that `encode` only reads later."""
+        missing = [text for text in dict.fromkeys(texts) if not self._path(text).exists()]
+        starts = range(0, len(missing), BATCH)
+        for start in tqdm(starts, desc="captions", unit="batch", disable=len(starts) < 2):
+            self.encode(missing[start : start + BATCH])
 
     def _path(self, text: str) -> Path:
         key = hashlib.sha256(f"{self.name}\0{text}".encode()).hexdigest()
