@@ -279,7 +279,8 @@ class CountingEncoder:
         self.batches: list[list[str]] = []
 
     def encode(self, texts: list[str]) -> TextEmbedding:
-        self.batches.append(texts)
+        if texts:
+            self.batches.append(texts)
         hidden_BLC = torch.zeros(len(texts), 3, 4)
         for row_LC, text in zip(hidden_BLC, texts, strict=True):
             row_LC.view(-1)[: len(text)] = torch.tensor([float(ord(c)) for c in text])

@@ -3,7 +3,8 @@
 import atexit
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -63,6 +64,22 @@ class Processes:
         if self.size > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
+
+    @contextmanager
+    def decided_by_first(self) -> Iterator[None]:
+        """Where the first process fails within, the others end as well.
+
+        Raises:
+            SystemExit: status 2, in the others.
+        """
+        failed = torch.ones(1, device=self.device)
+        try:
+            yield
+            failed.zero_()
+        finally:
+            self.copy_from_first([failed])
+        if failed.item():
+            raise SystemExit(2)
 
     def wait(self) -> None:
         """Until every process has come here."""

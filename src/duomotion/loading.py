@@ -24,6 +24,7 @@ def load(model: str | Path, *, device: str = "cpu", precision: Precision = "auto
 
     Raises:
         ValueError: no such model, or its folder is damaged.
+        OSError: a file of the model can't be read.
     """
     folder, system = _found(model)
     if system == "intermask/generator":
@@ -42,6 +43,7 @@ def load_reconstructor(model: str | Path, *, device: str = "cpu") -> "Reconstruc
 
     Raises:
         ValueError: no such model, or its folder is damaged.
+        OSError: a file of the model can't be read.
     """
     folder, system = _found(model)
     if system == "intermask/tokenizer":
@@ -83,6 +85,10 @@ def _found(model: str | Path) -> tuple[Path, str]:
             f"no model {str(model)!r}: it is neither a checkpoint folder nor one of those that "
             f"come with duomotion ({names})"
         )
+    for weights in folder.rglob("*.safetensors"):
+        weights.open(
+            "rb"
+        ).close()  # safetensors says of any file that it can't open it is not there
     from duomotion.checkpoint import read_recipe
 
     return folder, read_recipe(folder)["system"]
