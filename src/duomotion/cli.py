@@ -649,6 +649,7 @@ def bench(
     import torch
 
     from duomotion import bench as benchmark
+    from duomotion.distributed import find_device
     from duomotion.storage import atomic_file
 
     if system == "scores":
@@ -658,6 +659,7 @@ def bench(
         return
     if min(repeats, *batch) < 1 or not 0.2 <= min(seconds) <= max(seconds) <= 10:
         raise ValueError("repeats and batches have to be 1 or more, clips 0.2 to 10 s long")
+    find_device(device)
     bench_of = benchmark.BENCHES[system](precision=precision, device=device)
     rows = []
     for length in seconds:

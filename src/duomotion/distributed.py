@@ -87,19 +87,38 @@ class Processes:
             distributed.barrier()
 
 
+def find_device(name: str) -> torch.device:
+    """The device called `name`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as problem:  # the latter where torch has no CUDA
+        reason = str(problem).partition("\n")[0].rstrip(".")
+        raise ValueError(f"the device {name!r} can't be used: {reason}") from None
+    return torch.device(name)
+
+
 def connect(device: str | None = None) -> Processes:
     """Join the processes that torchrun started, or be the only one.
 
     Args:
         device: "cpu", "cuda" or such; None: CUDA where it is available. Under torchrun each process
             of a machine takes the CUDA device of its local rank.
+
+    Raises:
+        ValueError: there is no such device.
     """
-    kind = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        return Processes(kind)
+        return Processes(find_device(name))
+    if name.startswith("cuda"):
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    kind = find_device(name)
     if kind.type == "cuda":
-        kind = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(kind)
     if not distributed.is_initialized():
         backend = "nccl" if kind.type == "cuda" else "gloo"
