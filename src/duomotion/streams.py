@@ -47,9 +47,8 @@ class Lasting:
 def lasting_streams() -> Iterator[None]:
     """Within, who reads the output may leave early, and nothing has to read the errors."""
     before = sys.stdout, sys.stderr
-    with Path(os.devnull).open(
-        "w"
-    ) as nowhere:  # a stream is None where it was closed from the start
+    # A stream that was closed from the start is None.
+    with Path(os.devnull).open("w") as nowhere:
         sys.stdout = Lasting(before[0] or nowhere, "standard output", BrokenPipeError)
         sys.stderr = Lasting(before[1] or nowhere, "standard error", OSError)
         try:

@@ -28,7 +28,7 @@ MOST_SEED = 2**32 - 1
 def check_settings(
     *, seed: int = 0, guidance: float | None = None, steps: int | None = None
 ) -> None:
-    """Make sure that a request's settings are in range.
+    """Make sure that what a user sets is in range.
 
     Raises:
         ValueError: the one that isn't, with its range.
@@ -55,9 +55,6 @@ class Request:
         guidance: how closely the text is followed, 0 to `MOST_GUIDANCE`: 0 not at all, 1 as the
             network says by itself; None takes the model's setting.
         steps: iterations, 1 to `MOST_STEPS`; None takes the model's setting.
-
-    Raises:
-        ValueError: the seed, guidance or number of steps is out of range.
     """
 
     text: str
@@ -67,9 +64,6 @@ class Request:
     known_mask: np.ndarray | None = None
     guidance: float | None = None
     steps: int | None = None
-
-    def __post_init__(self) -> None:
-        check_settings(seed=self.seed, guidance=self.guidance, steps=self.steps)
 
     @property
     def mask(self) -> np.ndarray:
@@ -221,6 +215,7 @@ class Generator(ABC):
         Raises:
             ValueError: as `generate`.
         """
+        check_settings(seed=seed)
         frames = self._frames(seconds, LONGEST_SECONDS)
         return next(self._batches([Request(text=check_prompt(text), frames=frames, seed=seed)]))
 
@@ -254,6 +249,7 @@ class Generator(ABC):
             ValueError: the model makes one person, there is not exactly one given person, their
                 motion is too short or too long, or a setting is out of range.
         """
+        check_settings(seed=seed, guidance=guidance, steps=steps)
         if self.num_people == 1:
             raise ValueError(
                 f"{self.name} makes the motion of one person and can't add a partner; name a model "
@@ -299,6 +295,7 @@ class Generator(ABC):
             ValueError: the stretch lies outside the clip or leaves nothing known, there is no such
                 person, or a setting or the length is out of range.
         """
+        check_settings(seed=seed, guidance=guidance, steps=steps)
         clip, given = self._taken(clip, self.max_frames), clip
         frames = self._frames(clip.seconds)
         is_inside = 0 <= unknown[0] < unknown[1] <= given.seconds + 0.5 / self.fps
@@ -347,6 +344,7 @@ class Generator(ABC):
             ValueError: the result would not be longer than the clip, or a setting or the length is
                 out of range.
         """
+        check_settings(seed=seed, guidance=guidance, steps=steps)
         frames = self._frames(seconds, LONGEST_SECONDS)
         clip = self._taken(clip, round(LONGEST_SECONDS * self.fps))
         if frames <= clip.num_frames:

@@ -78,7 +78,7 @@ class Task(Protocol):
 
 
 class Trainer:
-    """Trains `task` in `folder`: `last`, `best` (checkpoints), log.jsonl and tensorboard.
+    """Trains `task` in `folder`: `last`, `best` (checkpoints), log.jsonl, tensorboard and a lock.
 
     Args:
         task: the system. Its model is moved to the device.
