@@ -1,6 +1,10 @@
+import errno
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
+from limits import largest_file
 from motions import TAIL, standing, waving
 from PIL import Image, ImageColor
 
@@ -50,6 +54,22 @@ def test_other_suffix_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"ends in \.mp4 or \.gif"):
         video.write(standing(), tmp_path / "clip.avi")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "gif"])
+def test_a_full_disk_is_an_os_error_and_leaves_nothing(tmp_path, suffix):
+    path = tmp_path / f"clip.{suffix}"
+    with largest_file(1000), pytest.raises(OSError) as raised:
+        video.write(waving(frames=6), path)
+    assert (raised.value.errno, raised.value.filename) == (errno.EFBIG, str(path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "gif"])
+def test_a_frame_rate_that_no_video_has_is_refused(tmp_path, suffix):
+    with pytest.raises(ValueError, match=rf"clip\.{suffix}: a video needs 0.01 frames a second"):
+        video.write(replace(waving(frames=2), fps=1e-9), tmp_path / f"clip.{suffix}")
+    video.write(replace(waving(frames=2), fps=video.SLOWEST), tmp_path / f"clip.{suffix}")
 
 
 @pytest.mark.parametrize("people", [1, 2])

@@ -39,6 +39,8 @@ class Interaction:
         assert all(other.same_tree(self.skeletons[0]) for other in self.skeletons)
         object.__setattr__(self, "root_positions", np.float32(self.root_positions))
         object.__setattr__(self, "rotations", np.float32(self.rotations))
+        # Halves of characters, which no file can hold, become question marks.
+        object.__setattr__(self, "caption", self.caption.encode(errors="replace").decode())
 
     @classmethod
     def from_positions(
