@@ -123,7 +123,7 @@ def test_an_imported_model_generates(tmp_path, monkeypatch, run):
         def encode(self, texts):
             return TextEmbedding(torch.ones(len(texts), 1, width), torch.zeros(len(texts)).long())
 
-    monkeypatch.setattr("duomotion.models.momask.generate.load_encoder", lambda name: Encoder())
+    monkeypatch.setattr("duomotion.text.cache.load_encoder", lambda name: Encoder())
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
     status, out, _ = run("import-official", "momask", folder / M_NAME, "--out", tmp_path / "ours")
     assert not status and "residual: 211" not in out and "masked: " in out

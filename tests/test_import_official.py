@@ -229,7 +229,7 @@ def test_an_imported_model_generates(tmp_path, monkeypatch, dataset, joints):
             return TextEmbedding(torch.ones(len(texts), 3, width), torch.zeros(len(texts)).long())
 
     monkeypatch.setattr(
-        "duomotion.models.intermask.generate.load_encoder",
+        "duomotion.text.cache.load_encoder",
         lambda name: Encoder() if name == "clip:somewhere" else None,
     )
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
