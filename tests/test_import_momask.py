@@ -181,7 +181,7 @@ def test_what_is_missing_or_unknown_is_named(tmp_path, part, file, key, name):
         (RVQ, {"depth": 2}, "which says depth 2 and not 3"),
         (RVQ, {"vq_act": "silu"}, "vq_act 'silu' and not 'relu'"),
         (M_NAME, {"latent_dim": 384}, "latent_dim 384 and not 36"),
-        (M_NAME, {"vq_name": "../x"}, "not the name of a folder"),
+        (M_NAME, {"vq_name": "../x"}, "not the name of a file or folder"),
         (M_NAME, {"vq_name": "other"}, "there is no folder"),
         (M_NAME, {"n_heads": 5}, "multiple of num_heads"),
         (M_NAME, {"dropout": "much"}, "dropout has to be"),

@@ -451,7 +451,7 @@ def test_a_released_transformer_has_its_place_and_count():
         ({"n_heads": 5}, "multiple of num_heads"),
         ({"n_heads": "six"}, "num_heads has to be"),
         ({"latent_dim": 384}, "opt.txt, which says latent_dim 384 and not 48"),
-        ({"vq_name": "../../elsewhere"}, "not the name of a folder"),
+        ({"vq_name": "../../elsewhere"}, "not the name of a file or folder"),
         ({"vq_name": "vq_other"}, "there is no folder"),
         ({"vq_name": "trans_default"}, "options of a generator"),
         ({"dropout": "a: b: c"}, "dropout has to be"),
@@ -501,7 +501,7 @@ def test_options_are_read_with_their_types(tmp_path):
 def test_missing_parts_are_named(tmp_path):
     folder = release_tokenizer(tmp_path)
     (tmp_path / "data" / "stats" / "global_std.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(ValueError, match=r"global_std\.npy is not a whole"):
+    with pytest.raises(ValueError, match=r"global_std\.npy can't be read as"):
         import_official(folder, tmp_path / "ours")
     np.save(tmp_path / "data" / "stats" / "global_std.npy", np.zeros(262))
     with pytest.raises(ValueError, match=r"global_std\.npy holds deviations that are not above 0"):
