@@ -222,7 +222,7 @@ def test_published_files_are_prepared_as_the_authors_do(tmp_path):
         ("array", "P2.npz has no array named pose_lhand"),
         ("shape", "P2.npz has pose_body of"),
         ("nan", "P2.npz has trans that is not finite"),
-        ("cut", "P2.npz is not a whole .npz file"),
+        ("cut", "P2.npz can't be read as an .npz file"),
         ("length", "the people have"),
         ("text", "it has no caption"),
         ("short", "it has 5 frames, not 24 to 999"),
