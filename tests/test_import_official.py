@@ -4,6 +4,7 @@ import gzip
 import os
 import pickle
 import re
+import zipfile
 from dataclasses import replace
 from itertools import product
 
@@ -574,12 +575,46 @@ def test_damage_is_noticed_wherever_it_is(tmp_path):
         assert str(path) in str(raised.value) and "\n" not in str(raised.value)
 
 
+def test_tensors_of_which_a_part_is_stored_are_refused(tmp_path):
+    folder = release_tokenizer(tmp_path)
+    path = folder / "model" / "best_fid.tar"
+    with zipfile.ZipFile(path) as archive:
+        content = {info.filename: archive.read(info) for info in archive.infolist()}
+    largest = max((name for name in content if "/data/" in name), key=lambda n: len(content[n]))
+    content[largest] = content[largest][:40]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, record in content.items():
+            archive.writestr(name, record)
+    with pytest.raises(ValueError, match=r"not a whole PyTorch checkpoint .* does not match"):
+        import_official(folder, tmp_path / "ours")
+
+
+def test_packed_archives_and_pipes_are_refused(tmp_path):
+    folder = release_tokenizer(tmp_path)
+    path = folder / "model" / "best_fid.tar"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("best_fid/data.pkl", bytes(10**6))
+    with pytest.raises(ValueError, match="it is compressed"):
+        import_official(folder, tmp_path / "ours")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="is a named pipe"):
+        import_official(folder, tmp_path / "ours")
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
         ([1, 2], "holds a list"),
         ({"net_g": {}}, "holds no state dict named vq_model or net; it has net_g"),
         ({"vq_model": {"a": 1}}, "vq_model holds a, which are no tensors"),
+        ({"vq_model": {7: torch.ones(1)}}, "vq_model holds 7, which are no names"),
+        (
+            {"vq_model": {"a": torch.ones(1).expand(10**9)}},
+            "a with fewer numbers than their shapes",
+        ),
+        ({"vq_model": {"a": torch.ones(9, device="meta")}}, "a with fewer numbers than their shap"),
+        ({"vq_model": {"a": torch.tensor(np.nan)}}, "vq_model holds a with NaN or infinity"),
     ],
 )
 def test_other_checkpoints_are_refused(tmp_path, content, sentence):

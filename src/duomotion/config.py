@@ -32,7 +32,7 @@ from typing import (
 
 Config = TypeVar("Config")
 
-MOST_PROBLEMS = 20  # named in one sentence
+MOST_PROBLEMS, MOST_UNKNOWN = 20, 6  # named in one sentence
 
 
 @dataclass(frozen=True)
@@ -184,11 +184,11 @@ def _read_config(cls: Any, values: dict[str, Any], path: str, problems: list[str
     fields = {field.name: field for field in dataclasses.fields(cls)}
     prefix = f"{path}." if path else ""
     unknown = [name for name in values if name not in fields]
-    for name in unknown[:MOST_PROBLEMS]:
+    for name in unknown[:MOST_UNKNOWN]:
         shown = reprlib.repr(name)[1:-1]
         problems.append(f"{prefix}{shown} is unknown ({nearest(name, list(fields))})")
-    if len(unknown) > MOST_PROBLEMS:
-        problems.append(f"{prefix or 'it '}has {len(unknown) - MOST_PROBLEMS} more unknown fields")
+    if (more := len(unknown) - MOST_UNKNOWN) > 0:
+        problems.append(f"{path or 'it'} has {more} more unknown fields")
     arguments = {}
     for name, field in fields.items():
         if name in values:
