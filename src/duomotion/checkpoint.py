@@ -27,6 +27,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from duomotion.config import from_dict
 from duomotion.reading import read_text
@@ -214,14 +215,27 @@ def load_network(
         ValueError: it can't be made with `config`, or as for `load_weights`.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutStart():
             shapes = build(config).state_dict()
     except ValueError as problem:
         raise ValueError(f"{checkpoint.folder / RECIPE}: model: {problem}") from None
     _check_fit(shapes, checkpoint)
-    network = build(config)
+    with _WithoutStart():
+        network = build(config)
     network.load_state_dict(checkpoint.tensors)
     return network.eval()
+
+
+class _WithoutStart(TorchFunctionMode):
+    """Networks are made without the random numbers that training starts from."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return (torch.empty if func is torch.randn else func)(*args, **kwargs)
 
 
 def load_weights(module: torch.nn.Module, checkpoint: Checkpoint) -> None:
