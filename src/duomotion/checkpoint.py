@@ -83,7 +83,8 @@ def save_checkpoint(
     Args:
         tensors: the network's `state_dict`, on any device.
         recipe: has to name its `system`.
-        dtype: the type in which floating tensors are stored; None: as they are.
+        dtype: the type in which floating tensors are stored if it can hold their numbers; None: as
+            they are.
         children: sub-folder name -> checkpoint folder to copy there.
         training: what `read_training` shall give back.
 
@@ -311,6 +312,8 @@ def _storable(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -
     for name, tensor in tensors.items():
         kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
         plain = tensor.detach().to("cpu", kind).contiguous()
+        if kind != tensor.dtype and not plain.isfinite().all():
+            plain = tensor.detach().cpu().contiguous()
         if plain.untyped_storage().data_ptr() in seen:
             plain = plain.clone()
         seen.add(plain.untyped_storage().data_ptr())

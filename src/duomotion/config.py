@@ -51,9 +51,7 @@ Sizes = Annotated[tuple[Size, ...], Within(1, 16)]
 Count = Annotated[int, Within(1, 128)]  # of blocks, layers, heads
 ZeroOrMore = Annotated[int, Within(0, 128)]  # the same where there may be none
 Levels = Annotated[int, Within(1, 8)]  # each of which halves the frames
-Length = Annotated[
-    int, Within(1, 10_000)
-]  # of a sequence in frames or tokens, of decoding in steps
+Length = Annotated[int, Within(1, 10_000)]  # frames or tokens of a sequence, steps of decoding
 Share = Annotated[float, Within(0, 1)]  # a probability
 Factor = Annotated[float, Within(0, 1e6)]  # a weight, a scale, a temperature
 
