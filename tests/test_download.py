@@ -45,6 +45,9 @@ class Site(ThreadingHTTPServer):
         self.files, self.asked = dict(FILES), []
         self.answers, self.cut, self.headers, self.drip = [], None, {}, 0
 
+    def handle_error(self, *_):
+        """Clients that have had enough hang up."""
+
     @property
     def address(self):
         return f"http://127.0.0.1:{self.server_port}"
