@@ -277,7 +277,7 @@ def test_broken_bodies_are_refused(leg, change, message):
         (lambda t: t[: t.index("1\nroot")], "no frames"),
         (lambda t: t[: t.rindex("shin 0")], "3 frames, but 2 of shin"),
         (lambda t: t[: t.rindex(" 90 0\nshin")], "line 14: thigh has 3 numbers a frame, not 1"),
-        (lambda t: t.replace("shin 90", "shin ninety"), "shin: could not convert"),
+        (lambda t: t.replace("shin 90", "shin ninety"), "line 11: could not convert"),
         (lambda t: t.replace("shin 90", "shin nan"), "no position or angle"),
         (lambda t: t.replace("shin 90", "shin 1e12"), "no position or angle"),
         (lambda t: t.replace("shin 90", "tail 90"), "no bone 'tail'"),

@@ -81,7 +81,7 @@ def broken(shape, value):
         ({"fps": np.array([30.0, 30.0])}, "fps has shape"),
         ({"fps": np.array("fast")}, "fps has the wrong type"),
         ({"caption": np.array(["a", "b"])}, "caption has shape"),
-        ({"caption": np.array(None)}, "Object arrays cannot be loaded"),
+        ({"caption": np.array(None)}, "caption holds Python objects"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, saved, changes, sentence):
@@ -107,7 +107,7 @@ def test_other_files_are_refused(tmp_path):
     }
     for content in others.values():
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"clip\.npz is not a duomotion \.npz file"):
+        with pytest.raises(ValueError, match=r"clip\.npz can't be read as a duomotion \.npz file"):
             npz.read(path)
     with pytest.raises(FileNotFoundError):
         npz.read(tmp_path / "nothing.npz")

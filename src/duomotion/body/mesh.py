@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 from scipy.sparse import csr_array
 
-from duomotion.body.limbs import Limb, body_limbs, body_scale, bounds, ground_level
+from duomotion.body.limbs import Limb, body_limbs, body_scale, bounds, ground_level, has_limbs
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import global_rotations
 from duomotion.motion.rotations import normalise
@@ -20,6 +20,8 @@ NUM_INFLUENCES = 4
 BLEND = 0.7
 # Metres between vertices: about five thousand a body.
 CELL = 0.021
+# Points of the grid on which the surface is found, at most; a person takes a third of these.
+MAX_POINTS = 500_000
 # Over what distance in metres a vertex passes from one joint's motion to the next's.
 SKIN_BLEND = 0.03
 
@@ -88,6 +90,8 @@ class BodyMesh:
 def body_mesh(skeleton: Skeleton, cell: float = CELL) -> BodyMesh:
     """A mannequin around the skeleton: one surface without seams, built from `body_limbs`.
 
+    A skeleton that is no body gets a stick a bone.
+
     The limbs' distance functions grow together at shared joints; the surface where the result is
     zero is found on a grid by naive surface nets (Gibson 1998) and then moved onto the exact zero.
 
@@ -115,6 +119,8 @@ def _cached_mesh(
     names: tuple[str, ...], parents: tuple[int, ...], offsets: bytes, cell: float
 ) -> BodyMesh:
     skeleton = Skeleton(names, parents, np.frombuffer(offsets).reshape(-1, 3))
+    if not has_limbs(skeleton):
+        return _sticks(skeleton)
     scale = body_scale(skeleton)
     body = _Body(skeleton.with_offsets(skeleton.offsets / scale))
     vertices, quads = _surface_nets(body, cell)
