@@ -99,9 +99,9 @@ def read(
         OSError: a file can't be read.
     """
     motions = [motions] if isinstance(motions, str | Path) else list(motions)
-    people = [_person(read_body(body or _body_of(path)), path, fps) for path in map(Path, motions)]
     names = " and ".join(map(str, motions))
-    limits.check_people(names, len(people))
+    limits.check_people(names, len(motions))
+    people = [_person(read_body(body or _body_of(path)), path, fps) for path in map(Path, motions)]
     try:
         return together(people)
     except ValueError as problem:

@@ -112,7 +112,7 @@ def _read_file(path: Path, scale: float) -> list[Interaction]:
     if len(head) > LONGEST_HIERARCHY:
         raise ValueError(f"{path}: MOTION comes after more than {LONGEST_HIERARCHY} characters")
     joints = _parse_hierarchy(head, path)
-    frames, frame_time, values = _parse_motion(motion, head.count("\n") + 1, path)
+    frames, frame_time, values = _parse_motion(motion, head.count("\n") + 1, len(joints), path)
     width = sum(len(joint.channels) for joint in joints)
     if not width:
         raise ValueError(f"{path}: no joint has a channel, so nothing can move")
@@ -194,7 +194,7 @@ _MOTION = re.compile(
 )
 
 
-def _parse_motion(motion: str, line: int, path: Path) -> tuple[int, float, np.ndarray]:
+def _parse_motion(motion: str, line: int, joints: int, path: Path) -> tuple[int, float, np.ndarray]:
     header = _MOTION.match(motion)
     if not header:
         raise ValueError(
@@ -203,8 +203,9 @@ def _parse_motion(motion: str, line: int, path: Path) -> tuple[int, float, np.nd
     frames, frame_time = int(header[1]), float(header[2])
     if frames == 0:
         raise ValueError(f"{path}: the file has zero frames")
-    if not 1e-4 < frame_time < 10:
-        raise ValueError(f"{path}: a frame time of {frame_time:g} s is not between 0.0001 and 10 s")
+    if not 1e-4 <= frame_time <= 10:
+        raise ValueError(f"{path}: a frame time of {frame_time:g} s is not from 0.0001 to 10 s")
+    limits.check_size(path, frames, joints)
     return frames, frame_time, _numbers(motion[header.end() :], frames, path)
 
 
@@ -252,7 +253,6 @@ def _people(
         if figures and not columns[0].any():
             roots, base = below, np.array(joints[0].offset)
     limits.check_people(path, len(roots))
-    limits.check_size(path, len(values), len(joints))
     members: dict[int, list[int]] = {root: [] for root in roots}
     owner: dict[int, int] = {}
     for index, joint in enumerate(joints):

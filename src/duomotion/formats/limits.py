@@ -7,7 +7,7 @@ import numpy as np
 from duomotion.body import MAX_PEOPLE
 
 MAX_JOINTS = 500
-# Rotations in all, people x frames x joints: an hour of two people at 30 frames a second.
+# Rotations in all, people x frames x joints: an hour of two people of 22 joints at 30 a second.
 MAX_ROTATIONS = 5_000_000
 LONGEST_NAME = 200
 LONGEST_CAPTION = 10_000
@@ -35,14 +35,16 @@ def check_size(path: str | Path, frames: int, joints: int, people: int = 1) -> N
 
 def check_fps(path: str | Path, name: str, fps: float) -> float:
     """The frame rate as it is; raises ValueError when it is none that the formats have."""
-    if not FPS[0] <= fps < FPS[1]:
+    if not FPS[0] <= fps <= FPS[1]:
         raise ValueError(f"{path}: {name} is {fps:g}, not a frame rate from {FPS[0]} to {FPS[1]:g}")
     return float(fps)
 
 
 def check_numbers(path: str | Path, name: str, values: np.ndarray) -> None:
     """Raises ValueError when lengths, places or angles (...) are not finite or far too large."""
-    if not (np.abs(values) < LARGEST).all():
+    with np.errstate(over="ignore"):  # half precision has no number as large
+        fitting = (np.abs(values) < LARGEST).all()
+    if not fitting:
         raise ValueError(f"{path}: {name} holds values that are not finite or far too large")
 
 

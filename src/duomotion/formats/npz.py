@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from duomotion.body import person_names
 from duomotion.formats import limits
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.skeleton import Skeleton
@@ -24,7 +25,13 @@ KINDS = {"root_positions": "f", "rotations": "f", "offsets": "f", "parents": "iu
 
 
 def write(interaction: Interaction, path: str | Path) -> None:
-    """Raises OSError when the file can't be written."""
+    """Write an interaction.
+
+    Raises:
+        ValueError: there are more than eight people.
+        OSError: the file can't be written.
+    """
+    person_names(interaction.num_people)
     skeleton = interaction.skeletons[0]
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
@@ -82,11 +89,14 @@ def read(path: str | Path) -> Interaction:
         raise ValueError(f"{path}: parents must come before their children, the root first with -1")
     names = tuple(limits.texts(path, "names", arrays["names"], limits.LONGEST_NAME))
     (caption,) = limits.texts(path, "caption", arrays["caption"], limits.LONGEST_CAPTION)
-    skeletons = tuple(Skeleton(names, parents, person) for person in offsets)
+    skeletons = tuple(Skeleton(names, parents, person) for person in offsets.astype(np.float64))
     return Interaction(roots, rotations, skeletons, fps, caption)
 
 
 def _are_rotations(matrices: np.ndarray) -> bool:
     """Whether all of (..., 3, 3) are, to a thousandth; NaN is none."""
-    square = matrices.swapaxes(-1, -2) @ matrices
-    return bool((np.abs(square - np.eye(3)) < 1e-3).all() and (np.linalg.det(matrices) > 0).all())
+    if not (np.abs(matrices) < 2).all():
+        return False
+    matrices = matrices.astype(np.float32)
+    off = np.abs(matrices.swapaxes(-1, -2) @ matrices - np.eye(3, dtype=np.float32))
+    return bool((off < 1e-3).all() and (np.linalg.det(matrices) > 0).all())
