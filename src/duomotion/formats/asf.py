@@ -133,6 +133,7 @@ def read_body(path: str | Path) -> Body:
         if len(bones) > limits.MAX_JOINTS:
             raise ValueError(f"{path}, line {lines[0][0]}: more than {limits.MAX_JOINTS} bones")
     body = _joined(bones, sections["hierarchy"], unit, in_degrees, path)
+    limits.check_joints(path, body.skeleton.num_joints)
     limits.check_names(path, body.skeleton.names)
     limits.check_numbers(path, "a bone", body.skeleton.offsets)
     return body
@@ -233,7 +234,9 @@ def _entries(lines: list[Line], path: Path) -> Iterator[list[Line]]:
         if words == ["begin"]:
             entry = []
         elif entry is None:
-            raise ValueError(f"{path}, line {number}: {words[0]!r} stands outside begin and end")
+            raise ValueError(
+                f"{path}, line {number}: {words[0][:40]!r} stands outside begin and end"
+            )
         elif words == ["end"]:
             yield entry
             entry = None
@@ -293,7 +296,7 @@ def _person(body: Body, path: Path, fps: float) -> Interaction:
     values = _frames(body, path)
     skeleton = body.skeleton
     frames = len(values[ROOT])
-    limits.check_size(path, frames, skeleton.num_joints)
+    limits.check_rotations(path, frames, skeleton.num_joints)
     rotations = np.tile(np.eye(3), (frames, skeleton.num_joints, 1, 1))
     for joint, bone in enumerate(body.bones):
         turning = [k for k, channel in enumerate(bone.channels) if channel[0] == "r"]
@@ -321,7 +324,7 @@ def _frames(body: Body, path: Path) -> dict[str, np.ndarray]:
             frames += 1
             continue
         if name not in widths:
-            raise ValueError(f"{path}, line {number}: the skeleton has no bone {name!r}")
+            raise ValueError(f"{path}, line {number}: the skeleton has no bone {name[:40]!r}")
         if len(numbers) != widths[name]:
             raise ValueError(
                 f"{path}, line {number}: {name} has {widths[name]} numbers a frame, "

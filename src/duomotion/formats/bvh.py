@@ -16,7 +16,7 @@ from string import whitespace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from duomotion.body import person_names
+from duomotion.body import MAX_PEOPLE, person_names
 from duomotion.formats import limits
 from duomotion.motion.canonical import Z_UP_TO_Y_UP
 from duomotion.motion.interaction import Interaction, together
@@ -25,7 +25,8 @@ from duomotion.motion.skeleton import SMPL22, Skeleton
 from duomotion.reading import read_text
 from duomotion.storage import atomic_file
 
-LONGEST_HIERARCHY = 4_000_000  # characters
+LONGEST_HIERARCHY = 10_000_000  # characters
+MAX_JOINTS = MAX_PEOPLE * limits.MAX_JOINTS + 1  # of a file, whose people may stand below a scene
 TOO_LARGE = 1e9  # no position or angle in any unit
 WRITTEN_ORDER = "ZXY"
 
@@ -144,8 +145,8 @@ def _parse_hierarchy(head: str, path: Path) -> list[_Joint]:
                     name = " ".join(words[1:]) or f"joint{len(joints)}"
                     joints.append(_Joint(name, opened[-1] if opened else -1))
                     pending = len(joints) - 1
-                    if len(joints) > limits.MAX_JOINTS:
-                        raise ValueError(f"more than {limits.MAX_JOINTS} joints")
+                    if len(joints) > MAX_JOINTS:
+                        raise ValueError(f"more than {MAX_JOINTS} joints")
                 case "End":
                     pending, in_end = opened[-1], True
                 case "{":
@@ -205,7 +206,7 @@ def _parse_motion(motion: str, line: int, joints: int, path: Path) -> tuple[int,
         raise ValueError(f"{path}: the file has zero frames")
     if not 1e-4 <= frame_time <= 10:
         raise ValueError(f"{path}: a frame time of {frame_time:g} s is not from 0.0001 to 10 s")
-    limits.check_size(path, frames, joints)
+    limits.check_rotations(path, frames, joints)
     return frames, frame_time, _numbers(motion[header.end() :], frames, path)
 
 
@@ -281,6 +282,7 @@ def _figure(
     base: np.ndarray,
     path: Path,
 ) -> Interaction:
+    limits.check_joints(path, len(indices))
     frames = len(columns[0])
     place = {index: local for local, index in enumerate(indices)}
     offsets = np.array([joints[index].offset for index in indices]) * scale

@@ -21,15 +21,18 @@ def check_people(path: str | Path, people: int) -> None:
         raise ValueError(f"{path}: {people} people; at most {MAX_PEOPLE} are read")
 
 
-def check_size(path: str | Path, frames: int, joints: int, people: int = 1) -> None:
-    """Raises ValueError when a file holds more than is read; before memory is taken for it."""
-    check_people(path, people)
+def check_joints(path: str | Path, joints: int) -> None:
+    """Raises ValueError when a person has more joints than are read."""
     if joints > MAX_JOINTS:
         raise ValueError(f"{path}: {joints} joints; at most {MAX_JOINTS} are read")
-    if people * frames * joints > MAX_ROTATIONS:
+
+
+def check_rotations(path: str | Path, frames: int, joints: int) -> None:
+    """Raises ValueError when all joints of all people have more frames than are read."""
+    if frames * joints > MAX_ROTATIONS:
         raise ValueError(
-            f"{path}: {frames} frames of {people * joints} joints; at most "
-            f"{MAX_ROTATIONS // (people * joints)} such frames are read"
+            f"{path}: {frames} frames of {joints} joints; at most {MAX_ROTATIONS // joints} such "
+            "frames are read"
         )
 
 

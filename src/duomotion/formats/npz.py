@@ -78,7 +78,9 @@ def read(path: str | Path) -> Interaction:
     for name, kinds in KINDS.items():
         if arrays[name].dtype.kind not in kinds:
             raise ValueError(f"{path}: {name} has the wrong type, {arrays[name].dtype}")
-    limits.check_size(path, frames, joints, people)
+    limits.check_people(path, people)
+    limits.check_joints(path, joints)
+    limits.check_rotations(path, frames, people * joints)
     limits.check_numbers(path, "root_positions", roots)
     limits.check_numbers(path, "offsets", offsets)
     if not _are_rotations(rotations):

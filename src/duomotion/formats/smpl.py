@@ -152,7 +152,7 @@ def _read_person(path: Path) -> Interaction:
         if name in arrays and arrays[name].shape != expected:
             raise ValueError(f"{path}: {name} has shape {arrays[name].shape}, not {expected}")
     fps = limits.check_fps(path, "mocap_framerate", float(arrays["mocap_framerate"]))
-    limits.check_size(path, frames, SMPL22.num_joints)
+    limits.check_rotations(path, frames, SMPL22.num_joints)
     vectors = poses[:, :body].astype(np.float64).reshape(-1, 3)
     local = Rotation.from_rotvec(vectors).as_matrix().reshape(frames, -1, 3, 3)
     local[:, 0] = Z_UP.T @ local[:, 0]
