@@ -26,7 +26,8 @@ def write(interaction: Interaction, path: str | Path) -> None:
     """Write an .mp4 at the clip's frame rate, or a .gif at `GIF_FPS` or less, by suffix.
 
     Raises:
-        ValueError: the suffix is neither .mp4 nor .gif, or the frame rate is below `SLOWEST`.
+        ValueError: the suffix is neither .mp4 nor .gif, the frame rate is below `SLOWEST`, or there
+            are more than eight people.
         OSError: the file can't be written.
     """
     writers = {".mp4": _write_mp4, ".gif": _write_gif}

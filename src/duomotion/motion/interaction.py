@@ -1,4 +1,4 @@
-"""The motion of one or two people in one world."""
+"""The motion of one or more people in one world."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -123,7 +123,7 @@ class Interaction:
         """Write in the format that the suffix names (.npz, .bvh, .glb, .mp4, .gif, .png, .html).
 
         Raises:
-            ValueError: unknown suffix.
+            ValueError: unknown suffix, or the format can't hold the motion.
             OSError: the file can't be written.
         """
         from duomotion import formats
