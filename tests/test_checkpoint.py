@@ -67,6 +67,14 @@ def test_half_precision_is_storage_only(tmp_path):
     assert torch.equal(other.embed.weight, module.embed.weight.half().float())
 
 
+def test_numbers_that_half_precision_lacks_keep_their_type(tmp_path):
+    tensors = {"counts": torch.tensor([1e5, 1.0]), "weights": torch.ones(2)}
+    save_checkpoint(tmp_path / "c", tensors, RECIPE, PROVENANCE, dtype=torch.float16)
+    stored = read_checkpoint(tmp_path / "c").tensors
+    assert torch.equal(stored["counts"], tensors["counts"])
+    assert stored["weights"].dtype == torch.float16
+
+
 def test_children_and_training_state(tmp_path):
     state = TrainingState({"optimizer.step.a": torch.tensor(3.0)}, {"step": 3, "best": {}})
     save(tmp_path / "tokenizer", training=state)

@@ -1,6 +1,7 @@
 """HumanML3D's and KIT-ML's folders: reading, checking, making them from joints."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -286,6 +287,15 @@ def test_a_clip_without_joints_or_text_is_named(tmp_path):
     first, second = dataset.prepare(source, tmp_path / "target", HUMANML3D)
     assert (first.name, first.reason) == ("000001", "it has no caption in texts/")
     assert (second.name, second.reason) == ("03950", "joints/03950.npy is missing")
+
+
+@both
+def test_joints_none_of_which_can_be_used_are_refused(tmp_path, layout):
+    source = recorded(tmp_path / "source", layout)
+    shutil.rmtree(source / "texts")
+    with pytest.raises(ValueError, match=r"has no usable clip \(000001: it has no caption"):
+        dataset.prepare(source, tmp_path / "target", layout)
+    assert not (tmp_path / "target").exists()
 
 
 def test_data_sets_by_command(run, tmp_path):

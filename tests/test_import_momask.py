@@ -123,7 +123,7 @@ def test_an_imported_model_generates(tmp_path, monkeypatch, run):
         def encode(self, texts):
             return TextEmbedding(torch.ones(len(texts), 1, width), torch.zeros(len(texts)).long())
 
-    monkeypatch.setattr("duomotion.models.momask.generate.load_encoder", lambda name: Encoder())
+    monkeypatch.setattr("duomotion.text.cache.load_encoder", lambda name: Encoder())
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
     status, out, _ = run("import-official", "momask", folder / M_NAME, "--out", tmp_path / "ours")
     assert not status and "residual: 211" not in out and "masked: " in out
@@ -181,7 +181,7 @@ def test_what_is_missing_or_unknown_is_named(tmp_path, part, file, key, name):
         (RVQ, {"depth": 2}, "which says depth 2 and not 3"),
         (RVQ, {"vq_act": "silu"}, "vq_act 'silu' and not 'relu'"),
         (M_NAME, {"latent_dim": 384}, "latent_dim 384 and not 36"),
-        (M_NAME, {"vq_name": "../x"}, "not the name of a folder"),
+        (M_NAME, {"vq_name": "../x"}, "not the name of a file or folder"),
         (M_NAME, {"vq_name": "other"}, "there is no folder"),
         (M_NAME, {"n_heads": 5}, "multiple of num_heads"),
         (M_NAME, {"dropout": "much"}, "dropout has to be"),

@@ -4,6 +4,7 @@ import gzip
 import os
 import pickle
 import re
+import zipfile
 from dataclasses import replace
 from itertools import product
 
@@ -229,7 +230,7 @@ def test_an_imported_model_generates(tmp_path, monkeypatch, dataset, joints):
             return TextEmbedding(torch.ones(len(texts), 3, width), torch.zeros(len(texts)).long())
 
     monkeypatch.setattr(
-        "duomotion.models.intermask.generate.load_encoder",
+        "duomotion.text.cache.load_encoder",
         lambda name: Encoder() if name == "clip:somewhere" else None,
     )
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
@@ -451,7 +452,7 @@ def test_a_released_transformer_has_its_place_and_count():
         ({"n_heads": 5}, "multiple of num_heads"),
         ({"n_heads": "six"}, "num_heads has to be"),
         ({"latent_dim": 384}, "opt.txt, which says latent_dim 384 and not 48"),
-        ({"vq_name": "../../elsewhere"}, "not the name of a folder"),
+        ({"vq_name": "../../elsewhere"}, "not the name of a file or folder"),
         ({"vq_name": "vq_other"}, "there is no folder"),
         ({"vq_name": "trans_default"}, "options of a generator"),
         ({"dropout": "a: b: c"}, "dropout has to be"),
@@ -491,7 +492,7 @@ def test_options_are_read_with_their_types(tmp_path):
     for content, sentence in (
         (b"lr 0.1\n", "opt.txt, line 1: 'name: value'"),
         (b"\xff\xfe", "not a text file"),
-        (b"a: 1\n" * 300_000, "too long"),
+        (b"a: 1\n" * 300_000, "takes 1,500,000 bytes"),
     ):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=sentence):
@@ -501,7 +502,7 @@ def test_options_are_read_with_their_types(tmp_path):
 def test_missing_parts_are_named(tmp_path):
     folder = release_tokenizer(tmp_path)
     (tmp_path / "data" / "stats" / "global_std.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(ValueError, match=r"global_std\.npy is not a whole"):
+    with pytest.raises(ValueError, match=r"global_std\.npy can't be read as"):
         import_official(folder, tmp_path / "ours")
     np.save(tmp_path / "data" / "stats" / "global_std.npy", np.zeros(262))
     with pytest.raises(ValueError, match=r"global_std\.npy holds deviations that are not above 0"):
@@ -574,12 +575,46 @@ def test_damage_is_noticed_wherever_it_is(tmp_path):
         assert str(path) in str(raised.value) and "\n" not in str(raised.value)
 
 
+def test_tensors_of_which_a_part_is_stored_are_refused(tmp_path):
+    folder = release_tokenizer(tmp_path)
+    path = folder / "model" / "best_fid.tar"
+    with zipfile.ZipFile(path) as archive:
+        content = {info.filename: archive.read(info) for info in archive.infolist()}
+    largest = max((name for name in content if "/data/" in name), key=lambda n: len(content[n]))
+    content[largest] = content[largest][:40]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, record in content.items():
+            archive.writestr(name, record)
+    with pytest.raises(ValueError, match=r"not a whole PyTorch checkpoint .* does not match"):
+        import_official(folder, tmp_path / "ours")
+
+
+def test_packed_archives_and_pipes_are_refused(tmp_path):
+    folder = release_tokenizer(tmp_path)
+    path = folder / "model" / "best_fid.tar"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("best_fid/data.pkl", bytes(10**6))
+    with pytest.raises(ValueError, match="it is compressed"):
+        import_official(folder, tmp_path / "ours")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="is a named pipe"):
+        import_official(folder, tmp_path / "ours")
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
         ([1, 2], "holds a list"),
         ({"net_g": {}}, "holds no state dict named vq_model or net; it has net_g"),
         ({"vq_model": {"a": 1}}, "vq_model holds a, which are no tensors"),
+        ({"vq_model": {7: torch.ones(1)}}, "vq_model holds 7, which are no names"),
+        (
+            {"vq_model": {"a": torch.ones(1).expand(10**9)}},
+            "a with fewer numbers than their shapes",
+        ),
+        ({"vq_model": {"a": torch.ones(9, device="meta")}}, "a with fewer numbers than their shap"),
+        ({"vq_model": {"a": torch.tensor(np.nan)}}, "vq_model holds a with NaN or infinity"),
     ],
 )
 def test_other_checkpoints_are_refused(tmp_path, content, sentence):

@@ -1,3 +1,4 @@
+import os
 import pickle
 import shutil
 import zipfile
@@ -227,3 +228,30 @@ def test_a_clip_is_written_whole_or_not_at_all(tmp_path):
     with largest_file(20_000), pytest.raises(OSError, match=r"person1/a\.npy"):
         write_clip(tmp_path, "a", waving(2, FRAMES), ["they wave"])
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    "name", ["../../a", "/tmp/a", "..", ".a", "b\\a", "C:a", "a\0b", "a" * 300]
+)
+def test_names_that_lead_elsewhere_are_refused(root, tmp_path, name):
+    (root / "split" / "train.txt").write_text(f"b\n{name}\n")
+    for use in (check, lambda folder: prepare(folder, tmp_path / "target")):
+        with pytest.raises(ValueError, match=r"train\.txt: .* is not the name of a file"):
+            use(root)
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_data_set_of_which_nothing_can_be_used_is_refused(root, tmp_path, run):
+    shutil.rmtree(root / "annots")
+    status, _, error = run("data", "prepare", "interhuman", root, "--out", tmp_path / "target")
+    assert status == 2 and "has no usable clip (a: it has no caption in annots/" in error
+    assert not (tmp_path / "target").exists()
+
+
+def test_pipes_and_folders_among_the_files_are_named(root):
+    for name, make in (("a", os.mkfifo), ("b", os.mkdir)):
+        person(root, name).unlink()
+        make(person(root, name))
+    usable, problems = check(root)
+    assert usable == 2
+    assert [problem.reason for problem in problems] == ["person1 is missing"] * 2

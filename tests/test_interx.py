@@ -1,6 +1,7 @@
 """Inter-X: the layout, the published files, and a training from pairs to motion."""
 
 import os
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -222,7 +223,7 @@ def test_published_files_are_prepared_as_the_authors_do(tmp_path):
         ("array", "P2.npz has no array named pose_lhand"),
         ("shape", "P2.npz has pose_body of"),
         ("nan", "P2.npz has trans that is not finite"),
-        ("cut", "P2.npz is not a whole .npz file"),
+        ("cut", "P2.npz can't be read as an .npz file"),
         ("length", "the people have"),
         ("text", "it has no caption"),
         ("short", "it has 5 frames, not 24 to 999"),
@@ -258,6 +259,30 @@ def test_what_is_wrong_with_a_clip_is_named(tmp_path, harm, reason):
         _, problems = dataset.check(target)
     assert [problem.name for problem in problems] == [name]
     assert reason in problems[0].reason
+
+
+def test_a_data_set_of_which_nothing_can_be_used_is_refused(tmp_path):
+    source = published(tmp_path / "source")
+    for path in source.glob("motions/*/P2.npz"):
+        path.unlink()
+    with pytest.raises(ValueError, match=r"has no usable clip \(G001T000A000R000: P2\.npz"):
+        dataset.prepare(source, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_arrays_that_unpack_to_more_than_motion_are_refused(tmp_path):
+    source = published(tmp_path / "source")
+    path = source / "motions" / "G001T000A000R000" / "P1.npz"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
+        file.open("trans.npy", "w") as member,
+    ):
+        for _ in range(257):
+            member.write(bytes(10**6))
+    assert path.stat().st_size < 2 * 10**6
+    problems = dataset.prepare(source, tmp_path / "target")
+    assert [problem.name for problem in problems] == ["G001T000A000R000"]
+    assert "takes 257,000,000 bytes" in problems[0].reason
 
 
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path):

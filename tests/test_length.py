@@ -116,4 +116,4 @@ def test_bad_input(tmp_path):
     with pytest.raises(ValueError, match="gives 384 numbers"):
         recipes.task_of(recipe)
     with pytest.raises(ValueError, match="no checkpoint folder"):
-        load_length_estimator(tmp_path / "nowhere")
+        load_length_estimator(tmp_path / "nowhere", text_dim=384)

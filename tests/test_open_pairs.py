@@ -162,3 +162,11 @@ def test_reading_a_take_names_what_is_wrong(tmp_path):
     (tmp_path / "b.bvh").write_text("HIERARCHY")
     with pytest.raises(ValueError, match=r"b\.bvh"):
         read_take(files("18_01")[0], tmp_path / "b.bvh")
+
+
+def test_recordings_none_of_which_can_be_used_are_refused(tmp_path):
+    for name in ("18_01_A.bvh", "18_01_B.bvh"):
+        (tmp_path / name).write_text("HIERARCHY")
+    with pytest.raises(ValueError, match=r"has no usable clip .*the recording is missing"):
+        prepare(tmp_path, tmp_path / "target")
+    assert not (tmp_path / "target").exists()

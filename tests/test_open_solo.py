@@ -1,4 +1,5 @@
 import json
+import lzma
 import tarfile
 
 import numpy as np
@@ -127,3 +128,40 @@ def test_an_archive_that_is_cut_is_refused(tmp_path):
 
 def test_subjects_are_held_out_whole():
     assert not VAL_SUBJECTS & TEST_SUBJECTS
+
+
+def packed(folder, member):
+    """The two files with one member in the archive, without content."""
+    source = archive(folder, ["01_02"], ["01_02"])
+    header = member.tobuf(tarfile.GNU_FORMAT)
+    (source / "motions.tar.xz").write_bytes(lzma.compress(header + bytes(1024)))
+    return source
+
+
+def test_links_and_sizes_that_no_recording_has_are_refused(tmp_path):
+    large, link = tarfile.TarInfo("01_02.bvh"), tarfile.TarInfo("01_02.bvh")
+    large.size = 3 * 10**9
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    for name, member, sentence in (("large", large, "takes 3,000,000,000"), ("link", link, "link")):
+        source = packed(tmp_path / name, member)
+        for prepare in (prepare_interhuman, prepare_humanml3d):
+            with pytest.raises(ValueError, match=sentence):
+                prepare(source, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_clip_whose_name_leads_elsewhere_is_refused(tmp_path):
+    source = archive(tmp_path / "source", ["01_02"], ["01_02"])
+    for name in ("a/..", "/", "a\0b.bvh"):
+        entries = [{"clip": name, "caption": "A person jumps."}]
+        (source / "captions.json").write_text(json.dumps(entries))
+        with pytest.raises(ValueError, match=r"captions\.json: .* is not the name of a file"):
+            prepare_interhuman(source, tmp_path / "target")
+
+
+@pytest.mark.parametrize("prepare", [prepare_interhuman, prepare_humanml3d])
+def test_clips_none_of_which_can_be_used_are_refused(tmp_path, prepare):
+    source = archive(tmp_path / "source", ["17_03"], ["17_03"], broken=["17_03"])
+    with pytest.raises(ValueError, match=r"has no usable clip \(17_03: "):
+        prepare(source, tmp_path / "target")
+    assert not (tmp_path / "target").exists()

@@ -9,6 +9,7 @@ from motions import waving
 from properties import examples
 from torch import Tensor
 
+from duomotion.config import from_dict
 from duomotion.data.windows import joint_map
 from duomotion.models.intermask.config import PartTokenizerConfig
 from duomotion.models.intermask.parts import (
@@ -141,7 +142,7 @@ def test_training_moves_the_decoder_only():
 @pytest.mark.parametrize("sizes", [{"channels": 0}, {"channels": 25}, {"reach": -1}, {"frames": 0}])
 def test_impossible_sizes_are_refused(sizes):
     with pytest.raises(ValueError, match=r"channels|reach|frames"):
-        PartTokenizerConfig(**sizes)
+        from_dict(PartTokenizerConfig, sizes, "recipe")
 
 
 def test_motion_and_tokens_that_do_not_fit_are_refused():

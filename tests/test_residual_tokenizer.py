@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
+from duomotion.config import from_dict
 from duomotion.models.layers import residual_quantize
 from duomotion.models.layers.residual_quantize import ResidualQuantizer
 from duomotion.models.momask.codec import ResidualCodec
@@ -233,11 +234,12 @@ def test_wrong_people_and_layers_are_refused():
 @pytest.mark.parametrize(
     ("sizes", "sentence"),
     [
-        ({"num_people": 3}, "num_people must be 1 or 2"),
-        ({"num_layers": 0}, "num_layers must be at least 1"),
-        ({"quantize_dropout": 1.5}, "a probability"),
+        ({"num_people": 3}, "num_people has to be one of 1, 2, not 3"),
+        ({"num_layers": 0}, "num_layers has to be a whole number from 1 to 128, not 0"),
+        ({"quantize_dropout": 1.5}, "quantize_dropout has to be a number from 0 to 1, not 1.5"),
+        ({"dilation_growth": 9, "depth": 20}, "more than 4,096"),
     ],
 )
 def test_impossible_sizes_are_refused(sizes, sentence):
     with pytest.raises(ValueError, match=sentence):
-        ResidualTokenizerConfig(**sizes)
+        from_dict(ResidualTokenizerConfig, sizes, "recipe")

@@ -7,6 +7,9 @@ training.safetensors  only where training may go on: optimiser state and average
 training.json         only where training may go on: the position in the training
 <child>/              a checkpoint that this one needs, such as a generator's tokenizer, or other
                       files, such as an evaluator's words or a generator's captions
+
+A checkpoint may come from anybody: what it states is compared with what it holds before memory is
+taken for it.
 """
 
 import datetime
@@ -15,16 +18,19 @@ import json
 import platform
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
+from duomotion.config import from_dict
+from duomotion.reading import read_text
 from duomotion.storage import atomic_folder
 
 WEIGHTS = "model.safetensors"
@@ -32,6 +38,11 @@ RECIPE = "recipe.json"
 PROVENANCE = "provenance.json"
 TRAINING_TENSORS = "training.safetensors"
 TRAINING_POSITION = "training.json"
+LARGEST_JSON = 1_000_000  # bytes; a recipe has about two thousand
+FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+
+Config = TypeVar("Config")
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +53,11 @@ class Checkpoint:
     recipe: dict[str, Any]
     provenance: dict[str, Any]
     folder: Path
+
+    @property
+    def text_encoder(self) -> str:
+        """The name of the text encoder that its network reads; raises as `text_encoder_of`."""
+        return text_encoder_of(self.recipe, self.folder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +83,8 @@ def save_checkpoint(
     Args:
         tensors: the network's `state_dict`, on any device.
         recipe: has to name its `system`.
-        dtype: the type in which floating tensors are stored; None: as they are.
+        dtype: the type in which floating tensors are stored if it can hold their numbers; None: as
+            they are.
         children: sub-folder name -> checkpoint folder to copy there.
         training: what `read_training` shall give back.
 
@@ -120,6 +137,21 @@ def read_recipe(folder: str | Path) -> dict[str, Any]:
     return recipe
 
 
+def text_encoder_of(recipe: Mapping[str, Any], folder: str | Path) -> str:
+    """The name of the text encoder in the recipe of the checkpoint `folder`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    data = recipe.get("data")
+    name = data.get("text_encoder") if isinstance(data, dict) else None
+    if not isinstance(name, str):
+        raise ValueError(
+            f"{Path(folder) / RECIPE}: the field 'data.text_encoder' has to name the text encoder"
+        )
+    return name
+
+
 def pack_checkpoint(source: str | Path, target: str | Path) -> None:
     """Copy a checkpoint and those inside it in half precision and without training state.
 
@@ -158,13 +190,67 @@ def read_training(folder: str | Path) -> TrainingState:
     return TrainingState(read_tensors(folder / TRAINING_TENSORS), position)
 
 
+def model_config(checkpoint: Checkpoint, kind: Any) -> Any:
+    """The config of class `kind`, or one of a union, that a checkpoint's recipe has as `model`.
+
+    Raises:
+        ValueError: it is missing, or no such config.
+    """
+    path = checkpoint.folder / RECIPE
+    if "model" not in checkpoint.recipe:
+        raise ValueError(f"{path}: the field 'model' is missing")
+    return from_dict(kind, checkpoint.recipe["model"], f"{path}: model")
+
+
+def load_network(
+    checkpoint: Checkpoint, build: Callable[[Config], Network], config: Config
+) -> Network:
+    """The network of a checkpoint, on the CPU and in evaluation mode.
+
+    No memory is taken for it before its tensors are known to be those that are stored.
+
+    Args:
+        build: makes it, untrained.
+
+    Raises:
+        ValueError: it can't be made with `config`, or as for `load_weights`.
+    """
+    try:
+        with torch.device("meta"), _WithoutStart():
+            shapes = build(config).state_dict()
+    except ValueError as problem:
+        raise ValueError(f"{checkpoint.folder / RECIPE}: model: {problem}") from None
+    _check_fit(shapes, checkpoint)
+    with _WithoutStart():
+        network = build(config)
+    network.load_state_dict(checkpoint.tensors)
+    return network.eval()
+
+
+class _WithoutStart(TorchFunctionMode):
+    """Networks are made without the random numbers that training starts from."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return (torch.empty if func is torch.randn else func)(*args, **kwargs)
+
+
 def load_weights(module: torch.nn.Module, checkpoint: Checkpoint) -> None:
     """Copy a checkpoint's tensors into `module`, which keeps its own types and device.
 
     Raises:
         ValueError: tensors are missing, unexpected or of another shape; `module` is unchanged.
     """
-    own, stored = module.state_dict(), checkpoint.tensors
+    _check_fit(module.state_dict(), checkpoint)
+    module.load_state_dict(checkpoint.tensors)
+
+
+def _check_fit(own: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
+    stored = checkpoint.tensors
     problems = []
     if missing := [name for name in own if name not in stored]:
         problems.append(f"lacks {_enumerate(missing)}")
@@ -180,21 +266,32 @@ def load_weights(module: torch.nn.Module, checkpoint: Checkpoint) -> None:
         raise ValueError(
             f"{checkpoint.folder / WEIGHTS} doesn't fit the network: it {'; it '.join(problems)}"
         )
-    module.load_state_dict(stored)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file.
 
     Raises:
-        ValueError: the file is missing or cut; the sentence names it.
+        ValueError: the file is missing or cut, or a number in it is not finite or of no type that
+            networks have; the sentence names it.
     """
     if not path.is_file():
         raise ValueError(f"{path}: the file is missing")
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
+    odd = [
+        f"{name} ({tensor.dtype})"
+        for name, tensor in tensors.items()
+        if tensor.dtype not in FLOATS and (tensor.is_floating_point() or tensor.is_complex())
+    ]
+    if odd:
+        raise ValueError(f"{path}: numbers of this type are not read: {_enumerate(odd)}")
+    broken = [name for name, x in tensors.items() if not x.float().isfinite().all()]
+    if broken:
+        raise ValueError(f"{path}: not all numbers are finite in {_enumerate(broken)}")
+    return tensors
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -215,6 +312,8 @@ def _storable(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -
     for name, tensor in tensors.items():
         kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
         plain = tensor.detach().to("cpu", kind).contiguous()
+        if kind != tensor.dtype and not plain.isfinite().all():
+            plain = tensor.detach().cpu().contiguous()
         if plain.untyped_storage().data_ptr() in seen:
             plain = plain.clone()
         seen.add(plain.untyped_storage().data_ptr())
@@ -229,10 +328,13 @@ def _write_json(path: Path, values: Mapping[str, Any]) -> None:
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path}: the file is missing")
+    text = read_text(path, limit=LARGEST_JSON)
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{path}: not a JSON file ({error})") from error
+    except RecursionError:
+        raise ValueError(f"{path}: lists and objects in it are nested too deeply") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: has to hold a JSON object")
     return values

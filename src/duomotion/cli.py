@@ -738,6 +738,8 @@ def data_download(
     writable_folder(out)
     problems = download.cmu_pairs(out, site=site or download.CMU_SITE, pause=pause)
     report_problems(problems)
+    if problems:
+        raise ValueError(f"{out} is not complete: {len(problems)} files are missing or broken")
     print(f"{out}; next: duomotion data prepare open-pairs {out}")
 
 

@@ -3,17 +3,57 @@
 A config is a frozen dataclass whose fields are numbers, strings, booleans, None, `Literal`s,
 tuples, lists, dicts with string keys, other configs, and unions of these. Of several configs in a
 union the one is taken whose fields fit.
+
+A field that sizes a network says so by its type, `Size`, `Count` or another below. Their limits lie
+far above every paper's, and keep a config that came with somebody's checkpoint from asking for a
+network that no machine can build.
 """
 
 import ast
 import dataclasses
 import difflib
 import json
+import reprlib
 import types
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, overload
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 Config = TypeVar("Config")
+
+MOST_PROBLEMS, MOST_UNKNOWN = 20, 6  # named in one sentence
+
+
+@dataclass(frozen=True)
+class Within:
+    """What a number, or the length of a tuple, lies within; both ends belong to it."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"from {self.low:,.9g} to {self.high:,.9g}"
+
+
+Size = Annotated[int, Within(1, 2**20)]  # of an axis of a tensor: channels, codes, words
+Sizes = Annotated[tuple[Size, ...], Within(1, 16)]
+Count = Annotated[int, Within(1, 128)]  # of blocks, layers, heads
+ZeroOrMore = Annotated[int, Within(0, 128)]  # the same where there may be none
+Levels = Annotated[int, Within(1, 8)]  # each of which halves the frames
+Length = Annotated[int, Within(1, 10_000)]  # frames or tokens of a sequence, steps of decoding
+Share = Annotated[float, Within(0, 1)]  # a probability
+Factor = Annotated[float, Within(0, 1e6)]  # a weight, a scale, a temperature
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -41,7 +81,9 @@ def from_dict(cls: Any, values: Any, where: str) -> Any:
     problems: list[str] = []
     config = _read(cls, values, "", problems)
     if problems:
-        raise ValueError(f"{where}: {'; '.join(problems)}.")
+        more = len(problems) - MOST_PROBLEMS
+        named = problems[:MOST_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])
+        raise ValueError(f"{where}: {'; '.join(named)}.")
     return config
 
 
@@ -94,6 +136,9 @@ def _parse(text: str) -> Any:
 def _read(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     """`value` as a `kind`; what is wrong is appended to `problems`, and then the result is void."""
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        inner, within = arguments
+        return _read_within(inner, within, value, path, problems)
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return _read_config(kind, value, path, problems)
     if origin in (Union, types.UnionType):
@@ -110,22 +155,38 @@ def _read(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
         if any(value == allowed and type(value) is type(allowed) for allowed in arguments):
             return value
     elif kind in (int, float) and isinstance(value, int | float) and not isinstance(value, bool):
-        if kind is float or float(value).is_integer():
-            return kind(value)
+        with suppress(OverflowError, ValueError):  # infinity, and numbers too long for a float
+            if kind is float or int(value) == value:
+                return kind(value)
     elif kind in (bool, str, types.NoneType) and isinstance(value, kind):
         return value
-    problems.append(f"{path or 'it'} has to be {_describe(kind)}, not {value!r}")
+    problems.append(f"{path or 'it'} has to be {_describe(kind)}, not {reprlib.repr(value)}")
     return None
+
+
+def _read_within(kind: Any, within: Within, value: Any, path: str, problems: list[str]) -> Any:
+    before = len(problems)
+    result = _read(kind, value, path, problems)
+    if len(problems) > before:
+        return None
+    measured = len(result) if isinstance(result, tuple) else result
+    if not within.low <= measured <= within.high:
+        expected = _describe(Annotated[kind, within])
+        problems.append(f"{path} has to be {expected}, not {reprlib.repr(value)}")
+    return result
 
 
 def _read_config(cls: Any, values: dict[str, Any], path: str, problems: list[str]) -> Any:
     before = len(problems)
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(cls)}
     prefix = f"{path}." if path else ""
-    for name in values:
-        if name not in fields:
-            problems.append(f"{prefix}{name} is unknown ({nearest(name, list(fields))})")
+    unknown = [name for name in values if name not in fields]
+    for name in unknown[:MOST_UNKNOWN]:
+        shown = reprlib.repr(name)[1:-1]
+        problems.append(f"{prefix}{shown} is unknown ({nearest(name, list(fields))})")
+    if (more := len(unknown) - MOST_UNKNOWN) > 0:
+        problems.append(f"{path or 'it'} has {more} more unknown fields")
     arguments = {}
     for name, field in fields.items():
         if name in values:
@@ -154,12 +215,16 @@ def _read_union(kinds: tuple[Any, ...], value: Any, path: str, problems: list[st
         problems += min(refused, key=len)
         return None
     expected = " or ".join(_describe(kind) for kind in kinds)
-    problems.append(f"{path} has to be {expected}, not {value!r}")
+    problems.append(f"{path} has to be {expected}, not {reprlib.repr(value)}")
     return None
 
 
 def _describe(kind: Any) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        inner, within = arguments
+        of = "of " if get_origin(inner) is tuple else ""
+        return f"{_describe(inner)} {of}{within}"
     if origin is Literal:
         return "one of " + ", ".join(repr(argument) for argument in arguments)
     if origin in (Union, types.UnionType):

@@ -17,7 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from duomotion.reading import open_file, read_array, read_text
+
 TOO_LONG = 1_000_000  # bytes; the authors' opt.txt files have about two thousand
+MOST_NAMED = 1000  # tensors in a sentence
 TOO_MANY_WORDS = 50_000_000  # bytes; the authors' lists of words have some hundred thousand
 
 
@@ -30,11 +33,14 @@ def read_released(path: Path) -> dict[str, Any]:
         OSError: the file can't be read.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
+            if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+                raise ValueError("it is compressed, which PyTorch's own are not")
             damaged = archive.testzip()  # torch.load looks at no check sums
         if damaged is not None:
             raise ValueError(f"the check sum of {damaged} is wrong")
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # Mapped into memory, tensors would not be compared with the sizes of what is stored.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except OSError:
         raise
     except Exception as problem:  # damaged archives raise a dozen unrelated types
@@ -61,20 +67,39 @@ def state_under(content: Mapping[str, Any], names: Iterable[str], path: Path) ->
     """
     for name in names:
         if isinstance(state := content.get(name), dict):
+            if unnamed := [key for key in state if not isinstance(key, str)]:
+                raise ValueError(f"{path}: {name} holds {listing(unnamed)}, which are no names")
             others = [key for key, value in state.items() if not isinstance(value, Tensor)]
             if others:
                 raise ValueError(f"{path}: {name} holds {listing(others)}, which are no tensors")
+            if repeated := [key for key, value in state.items() if not _is_stored_whole(value)]:
+                raise ValueError(
+                    f"{path}: {name} holds {listing(repeated)} with fewer numbers than their shapes"
+                )
+            if broken := [key for key, value in state.items() if not _is_finite(value)]:
+                raise ValueError(f"{path}: {name} holds {listing(broken)} with NaN or infinity")
             return dict(state)
     raise ValueError(
         f"{path} holds no state dict named {' or '.join(names)}; it has {listing(content) or '-'}"
     )
 
 
+def _is_stored_whole(tensor: Tensor) -> bool:
+    """Whether every number of a tensor has its own place in the file."""
+    if tensor.layout is not torch.strided or tensor.is_meta:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(tensor.float().isfinite().all())
+
+
 def account_for(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str) -> None:
     """Make sure that `state` has the names and shapes of `expected`, and real numbers in them.
 
     Raises:
-        ValueError: all missing, unknown and misshapen tensors, in one sentence.
+        ValueError: the missing, unknown and misshapen tensors, in one sentence.
     """
     missing = [name for name in expected if name not in state]
     unknown = [name for name in state if name not in expected]
@@ -87,10 +112,10 @@ def account_for(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], whe
     misshapen += [
         f"{name} of {tensor.dtype}"
         for name, tensor in shared.items()
-        if not tensor.is_floating_point() or tensor.layout is not torch.strided
+        if not tensor.is_floating_point()
     ]
     problems = {"it lacks": missing, "it has the unknown": unknown, "it has": misshapen}
-    found = [f"{what} {', '.join(names)}" for what, names in problems.items() if names]
+    found = [f"{what} {listing(names, MOST_NAMED)}" for what, names in problems.items() if names]
     if found:
         raise ValueError(f"{where} does not fit the network: {'; '.join(found)}")
 
@@ -104,14 +129,8 @@ def read_options(path: Path) -> dict[str, Any]:
         ValueError: the file is no such list; the sentence names the line.
         OSError: the file can't be read.
     """
-    if path.stat().st_size > TOO_LONG:
-        raise ValueError(f"{path} is too long for a list of options")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file in UTF-8") from None
     options = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path, limit=TOO_LONG).splitlines(), 1):
         if not line.strip() or line.startswith("---"):
             continue
         name, colon, text = line.partition(":")
@@ -121,8 +140,11 @@ def read_options(path: Path) -> dict[str, Any]:
     return options
 
 
-class _Plain(pickle.Unpickler):
-    """Reads what a pickle can say without naming any code: numbers, texts, lists and such."""
+class _Plain(pickle._Unpickler):
+    """Reads what a pickle can say without naming any code: numbers, texts, lists and such.
+
+    The one that is written in Python: the other takes as much memory as a pickle asks for.
+    """
 
     def find_class(self, module: str, name: str, /) -> Any:
         raise pickle.UnpicklingError(f"it asks for {f'{module}.{name}'!r} to be run")
@@ -140,10 +162,8 @@ def read_plain_pickle(path: Path) -> list[str | int] | dict[str | int, str | int
         ValueError: the file is damaged, too large or holds something else.
         OSError: the file can't be read.
     """
-    if path.stat().st_size > TOO_MANY_WORDS:
-        raise ValueError(f"{path} is too large for a list of words")
     try:
-        with path.open("rb") as file:
+        with open_file(path, limit=TOO_MANY_WORDS) as file:
             content = _Plain(file).load()
     except OSError:
         raise
@@ -198,20 +218,12 @@ def _read_array(path: Path, count: int) -> Tensor:
         ValueError: the file is damaged, or holds something else than `count` finite numbers.
         OSError: the file can't be read.
     """
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(f"{path} is not there")
-    try:
-        array = np.load(path, allow_pickle=False)
-        values = torch.from_numpy(np.asarray(array, dtype=np.float32))
-    except OSError:
-        raise
-    except Exception as problem:  # damaged files raise several unrelated types
-        raise ValueError(f"{path} is not a whole .npy file: {problem}") from None
-    if values.shape != (count,) or not values.isfinite().all():
-        raise ValueError(
-            f"{path} has shape {tuple(values.shape)}; {count} finite numbers are expected"
-        )
-    return values
+    array = read_array(path)
+    if array.shape != (count,) or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        raise ValueError(f"{path} has shape {array.shape}; {count} finite numbers are expected")
+    return torch.from_numpy(array.astype(np.float32))
 
 
 def sha256(path: Path) -> str:

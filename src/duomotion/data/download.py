@@ -1,14 +1,16 @@
 """Fetching recordings from the site of the CMU Graphics Lab Motion Capture Database.
 
 One file at a time with a pause between them; what is there already is left alone, what was cut off
-goes on where it stopped. SHA256SUMS in the target folder, in the format of sha256sum, holds the
-checksums of all that was fetched; a file that it lists must have that checksum.
+goes on where it stopped. What comes is kept only where it is a recording: networks with a login
+page answer every question with that. SHA256SUMS in the target folder, in the format of sha256sum,
+holds the checksums of all that was fetched; a file that it lists must have that checksum.
 """
 
 import hashlib
+import re
 import time
-from collections.abc import Iterable
-from http.client import HTTPException
+from collections.abc import Callable, Iterable
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -17,6 +19,8 @@ from tqdm import tqdm
 
 from duomotion.data.interhuman import Problem
 from duomotion.data.open_pairs import cmu_files
+from duomotion.formats import asf
+from duomotion.reading import open_file, read_text
 from duomotion.storage import atomic_file
 
 CMU_SITE = "http://mocap.cs.cmu.edu/subjects"
@@ -24,8 +28,10 @@ SUMS = "SHA256SUMS"
 AGENT = "duomotion (motion research; fetches single recordings slowly)"
 ATTEMPTS = 4
 TIMEOUT = 30.0  # seconds without any answer
+LONGEST = 600.0  # seconds for one file
 LONGEST_WAIT = 60.0  # seconds, whatever a server asks for
 LARGEST = 100 * 2**20  # bytes; recordings have up to a few million
+LARGEST_SUMS = 2**20  # bytes
 CHUNK = 2**16
 # Answers after which it makes sense to ask again.
 BUSY = {408, 425, 429, 500, 502, 503, 504}
@@ -38,19 +44,46 @@ def cmu_pairs(target: str | Path, *, site: str = CMU_SITE, pause: float = 1.0) -
         ValueError: the site is no address.
         OSError: the site does not answer, or the target can't be written.
     """
-    return download(cmu_files(), Path(target), site=site, pause=pause)
+    return download(cmu_files(), Path(target), check_recording, site=site, pause=pause)
 
 
-def download(names: Iterable[str], target: Path, *, site: str, pause: float) -> list[Problem]:
+def check_recording(content: Path, path: Path) -> None:
+    """Make sure that what was fetched for `path` is an .asf file, or an .amc file of one beside it.
+
+    Args:
+        content: the file in which it is now.
+
+    Raises:
+        ValueError: it is not; the sentence says why.
+        OSError: it can't be read.
+    """
+    if path.suffix == ".asf":
+        asf.read_body(content)
+        return
+    body = path.with_name(f"{path.stem.partition('_')[0]}.asf")
+    if not body.is_file():
+        raise ValueError(f"{path.name} can't be checked without its skeleton {body.name}")
+    asf.read(content, body=body)
+
+
+def download(
+    names: Iterable[str],
+    target: Path,
+    check: Callable[[Path, Path], None],
+    *,
+    site: str,
+    pause: float,
+) -> list[Problem]:
     """Fetch `site`/name to `target`/name; returns what the site does not have, or has otherwise.
 
     Args:
         names: paths below the site.
+        check: (file with the content, where it is to be) raises ValueError for wrong content.
         pause: seconds between files.
 
     Raises:
         ValueError: the site is no address.
-        OSError: the site does not answer, or the target can't be written.
+        OSError: the site does not answer or is too slow, or the target can't be written.
     """
     if not site.startswith(("http://", "https://")):
         raise ValueError(f"{site} is no address; it must start with http:// or https://")
@@ -61,12 +94,12 @@ def download(names: Iterable[str], target: Path, *, site: str, pause: float) -> 
         path = target / name
         try:
             if path.exists():
-                _check(path, sums.get(name))
+                _check_kept(path, sums.get(name), check)
                 continue
             if fetched:
                 time.sleep(pause)
             fetched = True
-            _fetch(f"{site.rstrip('/')}/{name}", path, sums.get(name))
+            _fetch(f"{site.rstrip('/')}/{name}", path, sums.get(name), check)
         except ValueError as problem:
             problems.append(Problem(name, str(problem)))
             continue
@@ -85,7 +118,7 @@ def read_sums(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     sums = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path, limit=LARGEST_SUMS).splitlines(), start=1):
         checksum, _, name = line.partition("  ")
         if len(checksum) != 64 or not name:
             raise ValueError(f"{path}, line {number}: should be a SHA-256 and a file name")
@@ -100,23 +133,42 @@ def _write_sums(path: Path, sums: dict[str, str]) -> None:
 
 
 def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with open_file(path, limit=LARGEST) as file:
+        return hashlib.sha256(file.read()).hexdigest()
 
 
-def _check(path: Path, expected: str | None) -> None:
-    if expected and _checksum(path) != expected:
+def _check_kept(path: Path, expected: str | None, check: Callable[[Path, Path], None]) -> None:
+    checksum = _checksum(path)
+    if expected and checksum != expected:
         raise ValueError(f"{path} does not have the checksum that {SUMS} lists; delete one of them")
+    try:
+        check(path, path)
+    except ValueError as problem:
+        raise ValueError(f"{problem}; once it is deleted, it is fetched again") from None
 
 
-def _fetch(url: str, path: Path, expected: str | None) -> None:
+def _fetch(url: str, path: Path, expected: str | None, check: Callable[[Path, Path], None]) -> None:
     """Raises ValueError when the site does not have the file, OSError when it does not answer."""
     part = path.with_name(f"{path.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _receive_whole(url, part)
+        if expected and _checksum(part) != expected:
+            raise ValueError(f"{url} does not have the checksum that {SUMS} lists")
+        check(part, path)
+    except ValueError as problem:
+        part.unlink(missing_ok=True)
+        raise ValueError(str(problem).replace(str(part), url)) from None
+    with atomic_file(path) as temporary:
+        part.replace(temporary)
+
+
+def _receive_whole(url: str, part: Path) -> None:
+    """Fill `part`, however often that is interrupted; what came stays there when it gives up."""
+    until = time.monotonic() + LONGEST
     for attempt in range(ATTEMPTS):
         try:
-            _receive(url, part)
-            break
+            return _receive(url, part, until)
         except HTTPError as error:
             if error.code == 416:  # what is there is no beginning of the file
                 part.unlink(missing_ok=True)
@@ -126,28 +178,48 @@ def _fetch(url: str, path: Path, expected: str | None) -> None:
         except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
             problem, wait = str(getattr(error, "reason", error)), ""
         if attempt + 1 < ATTEMPTS:
-            time.sleep(min(float(wait) if wait.isdigit() else 2.0**attempt, LONGEST_WAIT))
-    else:
-        raise OSError(None, f"the site does not answer: {problem}", url)
-    if expected and _checksum(part) != expected:
-        part.unlink()
-        raise ValueError(f"{url} does not have the checksum that {SUMS} lists")
-    with atomic_file(path) as temporary:
-        part.replace(temporary)
+            time.sleep(min(float(wait) if wait.isdecimal() else 2.0**attempt, LONGEST_WAIT))
+    raise OSError(None, f"the site does not answer: {problem}", url)
 
 
-def _receive(url: str, part: Path) -> None:
-    """Append to `part` what is missing of it."""
+def _receive(url: str, part: Path, until: float) -> None:
+    """Append to `part` what is missing of it, until a time of `time.monotonic`."""
     start = part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": AGENT} | ({"Range": f"bytes={start}-"} if start else {})
+    headers = {"User-Agent": AGENT, "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
     with urlopen(Request(url, headers=headers), timeout=TIMEOUT) as answer:
-        resumed = answer.status == 206
-        with part.open("ab" if resumed else "wb") as file:
-            while chunk := answer.read(CHUNK):
+        size = _size(answer, start, url)
+        with part.open("ab" if answer.status == 206 else "wb") as file:
+            while chunk := answer.read1(CHUNK):
                 file.write(chunk)
                 if file.tell() > LARGEST:
                     raise ValueError(f"{url} is larger than {LARGEST >> 20} MiB")
-        length = answer.headers.get("Content-Length")
-    received = part.stat().st_size - (start if resumed else 0)
-    if length is not None and received != int(length):
-        raise ConnectionError(f"{received} bytes of {length} came")
+                if time.monotonic() > until:
+                    reason = f"the site is too slow: {file.tell():,} bytes in {LONGEST:g} s"
+                    raise OSError(None, f"{reason}; run again to go on", url)
+    if size is not None and part.stat().st_size != size:
+        raise ConnectionError(f"{part.stat().st_size:,} bytes of {size:,} came")
+
+
+def _size(answer: HTTPResponse, start: int, url: str) -> int | None:
+    """Bytes of the whole file; None where it comes in chunks, the last of which says so.
+
+    Raises:
+        ValueError: the answer is none to the question for the file from `start` on.
+    """
+    if (encoding := answer.headers.get("Content-Encoding", "identity")) != "identity":
+        raise ValueError(f"{url}: the site packs the file ({encoding[:80]}), unasked")
+    if answer.status == 206:
+        stated = answer.headers.get("Content-Range", "")
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", stated)
+        if found is None or int(found[1]) != start:
+            raise ValueError(
+                f"{url}: the site was asked for what follows byte {start:,} and sends "
+                f"{stated[:80] or 'an unnamed part'!r}"
+            )
+        return int(found[2])
+    length = answer.headers.get("Content-Length", "")
+    if answer.status != 200 or not (length.isdecimal() or answer.chunked):
+        raise ValueError(f"{url}: the site does not say how long the file is")
+    return int(length) if length.isdecimal() else None

@@ -21,6 +21,7 @@ from duomotion.data.captions import Caption, parse_caption
 from duomotion.data.interhuman import SPLITS, Problem
 from duomotion.motion.features import Normaliser
 from duomotion.motion.humanml3d import CONTACTS, HUMANML3D, KIT, SOLO_LAYOUTS, SoloLayout
+from duomotion.reading import array_shape
 from duomotion.storage import atomic_file
 from duomotion.text.augment import mirror_text
 
@@ -89,8 +90,8 @@ def layout_of(root: Path) -> SoloLayout:
     """
     for path in sorted((root / "new_joint_vecs").glob("*.npy")):
         try:
-            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
-        except Exception:  # a damaged file; whoever reads the clip says so
+            shape = array_shape(path)
+        except (ValueError, OSError):  # a damaged file; whoever reads the clip says so
             continue
         for layout in SOLO_LAYOUTS:
             if shape[1:] == (layout.NUM_FEATURES,):
@@ -213,7 +214,8 @@ def prepare(source: str | Path, target: str | Path, layout: SoloLayout) -> list[
         layout: what to make.
 
     Raises:
-        ValueError: there are no joints, or those of the reference clip can't be read.
+        ValueError: there are no joints, or those of the reference clip or of all clips can't be
+            used.
         OSError: the target can't be written.
     """
     source, target = Path(source), Path(target)
@@ -235,6 +237,7 @@ def prepare(source: str | Path, target: str | Path, layout: SoloLayout) -> list[
             splits[split] += write_clip(
                 target, name, layout, joints, lines, mirrored=mirrored, published_turns=True
             )
+    interhuman.check_any(splits, problems, source)
     finish(target, layout, splits)
     return problems
 
@@ -277,8 +280,6 @@ def finish(root: Path, layout: SoloLayout, splits: dict[str, list[str]]) -> None
     for split in SPLITS:
         interhuman.write_lines(root / f"{split}.txt", splits.get(split, []))
     names = splits.get("train") or [name for split in splits.values() for name in split]
-    if not names:
-        return
     motions = (np.load(root / "new_joint_vecs" / f"{name}.npy") for name in names)
     found = statistics(motions, layout)
     for file, row in (("Mean.npy", found.mean), ("Std.npy", found.std)):

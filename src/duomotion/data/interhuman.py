@@ -8,7 +8,7 @@ ROOT/split/ignore_list.txt                NAMEs to leave out, optional
 """
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,11 +17,14 @@ import numpy as np
 
 from duomotion.motion.features import MIN_FRAMES, from_interhuman_raw, to_interhuman_raw
 from duomotion.motion.interaction import Interaction
+from duomotion.names import check_name
+from duomotion.reading import read_array, read_text
 from duomotion.storage import atomic_file
 
 SPLITS = ("train", "val", "test")
 PEOPLE = ("person1", "person2")
 RAW_DIM = 492
+LARGEST_LIST = 10_000_000  # bytes of names or captions
 
 
 @dataclass(frozen=True)
@@ -87,16 +90,36 @@ def apart(found: Iterable[AnyClip | Problem], where: str) -> tuple[list[AnyClip]
         else:
             clips.append(item)
     if not clips:
-        reasons = "; ".join(f"{problem.name}: {problem.reason}" for problem in problems[:3])
-        raise ValueError(f"{where} has no usable clip ({reasons or 'it is empty'})")
+        raise ValueError(_nothing(where, problems))
     return clips, problems
+
+
+def check_any(
+    splits: Mapping[str, Sequence[str]], problems: Sequence[Problem], source: str | Path
+) -> None:
+    """Make sure that something of a data set that is prepared could be used.
+
+    Args:
+        splits: names of what could, by split.
+        problems: why the others could not.
+
+    Raises:
+        ValueError: nothing could.
+    """
+    if not any(splits.values()):
+        raise ValueError(_nothing(str(source), problems))
+
+
+def _nothing(where: str, problems: Sequence[Problem]) -> str:
+    reasons = "; ".join(f"{problem.name}: {problem.reason}" for problem in problems[:3])
+    return f"{where} has no usable clip ({reasons or 'it is empty'})"
 
 
 def split_names(root: str | Path, split: str) -> list[str]:
     """Names in a split without the ignored ones.
 
     Raises:
-        ValueError: there is no such file.
+        ValueError: there is no such file, or it holds something else than names.
     """
     root = Path(root)
     listing = _find_list(root, f"{split}.txt")
@@ -106,7 +129,10 @@ def split_names(root: str | Path, split: str) -> list[str]:
         )
     ignore = _find_list(root, "ignore_list.txt")
     ignored = set(read_lines(ignore)) if ignore else set()
-    return [name for name in read_lines(listing) if name not in ignored]
+    names = [name for name in read_lines(listing) if name not in ignored]
+    for name in names:
+        check_name(name, str(listing))
+    return names
 
 
 def read_clip(root: Path, name: str) -> Clip | Problem:
@@ -128,7 +154,10 @@ def read_clip(root: Path, name: str) -> Clip | Problem:
     if len({len(raw) for raw in people}) != 1:
         return Problem(name, f"the people have {' and '.join(str(len(p)) for p in people)} frames")
     annotation = root / "annots" / f"{name}.txt"
-    captions = tuple(read_lines(annotation)) if annotation.is_file() else ()
+    try:
+        captions = tuple(read_lines(annotation)) if annotation.is_file() else ()
+    except ValueError as error:
+        return Problem(name, str(error))
     if not captions:
         return Problem(name, "it has no caption in annots/")
     positions, sixd = from_interhuman_raw(np.stack(people).astype(np.float32))
@@ -144,10 +173,9 @@ def read_floats(path: Path, label: str, shape: tuple[int | None, ...]) -> np.nda
     if not path.is_file():
         raise ValueError(f"{label} is missing")
     try:
-        with path.open("rb") as file:
-            raw = np.lib.format.read_array(file, allow_pickle=False)
-    except Exception as error:  # damaged headers raise half a dozen unrelated types
-        raise ValueError(f"{label} can't be read: {error}") from None
+        raw = read_array(path)
+    except (ValueError, OSError) as error:
+        raise ValueError(str(error).replace(str(path), label)) from None
     fits = raw.ndim == 1 + len(shape) and all(
         size in (None, has) for size, has in zip(shape, raw.shape[1:], strict=True)
     )
@@ -180,7 +208,7 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
     """Copy a published data set, leaving out what can't be used; returns what that was.
 
     Raises:
-        ValueError: the folder is not in InterHuman's layout.
+        ValueError: the folder is not in InterHuman's layout, or nothing in it can be used.
         OSError: the target can't be written.
     """
     source, target = Path(source), Path(target)
@@ -198,6 +226,7 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
                     shutil.copyfile(source / part, path)
             write_lines(target / "annots" / f"{name}.txt", found.captions)
             splits[split].append(name)
+    check_any(splits, problems, source)
     write_splits(target, splits)
     return problems
 
@@ -223,7 +252,8 @@ def _find_list(root: Path, name: str) -> Path | None:
 
 
 def read_lines(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8", errors="replace")
+    """The lines of a text that are not empty; raises as `reading.read_text`."""
+    text = read_text(path, limit=LARGEST_LIST, errors="replace")
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

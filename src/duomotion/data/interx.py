@@ -27,6 +27,7 @@ from duomotion.data.captions import read_caption
 from duomotion.data.interhuman import SPLITS, Problem
 from duomotion.motion import features, interx
 from duomotion.motion.interaction import Interaction
+from duomotion.reading import read_arrays
 from duomotion.storage import atomic_file
 
 EVERY = 4  # published frames, 120 to 30 a second
@@ -144,14 +145,14 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
         target: the folder to be written.
 
     Raises:
-        ValueError: the folder is neither.
+        ValueError: the folder is neither, or nothing in it can be used.
         OSError: the target can't be written.
     """
     source, target = Path(source), Path(target)
     read = _converted if (source / "motions_processed").is_dir() else _published
+    splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     problems = []
     for split in SPLITS:
-        kept = []
         for name in tqdm(interhuman.split_names(source, split), desc=split, unit="clip"):
             found = read(source, name)
             if isinstance(found, Problem):
@@ -159,8 +160,10 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
                 continue
             people, captions = found
             write_clip(target, name, people, captions)
-            kept.append(name)
-        interhuman.write_lines(target / "splits" / f"{split}.txt", kept)
+            splits[split].append(name)
+    interhuman.check_any(splits, problems, source)
+    for split, names in splits.items():
+        interhuman.write_lines(target / "splits" / f"{split}.txt", names)
     return problems
 
 
@@ -180,7 +183,7 @@ def _published(source: Path, name: str) -> Captioned | Problem:
         except OSError as error:
             return Problem(name, f"{person}.npz can't be read: {error.strerror or error}")
         except ValueError as error:
-            return Problem(name, f"{person}.npz {error}")
+            return Problem(name, str(error).replace(str(path), path.name))
     lengths = {len(rows) for rows in people}
     if len(lengths) != 1:
         return Problem(name, f"the people have {' and '.join(map(str, lengths))} frames")
@@ -194,25 +197,20 @@ def _published(source: Path, name: str) -> Captioned | Problem:
 
 def _read_person(path: Path) -> np.ndarray:
     """(T, 56, 3) axis-angle of SMPL-X's joints and the translation, at 30 frames a second."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ARRAYS if name in file.files}
-    except OSError:
-        raise
-    except Exception as problem:  # damaged archives raise a dozen unrelated types
-        raise ValueError(f"is not a whole .npz file: {problem}") from None
+    arrays = read_arrays(path, ARRAYS)
     if missing := [name for name in ARRAYS if name not in arrays]:
-        raise ValueError(f"has no array named {', '.join(missing)}")
+        raise ValueError(f"{path} has no array named {', '.join(missing)}")
     frames = len(np.atleast_1d(arrays["trans"]))
     parts = {}
     for name, joints in ARRAYS.items():
         array = arrays[name]
         if not np.issubdtype(array.dtype, np.floating) or array.size != frames * joints * 3:
             raise ValueError(
-                f"has {name} of {array.dtype} {array.shape}, not float ({frames}, {joints}, 3)"
+                f"{path} has {name} of {array.dtype} {array.shape}, "
+                f"not float ({frames}, {joints}, 3)"
             )
         if not np.isfinite(array).all():
-            raise ValueError(f"has {name} that is not finite")
+            raise ValueError(f"{path} has {name} that is not finite")
         parts[name] = array.reshape(frames, joints, 3)[::EVERY].astype(np.float64)
     face = np.zeros((len(parts["trans"]), 3, 3))
     order = (parts["root_orient"], parts["pose_body"], face, parts["pose_lhand"])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from duomotion.data.interhuman import SPLITS, Problem, write_clip, write_splits
+from duomotion.data.interhuman import SPLITS, Problem, check_any, write_clip, write_splits
 from duomotion.formats import asf, bvh
 from duomotion.motion.canonical import ground, resample
 from duomotion.motion.interaction import Interaction
@@ -77,7 +77,7 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
     """Turn the folder of recordings into a data set; returns what had to be left out.
 
     Raises:
-        ValueError: the folder holds none of the recordings.
+        ValueError: the folder holds none of the recordings, or none that can be used.
         OSError: the target can't be written.
     """
     recordings = dict(_pairs(Path(source)))
@@ -104,6 +104,7 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
             motion, texts = interaction.frames(first, last), part.captions + part.words
             write_clip(Path(target), part.name, motion, texts)
             splits[part.split].append(part.name)
+    check_any(splits, problems, source)
     write_splits(Path(target), splits)
     return problems
 

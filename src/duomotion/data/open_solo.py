@@ -5,25 +5,25 @@ HumanML3D's they are what systems for one person train on.
 """
 
 import json
-import lzma
 import re
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from tqdm import tqdm
 
 from duomotion.data import humanml3d
 from duomotion.data.humanml3d import TOO_LONG
-from duomotion.data.interhuman import SPLITS, Problem, write_clip, write_splits
+from duomotion.data.interhuman import SPLITS, Problem, check_any, write_clip, write_splits
 from duomotion.formats import bvh
 from duomotion.motion.canonical import ground
 from duomotion.motion.humanml3d import HUMANML3D
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.retarget import to_smpl22
+from duomotion.names import check_name
+from duomotion.reading import read_text, unpacked
 
 VAL_SUBJECTS = frozenset({"17", "56"})
 TEST_SUBJECTS = frozenset({"13", "41", "86", "143"})
@@ -33,7 +33,7 @@ def prepare_interhuman(source: str | Path, target: str | Path) -> list[Problem]:
     """Turn motions.tar.xz and captions.json into a data set; returns what had to be left out.
 
     Raises:
-        ValueError: the two files are not there or hold something else.
+        ValueError: the two files are not there, hold something else, or nothing that can be used.
         OSError: the target can't be written.
     """
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
@@ -44,6 +44,7 @@ def prepare_interhuman(source: str | Path, target: str | Path) -> list[Problem]:
             continue
         write_clip(Path(target), name, clip, [clip.caption])
         splits[_split_of(name)].append(name)
+    check_any(splits, problems, source)
     write_splits(Path(target), splits)
     return problems
 
@@ -83,6 +84,7 @@ def prepare_humanml3d(source: str | Path, target: str | Path) -> list[Problem]:
                 [_tagged(clip.caption)],
                 mirrored=split == "train",
             )
+    check_any(splits, problems, source)
     humanml3d.finish(target, layout, splits)
     return problems
 
@@ -98,18 +100,19 @@ def _recordings(source: Path) -> Iterator[tuple[str, Interaction | Problem]]:
 
     Raises:
         ValueError: a file is not there or holds something else.
+        OSError: a file can't be read.
     """
     for name in ("motions.tar.xz", "captions.json"):
         if not (source / name).is_file():
             raise ValueError(f"{source} has no {name}")
     captions = _read_captions(source / "captions.json")
-    recordings = _unpacked(source / "motions.tar.xz")
+    recordings = unpacked(source / "motions.tar.xz")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder) / "clip.bvh"
         for key, content in tqdm(recordings, total=len(captions), desc="clips", unit="clip"):
             if key not in captions:
                 continue
-            name = Path(key).stem
+            name = PurePosixPath(key).stem
             scratch.write_bytes(content)
             try:
                 clip = ground(to_smpl22(bvh.read(scratch, up="z")))
@@ -121,22 +124,14 @@ def _recordings(source: Path) -> Iterator[tuple[str, Interaction | Problem]]:
 
 def _read_captions(path: Path) -> dict[str, str]:
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        return {entry["clip"]: entry["caption"] for entry in entries}
-    except (ValueError, KeyError, TypeError):
+        captions = {entry["clip"]: entry["caption"] for entry in json.loads(read_text(path))}
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"{path} is not a list of clips, each with a caption") from None
-
-
-def _unpacked(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every file in the archive."""
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                file = archive.extractfile(member)
-                if file is not None:
-                    yield member.name.removeprefix("./"), file.read()
-    except (tarfile.TarError, lzma.LZMAError, EOFError):
-        raise ValueError(f"{path} is not a whole archive of recordings") from None
+    for clip, caption in captions.items():
+        if not isinstance(clip, str) or not isinstance(caption, str):
+            raise ValueError(f"{path}: names of clips and their captions have to be texts")
+        check_name(PurePosixPath(clip).stem, str(path))
+    return captions
 
 
 def _split_of(name: str) -> str:

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from duomotion.checkpoint import Checkpoint, load_weights, read_checkpoint
-from duomotion.config import from_dict
+from duomotion.checkpoint import Checkpoint, load_network, model_config, read_checkpoint
 from duomotion.models.evaluators.bigru import BiGRUConfig, BiGRUEvaluator
 from duomotion.models.evaluators.interclip import InterCLIP, InterCLIPConfig
 from duomotion.models.evaluators.interx import INTERX, InterXEvaluator
@@ -19,9 +18,9 @@ from duomotion.models.evaluators.open import OpenEvaluator, OpenEvaluatorConfig
 from duomotion.models.evaluators.t2m import HUMANML3D, KIT, T2MEvaluator
 from duomotion.models.evaluators.words import KINDS, Words, load_words
 from duomotion.motion import features, humanml3d
-from duomotion.text.cache import CachedEncoder
+from duomotion.text.cache import cached_encoder
 from duomotion.text.clip import token_ids
-from duomotion.text.encoder import TextEncoder, load_encoder
+from duomotion.text.encoder import TextEncoder
 from duomotion.text.official_clip import read_tokenizer
 
 BATCH = 64
@@ -98,17 +97,15 @@ class OpenEmbedder(Embedder[OpenEvaluator]):
 
     @classmethod
     def read(cls, checkpoint: Checkpoint, device: str) -> Self:
-        where = f"{checkpoint.folder}: model"
-        config = from_dict(OpenEvaluatorConfig, checkpoint.recipe["model"], where)
+        config = model_config(checkpoint, OpenEvaluatorConfig)
         sizes = (config.num_people, config.num_features)
         if sizes not in OPEN_DATA:
             raise ValueError(
                 f"{checkpoint.folder}: an evaluator of {sizes[0]} people with {sizes[1]} numbers a "
                 "frame belongs to no data set"
             )
-        evaluator = OpenEvaluator(config)
-        load_weights(evaluator, checkpoint)
-        encoder = CachedEncoder(load_encoder(checkpoint.recipe["data"]["text_encoder"]))
+        evaluator = load_network(checkpoint, OpenEvaluator, config)
+        encoder = cached_encoder(checkpoint.text_encoder, dim=config.text_dim)
         return cls(
             evaluator.to(device), encoder, name=checkpoint.folder.name, data=OPEN_DATA[sizes]
         )
@@ -132,10 +129,8 @@ class InterCLIPEmbedder(Embedder[InterCLIP]):
 
     @classmethod
     def read(cls, checkpoint: Checkpoint, device: str) -> Self:
-        where = f"{checkpoint.folder}: model"
-        config = from_dict(InterCLIPConfig, checkpoint.recipe["model"], where)
-        evaluator = InterCLIP(config)
-        load_weights(evaluator, checkpoint)
+        config = model_config(checkpoint, InterCLIPConfig)
+        evaluator = load_network(checkpoint, InterCLIP, config)
         tokenizer = read_tokenizer(checkpoint.folder / WORDS, config.vocabulary)
         return cls(evaluator.to(device), tokenizer, name=checkpoint.folder.name)
 
@@ -153,10 +148,9 @@ class WordEmbedder(Embedder[BiGRUEvaluator]):
 
     @classmethod
     def read(cls, checkpoint: Checkpoint, device: str) -> Self:
-        config = from_dict(BiGRUConfig, checkpoint.recipe["model"], f"{checkpoint.folder}: model")
+        config = model_config(checkpoint, BiGRUConfig)
         kind, data = _kind(config, checkpoint)
-        evaluator = kind(config)
-        load_weights(evaluator, checkpoint)
+        evaluator = load_network(checkpoint, kind, config)
         words = load_words(checkpoint.folder / WORDS)
         if (sizes := (words.vectors_VC.shape[1], len(KINDS))) != (config.word_dim, config.tag_dim):
             raise ValueError(

@@ -3,23 +3,24 @@
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from duomotion.checkpoint import load_weights, read_checkpoint
-from duomotion.config import from_dict
+from duomotion.checkpoint import load_network, model_config, read_checkpoint
+from duomotion.config import Length, Share, Size, Within
 
 
 @dataclass(frozen=True, kw_only=True)
 class LengthConfig:
     """The length estimator; defaults are the released MoMask's."""
 
-    text_dim: int = 512  # CLIP ViT-B/32
-    num_classes: int = 50  # class k stands for k times `frames_per_class` frames
-    frames_per_class: int = 4
-    width: int = 512  # of the first layer; the next two have a half and a quarter
-    dropout: float = 0.2
+    text_dim: Size = 512  # CLIP ViT-B/32
+    num_classes: Size = 50  # class k stands for k times `frames_per_class` frames
+    frames_per_class: Length = 4
+    width: Annotated[int, Within(4, 2**20)] = 512  # of the first layer; then a half, a quarter
+    dropout: Share = 0.2
 
 
 class LengthEstimator(nn.Module):
@@ -52,14 +53,17 @@ class LengthEstimator(nn.Module):
         return frames
 
 
-def load_length_estimator(folder: Path) -> LengthEstimator:
-    """Read a length estimator's checkpoint.
+def load_length_estimator(folder: Path, *, text_dim: int) -> LengthEstimator:
+    """Read the checkpoint of a length estimator for text vectors of `text_dim` numbers.
 
     Raises:
         ValueError: the folder is no such checkpoint, or tensors are missing.
     """
     checkpoint = read_checkpoint(folder)
-    config = from_dict(LengthConfig, checkpoint.recipe["model"], f"{folder}: model")
-    estimator = LengthEstimator(config)
-    load_weights(estimator, checkpoint)
-    return estimator.eval()
+    config = model_config(checkpoint, LengthConfig)
+    if config.text_dim != text_dim:
+        raise ValueError(
+            f"{folder} reads text vectors of {config.text_dim} numbers; the generator's text "
+            f"encoder gives {text_dim}"
+        )
+    return load_network(checkpoint, LengthEstimator, config)

@@ -15,11 +15,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from duomotion.reading import open_file
 from duomotion.released import account_for, read_released, state_under
 from duomotion.storage import atomic_folder
 
 PREFIX = "model."  # of all names in a Lightning checkpoint of these systems
 HEAD_WIDTH = 64  # in all of CLIP's transformers
+LONGEST_LIST = 50_000_000  # bytes; CLIP's own list of byte pairs has some three million
 SPECIAL = ("<|startoftext|>", "<|endoftext|>")
 BLOCK = "clip_transformer.resblocks"
 
@@ -155,7 +157,7 @@ def read_tokenizer(source: Path, size: int) -> Any:
     if source.is_dir():
         try:
             tokenizer = CLIPTokenizer.from_pretrained(str(source), local_files_only=True)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # damaged files raise half a dozen unrelated types
             raise ValueError(f"{source} holds no tokenizer of CLIP") from error
     elif source.is_file():
         tokens, merges = _byte_pairs(source, size)
@@ -182,8 +184,12 @@ def _byte_pairs(path: Path, size: int) -> tuple[list[str], Any]:
     these at the end of a word, what the merges make, and the two special ones.
     """
     try:
-        lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")
-    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
+        with open_file(path) as packed, gzip.open(packed) as file:
+            content = file.read(LONGEST_LIST + 1)
+        if len(content) > LONGEST_LIST:
+            raise ValueError(f"it holds more than {LONGEST_LIST:,} bytes")
+        lines = content.decode("utf-8").split("\n")
+    except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
         raise ValueError(f"{path} is not the gzipped list of CLIP's byte pairs: {error}") from None
     letters = _byte_letters()
     tokens = letters + [f"{letter}</w>" for letter in letters]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from duomotion.checkpoint import read_recipe
+from duomotion.checkpoint import read_recipe, text_encoder_of
 
 
 def check_beside(folder: Path, system: str, text_encoder: str) -> None:
@@ -14,7 +14,7 @@ def check_beside(folder: Path, system: str, text_encoder: str) -> None:
     recipe = read_recipe(folder)
     if recipe["system"] != system:
         raise ValueError(f"{folder} is a checkpoint of {recipe['system']!r}, not of {system!r}")
-    read = recipe["data"]["text_encoder"]
+    read = text_encoder_of(recipe, folder)
     if read != text_encoder:
         raise ValueError(
             f"{folder} reads the text vectors of {read!r}; the generator's data.text_encoder is "

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from duomotion.config import Share, Size
+
 FRAMES_PER_MOVEMENT = 4
 
 
@@ -22,15 +24,15 @@ FRAMES_PER_MOVEMENT = 4
 class BiGRUConfig:
     """Sizes of an evaluator; defaults are those of all released ones (text-to-motion's code)."""
 
-    motion_dim: int  # numbers a frame that are read
-    movement_width: int = 512  # dim_movement_enc_hidden
-    movement_dim: int = 512  # dim_movement_latent
-    motion_width: int = 1024  # dim_motion_hidden
-    word_dim: int = 300  # GloVe
-    tag_dim: int = 15  # dim_pos_ohot: kinds of words
-    text_width: int = 512  # dim_text_hidden
-    embedding_dim: int = 512  # dim_coemb_hidden
-    dropout: float = 0.2  # between the convolutions
+    motion_dim: Size  # numbers a frame that are read
+    movement_width: Size = 512  # dim_movement_enc_hidden
+    movement_dim: Size = 512  # dim_movement_latent
+    motion_width: Size = 1024  # dim_motion_hidden
+    word_dim: Size = 300  # GloVe
+    tag_dim: Size = 15  # dim_pos_ohot: kinds of words
+    text_width: Size = 512  # dim_text_hidden
+    embedding_dim: Size = 512  # dim_coemb_hidden
+    dropout: Share = 0.2  # between the convolutions
 
 
 class MovementEncoder(nn.Module):

@@ -7,11 +7,13 @@ Axes: B clips, P the 2 people, T frames, F the 262 features, S text positions, E
 """
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from duomotion.config import Count, Share, Size, Within
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.models.layers.transformer import post_norm_transformer
 
@@ -20,27 +22,45 @@ NUM_CONTACTS = 4  # at the end of the features
 
 @dataclass(frozen=True, kw_only=True)
 class MotionEncoderConfig:
-    """Defaults are the released evaluator's (InterGen, configs/eval_model.yaml and code)."""
+    """Defaults are the released evaluator's (InterGen, configs/eval_model.yaml and code).
 
-    num_people: int = 2
-    num_features: int = 262  # of a person and frame; the last four, contacts, are not read
-    width: int = 1024  # LATENT_DIM
-    num_layers: int = 8  # NUM_LAYERS
-    num_heads: int = 8  # NUM_HEADS
-    feedforward: int = 2048  # FF_SIZE; of InterCLIP's text encoder too
-    dropout: float = 0.1  # DROPOUT; of InterCLIP's text encoder too
-    embedding_dim: int = 512  # released code
+    Raises:
+        ValueError: the heads do not divide the width.
+    """
+
+    num_people: Literal[1, 2] = 2
+    # Of a person and frame; the last four, contacts, are not read.
+    num_features: Annotated[int, Within(NUM_CONTACTS + 1, 2**20)] = 262
+    width: Size = 1024  # LATENT_DIM
+    num_layers: Count = 8  # NUM_LAYERS
+    num_heads: Count = 8  # NUM_HEADS
+    feedforward: Size = 2048  # FF_SIZE; of InterCLIP's text encoder too
+    dropout: Share = 0.1  # DROPOUT; of InterCLIP's text encoder too
+    embedding_dim: Size = 512  # released code
+
+    def __post_init__(self) -> None:
+        if self.width % self.num_heads or self.width % 2:
+            raise ValueError(
+                f"width {self.width} must be even and a multiple of num_heads {self.num_heads}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class InterCLIPConfig(MotionEncoderConfig):
     """What the text encoder adds; defaults are the released evaluator's."""
 
-    vocabulary: int = 49408  # CLIP's, as are the next two
-    text_length: int = 77
-    text_width: int = 768
-    text_layers: int = 8  # released code
-    text_heads: int = 8  # released code
+    vocabulary: Size = 49408  # CLIP's, as are the next two
+    text_length: Size = 77
+    text_width: Size = 768
+    text_layers: Count = 8  # released code
+    text_heads: Count = 8  # released code
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.text_width % self.text_heads:
+            raise ValueError(
+                f"text_width {self.text_width} must be a multiple of text_heads {self.text_heads}"
+            )
 
 
 class MotionEncoder(nn.Module):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from duomotion.checkpoint import RECIPE, environment, save_checkpoint
-from duomotion.config import to_dict
+from duomotion.config import from_dict, to_dict
 from duomotion.models.evaluators import interclip
 from duomotion.models.evaluators.bigru import BiGRUConfig, BiGRUEvaluator
 from duomotion.models.evaluators.interclip import InterCLIP, InterCLIPConfig
@@ -137,8 +137,8 @@ def interclip_state(
     """
     bare = {name.removeprefix(interclip.PREFIX): tensor for name, tensor in official.items()}
     try:
-        config = _interclip_config(bare)
-    except (KeyError, ValueError, ZeroDivisionError):  # account_for names what is missing
+        config = from_dict(InterCLIPConfig, _interclip_sizes(bare), where)
+    except (KeyError, IndexError, ValueError):  # account_for names what is missing
         config = InterCLIPConfig()
     with torch.device("meta"):
         expected = interclip.to_official(InterCLIP(config).state_dict())
@@ -149,20 +149,20 @@ def interclip_state(
     return config, interclip.from_official(bare)
 
 
-def _interclip_config(bare: Mapping[str, Tensor]) -> InterCLIPConfig:
+def _interclip_sizes(bare: Mapping[str, Tensor]) -> dict[str, int]:
     """The sizes that shapes tell; the numbers of heads are the released code's."""
     embedding_dim, width = bare["motion_encoder.out.weight"].shape
     vocabulary, text_width = bare["token_embedding.weight"].shape
-    return InterCLIPConfig(
-        width=width,
-        num_layers=_layers(bare, "motion_encoder.transformer.layers."),
-        feedforward=len(bare["motion_encoder.transformer.layers.0.linear1.bias"]),
-        embedding_dim=embedding_dim,
-        vocabulary=vocabulary,
-        text_length=len(bare["positional_embedding"]),
-        text_width=text_width,
-        text_layers=_layers(bare, "textTransEncoder.layers."),
-    )
+    return {
+        "width": width,
+        "num_layers": _layers(bare, "motion_encoder.transformer.layers."),
+        "feedforward": bare["motion_encoder.transformer.layers.0.linear1.bias"].shape[0],
+        "embedding_dim": embedding_dim,
+        "vocabulary": vocabulary,
+        "text_length": bare["positional_embedding"].shape[0],
+        "text_width": text_width,
+        "text_layers": _layers(bare, "textTransEncoder.layers."),
+    }
 
 
 def _layers(state: Mapping[str, Tensor], prefix: str) -> int:
@@ -181,17 +181,18 @@ def bigru_config(
     try:
         movement_width, motion_dim, _ = official["movement_encoder.main.0.weight"].shape
         word_dim, tag_dim = official["text_encoder.pos_emb.weight"].shape
-        config = BiGRUConfig(
-            motion_dim=motion_dim,
-            movement_width=movement_width,
-            movement_dim=len(official["movement_encoder.out_net.bias"]),
-            motion_width=len(official["motion_encoder.input_emb.bias"]),
-            word_dim=word_dim,
-            tag_dim=tag_dim,
-            text_width=len(official["text_encoder.input_emb.bias"]),
-            embedding_dim=len(official["motion_encoder.output_net.3.bias"]),
-        )
-    except (KeyError, ValueError):  # account_for names what is missing
+        sizes = {
+            "motion_dim": motion_dim,
+            "movement_width": movement_width,
+            "movement_dim": official["movement_encoder.out_net.bias"].shape[0],
+            "motion_width": official["motion_encoder.input_emb.bias"].shape[0],
+            "word_dim": word_dim,
+            "tag_dim": tag_dim,
+            "text_width": official["text_encoder.input_emb.bias"].shape[0],
+            "embedding_dim": official["motion_encoder.output_net.3.bias"].shape[0],
+        }
+        config = from_dict(BiGRUConfig, sizes, where)
+    except (KeyError, IndexError, ValueError):  # account_for names what is missing
         config = HUMANML3D
     with torch.device("meta"):
         expected = network(config).state_dict()

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from duomotion.config import Count, Length, Share, Size
 from duomotion.models.evaluators.interclip import MotionEncoder, MotionEncoderConfig
 
 
@@ -19,15 +20,15 @@ from duomotion.models.evaluators.interclip import MotionEncoder, MotionEncoderCo
 class OpenEvaluatorConfig(MotionEncoderConfig):
     """Sizes of the evaluator that comes with the package."""
 
-    every: int = 3  # only every third frame is read
-    width: int = 160
-    num_layers: int = 3
-    num_heads: int = 4
-    feedforward: int = 320
-    dropout: float = 0.2
-    embedding_dim: int = 64
-    text_dim: int = 384  # of the sentence encoder
-    text_width: int = 256
+    every: Length = 3  # only every third frame is read
+    width: Size = 160
+    num_layers: Count = 3
+    num_heads: Count = 4
+    feedforward: Size = 320
+    dropout: Share = 0.2
+    embedding_dim: Size = 64
+    text_dim: Size = 384  # of the sentence encoder
+    text_width: Size = 256
 
 
 class OpenEvaluator(nn.Module):

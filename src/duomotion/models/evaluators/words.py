@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from duomotion.checkpoint import read_tensors
 from duomotion.data.captions import OTHER
+from duomotion.reading import read_array, read_text
 from duomotion.released import read_plain_pickle
 from duomotion.storage import atomic_folder
 
@@ -132,9 +133,9 @@ def load_words(folder: Path) -> Words:
         if not each.is_file():
             raise ValueError(f"{each} is not there; the evaluator needs the vectors of its words")
     try:
-        vectors, words = load_file(path)[VECTORS], json.loads(listing.read_text(encoding="utf-8"))
+        vectors, words = read_tensors(path)[VECTORS], json.loads(read_text(listing))
         return Words(vectors.float().numpy(), tuple(words))
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{folder} holds no vectors of words: {error}") from None
 
 
@@ -158,12 +159,7 @@ def released_words(folder: Path, size: int) -> Words:
     paths = [Path(f"{str(data).removesuffix('_data.npy')}_{part}.pkl") for part in ("words", "idx")]
     if missing := [path.name for path in paths if not path.is_file()]:
         raise ValueError(f"{folder} has no {' and no '.join(missing)}")
-    try:
-        vectors = np.load(data, allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as problem:  # damaged headers raise half a dozen unrelated types
-        raise ValueError(f"{data} can't be read: {problem}") from None
+    vectors = read_array(data)
     words, index = (read_plain_pickle(path) for path in paths)
     rows = index if isinstance(index, dict) else {}
     if not isinstance(words, list) or any(

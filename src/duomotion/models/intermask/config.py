@@ -1,9 +1,13 @@
 """Sizes of InterMask's motion tokenizer and weights of its losses (Javed et al. 2025)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from duomotion.config import Count, Factor, Length, Share, Size, Sizes, Within, ZeroOrMore
 from duomotion.motion.skeleton import SMPL22
+
+Bones = Annotated[tuple[tuple[int, int], ...], Within(0, 1000)]
+Dilations = Annotated[tuple[Length, ...], Within(0, 16)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,23 +27,23 @@ class TokenizerConfig:
         ValueError: the sizes do not fit together.
     """
 
-    num_joints: int = 22  # appendix E.1
-    joint_dim: int = 12  # position 3, velocity 3, 6-D rotation (released code)
-    num_people: int = 1  # table 2; 2: one token map for both people of an interaction
+    num_joints: Size = 22  # appendix E.1
+    joint_dim: Size = 12  # position 3, velocity 3, 6-D rotation (released code)
+    num_people: Literal[1, 2] = 1  # table 2; 2: one token map for both people of an interaction
     token_map: Literal["2d", "1d"] = "2d"  # table 2
     input_layer: Literal["graph", "conv"] = "graph"  # released code; "conv" before April 2025
-    bones: tuple[tuple[int, int], ...] = tuple(SMPL22.bones)  # (child, parent), for "graph"
-    widths: tuple[int, ...] = (512, 512, 512)  # channels by resolution, full first; released code
-    code_dim: int = 512  # d', appendix E.1
-    num_codes: int = 1024  # |C|, appendix E.1
-    kernel: tuple[int, int] = (4, 4)  # released code
-    stride: tuple[int, int] = (2, 2)  # released code: joints 22, 11, 5; frames T, T/2, T/4
-    decoder_joints: tuple[int, ...] = (11, 22)  # released code
-    dilations: tuple[int, ...] = (3, 1)  # of the residual blocks of a level, released code
-    dropout: float = 0.2  # released code
-    ema_decay: float = 0.99  # mu, released code
-    temperature: float = 0.5  # of the code assignment in training, released code
-    dead_below: float = 1.0  # average uses a batch below which a code is replaced, released code
+    bones: Bones = tuple(SMPL22.bones)  # (child, parent), for "graph"
+    widths: Sizes = (512, 512, 512)  # channels by resolution, full first; released code
+    code_dim: Size = 512  # d', appendix E.1
+    num_codes: Size = 1024  # |C|, appendix E.1
+    kernel: tuple[Count, Count] = (4, 4)  # released code
+    stride: tuple[Count, Count] = (2, 2)  # released code: joints 22, 11, 5; frames T, T/2, T/4
+    decoder_joints: Sizes = (11, 22)  # released code
+    dilations: Dilations = (3, 1)  # of the residual blocks of a level, released code
+    dropout: Share = 0.2  # released code
+    ema_decay: Share = 0.99  # mu, released code
+    temperature: Factor = 0.5  # of the code assignment in training, released code
+    dead_below: Factor = 1.0  # average uses a batch below which a code is replaced, released code
 
     def __post_init__(self) -> None:
         if self.kernel[1] != 4 or self.stride[1] != 2:
@@ -52,7 +56,7 @@ class TokenizerConfig:
                 f"widths {self.widths} must name {self.num_levels + 1} numbers of channels: "
                 f"at full resolution and after each of {self.num_levels} levels"
             )
-        if not self.decoder_joints or self.decoder_joints[-1] != self.num_joints:
+        if self.decoder_joints[-1] != self.num_joints:
             raise ValueError(
                 f"decoder_joints {self.decoder_joints} must end with num_joints {self.num_joints}"
             )
@@ -61,8 +65,6 @@ class TokenizerConfig:
                 f"{self.num_joints} joints are too few for {self.num_levels} levels with kernel "
                 f"{self.kernel[0]} and stride {self.stride[0]}"
             )
-        if self.num_people not in (1, 2):
-            raise ValueError(f"num_people must be 1 or 2, not {self.num_people}")
         if any(not 0 <= joint < self.num_joints for bone in self.bones for joint in bone):
             raise ValueError(f"bones name joints outside 0 to {self.num_joints - 1}")
 
@@ -108,22 +110,20 @@ class PartTokenizerConfig:
         ValueError: the sizes do not fit together.
     """
 
-    frames: int = 8  # that a token covers
-    reach: int = 1  # tokens before and after that a decoded one takes note of
-    channels: int = 24  # principal components of a row
-    num_codes: int = 1024  # of each row
-    elbows: float = 2.0  # weight of their error; small movements of theirs are well seen
-    rotations: float = 0.05  # weight of a rotation's numbers against metres
+    frames: Length = 8  # that a token covers
+    reach: ZeroOrMore = 1  # tokens before and after that a decoded one takes note of
+    channels: Size = 24  # principal components of a row
+    num_codes: Size = 1024  # of each row
+    elbows: Factor = 2.0  # weight of their error; small movements of theirs are well seen
+    rotations: Factor = 0.05  # weight of a rotation's numbers against metres
 
     def __post_init__(self) -> None:
-        if self.frames < 2 or self.reach < 0:
+        if self.frames < 2:
+            raise ValueError(f"frames must be 2 or more, not {self.frames}")
+        if self.channels > 3 * self.frames:
             raise ValueError(
-                f"frames must be 2 or more and reach 0 or more, not {self.frames} and {self.reach}"
-            )
-        if not 1 <= self.channels <= 3 * self.frames:
-            raise ValueError(
-                f"channels must lie between 1 and {3 * self.frames}, the numbers that the root's "
-                f"path has in {self.frames} frames, not be {self.channels}"
+                f"channels must be {3 * self.frames} or fewer, the numbers that the root's path "
+                f"has in {self.frames} frames, not {self.channels}"
             )
 
     @property

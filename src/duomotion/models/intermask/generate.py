@@ -10,8 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from duomotion.checkpoint import load_weights, read_checkpoint
-from duomotion.config import from_dict
+from duomotion.checkpoint import load_network, model_config, read_checkpoint
 from duomotion.models.intermask.alternating import transformer_of
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.config import PartTokenizerConfig, TokenizerConfig
@@ -26,8 +25,8 @@ from duomotion.precision import Precision, weight_type
 from duomotion.sampling.known import Given, kept_tokens
 from duomotion.sampling.request import Generator, Request, in_batches
 from duomotion.text.anchors import anchored
-from duomotion.text.cache import CachedEncoder
-from duomotion.text.encoder import TextEncoder, fingerprint, load_encoder
+from duomotion.text.cache import cached_encoder
+from duomotion.text.encoder import TextEncoder, fingerprint
 
 SMOOTHING = 1.0  # frames, standard deviation; released code
 
@@ -65,20 +64,28 @@ class InterMask(Generator):
         """Read a generator's checkpoint and those of a tokenizer and a length estimator inside it.
 
         Raises:
-            ValueError: the folder is no such checkpoint, or tensors are missing.
+            ValueError: the folder is no such checkpoint, tensors are missing, or parts of it do not
+                belong together.
         """
         checkpoint = read_checkpoint(folder)
-        config = from_dict(GeneratorConfig, checkpoint.recipe["model"], f"{folder}: model")
-        transformer = transformer_of(config)
-        load_weights(transformer, checkpoint)
-        encoder = CachedEncoder(load_encoder(checkpoint.recipe["data"]["text_encoder"]))
+        config = model_config(checkpoint, GeneratorConfig)
+        transformer = load_network(checkpoint, transformer_of, config)
+        encoder = cached_encoder(checkpoint.text_encoder, dim=config.text_dim)
         codec = load_codec(folder / "tokenizer")
+        tokens = codec.tokenizer.config
+        if (tokens.num_codes, tokens.num_parts) != (config.num_codes, config.num_parts):
+            raise ValueError(
+                f"{folder} speaks {config.num_codes} codes of {config.num_parts} parts, its "
+                f"tokenizer {tokens.num_codes} of {tokens.num_parts}"
+            )
         length = folder / "length"
         return cls(
             codec.to(device),
             transformer.to(device),
             anchored(encoder, folder),
-            length=load_length_estimator(length) if length.exists() else None,
+            length=(
+                load_length_estimator(length, text_dim=config.text_dim) if length.exists() else None
+            ),
             name=folder.name,
             precision=precision,
         )
@@ -242,8 +249,5 @@ def load_codec(folder: Path) -> MotionCodec:
         ValueError: the folder is no such checkpoint, or tensors are missing.
     """
     checkpoint = read_checkpoint(folder)
-    kind = TokenizerConfig | PartTokenizerConfig
-    config = from_dict(kind, checkpoint.recipe["model"], f"{folder}: model")
-    codec = MotionCodec(config)
-    load_weights(codec, checkpoint)
-    return codec.eval()
+    config = model_config(checkpoint, TokenizerConfig | PartTokenizerConfig)
+    return load_network(checkpoint, MotionCodec, config)

@@ -10,6 +10,7 @@ DATASET is interhuman or interx, NAME is trans_default and vq_default. Which ten
 said by the tables in `official_tokenizer` and `official_generator`.
 """
 
+import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.intermask.tokenizer import MotionTokenizer
 from duomotion.motion import interx
 from duomotion.motion.features import NUM_FEATURES
+from duomotion.names import check_name
 from duomotion.released import (
     account_for,
     agree,
@@ -182,7 +184,8 @@ def tokenizer_state(
         ValueError: tensors are missing, unknown or misshapen, or the options say something else.
     """
     try:
-        config = official_tokenizer.official_config(official)
+        sizes = to_dict(official_tokenizer.official_config(official))
+        config = from_dict(TokenizerConfig, sizes, where)
     except (KeyError, IndexError, ValueError):  # account_for names what is missing
         config = TokenizerConfig()
     with torch.device("meta"):
@@ -289,8 +292,7 @@ def _options(folder: Path) -> tuple[Path, dict[str, Any]]:
 
 def _tokenizer_beside(run: Run) -> Path:
     name = str(run.options["vq_name"])
-    if Path(name).name != name:
-        raise ValueError(f"{run.options_file}: vq_name {name!r} is not the name of a folder")
+    check_name(name, f"{run.options_file}: vq_name")
     folder = run.folder.resolve().parent / name
     if not folder.is_dir():
         raise ValueError(
@@ -301,7 +303,9 @@ def _tokenizer_beside(run: Run) -> Path:
 
 def _number(options: Mapping[str, Any], name: str) -> float | None:
     value = options.get(name)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return value
 
 
 def _dataset(config: TokenizerConfig) -> str:

@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from duomotion.checkpoint import load_weights, read_checkpoint
-from duomotion.config import from_dict
+from duomotion.checkpoint import load_network, model_config, read_checkpoint
 from duomotion.models.momask.config import ResidualTokenizerConfig
 from duomotion.models.momask.tokenizer import ResidualTokenizer
 from duomotion.motion.layout import layout_named
@@ -87,7 +86,5 @@ def load_codec(folder: Path) -> ResidualCodec:
         ValueError: the folder is no such checkpoint, or tensors are missing.
     """
     checkpoint = read_checkpoint(folder)
-    config = from_dict(ResidualTokenizerConfig, checkpoint.recipe["model"], f"{folder}: model")
-    codec = ResidualCodec(config)
-    load_weights(codec, checkpoint)
-    return codec.eval()
+    config = model_config(checkpoint, ResidualTokenizerConfig)
+    return load_network(checkpoint, ResidualCodec, config)

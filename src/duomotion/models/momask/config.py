@@ -5,6 +5,11 @@ the paper does not say, or says otherwise.
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+from duomotion.config import Count, Factor, Length, Levels, Share, Size, ZeroOrMore
+
+WIDEST_DILATION = 4096  # frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,31 +21,27 @@ class ResidualTokenizerConfig:
     """
 
     layout: str = "humanml3d"  # name of the layout of features that it was trained on
-    num_features: int = 263  # of a person and frame; section 4
-    num_people: int = 1  # 2: one sequence of tokens for both people (ILD, appendix E)
-    width: int = 512  # channels of every layer; released code
-    depth: int = 3  # residual blocks a level; released code
-    dilation_growth: int = 3  # from a block to the one before it; released code: 9, 3, 1
-    num_levels: int = 2  # each halves the frames; 2: a token covers 4 (section 4)
-    dropout: float = 0.2  # of residual blocks; released code
-    num_layers: int = 6  # quantisation layers, V + 1; section 4, table 2
-    num_codes: int = 512  # of each layer; section 4
-    code_dim: int = 512  # d, section 4
-    quantize_dropout: float = 0.2  # q, section 4, table 2; 0: all layers in every step
-    ema_decay: float = 0.99  # released code
-    temperature: float = 0.5  # of the code assignment in training, released code
-    dead_below: float = 1.0  # average uses a batch below which a code is replaced, released code
+    num_features: Size = 263  # of a person and frame; section 4
+    num_people: Literal[1, 2] = 1  # 2: one sequence of tokens for both people (ILD, appendix E)
+    width: Size = 512  # channels of every layer; released code
+    depth: Count = 3  # residual blocks a level; released code
+    dilation_growth: Count = 3  # from a block to the one before it; released code: 9, 3, 1
+    num_levels: Levels = 2  # each halves the frames; 2: a token covers 4 (section 4)
+    dropout: Share = 0.2  # of residual blocks; released code
+    num_layers: Count = 6  # quantisation layers, V + 1; section 4, table 2
+    num_codes: Size = 512  # of each layer; section 4
+    code_dim: Size = 512  # d, section 4
+    quantize_dropout: Share = 0.2  # q, section 4, table 2; 0: all layers in every step
+    ema_decay: Share = 0.99  # released code
+    temperature: Factor = 0.5  # of the code assignment in training, released code
+    dead_below: Factor = 1.0  # average uses a batch below which a code is replaced, released code
     fitted: bool = False  # ours: encoder and codes are fitted, only the decoder is trained
 
     def __post_init__(self) -> None:
-        for name in ("num_features", "width", "depth", "num_layers", "num_levels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.num_people not in (1, 2):
-            raise ValueError(f"num_people must be 1 or 2, not {self.num_people}")
-        if not 0 <= self.quantize_dropout <= 1:
+        if self.dilations[0] > WIDEST_DILATION:
             raise ValueError(
-                f"quantize_dropout is a probability from 0 to 1, not {self.quantize_dropout}"
+                f"dilation_growth {self.dilation_growth} and depth {self.depth} make convolutions "
+                f"that reach {self.dilations[0]:,} frames, more than {WIDEST_DILATION:,}"
             )
 
     @property
@@ -72,21 +73,21 @@ class TransformerConfig:
         ValueError: the heads do not divide the width.
     """
 
-    num_codes: int = 512  # of each quantisation layer; section 4
-    token_dim: int = 512  # width of the token embedding; released code, equal to d
-    width: int = 384  # section 4
-    num_heads: int = 6  # section 4
-    num_blocks: int = 8  # released code; section 4 says 6
-    feedforward: int = 1024  # released code
-    dropout: float = 0.2  # released code
-    attention_dropout: float = 0.2  # released code; 0 lets attention use a fused kernel in training
-    text_dim: int = 512  # CLIP ViT-B/32; released code
+    num_codes: Size = 512  # of each quantisation layer; section 4
+    token_dim: Size = 512  # width of the token embedding; released code, equal to d
+    width: Size = 384  # section 4
+    num_heads: Count = 6  # section 4
+    num_blocks: Count = 8  # released code; section 4 says 6
+    feedforward: Size = 1024  # released code
+    dropout: Share = 0.2  # released code
+    attention_dropout: Share = 0.2  # released code; 0 lets attention use a fused kernel in training
+    text_dim: Size = 512  # CLIP ViT-B/32; released code
     scale_text: bool = False  # ours; True: text vectors are brought to unit variance first
-    neighbours: int = 0  # ours; tokens before and after that a token's input sees too
-    max_tokens: int = 1024  # most tokens of a sequence; released code: 5000
-    cond_drop: float = 0.1  # share of samples trained without text; section 3.4
-    temperature: float = 1.0  # released code
-    top_k_ratio: float = 0.9  # share of the least likely codes that are never drawn; released code
+    neighbours: ZeroOrMore = 0  # ours; tokens before and after that a token's input sees too
+    max_tokens: Length = 1024  # most tokens of a sequence; released code: 5000
+    cond_drop: Share = 0.1  # share of samples trained without text; section 3.4
+    temperature: Factor = 1.0  # released code
+    top_k_ratio: Share = 0.9  # share of the least likely codes that are never drawn; released code
 
     def __post_init__(self) -> None:
         if self.width % self.num_heads or self.width % 2:
@@ -99,10 +100,10 @@ class TransformerConfig:
 class MaskedConfig(TransformerConfig):
     """The masked transformer of section 3.2, which makes the base layer's tokens."""
 
-    random_id_prob: float = 0.1  # share of selected tokens replaced by a random one; released code
-    mask_token_prob: float = 0.88  # share of the others replaced by [MASK]; released code
-    guidance: float = 4.0  # u + s (c - u) on HumanML3D; 2 on KIT-ML; section 4
-    steps: int = 10  # L, section 4
+    random_id_prob: Share = 0.1  # share of selected tokens replaced by a random one; released code
+    mask_token_prob: Share = 0.88  # share of the others replaced by [MASK]; released code
+    guidance: Factor = 4.0  # u + s (c - u) on HumanML3D; 2 on KIT-ML; section 4
+    steps: Length = 10  # L, section 4
 
     @property
     def mask_id(self) -> int:
@@ -123,10 +124,10 @@ class ResidualConfig(TransformerConfig):
         ValueError: there is no layer to make.
     """
 
-    num_layers: int = 6  # quantisation layers with the base layer, V + 1; section 4
+    num_layers: Count = 6  # quantisation layers with the base layer, V + 1; section 4
     share_weights: bool = True  # of layer j's prediction and layer j + 1's input; section 3.3
-    cond_drop: float = 0.2  # released code; section 3.4 says 0.1
-    guidance: float = 5.0  # section 4
+    cond_drop: Share = 0.2  # released code; section 3.4 says 0.1
+    guidance: Factor = 5.0  # section 4
 
     def __post_init__(self) -> None:
         super().__post_init__()

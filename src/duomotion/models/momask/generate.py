@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from duomotion.checkpoint import load_weights, read_checkpoint
-from duomotion.config import from_dict
+from duomotion.checkpoint import load_network, model_config, read_checkpoint
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.length import LengthEstimator, load_length_estimator
 from duomotion.models.momask.codec import ResidualCodec, load_codec
@@ -22,8 +21,8 @@ from duomotion.motion.interaction import Interaction
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.known import Given, carried, kept_tokens
 from duomotion.sampling.request import Generator, Request, in_batches
-from duomotion.text.cache import CachedEncoder
-from duomotion.text.encoder import TextEncoder, fingerprint, load_encoder
+from duomotion.text.cache import cached_encoder
+from duomotion.text.encoder import TextEncoder, fingerprint
 
 
 class MoMask(Generator):
@@ -80,9 +79,8 @@ class MoMask(Generator):
                 belong together.
         """
         checkpoint = read_checkpoint(folder)
-        config = from_dict(MaskedConfig, checkpoint.recipe["model"], f"{folder}: model")
-        masked = MaskedTransformer(config)
-        load_weights(masked, checkpoint)
+        config = model_config(checkpoint, MaskedConfig)
+        masked = load_network(checkpoint, MaskedTransformer, config)
         codec = load_codec(folder / "tokenizer")
         residual = folder / "residual"
         length = folder / "length"
@@ -90,8 +88,10 @@ class MoMask(Generator):
             codec.to(device),
             masked.to(device),
             load_residual(residual).to(device) if residual.exists() else None,
-            CachedEncoder(load_encoder(checkpoint.recipe["data"]["text_encoder"])),
-            length=load_length_estimator(length) if length.exists() else None,
+            cached_encoder(checkpoint.text_encoder, dim=config.text_dim),
+            length=(
+                load_length_estimator(length, text_dim=config.text_dim) if length.exists() else None
+            ),
             name=folder.name,
             precision=precision,
         )
@@ -197,10 +197,8 @@ def load_residual(folder: Path) -> ResidualTransformer:
         ValueError: the folder is no such checkpoint, or tensors are missing.
     """
     checkpoint = read_checkpoint(folder)
-    config = from_dict(ResidualConfig, checkpoint.recipe["model"], f"{folder}: model")
-    residual = ResidualTransformer(config)
-    load_weights(residual, checkpoint)
-    return residual.eval()
+    config = model_config(checkpoint, ResidualConfig)
+    return load_network(checkpoint, ResidualTransformer, config)
 
 
 def _check_parts(model: MoMask, folder: Path) -> None:

@@ -28,6 +28,7 @@ from duomotion.models.momask.config import MaskedConfig, ResidualConfig, Residua
 from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
 from duomotion.models.momask.tokenizer import ResidualTokenizer
 from duomotion.motion.humanml3d import HUMANML3D, KIT
+from duomotion.names import check_name
 from duomotion.released import (
     account_for,
     agree,
@@ -143,7 +144,8 @@ def tokenizer_state(
         ValueError: tensors are missing, unknown or misshapen, or the options say something else.
     """
     try:
-        config = official_tokenizer.config_of_released(official)
+        sizes = official_tokenizer.sizes_of_released(official)
+        config = from_dict(ResidualTokenizerConfig, sizes, where)
     except (KeyError, IndexError, ValueError):  # account_for names what is missing
         config = ResidualTokenizerConfig()
     layouts = {layout.NUM_FEATURES: layout.NAME for layout in LAYOUTS.values()}
@@ -308,8 +310,7 @@ def _residual_beside(folder: Path) -> Path | None:
 
 def _tokenizer_beside(folder: Path) -> Path:
     name = str(_options(folder).get("vq_name"))
-    if Path(name).name != name:
-        raise ValueError(f"{folder / 'opt.txt'}: vq_name {name!r} is not the name of a folder")
+    check_name(name, f"{folder / 'opt.txt'}: vq_name")
     beside = folder.resolve().parent / name
     if not beside.is_dir():
         raise ValueError(
