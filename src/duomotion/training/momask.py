@@ -1,18 +1,17 @@
 """What MoMask's trainings consist of: recipes and tasks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 
-from duomotion.data import humanml3d, interhuman
+from duomotion.data import humanml3d, humanml3d_views, interhuman
 from duomotion.data.layouts import VIEWS
 from duomotion.data.windows import WindowConfig, WindowSampler
 from duomotion.evaluation.reconstruction import mean_scores, reconstruction_scores
@@ -42,6 +41,7 @@ from duomotion.text.cache import cached_encoder
 from duomotion.training.batch import similar_lengths
 from duomotion.training.beside import check_beside
 from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.crops import Crops, FixedCrops, FreshCrops, read_clips, tokens_of
 from duomotion.training.validation import held_out_scores
 
 # What an error of a feature counts where a tokenizer starts fitted; bodies follow from positions,
@@ -57,7 +57,8 @@ class ResidualTokenizerData:
     """A data set in the tokenizer's layout, and the frames of a window.
 
     Attributes:
-        window: frames (64: released code). Shorter clips are left out.
+        window: frames (64: released code). Shorter clips are left out. Of one person's clips those
+            that are too long for captions, or have none, are trained on too (released code).
         floor: of two people, see `features.on_floor`.
     """
 
@@ -105,8 +106,7 @@ class SoloWindows:
     """
 
     def __init__(self, data: ResidualTokenizerData, layout: str) -> None:
-        clips, _ = humanml3d.read_split(data.clips, "train")
-        found = clips[0].layout
+        found = humanml3d.layout_of(Path(data.clips))
         if layout != found.NAME:
             raise ValueError(
                 f"{data.clips} is in the layout {found.NAME}; model.layout must be the same, "
@@ -114,9 +114,8 @@ class SoloWindows:
             )
         self.layout: Layout = found
         self.frames = data.window
-        self.motions = [clip.features for clip in clips if clip.num_frames >= data.window]
-        if not self.motions:
-            raise ValueError(f"{data.clips} has no clip of {data.window} frames to train on")
+        motions, _ = humanml3d.read_motions(data.clips, "train", at_least=data.window)
+        self.motions = list(motions.values())
         lengths = np.array([len(motion) for motion in self.motions])
         places = lengths - data.window + 1
         self.num_windows = int(places.sum())
@@ -126,9 +125,9 @@ class SoloWindows:
         self.importance[humanml3d.ROOT] = ROOT
         self.importance[found.foot_positions] = FEET
         self.normaliser = humanml3d.tokenizer_statistics(humanml3d.read_statistics(data.clips))
-        held_out, _ = humanml3d.read_split(data.clips, "val")
+        held_out, _ = humanml3d.read_motions(data.clips, "val", at_least=found.MIN_FRAMES)
         self.held_out: Mapping[str, np.ndarray] = {
-            clip.name: clip.features[None] for clip in held_out
+            name: motion[None] for name, motion in held_out.items()
         }
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -225,12 +224,18 @@ class ResidualTokenizerTask:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenData:
-    """A data set of one person with captions, the trained tokenizer, captions as vectors."""
+    """A data set of one person with captions, the trained tokenizer, captions as vectors.
+
+    Attributes:
+        views: crops of each clip that are tokenized before training starts (ours). None: each epoch
+            has a fresh crop of each, which is tokenized with its batch, on the device, with zeros
+            behind its end up to the longest motion (released code); they show in the last tokens.
+    """
 
     clips: str = "data/humanml3d"
     tokenizer: str = "runs/momask/tokenizer/best"
     text_encoder: str = "clip-vector"  # released code
-    views: int = 8  # random views of each clip that are tokenized before training starts
+    views: int | None = None
     text_noise: float = 0.0  # of a vector, along the way from one random caption to another
     target_width: float = 0.0  # ours; of `losses.masked.near_codes`, 0: one-hot targets
     from_codes: bool = False  # ours; True: tokens start with the tokenizer's codes as their vectors
@@ -266,15 +271,6 @@ class ResidualRecipe:
     log: LogConfig = field(default_factory=LogConfig)
 
 
-@dataclass(frozen=True)
-class TokenizedView:
-    """One view of a clip: codes (N, Q), captions that fit, the clip's name."""
-
-    ids: Tensor
-    captions: tuple[str, ...]
-    name: str
-
-
 Network = TypeVar("Network", MaskedTransformer, ResidualTransformer)
 
 
@@ -288,7 +284,7 @@ class _TokenTask(ABC, Generic[Network]):
     def __init__(self, recipe: MaskedRecipe | ResidualRecipe) -> None:
         data, seed = recipe.data, recipe.optim.seed
         self.data, self.optim = data, recipe.optim
-        codec = load_codec(Path(data.tokenizer))
+        self.codec = codec = load_codec(Path(data.tokenizer))
         sizes = codec.tokenizer.config
         if sizes.num_codes != recipe.model.num_codes:
             raise ValueError(
@@ -308,11 +304,20 @@ class _TokenTask(ABC, Generic[Network]):
             if data.target_width
             else None
         )
-        self.views = _tokenized(codec, data.clips, "train", data.views, seed)
-        self.held_out = _tokenized(codec, data.clips, "val", 1, seed)
-        captions = sorted({text for view in self.views for text in view.captions})
-        others = {text for view in self.held_out for text in view.captions}
-        captions += sorted(others - set(captions))
+        clips = read_clips(codec, data.clips, "train")
+        fixed = partial(FixedCrops, codec, is_padded=data.views is None, seed=seed)
+        self.crops: Crops = (
+            FreshCrops(codec, clips)
+            if data.views is None
+            else fixed(clips, each=data.views, title="tokens of train")
+        )
+        clips = read_clips(codec, data.clips, "val")
+        self.held_out: Crops = fixed(clips, each=1, title="tokens of val")
+        known, others = (
+            {text for clip in crops.clips for text in humanml3d_views.captions(clip)}
+            for crops in (self.crops, self.held_out)
+        )
+        captions = [*sorted(known), *sorted(others - known)]
         encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
         self.encoder_name = encoder.name
         self.texts_NC = encoder.encode(captions).vectors
@@ -320,20 +325,19 @@ class _TokenTask(ABC, Generic[Network]):
         torch.manual_seed(seed)
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
-        lengths = [len(view.ids) for view in self.views]
         rng = np.random.default_rng([seed, epoch])
-        batches = similar_lengths(lengths, self.optim.batch_size, rng)
+        batches = similar_lengths(self.crops.lengths, self.optim.batch_size, rng)
         for index, chosen in enumerate(batches[skip:], skip):
             rng = np.random.default_rng([seed, epoch, index])
-            yield self._batch([self.views[row] for row in chosen], rng)
+            yield self._batch(self.crops, chosen.tolist(), rng)
 
-    def _batch(self, views: list[TokenizedView], rng: np.random.Generator) -> dict[str, Any]:
-        texts = [view.captions[rng.integers(len(view.captions))] for view in views]
+    def _batch(self, crops: Crops, rows: Sequence[int], rng: np.random.Generator) -> dict[str, Any]:
+        clips = [crops.clips[row] for row in rows]
+        texts = [some[rng.integers(len(some))] for some in map(humanml3d_views.captions, clips)]
         return {
-            "ids_BNQ": pad_sequence([view.ids for view in views], batch_first=True),
-            "lengths_B": torch.tensor([len(view.ids) for view in views]),
+            **crops.draw(rows, rng),
             "text_BC": self.texts_NC[[self.index[text] for text in texts]],
-            "names": [view.name for view in views],
+            "names": [clip.name for clip in clips],
         }
 
     def loss(
@@ -344,8 +348,10 @@ class _TokenTask(ABC, Generic[Network]):
             text_BC = reworded(text_BC, self.texts_NC, self.data.text_noise, generator)
             if self.targets_QVV is not None:
                 targets_QVV = self.targets_QVV = self.targets_QVV.to(text_BC.device)
-        drop_B = draw_text_drop(len(text_BC), self.model.config.cond_drop, generator)
-        found = self._judged({**batch, "text_BC": text_BC}, drop_B, targets_QVV, generator)
+        share = self.model.config.cond_drop if self.model.training else 0.0
+        drop_B = draw_text_drop(len(text_BC), share, generator)
+        seen = {**batch, "ids_BNQ": tokens_of(batch, self.codec), "text_BC": text_BC}
+        found = self._judged(seen, drop_B, targets_QVV, generator)
         return found.loss, {"accuracy": found.accuracy}
 
     @abstractmethod
@@ -365,8 +371,8 @@ class _TokenTask(ABC, Generic[Network]):
     def validate(self) -> dict[str, float]:
         return held_out_scores(
             self.loss,
-            self._batch,
-            self.held_out,
+            partial(self._batch, self.held_out),
+            range(len(self.held_out.clips)),
             size=self.optim.batch_size,
             seed=self.optim.seed,
             device=next(self.model.parameters()).device,
@@ -438,25 +444,3 @@ class ResidualTask(_TokenTask[ResidualTransformer]):
             drop_B=drop_B,
             targets_QVV=targets_QVV,
         )
-
-
-def _tokenized(
-    codec: ResidualCodec, root: str, split: str, views: int, seed: int
-) -> list[TokenizedView]:
-    """`views` views of every clip: whole tokens from a random start, in a third one token less.
-
-    As the released loader draws them in every epoch.
-    """
-    clips, _ = humanml3d.read_split(root, split)
-    unit, found = codec.tokenizer.downsampling, []
-    for index, clip in enumerate(tqdm(clips, desc=f"tokens of {split}", unit="clip")):
-        rng = np.random.default_rng([seed, index])
-        for _ in range(views):
-            tokens = clip.num_frames // unit - (rng.random() < 1 / 3)
-            start = rng.integers(clip.num_frames - tokens * unit + 1)
-            motion = torch.from_numpy(clip.features[None, start : start + tokens * unit])
-            with torch.no_grad():
-                ids = codec.encode(motion)[0]
-            captions = tuple(caption.text for caption in clip.captions)
-            found.append(TokenizedView(ids, captions, clip.name))
-    return found
