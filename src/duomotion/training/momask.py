@@ -69,7 +69,7 @@ class ResidualTokenizerData:
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualTokenizerRecipe:
-    """One training of the residual tokenizer; defaults are the paper's on HumanML3D."""
+    """One training of the residual tokenizer; defaults are the released code's on HumanML3D."""
 
     optim: OptimConfig
     system: str = "momask/tokenizer"

@@ -230,7 +230,11 @@ def tokenizer_pairs_open() -> ResidualTokenizerRecipe:
 
 
 def masked_open() -> MaskedRecipe:
-    """The masked transformer of `momask-open`."""
+    """The masked transformer of `momask-open`.
+
+    8 crops of each clip are tokenized once, without zeros behind them, so that no training step
+    waits for the tokenizer.
+    """
     return MaskedRecipe(
         model=MaskedConfig(**SMALL_TRANSFORMER, guidance=6.0, temperature=0.8),
         data=MaskedData(
@@ -244,7 +248,7 @@ def masked_open() -> MaskedRecipe:
 
 
 def residual_open() -> ResidualRecipe:
-    """The residual transformer of `momask-open`."""
+    """The residual transformer of `momask-open`, on the same 8 crops."""
     return ResidualRecipe(
         model=ResidualConfig(**SMALL_TRANSFORMER, guidance=2.0, temperature=0.01),
         data=TokenData(**SOLO_TOKENS),
