@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from duomotion.config import from_dict
 from duomotion.models.intermask.alternating import (
     AlternatingTransformer,
     alternating_steps,
@@ -384,4 +385,4 @@ def test_a_map_of_two_people_is_of_one_interaction():
     with pytest.raises(ValueError, match="2 people"):
         tokenizer.encode(motion(3))
     with pytest.raises(ValueError, match="num_people"):
-        replace(TOKENIZER, num_people=3)
+        from_dict(TokenizerConfig, {"num_people": 3}, "recipe.json")

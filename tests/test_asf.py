@@ -257,6 +257,9 @@ def test_a_motion_finds_its_body(leg, tmp_path):
         (lambda t: t.replace("0 0 90  XYZ", "0 0 90"), "a value is missing"),
         (lambda t: t.replace("dof rx\n", "dof bend\n"), "'bend' should be different ones of"),
         (lambda t: t.replace("length 0.0254", "length 0"), "line 6: a length"),
+        (lambda t: t.replace("length 0.0254", "length 1e-300"), "line 6: a length must be above"),
+        (lambda t: t.replace("length 0.25", "length 1e8"), "a bone holds values that are .* large"),
+        (lambda t: t.replace("shin", "s" * 201), "a joint's name has more than 200 characters"),
         (lambda t: t.replace("  begin\n     id 1", "     id 1"), "stands outside begin and end"),
         (lambda t: t.replace("     name shin\n", ""), "a bone needs a name"),
         (lambda t: "HIERARCHY\nROOT hips\n", "no section :units"),
@@ -277,10 +280,11 @@ def test_broken_bodies_are_refused(leg, change, message):
         (lambda t: t[: t.index("1\nroot")], "no frames"),
         (lambda t: t[: t.rindex("shin 0")], "3 frames, but 2 of shin"),
         (lambda t: t[: t.rindex(" 90 0\nshin")], "line 14: thigh has 3 numbers a frame, not 1"),
-        (lambda t: t.replace("shin 90", "shin ninety"), "shin: could not convert"),
+        (lambda t: t.replace("shin 90", "shin ninety"), "line 11: could not convert"),
         (lambda t: t.replace("shin 90", "shin nan"), "no position or angle"),
         (lambda t: t.replace("shin 90", "shin 1e12"), "no position or angle"),
         (lambda t: t.replace("shin 90", "tail 90"), "no bone 'tail'"),
+        (lambda t: t.replace("root 1", "root 1e8"), "the root's path holds values"),
     ],
 )
 def test_broken_motions_are_refused(leg, change, message):

@@ -1,4 +1,5 @@
 import re
+import time
 from dataclasses import replace
 
 import bvhio
@@ -6,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from limits import memory_left
 from motions import TAIL, standing, waving
 from properties import examples, matrices, skeletons, vectors
 from recordings import FOLDER, files, needs_recordings
 from scipy.spatial.transform import Rotation
 
-from duomotion.formats import bvh
+from duomotion.formats import bvh, limits
 from duomotion.motion.canonical import Z_UP_TO_Y_UP
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.retarget import to_smpl22
@@ -228,6 +230,18 @@ def test_another_reader_finds_what_we_wrote(path):
         np.testing.assert_allclose(first[f"{letter}:left_wrist"], person[20], atol=1e-4)
 
 
+@pytest.mark.parametrize("people", [3, 8])
+def test_many_people_in_one_file_or_one_each(path, people):
+    motion = waving(people, 3, TAIL)
+    assert bvh.write(motion, path) == [path]
+    same_motion(bvh.read(path), motion)
+    paths = bvh.write(motion, path, split=True)
+    assert [p.name for p in paths] == [f"clip_{name}.bvh" for name in "ABCDEFGH"[:people]]
+    same_motion(bvh.read(paths), motion)
+    with pytest.raises(ValueError, match="9 people; files hold at most 8"):
+        bvh.write(waving(9, 3, TAIL), path)
+
+
 def test_two_people_in_one_file_or_one_each(path, tmp_path):
     motion = waving(2, 6)
     bvh.write(motion, path)
@@ -410,7 +424,7 @@ BROKEN = {
     "too many numbers": (ARM + "1 2 3\n", "need 36 numbers, the file has 39"),
     "no frames": (replaced("Frames: 3", "Frames: 0"), "zero frames"),
     "negative frames": (replaced("Frames: 3", "Frames: -3"), "line 21: MOTION is followed by"),
-    "huge frames": (replaced("Frames: 3", "Frames: 999999999"), "the file has 36"),
+    "huge frames": (replaced("Frames: 3", "Frames: 999999999"), "at most 1666666 such frames"),
     "enormous frames": (replaced("Frames: 3", "Frames: " + "9" * 5000), "line 21: MOTION"),
     "frames in words": (replaced("Frames: 3", "Frames: three"), "line 21: MOTION"),
     "no time": (replaced("Frame Time: 0.05", "Frame Time: 0"), "a frame time of 0 s"),
@@ -458,7 +472,7 @@ def test_a_binary_file_is_no_bvh(path):
 def test_a_missing_file_is_an_os_error(path):
     with pytest.raises(FileNotFoundError):
         bvh.read(path)
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(ValueError, match="is a folder, not a file"):
         bvh.read(path.parent)
 
 
@@ -473,12 +487,73 @@ def chain(joints):
 
 
 def test_joint_counts_have_a_limit(path):
-    longest = chain(bvh.MAX_JOINTS)
+    longest = chain(limits.MAX_JOINTS)
     bvh.write(longest, path)
     same_motion(bvh.read(path), longest)
-    bvh.write(chain(bvh.MAX_JOINTS + 1), path)
-    with pytest.raises(ValueError, match=rf"line \d+: more than {bvh.MAX_JOINTS} joints"):
+    bvh.write(chain(limits.MAX_JOINTS + 1), path)
+    with pytest.raises(ValueError, match=r"clip\.bvh: 501 joints; at most 500 are read"):
         bvh.read(path)
+    joints = "JOINT\n{\nOFFSET 0 0 0\nCHANNELS 0\n}\n" * bvh.MAX_JOINTS
+    with pytest.raises(ValueError, match=r"line \d+: more than 4001 joints"):
+        read_text(path, f"HIERARCHY\nROOT x\n{{\nOFFSET 0 0 0\n{joints}}}\nMOTION\n")
+    three = waving(3, 1, longest.skeletons[0])
+    bvh.write(three, path)
+    same_motion(bvh.read(path), three)
+
+
+def test_people_counts_have_a_limit(path):
+    crowd = [f"ROOT r{n}\n{{\nOFFSET 0 0 0\nCHANNELS 1 Xposition\n}}" for n in range(9)]
+    text = "HIERARCHY\n" + "\n".join(crowd) + "\nMOTION\nFrames: 1\nFrame Time: 0.1\n" + "0 " * 9
+    with pytest.raises(ValueError, match=r"clip\.bvh: 9 people; at most 8 are read"):
+        read_text(path, text)
+    bvh.write(waving(5, 2, TAIL), path)
+    with pytest.raises(ValueError, match=r"clip\.bvh and .*clip\.bvh: 10 people"):
+        bvh.read([path, path])
+
+
+def test_frames_of_joints_have_a_limit(path):
+    """A number a frame may move five hundred joints."""
+    bvh.write(chain(limits.MAX_JOINTS), path)
+    head = re.sub("CHANNELS.*", "CHANNELS 0", path.read_text().partition("MOTION")[0])
+    head = head.replace("CHANNELS 0", "CHANNELS 1 Xrotation", 1)
+    frames = limits.MAX_ROTATIONS // limits.MAX_JOINTS + 1
+    with memory_left(200_000_000), pytest.raises(ValueError, match="10001 frames of 500 joints"):
+        read_text(path, head + f"MOTION\nFrames: {frames}\nFrame Time: 0.1\n" + "0\n" * frames)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [("{\n", "line 3: a { follows a joint"), ("\n", "after more than 10000000 characters")],
+)
+def test_long_headers_are_read_soon_or_not_at_all(path, line, sentence):
+    text = "HIERARCHY\nROOT x\n" if line == "\n" else "HIERARCHY\n\n"
+    text += line * (11_000_000 // len(line)) + "MOTION\n"
+    started = time.monotonic()
+    with pytest.raises(ValueError, match=sentence):
+        read_text(path, text[:2_000_000] + "MOTION\n" if line == "{\n" else text)
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (("a", "b\nMOTION"), r"can't hold a joint named 'b\\nMOTION'"),
+        (("a", ""), "can't hold a joint named ''"),
+        (("a", "a"), "can't hold two joints of one name"),
+    ],
+)
+def test_names_that_bvh_cannot_hold_are_refused(path, names, sentence):
+    skeleton = Skeleton(names, (-1, 0), np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=sentence):
+        bvh.write(waving(1, 2, skeleton), path)
+    assert not path.exists()
+
+
+def test_deep_trees_are_written(path):
+    deep = chain(1200)
+    bvh.write(deep, path)
+    text = path.read_text()
+    assert text.count("JOINT") == 1199 and text.count("{") == text.count("}") == 1201
 
 
 def test_bones_that_change_their_length_are_refused(path):

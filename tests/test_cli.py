@@ -3,12 +3,16 @@
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
+from limits import ordinary_user
 from motions import standing, waving
 
 from duomotion import cli
@@ -120,6 +124,21 @@ def test_many_prompts(run, model, tmp_path):
     assert refused(run("generate", "--prompts", prompts, *words), "UTF-8")
 
 
+def test_prompts_that_begin_alike_get_files_of_their_own(run, model, tmp_path):
+    prompts = tmp_path / "prompts.txt"
+    start = "two people stand face to face and talk to each other"
+    texts = [f"{start}, then they hug", f"{start}, then they bow", "hi!", "hi?", "Hi 2", "hi"]
+    prompts.write_text("\n".join(texts), encoding="utf-8")
+    words = ("--model", model, "--formats", "npz", "--seconds", 1, "--out", tmp_path / "o")
+    status, printed, _ = run("generate", "--prompts", prompts, *words)
+    assert status == 0
+    clips = [Interaction.load(path) for path in printed.split()]
+    assert [clip.caption for clip in clips] == texts
+    cut = "two-people-stand-face-to-face-and-talk-to-each-oth"
+    names = [f"{cut}-0", f"{cut}-2-0", "hi-0", "hi-2-0", "hi-2-2-0", "hi-3-0"]
+    assert [Path(path).stem for path in printed.split()] == names
+
+
 def test_view_opens_a_page(run, tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr("webbrowser.open", opened.append)
@@ -197,6 +216,67 @@ def test_lengths_that_are_refused(run, model, tmp_path, seconds):
     assert refused(result, "0.5 to 60 s")
 
 
+@pytest.mark.parametrize(
+    ("words", "possible"),
+    [
+        (("--guidance", "nan"), "0 to 100"),
+        (("--guidance", "inf"), "0 to 100"),
+        (("--guidance", -1), "0 to 100"),
+        (("--steps", 0), "1 to 1,000"),
+        (("--steps", 1_000_000), "1 to 1,000"),
+        (("--seed", -1), "0 to 4,294,967,295"),
+        (("--seed", 2**70), "0 to 4,294,967,295"),
+    ],
+)
+def test_settings_are_refused_before_anything_is_loaded(run, tmp_path, words, possible):
+    result = run("generate", "they wave", "--model", "not-even-there", "--out", tmp_path, *words)
+    assert refused(result, possible, words[0].removeprefix("--"))
+
+
+def test_stretches_of_no_end_are_refused(run, model, tmp_path):
+    clip = tmp_path / "clip.npz"
+    standing(people=2, frames=60, gap=0.8).save(clip)
+    words = ("--model", model, "--out", tmp_path / "o")
+    for unknown in ("0.2:inf", "nan:1", "0.2:nan", "-inf:1"):
+        assert refused(run("inpaint", clip, f"--unknown={unknown}", *words), "within the 2 s")
+
+
+def test_a_stretch_to_the_end_of_a_clip_at_another_frame_rate(run, model, tmp_path):
+    clip = tmp_path / "clip.npz"
+    replace(standing(people=2, frames=96, gap=0.8), fps=31.8).save(clip)
+    words = ("--formats", "npz", "--model", model, "--out", tmp_path / "o")
+    assert run("inpaint", clip, "--unknown", "1:", *words)[0] == 0
+
+
+def test_motion_that_takes_minutes_is_refused(run, model, tmp_path):
+    clip = tmp_path / "slow.npz"
+    replace(standing(people=1, frames=30), fps=0.2).save(clip)
+    words = ("--model", model, "--out", tmp_path / "o")
+    assert refused(run("react", clip, *words), "longer than the 10 s")
+    assert refused(run("inpaint", clip, "--unknown", "0.2:1", *words), "longer than the 10 s")
+    assert refused(run("extend", clip, "--seconds", 20, *words), "longer than the 60 s")
+
+
+def test_three_people_are_too_many(run, model, tmp_path):
+    clip = tmp_path / "three.npz"
+    standing(people=3, frames=30, gap=0.8).save(clip)
+    words = ("--model", model, "--out", tmp_path / "o")
+    assert refused(run("react", clip, *words), "3 people", "one or two are expected")
+    for command in (("inpaint", clip, "--unknown", "0.2:1"), ("extend", clip, "--seconds", 2)):
+        assert refused(run(*command, *words), "makes the motion of two people", "3 people")
+
+
+def test_no_repeats_are_refused(run, model, tmp_path):
+    for command in (("evaluate", model), ("reproduce", "intermask/table3")):
+        assert refused(run(*command, "--repeats", 0, "--out", tmp_path / "o"), "1 or more, not 0")
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_device_that_is_not_there_is_named(run, model, tmp_path):
+    for command in (("generate", "they wave", "--out", tmp_path, "--model", model), ("bench",)):
+        assert refused(run(*command, "--device", "abacus"), "the device 'abacus'")
+
+
 def test_an_unknown_model_is_named(run, tmp_path):
     assert refused(
         run("generate", "they wave", "--model", "intermusk", "--out", tmp_path), "intermusk"
@@ -209,6 +289,67 @@ def test_a_folder_that_cannot_be_written(run, model, tmp_path):
     for out in (file, file / "below"):
         assert refused(run("generate", "they wave", "--model", model, "--out", out), str(file))
     assert file.read_text() == ""
+
+
+def test_weights_that_may_not_be_read(run, model, tmp_path, monkeypatch):
+    shutil.copytree(model, tmp_path / "mine")
+    (tmp_path / "mine" / "tokenizer" / "model.safetensors").chmod(0)
+    (tmp_path / "o").mkdir(mode=0o777)
+    monkeypatch.chdir(tmp_path)
+    with ordinary_user(tmp_path):
+        result = run("generate", "they wave", "--model", "mine", "--out", "o")
+    assert refused(result, "mine/tokenizer/model.safetensors: Permission denied")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_leaves_nothing_half_written(run, tmp_path, monkeypatch, number):
+    source, out = tmp_path / "clip.npz", tmp_path / "o"
+    waving().save(source)
+
+    def interrupted(file, **arrays):
+        file.write(b"half")
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(np, "savez_compressed", interrupted)
+    handler = signal.getsignal(number)
+    status, printed, error = run("convert", source, out / "clip.npz")
+    assert (status, printed, error) == (128 + number, "", "")
+    assert list(out.iterdir()) == []
+    assert signal.getsignal(number) is handler
+
+
+def test_who_reads_the_output_may_leave(run, model, tmp_path, monkeypatch):
+    reads, writes = os.pipe()
+    os.close(reads)
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("they wave\nthey dance\n", encoding="utf-8")
+    words = ("--model", model, "--seconds", 1, "--formats", "npz", "html")
+    with os.fdopen(writes, "w", 1) as out, os.fdopen(os.dup(writes), "w", 1) as error:
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", error)
+        assert run("generate", "--prompts", prompts, *words, "--out", tmp_path / "o")[0] == 0
+        assert sys.stdout is out
+    assert len(list((tmp_path / "o").iterdir())) == 4
+
+
+def test_output_to_a_full_disk_is_told(run, monkeypatch):
+    with Path("/dev/full").open("w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert refused(run("models"), "standard output: No space left")
+
+
+def test_names_that_are_no_text_are_shown(run, tmp_path):
+    source, target = tmp_path / "clip.npz", tmp_path / "\udcff.npz"
+    waving().save(source)
+    status, printed, _ = run("convert", source, target)
+    assert status == 0 and target.is_file() and "\\udcff.npz" in printed
+
+
+def test_every_format_takes_half_a_character(tmp_path):
+    clip = waving(frames=2).with_caption("they \ud800 wave")
+    assert clip.caption == "they ? wave"
+    for suffix in cli.FORMATS:
+        clip.save(tmp_path / f"clip.{suffix}")
 
 
 def test_a_format_nobody_knows(run, tmp_path):

@@ -1,6 +1,7 @@
 import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ WEB = Path(__file__).parent.parent / "web"
 CLIPS = {
     "two": waving(),
     "one": waving(people=1, frames=7),
+    "three": waving(people=3, frames=3),
     "one frame": waving(frames=1),
     "other skeleton": waving(skeleton=TAIL, frames=5),
 }
@@ -68,7 +70,7 @@ def test_keys_are_at_the_clips_frame_rate(clip, glb):
 
 def test_names_colours_and_caption(clip, glb):
     names = [node.name for node in glb.gltf.nodes]
-    for person, letter in zip(range(clip.num_people), "AB", strict=False):
+    for person, letter in zip(range(clip.num_people), "ABC", strict=False):
         assert f"Person {letter}" in names and f"Body {letter}" in names
         joints = glb.gltf.skins[person].joints
         assert [names[joint] for joint in joints] == list(clip.skeletons[0].names)
@@ -100,7 +102,17 @@ def test_khronos_validator_finds_nothing(name, tmp_path):
     assert (issues["numErrors"], issues["numWarnings"]) == (0, 0), issues["messages"]
 
 
-@pytest.mark.parametrize("skeleton", [SMPL22, TAIL], ids=["SMPL22", "other"])
+PAIR = Skeleton(("hips", "neck"), (-1, 0), np.array([[0, 0, 0], [0, 0.3, 0]]))
+RAY = Skeleton(
+    tuple(f"joint{j}" for j in range(200)),
+    tuple(range(-1, 199)),
+    np.random.default_rng(1).normal(0, 0.1, (200, 3)),
+)
+
+
+@pytest.mark.parametrize(
+    "skeleton", [SMPL22, TAIL, PAIR, RAY], ids=["SMPL22", "other", "two joints", "200 joints"]
+)
 @pytest.mark.parametrize("size", [1.0, 100.0], ids=["metres", "large"])
 def test_mesh_is_closed_and_faces_outward(skeleton, size):
     mesh = body_mesh(skeleton.with_offsets(skeleton.offsets * size))
@@ -114,7 +126,7 @@ def test_mesh_is_closed_and_faces_outward(skeleton, size):
     assert (a * np.cross(b, c)).sum() / 6 > 1e-4 * size**3
     assert (np.cross(b - a, c - a) * mesh.normals[triangles[:, 0]]).sum(-1).mean() > 0
     np.testing.assert_allclose(np.linalg.norm(mesh.normals, axis=-1), 1, atol=1e-3)
-    assert 300 < len(mesh.vertices) < 8000
+    assert 100 < len(mesh.vertices) < 8000
 
 
 def test_body_has_the_volume_of_a_person():
@@ -161,6 +173,28 @@ def test_parts_in_other_conventions():
         "pelvis", "spine", "spine", "neck", "head",
     ]  # fmt: skip
     assert set(parts("a1 b2").values()) == {"other"}
+
+
+def test_any_tree_has_a_mesh_soon_and_small():
+    rng = np.random.default_rng(0)
+    for joints, parents in ((1, [-1]), (500, range(-1, 499)), (500, [-1, *[0] * 499])):
+        for size in (0, 1e-9, 1.0, 1e6):
+            offsets = rng.normal(0, 0.2, (joints, 3)) * size
+            skeleton = Skeleton(tuple(map(str, range(joints))), tuple(parents), offsets)
+            started = time.monotonic()
+            mesh = body_mesh(skeleton)
+            assert time.monotonic() - started < 5
+            assert 8 <= len(mesh.vertices) <= 65536 and np.isfinite(mesh.vertices).all()
+    far = SMPL22.offsets.copy()
+    far[SMPL22.index("left_wrist")] = 1e6
+    assert len(body_mesh(SMPL22.with_offsets(far)).vertices) == 8 * 21
+
+
+def test_a_spine_below_the_pelvis_stays_where_it_is():
+    names = ("pelvis", "spine", "chest", "neck")
+    offsets = np.array([[0, 0, 0], [0, -0.2, 0.1], [0, -0.2, 0.1], [0, -0.2, 0.1]])
+    mesh = body_mesh(Skeleton(names, (-1, 0, 1, 2), offsets))
+    assert np.abs(mesh.vertices).max() < 1
 
 
 def test_distance_to_a_body():

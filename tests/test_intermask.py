@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from motions import standing
 from recordings import needs_recordings, prepare, take
 
 import duomotion
@@ -84,8 +85,8 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
 
 
 def assert_reworded_goes_from_caption_to_caption(task):
-    hidden, read = (torch.stack(parts) for parts in zip(*task.texts.values(), strict=True))
-    captions = task.model.text_head(hidden, read)
+    embedding = task.encoder.encode(task.captions)
+    captions = task.model.text_head(embedding.hidden_BLC, embedding.read_B)
     text = torch.randn(20, captions.shape[1])
     moved, again = (task.reworded(text, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(moved, again) and not torch.equal(moved, text)
@@ -252,6 +253,25 @@ def test_motion_beyond_the_window(model):
         model.extend(first, seconds=10)
     with pytest.raises(ValueError, match="60 s"):
         model.extend(first, seconds=61)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"guidance": float("nan")}, {"steps": 10**6}, {"seed": 2**32}, {"seed": -1}]
+)
+def test_settings_out_of_range_are_refused(model, setting):
+    clip = standing(people=2, frames=60)
+    for task in (
+        lambda: model.generate("they dance", seconds=1, **setting),
+        lambda: model.react(clip.person(0), **setting),
+        lambda: model.inpaint(clip, unknown=(0.5, 1.0), **setting),
+        lambda: model.extend(clip, seconds=3, **setting),
+    ):
+        with pytest.raises(ValueError, match=f"{next(iter(setting))} ha(s|ve) to be .* to .*, not"):
+            task()
+
+
+def test_the_last_seed_makes_long_motion_too(model):
+    assert model.generate("they dance", seconds=11, seed=2**32 - 1).num_frames == 330
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

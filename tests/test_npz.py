@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from limits import memory_left
 from motions import CAPTION, TAIL, waving
 from properties import examples
 
@@ -19,7 +20,7 @@ def saved(tmp_path_factory):
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("people", [1, 2])
+@pytest.mark.parametrize("people", [1, 2, 8])
 def test_everything_comes_back(tmp_path, people):
     motion = waving(people, 7)
     npz.write(motion, tmp_path / "clip.npz")
@@ -67,7 +68,7 @@ def broken(shape, value):
         ({"offsets": np.zeros((1, 5, 3))}, "offsets has shape"),
         ({"names": np.array(["a", "b"])}, "names has shape"),
         ({"root_positions": np.zeros((2, 0, 3)), "rotations": np.zeros((2, 0, 5, 3, 3))}, "shape"),
-        ({"rotations": broken((2, 4, 5, 3, 3), np.nan)}, "rotations holds values"),
+        ({"rotations": broken((2, 4, 5, 3, 3), np.nan)}, "rotations holds values that are no rot"),
         ({"root_positions": broken((2, 4, 3), np.inf)}, "root_positions holds values"),
         ({"offsets": np.full((2, 5, 3), 1e300)}, "offsets holds values"),
         ({"offsets": np.full((2, 5, 3), "1")}, "offsets has the wrong type"),
@@ -81,7 +82,15 @@ def broken(shape, value):
         ({"fps": np.array([30.0, 30.0])}, "fps has shape"),
         ({"fps": np.array("fast")}, "fps has the wrong type"),
         ({"caption": np.array(["a", "b"])}, "caption has shape"),
-        ({"caption": np.array(None)}, "Object arrays cannot be loaded"),
+        ({"caption": np.array(None)}, "caption holds Python objects"),
+        ({"caption": np.array(0.5)}, "caption has the wrong type"),
+        ({"caption": np.array("a" * 10_001)}, "caption has room for more than 10000 characters"),
+        ({"caption": np.array([0xD800], "<u4").view("<U1")[0:1].reshape(())}, "for no character"),
+        ({"caption": np.array([0x110000], "<u4").view("<U1").reshape(())}, "for no character"),
+        ({"names": np.array(["a" * 201] + list("bcde"))}, "names has room for more than 200"),
+        ({"fps": np.float64(1e-9)}, "fps is 1e-09, not a frame rate from 0.1 to 10000"),
+        ({"rotations": np.zeros((2, 4, 5, 3, 3))}, "no rotation matrices"),
+        ({"rotations": -np.tile(np.eye(3, dtype=np.float16), (2, 4, 5, 1, 1))}, "no rotation"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, saved, changes, sentence):
@@ -91,6 +100,40 @@ def test_what_is_wrong_is_named(tmp_path, saved, changes, sentence):
     with pytest.raises(ValueError, match=sentence) as raised:
         npz.read(path)
     assert str(path) in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("people", "frames", "joints", "sentence"),
+    [
+        (9, 1, 1, "9 people; at most 8 are read"),
+        (1, 1, 501, "501 joints; at most 500 are read"),
+        (8, 1251, 500, "1251 frames of 4000 joints; at most 1250 such frames are read"),
+    ],
+)
+def test_what_is_read_has_limits(tmp_path, people, frames, joints, sentence):
+    np.savez_compressed(
+        tmp_path / "clip.npz",
+        root_positions=np.zeros((people, frames, 3)),
+        rotations=np.broadcast_to(np.eye(3, dtype="f2"), (people, frames, joints, 3, 3)),
+        offsets=np.zeros((people, joints, 3)),
+        names=np.array([f"joint{joint}" for joint in range(joints)]),
+        parents=np.arange(joints) - 1,
+        fps=30.0,
+        caption="",
+    )
+    with memory_left(400_000_000), pytest.raises(ValueError, match=sentence):
+        npz.read(tmp_path / "clip.npz")
+
+
+def test_files_that_unpack_to_far_more_are_refused(tmp_path, saved):
+    path = tmp_path / "clip.npz"
+    path.write_bytes(saved)
+    with np.load(path) as file:
+        kept = {name: file[name] for name in file.files}
+    np.savez_compressed(path, **(kept | {"offsets": np.zeros((2, 11_000_000, 3), np.float32)}))
+    assert path.stat().st_size < 1e6
+    with memory_left(100_000_000), pytest.raises(ValueError, match="what it holds takes 264,"):
+        npz.read(path)
 
 
 def test_other_files_are_refused(tmp_path):
@@ -107,7 +150,7 @@ def test_other_files_are_refused(tmp_path):
     }
     for content in others.values():
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"clip\.npz is not a duomotion \.npz file"):
+        with pytest.raises(ValueError, match=r"clip\.npz can't be read as a duomotion \.npz file"):
             npz.read(path)
     with pytest.raises(FileNotFoundError):
         npz.read(tmp_path / "nothing.npz")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -11,9 +12,11 @@ from motions import waving
 from test_matching import INTERCLIP, SIZES, clip, interx_pairs, solo
 from test_momask_training import TOKENIZER, TRANSFORMER
 
+from duomotion.checkpoint import read_checkpoint
 from duomotion.config import apply_overrides, to_dict
 from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.training import recipes
+from duomotion.training.intermask import GeneratorTask
 from duomotion.training.log import read_records
 from duomotion.training.trainer import Trainer
 
@@ -127,15 +130,64 @@ def test_intermask(pairs, tmp_path):
         "data.solo=null",
         "data.solo_share=0",
     )
-    check(
-        "intermask/generator-open-wide",
-        tmp_path / "generator",
-        *tiny.GENERATOR,
-        data,
-        f"data.tokenizer={tokenizer}",
-        "data.length=null",
-        "data.views=2",
+    evaluator = tmp_path / "evaluator"
+    trainer("evaluator-open", evaluator, f"data.clips={pairs}").run()
+    start = ("intermask/generator-open-wide", tmp_path / "generator", *tiny.GENERATOR, data)
+    tokens = (f"data.tokenizer={tokenizer}", "data.length=null")
+    check(*start, *tokens, "data.views=2")
+    fresh = ("intermask/generator-open-wide", tmp_path / "fresh", *tiny.GENERATOR, data)
+    choice = (f"data.evaluator={evaluator / 'last'}", "data.examples.mirror=true")
+    last = check(*fresh, *tokens, *choice, "data.views=null")
+    scores = read_checkpoint(last.parent / "best").provenance["scores"]
+    found = [line["validation/fid"] for line in lines(last.parent) if "validation/fid" in line]
+    assert scores["fid"] == min(found) and np.isfinite(found).all()
+
+
+def test_a_fresh_view_each_time(pairs, tmp_path):
+    tokenizer = tiny.checkpoint(tmp_path / "tiny") / "tokenizer"
+    recipe = apply_overrides(
+        recipes.find("intermask/generator-open-wide"),
+        [
+            *(*tiny.GENERATOR, f"data.pairs={pairs}", f"data.tokenizer={tokenizer}"),
+            *("data.length=null", "data.views=null", "data.examples.mirror=true"),
+            "optim.batch_size=4",
+        ],
     )
+    task = recipes.task_of(recipe)
+    assert isinstance(task, GeneratorTask)
+    epochs = [list(task.train_batches(seed=0, epoch=epoch, skip=0)) for epoch in (0, 1)]
+    for epoch in epochs:
+        assert sorted(name for batch in epoch for name in batch["names"]) == sorted(
+            [*map(str, range(6))] * 2
+        )
+    again = list(task.train_batches(seed=0, epoch=0, skip=1))
+    for one, other in zip(epochs[0][1:], again, strict=True):
+        assert torch.equal(one["motion_BPTF"], other["motion_BPTF"])
+    motions = [batch["motion_BPTF"] for epoch in epochs for batch in epoch]
+    rows = [row.numpy().tobytes() for motion in motions for row in motion]
+    assert len(set(rows)) == len(rows)
+    for batch in epochs[0]:
+        frames = batch["lengths_B"] * task.codec.tokenizer.downsampling
+        for motion, length, ids in zip(
+            batch["motion_BPTF"], frames, task._ids(batch["motion_BPTF"]), strict=True
+        ):
+            assert not motion[:, length:].any() and motion[:, length - 1].any()
+            codes = ids.unflatten(1, (task.codec.tokenizer.num_parts, -1))
+            alone = task.codec.encode(motion[:, :length]).unflatten(
+                1, (task.codec.tokenizer.num_parts, -1)
+            )
+            same = codes[..., : alone.shape[-1]] == alone
+            assert same[..., :-8].all()  # what is near the end sees the zeros behind it
+
+
+def test_selection_by_fid_needs_an_evaluator_of_these_features(pairs, solo, tmp_path):
+    tokenizer = tiny.checkpoint(tmp_path / "tiny") / "tokenizer"
+    evaluator = tiny.bigru(tmp_path / "evaluator", "t2m-evaluator", 259)
+    changes = (*tiny.GENERATOR, f"data.pairs={pairs}", f"data.tokenizer={tokenizer}")
+    others = ("data.length=null", "data.views=2", f"data.evaluator={evaluator}")
+    recipe = apply_overrides(recipes.find("intermask/generator-open-wide"), [*changes, *others])
+    with pytest.raises(ValueError, match="humanml3d, whose features are others than the 262"):
+        recipes.task_of(recipe)
 
 
 def test_intermask_by_parts(pairs, tmp_path):

@@ -225,6 +225,27 @@ def test_a_skeleton_that_lacks_something_is_refused(names, sentence):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("names", "parents", "sentence"),
+    [
+        (("LeftKnee", "RightKnee", "LeftElbow", "RightElbow"), (-1, 0, 0, 0), "at the root"),
+        (
+            ("hips", "legs", "chest")
+            + ("LeftLeg", "LeftFoot", "LeftToe", "RightLeg", "RightFoot", "RightToe")
+            + ("LeftArm", "LeftElbow", "LeftHand", "RightArm", "RightElbow", "RightHand")
+            + ("Neck", "Head"),
+            (-1, 0, 0, 1, 3, 4, 1, 6, 7, 2, 9, 10, 2, 12, 13, 2, 15),
+            "arms do not meet above its pelvis",
+        ),
+    ],
+)
+def test_a_skeleton_that_is_joined_otherwise_is_refused(names, parents, sentence):
+    skeleton = Skeleton(names, parents, np.full((len(names), 3), 0.1))
+    with pytest.raises(ValueError, match=sentence) as raised:
+        to_smpl22(waving(1, 3, skeleton))
+    assert "\n" not in str(raised.value)
+
+
 def test_smpl22_comes_back_as_it_is():
     motion = waving()
     assert to_smpl22(motion) is motion

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from limits import memory_left
 from motions import CAPTION, TAIL, standing, waving
 from properties import examples
 from recordings import files, needs_recordings, take
@@ -86,6 +87,28 @@ def test_two_files_with_the_keys_of_amass(tmp_path):
         assert file["trans"].shape == (7, 3) and file["betas"].shape == (16,)
         assert str(file["gender"]) == "neutral" and str(file["surface_model_type"]) == "smplh"
         assert float(file["mocap_framerate"]) == 30
+
+
+def test_each_of_many_people_has_a_file(tmp_path):
+    crowd = waving(8, 2)
+    paths = smpl.write(crowd, tmp_path / "clip.smpl.npz")
+    assert [path.name for path in paths] == [f"clip_{name}.smpl.npz" for name in "ABCDEFGH"]
+    assert_same_place(paths, crowd)
+    with pytest.raises(ValueError, match="9 people; files hold at most 8"):
+        smpl.write(waving(9, 2), tmp_path / "crowd.smpl.npz")
+
+
+def test_files_that_unpack_to_far_more_are_refused(tmp_path):
+    path = foreign(tmp_path / "amass.npz")
+    with np.load(path) as file:
+        kept = {name: file[name] for name in file.files}
+    frames = {"poses": np.zeros((230_000, 66), np.float16), "trans": np.zeros((230_000, 3))}
+    np.savez_compressed(path, **(kept | frames))
+    with memory_left(200_000_000), pytest.raises(ValueError, match="230000 frames of 22 joints"):
+        smpl.read(path)
+    np.savez_compressed(path, **(kept | {"poses": np.zeros((2_000_000, 66), np.float16)}))
+    with memory_left(100_000_000), pytest.raises(ValueError, match="what it holds takes 264,"):
+        smpl.read(path)
 
 
 def test_who_stands_in_t_pose_is_turned_up_by_the_root_alone(tmp_path):
@@ -204,6 +227,7 @@ def spoilt(shape, value):
         ({"poses": None, "trans": None}, "no array named poses, trans"),
         ({"mocap_framerate": None}, "no array named mocap_framerate"),
         ({"mocap_framerate": np.float64(0)}, "mocap_framerate is 0"),
+        ({"caption": np.array(1.5)}, "caption has the wrong type"),
         ({"mocap_framerate": np.float64("nan")}, "mocap_framerate holds values"),
         ({"mocap_framerate": np.array([30.0, 30.0])}, "mocap_framerate has shape"),
         ({"mocap_framerate": np.array("fast")}, "mocap_framerate has the wrong type"),
@@ -217,7 +241,7 @@ def spoilt(shape, value):
         ({"trans": np.zeros((4, 3))}, r"trans has shape \(4, 3\), not \(5, 3\)"),
         ({"trans": spoilt((5, 3), 1e9)}, "trans holds values"),
         ({"offsets": np.zeros((21, 3))}, "offsets has shape"),
-        ({"gender": np.array(["female", None])}, "Object arrays cannot be loaded"),
+        ({"gender": np.array(["female", None])}, "gender holds Python objects"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, arrays, sentence):
@@ -240,7 +264,7 @@ def test_other_files_are_refused(tmp_path):
         archive.writestr("poses.npy", "no array")
     for content in (b"", b"HIERARCHY\n", (tmp_path / "text.zip").read_bytes(), b"\x80\x04K\x01."):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"clip\.npz is not an SMPL \.npz file"):
+        with pytest.raises(ValueError, match=r"clip\.npz can't be read as an SMPL \.npz file"):
             smpl.read(path)
     with pytest.raises(FileNotFoundError):
         smpl.read(tmp_path / "nothing.npz")

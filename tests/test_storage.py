@@ -1,13 +1,17 @@
 import errno
+import fcntl
 import os
+import signal
+import socket
 import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
 from limits import largest_file
+from safetensors.numpy import save_file
 
-from duomotion.storage import atomic_file, atomic_folder, recover
+from duomotion.storage import atomic_file, atomic_folder, locked, recover
 
 
 def names(folder):
@@ -85,6 +89,22 @@ def test_an_error_names_the_file_and_says_what_happened(tmp_path):
     with pytest.raises(FileNotFoundError) as raised, atomic_file(path) as temporary:
         (tmp_path / "elsewhere").read_text()
     assert raised.value.filename == str(tmp_path / "elsewhere")
+    assert names(tmp_path) == []
+
+
+def test_a_library_with_errors_of_its_own_gives_an_os_error(tmp_path):
+    tensors = {"a": np.zeros(5000)}
+    with largest_file(1000):
+        with (
+            pytest.raises(OSError, match=r"too large.*a\.safetensors"),
+            atomic_file(tmp_path / "a.safetensors") as temporary,
+        ):
+            save_file(tensors, temporary)
+        with (
+            pytest.raises(OSError, match=r"too large.*run'"),
+            atomic_folder(tmp_path / "run") as temporary,
+        ):
+            save_file(tensors, temporary / "a.safetensors")
     assert names(tmp_path) == []
 
 
@@ -201,3 +221,39 @@ def test_recovering_where_nothing_happened_changes_nothing(tmp_path):
     write_folder(tmp_path / "other", a="1")
     recover(tmp_path / "last")
     assert names(tmp_path) == ["last", "other"]
+
+
+def test_only_one_works_in_a_locked_folder(tmp_path):
+    folder = tmp_path / "runs" / "one"
+    for _ in range(2):
+        with locked(folder):
+            holder = f"{folder} is in use by process {os.getpid()} on {socket.gethostname()}: "
+            with pytest.raises(ValueError, match=holder), locked(folder):
+                raise AssertionError("never reached")
+            with locked(tmp_path / "runs" / "other"):
+                pass
+
+
+def test_a_lock_ends_with_its_process(tmp_path):
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with locked(tmp_path):
+            os.write(writes, b"x")
+            signal.pause()
+    os.read(reads, 1)
+    with pytest.raises(ValueError, match=f"process {child} on"), locked(tmp_path):
+        raise AssertionError("never reached")
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with locked(tmp_path):
+        pass
+
+
+def test_a_file_system_without_locks_costs_a_warning(tmp_path, monkeypatch):
+    def refuse(_file, _operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.warns(UserWarning, match=f"{tmp_path} can't be locked"), locked(tmp_path):
+        pass

@@ -1,5 +1,6 @@
 """Text encoders against transformers, the cache against damage, prompts and mirrored captions."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from limits import largest_file
+from safetensors.torch import save_file
 
 from duomotion.text.augment import mirror_text
 from duomotion.text.cache import CachedEncoder, default_folder
@@ -279,7 +282,8 @@ class CountingEncoder:
         self.batches: list[list[str]] = []
 
     def encode(self, texts: list[str]) -> TextEmbedding:
-        self.batches.append(texts)
+        if texts:
+            self.batches.append(texts)
         hidden_BLC = torch.zeros(len(texts), 3, 4)
         for row_LC, text in zip(hidden_BLC, texts, strict=True):
             row_LC.view(-1)[: len(text)] = torch.tensor([float(ord(c)) for c in text])
@@ -332,6 +336,45 @@ def test_damaged_cache_files_are_made_anew(tmp_path: Path, damage: str) -> None:
     assert file.read_bytes() == content
 
 
+def forged(hidden_LC: torch.Tensor, read: torch.Tensor) -> dict[str, torch.Tensor]:
+    content = hidden_LC.numpy().tobytes() + read.numpy().tobytes()
+    checksum = torch.tensor(list(hashlib.sha256(content).digest()), dtype=torch.uint8)
+    return {"hidden": hidden_LC, "read": read, "sha256": checksum}
+
+
+@pytest.mark.parametrize(
+    ("hidden_LC", "read"),
+    [
+        (torch.zeros(3, 5), torch.tensor(0)),
+        (torch.zeros(4, 4), torch.tensor(0)),
+        (torch.zeros(12), torch.tensor(0)),
+        (torch.zeros(3, 4, dtype=torch.float64), torch.tensor(0)),
+        (torch.zeros(3, 4).fill_(torch.nan), torch.tensor(0)),
+        (torch.zeros(3, 4), torch.tensor(3)),
+        (torch.zeros(3, 4), torch.tensor(-1)),
+        (torch.zeros(3, 4), torch.tensor([0])),
+        (torch.zeros(3, 4), torch.tensor(0.0)),
+        (torch.zeros(3000, 4), torch.tensor(0)),
+    ],
+)
+def test_forged_cache_files_are_regenerated(
+    tmp_path: Path, hidden_LC: torch.Tensor, read: torch.Tensor
+) -> None:
+    CachedEncoder(CountingEncoder(), tmp_path).encode(["hug"])
+    (file,) = tmp_path.rglob("*.safetensors")
+    content = file.read_bytes()
+    save_file(forged(hidden_LC, read), file)
+    assert_same(CachedEncoder(CountingEncoder(), tmp_path).encode(["hug", "bow"]), ["hug", "bow"])
+    assert file.read_bytes() == content
+
+
+def test_a_full_disk_costs_a_warning(tmp_path: Path) -> None:
+    with largest_file(50), pytest.warns(UserWarning, match=f"not kept in {tmp_path}") as warned:
+        assert_same(CachedEncoder(CountingEncoder(), tmp_path).encode(["hug"]), ["hug"])
+    assert len(warned) == 1
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_an_interruption_keeps_what_is_done(tmp_path: Path) -> None:
     class Interrupted(CountingEncoder):
         def encode(self, texts: list[str]) -> TextEmbedding:
@@ -371,6 +414,9 @@ def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert default_folder() == tmp_path / "text"
     monkeypatch.delenv("DUOMOTION_CACHE")
     assert default_folder() == Path.home() / ".cache" / "duomotion" / "text"
+    monkeypatch.setenv("DUOMOTION_CACHE", "~nobodyatall/cache")
+    with pytest.raises(ValueError, match=r"~nobodyatall/cache: .* set DUOMOTION_CACHE"):
+        default_folder()
 
 
 # --- prompts

@@ -5,21 +5,25 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from limits import largest_file
 from torch import nn
 
 from duomotion import precision
 from duomotion.checkpoint import load_weights, read_checkpoint, read_training
 from duomotion.config import to_dict
 from duomotion.precision import autocast, resolve, weight_type
+from duomotion.storage import locked
+from duomotion.training import recipes
 from duomotion.training.batch import clip_count, clip_names, take
 from duomotion.training.config import LogConfig, OptimConfig
-from duomotion.training.log import read_records
+from duomotion.training.log import Log, read_records
 from duomotion.training.schedule import cosine, learning_rate, multistep, warmup
 from duomotion.training.trainer import Trainer
 
@@ -215,21 +219,33 @@ def test_a_killed_process_goes_on_as_if_nothing_had_been(tmp_path):
     assert not list(killed.glob(".*"))
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, uninterrupted, capsys):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_saves_and_says_how_to_go_on(tmp_path, uninterrupted, capsys, number):
     task = Regression()
-    task.at_call[8] = lambda: os.kill(os.getpid(), signal.SIGINT)
-    handler = signal.getsignal(signal.SIGINT)
+    task.at_call[8] = lambda: os.kill(os.getpid(), number)
+    handler = signal.getsignal(number)
     with pytest.raises(SystemExit) as raised:
         trainer(task, tmp_path).run()
-    assert raised.value.code == 130
+    assert raised.value.code == 128 + number
     assert (
         f"Stopped after step 8 of 23, saved in {tmp_path / 'last'}; "
         "run the same command again to go on."
     ) in capsys.readouterr().err
     assert read_training(tmp_path / "last").position["step"] == 8
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(number) is handler
     trainer(Regression(), tmp_path).run()
     assert_same_training(tmp_path, uninterrupted)
+
+
+def test_under_nohup_a_training_outlives_its_terminal(tmp_path):
+    task = Regression()
+    task.at_call[8] = lambda: os.kill(os.getpid(), signal.SIGHUP)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        trainer(task, tmp_path).run()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert read_training(tmp_path / "last").position["step"] == OPTIM.steps
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path):
@@ -285,6 +301,68 @@ def test_a_score_that_is_not_a_number_is_refused(tmp_path):
 
     with pytest.raises(ValueError, match=r"after step 6 .* error is not a number"):
         trainer(Undefined(), tmp_path).run()
+
+
+def test_a_second_training_in_the_folder_is_refused(tmp_path, uninterrupted):
+    second = Regression()
+
+    def start_second():
+        with pytest.raises(ValueError, match=f"{tmp_path} is in use by process {os.getpid()} on"):
+            trainer(second, tmp_path).run()
+
+    task = Regression()
+    task.at_call[8] = start_second
+    trainer(task, tmp_path).run()
+    assert second.calls == 0
+    assert_same_training(tmp_path, uninterrupted)
+
+
+@pytest.fixture
+def typed_training(run, tmp_path, monkeypatch):
+    """`duomotion train` in `tmp_path`, of the given task."""
+
+    def train(task):
+        monkeypatch.setattr(recipes, "task_of", lambda _recipe: task)
+        changes = ("optim.steps=23", "optim.precision=float32", "log.tensorboard=false")
+        return run("train", "momask/length-open", *changes, "--out", tmp_path, "--device", "cpu")
+
+    return train
+
+
+def test_a_second_training_is_refused_in_a_sentence(typed_training, tmp_path):
+    with locked(tmp_path):
+        status, _, error = typed_training(Regression())
+    (sentence,) = error.splitlines()
+    assert status == 2
+    assert sentence.startswith(f"duomotion: {tmp_path} is in use by process {os.getpid()} on")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_typed_training_saves_at_a_signal_and_goes_on(typed_training, tmp_path, number):
+    task = Regression()
+    task.at_call[8] = lambda: os.kill(os.getpid(), number)
+    status, _, error = typed_training(task)
+    assert status == 128 + number and "Stopped after step 8 of 23" in error
+    again = Regression()
+    assert typed_training(again)[0] == 0
+    assert again.calls == 15
+
+
+def test_a_full_disk_is_what_the_log_says(tmp_path, monkeypatch):
+    thread_failed = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: thread_failed.set())
+    log = Log(tmp_path, step=0, tensorboard=False)
+    with largest_file(3000), pytest.raises(OSError) as raised:
+        log.write(1, {f"loss{number}": 0.5 for number in range(1000)})
+    assert raised.value.filename == str(tmp_path / "log.jsonl")
+    log.close()
+    log = Log(tmp_path, step=0, tensorboard=True)
+    with largest_file(3000), pytest.raises(OSError) as raised:  # sooner or later: a thread writes
+        for step in range(100):
+            log.write(step, {"loss": 0.5})
+        log.close()
+    assert thread_failed.wait(10)
+    assert raised.value.filename == str(tmp_path / "tensorboard")
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
@@ -373,15 +451,14 @@ def test_tensorboard_shows_what_the_log_holds(tmp_path):
     assert "validation/error" in events.Tags()["scalars"]
 
 
-def test_two_processes_train_like_one(tmp_path):
-    """Batches of 7 clips: the processes' shares differ in size."""
+def two_processes(folder, code):
+    """What torchrun starts."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    code = "train_in_sevens(folder)"
-    processes = [
+    return [
         subprocess_training(
-            tmp_path / "two",
+            folder,
             code,
             RANK=str(rank),
             LOCAL_RANK=str(rank),
@@ -391,6 +468,21 @@ def test_two_processes_train_like_one(tmp_path):
         )
         for rank in range(2)
     ]
+
+
+def test_where_the_first_process_has_no_folder_all_end(tmp_path):
+    with locked(tmp_path):
+        processes = two_processes(tmp_path, "trainer(Sevens(), folder).run()")
+        errors = [process.communicate(timeout=120)[1].decode() for process in processes]
+    assert processes[1].returncode == 2, errors[1]
+    assert ["is in use by process" in error for error in errors] == [True, False]
+    assert processes[0].returncode == 1  # an exception that the command line would have caught
+    assert not (tmp_path / "log.jsonl").exists()
+
+
+def test_two_processes_train_like_one(tmp_path):
+    """Batches of 7 clips: the processes' shares differ in size."""
+    processes = two_processes(tmp_path / "two", "train_in_sevens(folder)")
     train_in_sevens(tmp_path / "one")
     for process in processes:
         error = process.communicate(timeout=120)[1]

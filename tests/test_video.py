@@ -1,6 +1,11 @@
+import errno
+import time
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
+from limits import largest_file
 from motions import TAIL, standing, waving
 from PIL import Image, ImageColor
 
@@ -13,8 +18,9 @@ def near(picture: Image.Image, colour: str, within: int = 40) -> np.ndarray:
     return np.abs(away).max(-1) < within
 
 
-def test_mp4(tmp_path):
-    clip = waving(frames=6)
+@pytest.mark.parametrize("people", [2, 4])
+def test_mp4(tmp_path, people):
+    clip = waving(people, frames=6)
     path = tmp_path / "clip.mp4"
     video.write(clip, path)
     with av.open(str(path)) as container:
@@ -26,8 +32,8 @@ def test_mp4(tmp_path):
         assert container.metadata["title"] == clip.caption
         pictures = [frame.to_image() for frame in container.decode(stream)]
     assert len(pictures) == clip.num_frames
-    for colour in PERSON_COLOURS:
-        assert near(pictures[-1], colour).sum() > 1000
+    for colour in PERSON_COLOURS[:people]:
+        assert near(pictures[-1], colour).sum() > 500
     moved = np.abs(np.asarray(pictures[0], dtype=int) - np.asarray(pictures[-1], dtype=int))
     assert (moved.max(-1) > 60).sum() > 1000
 
@@ -52,6 +58,22 @@ def test_other_suffix_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "gif"])
+def test_a_full_disk_is_an_os_error_and_leaves_nothing(tmp_path, suffix):
+    path = tmp_path / f"clip.{suffix}"
+    with largest_file(1000), pytest.raises(OSError) as raised:
+        video.write(waving(frames=6), path)
+    assert (raised.value.errno, raised.value.filename) == (errno.EFBIG, str(path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "gif"])
+def test_a_frame_rate_that_no_video_has_is_refused(tmp_path, suffix):
+    with pytest.raises(ValueError, match=rf"clip\.{suffix}: a video needs 0.01 frames a second"):
+        video.write(replace(waving(frames=2), fps=1e-9), tmp_path / f"clip.{suffix}")
+    video.write(replace(waving(frames=2), fps=video.SLOWEST), tmp_path / f"clip.{suffix}")
+
+
 @pytest.mark.parametrize("people", [1, 2])
 def test_camera_sees_everything(people):
     clip = waving(people=people)
@@ -73,6 +95,21 @@ def test_two_people_are_seen_side_by_side():
     pixels, depth = camera.project(clip.root_positions[:, 0])
     assert pixels[1, 0] - pixels[0, 0] > 200
     assert abs(depth[1] - depth[0]) < 0.01
+
+
+def test_three_people_are_seen_side_by_side():
+    clip = standing(3, gap=1.0)
+    clip.root_positions[:] = clip.root_positions[[0, 2, 1]]  # the third is between the others
+    assert drawing.side_direction(clip) == pytest.approx([0, 0, 1], abs=1e-6)
+
+
+def test_a_long_way_has_few_lines_on_the_ground():
+    clip = standing(2, gap=1e5)
+    stage = drawing.Stage(clip, (90, 50))
+    camera = drawing.camera_towards(drawing.body_points(clip), np.array([0, 0.3, 1]), (90, 50))
+    started = time.monotonic()
+    stage.ground(camera)
+    assert time.monotonic() - started < 5
 
 
 def first_frame(clip) -> Image.Image:
@@ -121,12 +158,15 @@ def test_captions_are_cut_to_their_room():
     assert drawing.wrap("a short one", font, 300, 2) == ["a short one"]
     assert drawing.wrap("x" * 200, font, 300, 2)[0].endswith("…")
     assert drawing.wrap("", font, 300, 2) == [""]
+    started = time.monotonic()
+    assert drawing.wrap("x" * 20_000, font, 300, 2)[0].endswith("…")
+    assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize(("frames", "columns"), [(20, 3), (2, 2)])
 def test_strip(tmp_path, frames, columns):
     path = tmp_path / "strip.png"
-    strip.write(waving(frames=frames), path, frames=3)
+    strip.write(waving(3, frames=frames), path, frames=3)
     with Image.open(path) as picture:
         width, height = picture.size
         assert width == columns * strip.CELL[0] + 2 * strip.EDGE
@@ -134,6 +174,6 @@ def test_strip(tmp_path, frames, columns):
             left = strip.EDGE + column * strip.CELL[0]
             for top in (46, 46 + strip.CELL[1]):
                 cell = picture.crop((left, top, left + strip.CELL[0], top + strip.CELL[1]))
-                for colour in PERSON_COLOURS:
-                    assert near(cell, colour, 60).sum() > 80
+                for colour in PERSON_COLOURS[:3]:
+                    assert near(cell, colour, 60).sum() > 40
         assert height > 2 * strip.CELL[1]

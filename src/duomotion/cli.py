@@ -4,15 +4,21 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import Positional
 
 import duomotion
+from duomotion.signals import raised
+from duomotion.streams import lasting_streams
+
+if TYPE_CHECKING:
+    from duomotion.sampling.request import Generator
 
 Format = Literal["npz", "bvh", "glb", "mp4", "gif", "png", "html"]
 FORMATS: tuple[Format, ...] = ("npz", "bvh", "glb", "mp4", "html")
@@ -31,8 +37,8 @@ class Options:
         out: Folder for the files.
         formats: Which files to write.
         model: Name of a model (see `duomotion models`) or folder of a checkpoint.
-        guidance: How closely the text is followed; by default as the model was tuned.
-        steps: Iterations; by default as the model was tuned.
+        guidance: How closely the text is followed, 0 to 100; by default as the model was tuned.
+        steps: Iterations, 1 to 1,000; by default as the model was tuned.
         device: "cpu" or "cuda".
     """
 
@@ -72,9 +78,8 @@ def generate(
     if prompts is not None and (text or partner):
         raise ValueError("give a sentence or --prompts, not both")
     texts = [text] if prompts is None else read_prompts(prompts)
-    writable_folder(options.out)
     start = time.perf_counter()
-    generator = duomotion.load(options.model, device=options.device)
+    generator = load_model(options)
     loaded = time.perf_counter()
     texts = [generator.both(text, partner)] if partner else texts
     clips = generator.generate_many(
@@ -84,6 +89,7 @@ def generate(
         guidance=options.guidance,
         steps=options.steps,
     )
+    names: set[str] = set()
     for clip in tqdm(clips, total=len(texts), unit="clip", disable=len(texts) == 1):
         if len(texts) == 1:
             done = time.perf_counter()
@@ -91,7 +97,8 @@ def generate(
                 f"{clip.num_frames} frames in {done - loaded:.1f} s "
                 f"(model loaded in {loaded - start:.1f} s)"
             )
-        save_all(clip, clip.caption, options)
+        names.add(name := file_name(clip.caption, options.seed, names))
+        save_all(clip, name, options)
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -139,13 +146,13 @@ def react(
         options: What all commands that generate share.
     """
     given = duomotion.Interaction.load(actor)
-    if given.num_people > 1:
+    if given.num_people > 2:
+        raise ValueError(f"{actor} holds {given.num_people} people; one or two are expected")
+    if given.num_people == 2:
         given = given.person("AB".index(person))
     elif person == "B":
         raise ValueError(f"{actor} holds one person; there is no person B to react to")
-    writable_folder(options.out)
-    generator = duomotion.load(options.model, device=options.device)
-    clip = generator.react(
+    clip = load_model(options).react(
         given,
         text,
         partner=partner,
@@ -153,7 +160,7 @@ def react(
         guidance=options.guidance,
         steps=options.steps,
     )
-    save_all(clip, f"{actor.stem} {clip.caption}", options)
+    save_all(clip, file_name(f"{actor.stem} {clip.caption}", options.seed), options)
 
 
 @app.command
@@ -177,9 +184,7 @@ def inpaint(
     """
     given = duomotion.Interaction.load(clip)
     stretch = parse_stretch(unknown, given.seconds)
-    writable_folder(options.out)
-    generator = duomotion.load(options.model, device=options.device)
-    made = generator.inpaint(
+    made = load_model(options).inpaint(
         given,
         text,
         unknown=stretch,
@@ -188,7 +193,7 @@ def inpaint(
         guidance=options.guidance,
         steps=options.steps,
     )
-    save_all(made, f"{clip.stem} {made.caption}", options)
+    save_all(made, file_name(f"{clip.stem} {made.caption}", options.seed), options)
 
 
 def parse_stretch(text: str, seconds: float) -> tuple[float, float]:
@@ -226,9 +231,7 @@ def extend(
         options: What all commands that generate share.
     """
     given = duomotion.Interaction.load(clip)
-    writable_folder(options.out)
-    generator = duomotion.load(options.model, device=options.device)
-    made = generator.extend(
+    made = load_model(options).extend(
         given,
         text,
         seconds=seconds,
@@ -236,7 +239,7 @@ def extend(
         guidance=options.guidance,
         steps=options.steps,
     )
-    save_all(made, f"{clip.stem} {made.caption}", options)
+    save_all(made, file_name(f"{clip.stem} {made.caption}", options.seed), options)
 
 
 @app.command
@@ -343,6 +346,7 @@ def train(
 
     chosen = apply_overrides(recipes.find(recipe), changes)
     folder = out or Path("runs") / recipe
+    writable_folder(folder)
     task = recipes.task_of(chosen)
     scores = Trainer(
         task, folder, recipe=to_dict(chosen), optim=chosen.optim, log=chosen.log, device=device
@@ -486,6 +490,7 @@ def evaluate(
         )
     if protocol in ("prompts", "long") and compare:
         raise ValueError(f"--compare does not go with --protocol {protocol}; score them one by one")
+    check_repeats(repeats)
     writable_folder(out)
     models = [duomotion.load(name, device=device) for name in (model, *compare)]
     if protocol == "prompts":
@@ -579,6 +584,7 @@ def reproduce(
         for each in published.published().values():
             print(f"{each.name:28} {each.title} ({each.source})")
         return
+    check_repeats(repeats)
     chosen = published.find(table)
     folders = again.checkpoints(chosen, checkpoint)
     if folders and (data is None or evaluator is None):
@@ -643,6 +649,7 @@ def bench(
     import torch
 
     from duomotion import bench as benchmark
+    from duomotion.distributed import find_device
     from duomotion.storage import atomic_file
 
     if system == "scores":
@@ -652,6 +659,7 @@ def bench(
         return
     if min(repeats, *batch) < 1 or not 0.2 <= min(seconds) <= max(seconds) <= 10:
         raise ValueError("repeats and batches have to be 1 or more, clips 0.2 to 10 s long")
+    find_device(device)
     bench_of = benchmark.BENCHES[system](precision=precision, device=device)
     rows = []
     for length in seconds:
@@ -771,17 +779,38 @@ def report_problems(problems: Sequence) -> None:
         print(f"{problem.name}: {problem.reason}")
 
 
-def save_all(clip: "duomotion.Interaction", title: str, options: Options) -> None:
+def load_model(options: Options) -> "Generator":
+    """The model that is asked for, if all else can be had too, so that nothing is loaded in vain.
+
+    Raises:
+        ValueError: there is no such model, or a setting is out of range.
+        OSError: the folder for the files can't be made or written.
+    """
+    from duomotion.sampling.request import check_settings
+
+    check_settings(seed=options.seed, guidance=options.guidance, steps=options.steps)
+    writable_folder(options.out)
+    return duomotion.load(options.model, device=options.device)
+
+
+def save_all(clip: "duomotion.Interaction", name: str, options: Options) -> None:
     for suffix in options.formats:
-        path = options.out / f"{file_name(title, options.seed)}.{suffix}"
+        path = options.out / f"{name}.{suffix}"
         clip.save(path)
         print(path)
 
 
-def file_name(text: str, seed: int) -> str:
-    """A short, safe file name without suffix that says what is in the file."""
-    words = "-".join(re.findall(r"[a-z0-9]+", text.lower()))
-    return f"{words[:50].rstrip('-') or 'clip'}-{seed}"
+def file_name(text: str, seed: int, taken: Collection[str] = ()) -> str:
+    """A short, safe file name without suffix that says what is in the file; none of `taken`."""
+    words = "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:50].rstrip("-") or "clip"
+    names = (f"{words}{again}-{seed}" for again in chain([""], (f"-{n}" for n in count(2))))
+    return next(name for name in names if name not in taken)
+
+
+def check_repeats(repeats: int | None) -> None:
+    """Raises ValueError where there are none."""
+    if repeats is not None and repeats < 1:
+        raise ValueError(f"--repeats has to be 1 or more, not {repeats}")
 
 
 def writable_folder(folder: Path) -> None:
@@ -797,18 +826,17 @@ def writable_folder(folder: Path) -> None:
 
 def main() -> None:
     """Entry point: one sentence and exit status 2 for whatever the user can put right."""
-    try:
-        app.cli(prog="duomotion", description=DESCRIPTION)
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; what is still buffered goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        fail(f"{where}{error.strerror or error}")
-    except ValueError as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+    with lasting_streams(), raised():
+        try:
+            app.cli(prog="duomotion", description=DESCRIPTION)
+            sys.stdout.flush()
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            fail(f"{where}{error.strerror or error}")
+        except ValueError as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
 
 
 def fail(sentence: str) -> None:

@@ -3,7 +3,8 @@
 import atexit
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -64,10 +65,40 @@ class Processes:
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
 
+    @contextmanager
+    def decided_by_first(self) -> Iterator[None]:
+        """Where the first process fails within, the others end as well.
+
+        Raises:
+            SystemExit: status 2, in the others.
+        """
+        failed = torch.ones(1, device=self.device)
+        try:
+            yield
+            failed.zero_()
+        finally:
+            self.copy_from_first([failed])
+        if failed.item():
+            raise SystemExit(2)
+
     def wait(self) -> None:
         """Until every process has come here."""
         if self.size > 1:
             distributed.barrier()
+
+
+def find_device(name: str) -> torch.device:
+    """The device called `name`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as problem:  # the latter where torch has no CUDA
+        reason = str(problem).partition("\n")[0].rstrip(".")
+        raise ValueError(f"the device {name!r} can't be used: {reason}") from None
+    return torch.device(name)
 
 
 def connect(device: str | None = None) -> Processes:
@@ -76,13 +107,18 @@ def connect(device: str | None = None) -> Processes:
     Args:
         device: "cpu", "cuda" or such; None: CUDA where it is available. Under torchrun each process
             of a machine takes the CUDA device of its local rank.
+
+    Raises:
+        ValueError: there is no such device.
     """
-    kind = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        return Processes(kind)
+        return Processes(find_device(name))
+    if name.startswith("cuda"):
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    kind = find_device(name)
     if kind.type == "cuda":
-        kind = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(kind)
     if not distributed.is_initialized():
         backend = "nccl" if kind.type == "cuda" else "gloo"

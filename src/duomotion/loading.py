@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from duomotion.distributed import find_device
 from duomotion.precision import Precision
 from duomotion.sampling.request import Generator
 
@@ -23,9 +24,11 @@ def load(model: str | Path, *, device: str = "cpu", precision: Precision = "auto
             networks so narrow that they gain little from bfloat16.
 
     Raises:
-        ValueError: no such model, or its folder is damaged.
+        ValueError: no such model or device, or the model's folder is damaged.
+        OSError: a file of the model can't be read.
     """
     folder, system = _found(model)
+    find_device(device)
     if system == "intermask/generator":
         from duomotion.models.intermask.generate import InterMask
 
@@ -41,9 +44,11 @@ def load_reconstructor(model: str | Path, *, device: str = "cpu") -> "Reconstruc
     """A model that brings motion into its tokens or latents and back: `load`'s, or a tokenizer.
 
     Raises:
-        ValueError: no such model, or its folder is damaged.
+        ValueError: no such model or device, or the model's folder is damaged.
+        OSError: a file of the model can't be read.
     """
     folder, system = _found(model)
+    find_device(device)
     if system == "intermask/tokenizer":
         from duomotion.models.intermask.generate import load_codec
 

@@ -1,12 +1,20 @@
 """Writing files so that a reader sees either the whole file or none of it."""
 
 import errno
+import fcntl
 import os
 import shutil
+import socket
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError
+
+LOCK = "lock"
+"""The file in a folder that `locked` holds."""
 
 
 @contextmanager
@@ -25,17 +33,12 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        _sync(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        if error.errno is None:  # as numpy's when the disk is full
-            raise OSError(errno.EIO, str(error), str(path)) from error
-        if error.filename in (None, name):
-            error.filename = str(path)
-        raise
+        with errors_about(path, temporary):
+            yield temporary
+            _sync(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -55,16 +58,17 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     retired = temporary.with_name(temporary.name + "-old")
     try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _sync(file)
-                file.chmod(0o666 & ~_umask())
-        temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            path.rename(retired)
-        temporary.rename(path)
-        _sync(path.parent)
+        with errors_about(path, temporary):
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _sync(file)
+                    file.chmod(0o666 & ~_umask())
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                path.rename(retired)
+            temporary.rename(path)
+            _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if path.exists():
@@ -85,6 +89,59 @@ def recover(folder: str | Path) -> None:
             retired.rename(folder)
     for leftover in folder.parent.glob(f".{folder.name}-*"):
         shutil.rmtree(leftover)
+
+
+@contextmanager
+def locked(folder: str | Path) -> Iterator[None]:
+    """Be the only one who works in `folder`, which is made if it is missing.
+
+    The system takes the lock back when the process ends, however it ends; the file that carries it
+    stays and means nothing by itself. A file system without locks costs a warning.
+
+    Raises:
+        ValueError: another process holds the lock; the sentence names it.
+        OSError: the folder can't be made or written.
+    """
+    folder, path = Path(folder), Path(folder) / LOCK
+    folder.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b", buffering=0) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read(200).decode(errors="replace") or "another process"
+            raise ValueError(
+                f"{folder} is in use by {holder}: wait until it has ended, stop it, or choose "
+                "another folder"
+            ) from None
+        except OSError as error:
+            warnings.warn(
+                f"{folder} can't be locked ({error.strerror}): let nothing else write there",
+                stacklevel=3,
+            )
+        with errors_about(path):
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        yield
+
+
+@contextmanager
+def errors_about(path: str | Path, temporary: str | Path | None = None) -> Iterator[None]:
+    """What libraries raise when they can't write `path`, or `temporary` for it, as one OSError.
+
+    Raises:
+        OSError: with `errno`, `strerror` and `filename`, which is `path`.
+    """
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error), str(path)) from error
+    except OSError as error:
+        if error.filename is None or Path(error.filename).is_relative_to(temporary or path):
+            # numpy's has no number when the disk is full
+            reason = error.strerror or str(error)
+            raise OSError(error.errno or errno.EIO, reason, str(path)) from error
+        raise
 
 
 def _sync(path: Path) -> None:

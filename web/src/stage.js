@@ -205,7 +205,7 @@ function placeBones({ bones, links, joints, sticks }) {
   sticks.instanceMatrix.needsUpdate = true;
 }
 
-// The space that the whole clip takes, and the horizontal direction from which both people show.
+// The space that the whole clip takes, and the horizontal direction from which all people show.
 function survey(people, pose, times) {
   const bounds = new Box3();
   const point = new Vector3();
@@ -219,10 +219,13 @@ function survey(people, pose, times) {
       for (const bone of bones) bounds.expandByPoint(point.setFromMatrixPosition(bone.matrixWorld));
     }
     if (people.length > 1) {
-      between.setFromMatrixPosition(people[1].bones[0].matrixWorld);
-      between.sub(point.setFromMatrixPosition(people[0].bones[0].matrixWorld));
-      cosine += between.x ** 2 - between.z ** 2;
-      sine += 2 * between.x * between.z;
+      const roots = people.map(({ bones }) => new Vector3().setFromMatrixPosition(bones[0].matrixWorld));
+      const middle = roots.reduce((sum, root) => sum.add(root), new Vector3()).divideScalar(roots.length);
+      for (const root of roots) {
+        between.subVectors(root, middle);
+        cosine += between.x ** 2 - between.z ** 2;
+        sine += 2 * between.x * between.z;
+      }
     } else {
       between.setFromMatrixColumn(people[0].bones[0].matrixWorld, 2);
       cosine -= between.x ** 2 - between.z ** 2;

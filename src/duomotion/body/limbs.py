@@ -1,6 +1,7 @@
 """The body as tapered, flattened volumes around the bones of a rest pose."""
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from duomotion.motion.skeleton import Skeleton
 THIGH_SHIFT = 0.018
 # The head sits this far above the neck joint at most, in metres.
 NECK_LENGTH = 0.102
+# A tree of joints is drawn as a body up to so many joints and pairs of limbs that meet, and so many
+# cubic metres around it at the reference height. People have 55, 97 and 1.4 with all their fingers.
+MAX_JOINTS, MAX_MEETINGS, MAX_SPACE = 150, 300, 4.5
 # Height of the head joint over the lowest joint for which the radii below are given, in metres.
 REFERENCE_HEIGHT = 1.57
 
@@ -111,13 +115,36 @@ def body_limbs(skeleton: Skeleton) -> list[Limb]:
         limbs.append(_bone(rest, parts, child, parent, scale))
     for joint, part in enumerate(parts):
         parent = skeleton.parents[joint]
-        if part == "head" and parts[parent] != "head":
-            limbs += _head(joint, rest[joint] - rest[parent], rest, scale)
+        above, bone = (
+            ("", np.zeros(3)) if parent < 0 else (parts[parent], rest[joint] - rest[parent])
+        )
+        if part == "head" and above != "head":
+            limbs += _head(joint, bone, rest, scale)
         elif part == "wrist":
-            limbs += _hand(joint, rest[joint] - rest[parent], rest, scale, many_fingers)
-        elif part == "toe" and parts[parent] == "ankle":
+            limbs += _hand(joint, bone, rest, scale, many_fingers)
+        elif part == "toe" and above == "ankle":
             limbs += _foot(joint, parent, rest, scale)
     return limbs
+
+
+def is_body(skeleton: Skeleton) -> bool:
+    """Whether limbs make a body of the skeleton, and not some other tree of joints a thicket."""
+    if skeleton.num_joints > MAX_JOINTS:
+        return False
+    limbs = body_limbs(skeleton.with_offsets(skeleton.offsets / body_scale(skeleton)))
+    if not limbs or len(meetings(limbs)) > MAX_MEETINGS:
+        return False
+    low, high = bounds(limbs)
+    return bool(np.prod(high - low) < MAX_SPACE)
+
+
+def meetings(limbs: list[Limb]) -> list[tuple[int, int]]:
+    """Pairs of limbs that share a joint."""
+    return [
+        (i, j)
+        for (i, one), (j, other) in combinations(enumerate(limbs), 2)
+        if one.joints & other.joints
+    ]
 
 
 def bounds(limbs: list[Limb]) -> tuple[np.ndarray, np.ndarray]:
@@ -175,8 +202,9 @@ def _trunk(parts: tuple[str, ...], rest: np.ndarray, joint: int) -> tuple[np.nda
 
     The spine's joints lie near the back and zigzag; the trunk runs straighter.
     """
-    top = max((j for j, part in enumerate(parts) if part == "spine"), key=lambda j: rest[j, 1])
-    share = rest[joint, 1] / max(rest[top, 1], 1e-6)
+    spine = [j for j, part in enumerate(parts) if part == "spine"]
+    top = max(spine, key=lambda j: rest[j, 1], default=joint)
+    share = np.clip(rest[joint, 1] / max(rest[top, 1], 1e-6), 0, 1)
     middle = rest[joint] * [1.0, 1.0, 0.3] + [0.0, 0.0, 0.7 * share * rest[top, 2]]
     return middle, float(np.interp(share, *TRUNK))
 

@@ -3,12 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import combinations
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from duomotion.body.limbs import Limb, body_limbs, body_scale, bounds, ground_level
+from duomotion.body.limbs import (
+    Limb,
+    body_limbs,
+    body_scale,
+    bounds,
+    ground_level,
+    is_body,
+    meetings,
+)
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import global_rotations
 from duomotion.motion.rotations import normalise
@@ -20,6 +27,8 @@ NUM_INFLUENCES = 4
 BLEND = 0.7
 # Metres between vertices: about five thousand a body.
 CELL = 0.021
+# Half the thickness of a stick, as a share of its bone's length.
+STICK = 0.06
 # Over what distance in metres a vertex passes from one joint's motion to the next's.
 SKIN_BLEND = 0.03
 
@@ -88,6 +97,8 @@ class BodyMesh:
 def body_mesh(skeleton: Skeleton, cell: float = CELL) -> BodyMesh:
     """A mannequin around the skeleton: one surface without seams, built from `body_limbs`.
 
+    A skeleton that is no body gets a stick a bone.
+
     The limbs' distance functions grow together at shared joints; the surface where the result is
     zero is found on a grid by naive surface nets (Gibson 1998) and then moved onto the exact zero.
 
@@ -115,9 +126,17 @@ def _cached_mesh(
     names: tuple[str, ...], parents: tuple[int, ...], offsets: bytes, cell: float
 ) -> BodyMesh:
     skeleton = Skeleton(names, parents, np.frombuffer(offsets).reshape(-1, 3))
+    surface = _surface(skeleton, cell) if is_body(skeleton) else None
+    return surface or _sticks(skeleton)
+
+
+def _surface(skeleton: Skeleton, cell: float) -> BodyMesh | None:
+    """None where all limbs are too thin for the cells."""
     scale = body_scale(skeleton)
     body = _Body(skeleton.with_offsets(skeleton.offsets / scale))
     vertices, quads = _surface_nets(body, cell)
+    if not len(quads):
+        return None
     neighbours = _neighbours(quads, len(vertices))
     for _ in range(3):
         vertices = body.project(0.4 * vertices + 0.6 * (neighbours @ vertices))
@@ -135,6 +154,38 @@ def _cached_mesh(
     )
 
 
+def _sticks(skeleton: Skeleton) -> BodyMesh:
+    """A square rod for each bone, thinner towards the child; one for a joint without bones."""
+    rest = skeleton.rest_positions
+    ends = np.array(skeleton.bones or [(0, 0)])
+    starts, stops = rest[ends[:, 1]], rest[ends[:, 0]]
+    lengths = np.linalg.norm(stops - starts, axis=-1, keepdims=True)
+    size = max(float(np.ptp(rest, axis=0).max()), 1e-3)
+    thickness = np.clip(STICK * lengths, STICK / 10 * size, STICK / 3 * size)
+    ahead = np.where(lengths > 0, (stops - starts) / np.maximum(lengths, 1e-12), [0.0, 1.0, 0.0])
+    aside = normalise(np.cross(ahead, np.eye(3)[np.abs(ahead).argmin(-1)]))
+    across = np.cross(ahead, aside)
+    around = np.stack([aside, across, -aside, -across], axis=1)
+    rings = [
+        (end + sign * thickness * ahead)[:, None] + share * thickness[:, None] * around
+        for end, sign, share in ((starts, -1, 1.0), (stops, 1, 0.6))
+    ]
+    vertices = np.stack(rings, axis=1).reshape(-1, 3)
+    slants = np.stack([around - ahead[:, None], around + ahead[:, None]], axis=1)
+    faces = [[i, (i + 1) % 4, 4 + (i + 1) % 4, 4 + i] for i in range(4)]
+    faces += [[3, 2, 1, 0], [4, 5, 6, 7]]
+    joints, weights = np.zeros((2, len(vertices), NUM_INFLUENCES))
+    joints[:, 0], weights[:, 0] = np.repeat(ends[:, 1], 8), 1
+    return BodyMesh(
+        vertices=vertices.astype(np.float32),
+        normals=normalise(slants.reshape(-1, 3)).astype(np.float32),
+        quads=(8 * np.arange(len(ends))[:, None, None] + faces).reshape(-1, 4),
+        joints=joints.astype(np.uint16),
+        weights=weights.astype(np.float32),
+        rest=rest,
+    )
+
+
 class _Body:
     """The implicit surface of a body and the joints that own its parts."""
 
@@ -143,9 +194,7 @@ class _Body:
         self.num_joints = skeleton.num_joints
         self.floor = ground_level(skeleton)
         self.touching = [
-            (i, j, _blend(one, other))
-            for (i, one), (j, other) in combinations(enumerate(self.limbs), 2)
-            if one.joints & other.joints
+            (i, j, _blend(self.limbs[i], self.limbs[j])) for i, j in meetings(self.limbs)
         ]
 
     def distance(self, points: np.ndarray) -> np.ndarray:
@@ -186,7 +235,7 @@ class _Body:
             touches[i, j] = touches[j, i] = True
         excess = (each - each.min(-1, keepdims=True)) / SKIN_BLEND
         share = np.exp(-(excess**2)) * touches[nearest]
-        owner = np.zeros((len(self.limbs), self.num_joints))
+        owner = np.zeros((len(self.limbs), max(self.num_joints, NUM_INFLUENCES)))
         owner[np.arange(len(self.limbs)), [limb.joint for limb in self.limbs]] = 1
         weights = share @ owner
         weights /= weights.sum(-1, keepdims=True)

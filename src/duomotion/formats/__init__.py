@@ -4,6 +4,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from duomotion.formats import limits
 from duomotion.motion.interaction import Interaction
 
 WRITERS = {
@@ -23,10 +24,12 @@ def save(interaction: Interaction, path: str | Path) -> None:
     """Write in the format that the suffix names.
 
     Raises:
-        ValueError: unknown suffix.
+        ValueError: unknown suffix, the format can't hold the motion, or it is not finite.
         OSError: the file can't be written.
     """
-    _find(WRITERS, "write", path)(interaction, path)
+    write = _find(WRITERS, "write", path)
+    limits.check_numbers(path, "the motion", interaction.positions)
+    write(interaction, path)
 
 
 def load(path: str | Path) -> Interaction:

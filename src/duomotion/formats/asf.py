@@ -7,6 +7,7 @@ A bone of the file becomes the joint at its start, which turns it; a bone that e
 further joint at its tip, named after it with "_end".
 """
 
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from duomotion.formats import limits
 from duomotion.motion.interaction import Interaction, together
 from duomotion.motion.skeleton import Skeleton
+from duomotion.reading import LARGEST_TEXT, open_text
 
 CMU_FPS = 120.0  # the files do not say
 INCH = 0.0254
-MAX_BONES = 500
+LARGEST_BODY = 4_000_000  # bytes of an .asf file
 TOO_LARGE = 1e9  # no position, length or angle in any unit
 CHANNELS = ("tx", "ty", "tz", "rx", "ry", "rz")
 ROOT = "root"
@@ -96,11 +99,13 @@ def read(
         OSError: a file can't be read.
     """
     motions = [motions] if isinstance(motions, str | Path) else list(motions)
+    names = " and ".join(map(str, motions))
+    limits.check_people(names, len(motions))
     people = [_person(read_body(body or _body_of(path)), path, fps) for path in map(Path, motions)]
     try:
         return together(people)
     except ValueError as problem:
-        raise ValueError(f"{' and '.join(map(str, motions))}: {problem}") from None
+        raise ValueError(f"{names}: {problem}") from None
 
 
 def read_body(path: str | Path) -> Body:
@@ -125,9 +130,13 @@ def read_body(path: str | Path) -> Body:
     bones = [_root(sections["root"], in_degrees, path)]
     for lines in _entries(sections["bonedata"], path):
         bones.append(_bone(lines, unit, in_degrees, path))
-        if len(bones) > MAX_BONES:
-            raise ValueError(f"{path}, line {lines[0][0]}: more than {MAX_BONES} bones")
-    return _joined(bones, sections["hierarchy"], unit, in_degrees, path)
+        if len(bones) > limits.MAX_JOINTS:
+            raise ValueError(f"{path}, line {lines[0][0]}: more than {limits.MAX_JOINTS} bones")
+    body = _joined(bones, sections["hierarchy"], unit, in_degrees, path)
+    limits.check_joints(path, body.skeleton.num_joints)
+    limits.check_names(path, body.skeleton.names)
+    limits.check_numbers(path, "a bone", body.skeleton.offsets)
+    return body
 
 
 def _body_of(motion: Path) -> Path:
@@ -142,7 +151,7 @@ def _body_of(motion: Path) -> Path:
 def _sections(path: Path) -> dict[str, list[Line]]:
     sections: dict[str, list[Line]] = {}
     lines: list[Line] = []
-    for number, words in _lines(path):
+    for number, words in _lines(path, LARGEST_BODY):
         if words[0].startswith(":"):
             lines = sections.setdefault(words[0][1:].lower(), [])
         else:
@@ -150,8 +159,8 @@ def _sections(path: Path) -> dict[str, list[Line]]:
     return sections
 
 
-def _lines(path: Path) -> Iterator[Line]:
-    with path.open(encoding="utf-8", errors="replace") as file:
+def _lines(path: Path, limit: int = LARGEST_TEXT) -> Iterator[Line]:
+    with open_text(path, limit=limit) as file:
         for number, line in enumerate(file, start=1):
             words = line.partition("#")[0].split()
             if words:
@@ -164,7 +173,7 @@ def _naming(path: Path, line: int) -> Iterator[None]:
     try:
         yield
     except (ValueError, IndexError) as problem:
-        what = "a value is missing" if isinstance(problem, IndexError) else problem
+        what = "a value is missing" if isinstance(problem, IndexError) else str(problem)[:200]
         raise ValueError(f"{path}, line {line}: {what}") from None
 
 
@@ -177,8 +186,8 @@ def _numbers(words: Sequence[str], count: int) -> np.ndarray:
 
 def _length(words: Sequence[str]) -> float:
     (length,) = _numbers(words, 1)
-    if length <= 0:
-        raise ValueError(f"a length must be above 0, not {length:g}")
+    if not length > 1 / TOO_LARGE:
+        raise ValueError(f"a length must be above {1 / TOO_LARGE:g}, not {length:g}")
     return length
 
 
@@ -225,7 +234,9 @@ def _entries(lines: list[Line], path: Path) -> Iterator[list[Line]]:
         if words == ["begin"]:
             entry = []
         elif entry is None:
-            raise ValueError(f"{path}, line {number}: {words[0]!r} stands outside begin and end")
+            raise ValueError(
+                f"{path}, line {number}: {words[0][:40]!r} stands outside begin and end"
+            )
         elif words == ["end"]:
             yield entry
             entry = None
@@ -285,6 +296,7 @@ def _person(body: Body, path: Path, fps: float) -> Interaction:
     values = _frames(body, path)
     skeleton = body.skeleton
     frames = len(values[ROOT])
+    limits.check_rotations(path, frames, skeleton.num_joints)
     rotations = np.tile(np.eye(3), (frames, skeleton.num_joints, 1, 1))
     for joint, bone in enumerate(body.bones):
         turning = [k for k, channel in enumerate(bone.channels) if channel[0] == "r"]
@@ -295,13 +307,14 @@ def _person(body: Body, path: Path, fps: float) -> Interaction:
     for column, channel in enumerate(body.bones[0].channels):
         if channel[0] == "t":
             root[:, "xyz".index(channel[1])] = values[ROOT][:, column] * body.unit
+    limits.check_numbers(path, "the root's path", root)
     return Interaction(root[None], rotations[None], (skeleton,), fps)
 
 
 def _frames(body: Body, path: Path) -> dict[str, np.ndarray]:
     """(frames, channels) numbers of each bone."""
     widths = {bone.name: len(bone.channels) for bone in body.bones}
-    rows: dict[str, list[list[str]]] = {name: [] for name in widths}
+    rows = {name: array("d") for name in widths}
     frames = 0
     for number, words in _lines(path):
         name, *numbers = words
@@ -311,28 +324,24 @@ def _frames(body: Body, path: Path) -> dict[str, np.ndarray]:
             frames += 1
             continue
         if name not in widths:
-            raise ValueError(f"{path}, line {number}: the skeleton has no bone {name!r}")
+            raise ValueError(f"{path}, line {number}: the skeleton has no bone {name[:40]!r}")
         if len(numbers) != widths[name]:
             raise ValueError(
                 f"{path}, line {number}: {name} has {widths[name]} numbers a frame, "
                 f"not {len(numbers)}; the file may be cut short"
             )
-        rows[name].append(numbers)
+        with _naming(path, number):
+            rows[name].extend(map(float, numbers))
     if not frames:
         raise ValueError(f"{path}: the file has no frames; it is not AMC or is cut short")
     values = {}
     for name, width in widths.items():
-        if width and len(rows[name]) != frames:
+        if len(rows[name]) != frames * width:
             raise ValueError(
-                f"{path}: {frames} frames, but {len(rows[name])} of {name}; "
+                f"{path}: {frames} frames, but {len(rows[name]) // width} of {name}; "
                 "the file may be cut short"
             )
-        try:
-            values[name] = np.array(rows[name], float).reshape(frames if width else 0, width)
-        except ValueError as problem:
-            raise ValueError(f"{path}: {name}: {problem}") from None
+        values[name] = np.array(rows[name]).reshape(frames, width)
         if not (np.abs(values[name]) < TOO_LARGE).all():
             raise ValueError(f"{path}: {name} has a value that is no position or angle")
-        if not width:
-            values[name] = np.zeros((frames, 0))
     return values

@@ -1,27 +1,32 @@
-"""BVH files of any skeleton: rest pose as offsets, local rotations, one or two people.
+"""BVH files of any skeleton: rest pose as offsets, local rotations, one person or several.
 
-Two people share one file as two figures below a still root joint named "scene", each with its own
-position channels and joint names that start with "A:" and "B:"; this is what Blender, Maya and
-Unreal read as one armature with both actors in place. Or each gets a file of its own.
+Several people share one file as figures below a still root joint named "scene", each with its own
+position channels and joint names that start with "A:", "B:" and so on; this is what Blender, Maya
+and Unreal read as one armature with all actors in place. Or each gets a file of its own.
 """
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
+from string import whitespace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from duomotion.body import MAX_PEOPLE, person_names
+from duomotion.formats import limits
 from duomotion.motion.canonical import Z_UP_TO_Y_UP
 from duomotion.motion.interaction import Interaction, together
 from duomotion.motion.kinematics import global_rotations, local_rotations
 from duomotion.motion.skeleton import SMPL22, Skeleton
+from duomotion.reading import read_text
 from duomotion.storage import atomic_file
 
-MAX_JOINTS = 500
+LONGEST_HIERARCHY = 10_000_000  # characters
+MAX_JOINTS = MAX_PEOPLE * limits.MAX_JOINTS + 1  # of a file, whose people may stand below a scene
 TOO_LARGE = 1e9  # no position or angle in any unit
 WRITTEN_ORDER = "ZXY"
 
@@ -38,10 +43,10 @@ class _Joint:
 def read(
     paths: str | Path | Sequence[str | Path], *, scale: float = 1.0, up: str = "auto"
 ) -> Interaction:
-    """Read the people of one file, or of two files that share frame count and world.
+    """Read the people of one file, or of several files that share frame count and world.
 
     Args:
-        paths: one path or two.
+        paths: one path or several.
         scale: metres per unit of the file; 0.01 for files in centimetres.
         up: "y", "z", or "auto": Z when the rest pose stands along Z, or the moving bodies do most
             of the time.
@@ -53,6 +58,7 @@ def read(
     """
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     people = [person for path in paths for person in _read_file(Path(path), scale)]
+    limits.check_people(" and ".join(map(str, paths)), len(people))
     if up == "auto":
         up = "z" if all(_stands_along_z(person) for person in people) else "y"
     try:
@@ -77,14 +83,16 @@ def write(
         The paths written.
 
     Raises:
+        ValueError: there are more than eight people, or joints whose names BVH can't hold.
         OSError: the file can't be written.
     """
     path = Path(path)
+    letters = person_names(interaction.num_people)
     people = [interaction.person(index) for index in range(interaction.num_people)]
     if not split or len(people) == 1:
         _write_file(people, path, scale)
         return [path]
-    paths = [path.with_stem(f"{path.stem}_{letter}") for letter in _letters(len(people))]
+    paths = [path.with_stem(f"{path.stem}_{letter}") for letter in letters]
     for person, target in zip(people, paths, strict=True):
         _write_file([person], target, scale)
     return paths
@@ -94,20 +102,18 @@ def _named_bones(skeleton: Skeleton) -> set[tuple[str, str]]:
     return {(skeleton.names[child], skeleton.names[parent]) for child, parent in skeleton.bones}
 
 
-def _letters(count: int) -> str:
-    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:count]
-
-
 # Reading
 
 
 def _read_file(path: Path, scale: float) -> list[Interaction]:
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_text(path, errors="replace")
     head, separator, motion = text.partition("MOTION")
     if not separator:
         raise ValueError(f"{path}: no MOTION section; the file is not BVH or is cut short")
+    if len(head) > LONGEST_HIERARCHY:
+        raise ValueError(f"{path}: MOTION comes after more than {LONGEST_HIERARCHY} characters")
     joints = _parse_hierarchy(head, path)
-    frames, frame_time, values = _parse_motion(motion, head.count("\n") + 1, path)
+    frames, frame_time, values = _parse_motion(motion, head.count("\n") + 1, len(joints), path)
     width = sum(len(joint.channels) for joint in joints)
     if not width:
         raise ValueError(f"{path}: no joint has a channel, so nothing can move")
@@ -121,7 +127,8 @@ def _read_file(path: Path, scale: float) -> list[Interaction]:
 
 def _parse_hierarchy(head: str, path: Path) -> list[_Joint]:
     joints: list[_Joint] = []
-    stack: list[int | None] = []
+    # The joints that are open, from the root; an end site is among them as its joint once more.
+    opened: list[int] = []
     pending: int | None = None
     in_end = False
     for number, line in enumerate(head.splitlines(), start=1):
@@ -133,26 +140,28 @@ def _parse_hierarchy(head: str, path: Path) -> list[_Joint]:
                 case "HIERARCHY":
                     continue
                 case "ROOT" | "JOINT":
-                    parents = [index for index in stack if index is not None]
-                    if (words[0] == "ROOT") == bool(parents):
+                    if (words[0] == "ROOT") == bool(opened) or in_end:
                         raise ValueError("a ROOT stands outside, a JOINT inside another joint")
                     name = " ".join(words[1:]) or f"joint{len(joints)}"
-                    joints.append(_Joint(name, parents[-1] if parents else -1))
-                    pending, in_end = len(joints) - 1, False
+                    joints.append(_Joint(name, opened[-1] if opened else -1))
+                    pending = len(joints) - 1
                     if len(joints) > MAX_JOINTS:
                         raise ValueError(f"more than {MAX_JOINTS} joints")
                 case "End":
-                    pending, in_end = None, True
+                    pending, in_end = opened[-1], True
                 case "{":
-                    stack.append(pending)
+                    if pending is None:
+                        raise ValueError("a { follows a joint or an end site")
+                    opened.append(pending)
+                    pending = None
                 case "}":
-                    stack.pop()
+                    opened.pop()
                     in_end = False
                 case "OFFSET":
                     offset = [float(word) for word in words[1:4]]
                     if len(offset) != 3 or not (np.abs(offset) < TOO_LARGE).all():
                         raise ValueError("an OFFSET has three finite numbers")
-                    joint = joints[[index for index in stack if index is not None][-1]]
+                    joint = joints[opened[-1]]
                     if in_end:
                         joint.end = offset
                     else:
@@ -163,25 +172,30 @@ def _parse_hierarchy(head: str, path: Path) -> list[_Joint]:
                         raise ValueError("CHANNELS names a count and that many channels")
                     if len(set(channels)) < len(channels):
                         raise ValueError("CHANNELS names one channel twice")
-                    joints[[index for index in stack if index is not None][-1]].channels = channels
+                    joints[opened[-1]].channels = channels
                 case word:
-                    raise ValueError(f"{word!r} is no word of the hierarchy")
+                    raise ValueError(f"{word[:40]!r} is no word of the hierarchy")
         except (IndexError, ValueError) as problem:
             raise ValueError(f"{path}, line {number}: {problem}") from None
-    if stack or not joints:
+    if opened or not joints:
         raise ValueError(f"{path}: the hierarchy is not closed before MOTION; it may be cut short")
     if any(len(joint.offset) != 3 for joint in joints):
         raise ValueError(f"{path}: every joint needs an OFFSET of three numbers")
+    limits.check_names(path, tuple(joint.name for joint in joints))
     return joints
 
 
+_NUMBER = re.compile(
+    r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?|nan|inf|infinity)",
+    re.ASCII | re.IGNORECASE,
+)
 _CHANNEL = re.compile(r"[XYZ](position|rotation)")
 _MOTION = re.compile(
     r"\s*Frames:\s*(\d{1,9})\s*Frame\s+Time:\s*(\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+)[^\n]*\n?"
 )
 
 
-def _parse_motion(motion: str, line: int, path: Path) -> tuple[int, float, np.ndarray]:
+def _parse_motion(motion: str, line: int, joints: int, path: Path) -> tuple[int, float, np.ndarray]:
     header = _MOTION.match(motion)
     if not header:
         raise ValueError(
@@ -190,22 +204,38 @@ def _parse_motion(motion: str, line: int, path: Path) -> tuple[int, float, np.nd
     frames, frame_time = int(header[1]), float(header[2])
     if frames == 0:
         raise ValueError(f"{path}: the file has zero frames")
-    if not 1e-4 < frame_time < 10:
-        raise ValueError(f"{path}: a frame time of {frame_time:g} s is not between 0.0001 and 10 s")
-    words = motion[header.end() :].split()
+    if not 1e-4 <= frame_time <= 10:
+        raise ValueError(f"{path}: a frame time of {frame_time:g} s is not from 0.0001 to 10 s")
+    limits.check_rotations(path, frames, joints)
+    return frames, frame_time, _numbers(motion[header.end() :], frames, path)
+
+
+def _numbers(text: str, frames: int, path: Path) -> np.ndarray:
+    """All numbers of a text, without a Python object for each."""
+    text = text.strip(whitespace)
     try:
-        values = np.array(words, dtype=np.float64)
-    except ValueError as problem:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # about what is no number
+            values = np.fromstring(text.encode("ascii", "replace"), sep=" ")
+    except (ValueError, DeprecationWarning):
+        word = next(filter(_is_no_number, _words(text)))
         raise ValueError(
-            f"{path}: the frames hold something that is no number: {problem}"
+            f"{path}: the frames hold something that is no number: {word[:40]!r}"
         ) from None
     broken = np.flatnonzero(~(np.abs(values) < TOO_LARGE))
     if len(broken):
         frame = broken[0] * frames // len(values)
-        raise ValueError(
-            f"{path}: frame {frame} holds {words[broken[0]]}, which is no position or angle"
-        )
-    return frames, frame_time, values
+        word = next(islice(_words(text), int(broken[0]), None))
+        raise ValueError(f"{path}: frame {frame} holds {word[:40]}, which is no position or angle")
+    return values
+
+
+def _words(text: str) -> Iterator[str]:
+    return (found[0] for found in re.finditer(r"\S+", text, re.ASCII))
+
+
+def _is_no_number(word: str) -> bool:
+    return not _NUMBER.fullmatch(word)
 
 
 def _people(
@@ -223,6 +253,7 @@ def _people(
             figures = figures and np.ptp(_translation(joints[1], columns[1]), axis=0).any()
         if figures and not columns[0].any():
             roots, base = below, np.array(joints[0].offset)
+    limits.check_people(path, len(roots))
     members: dict[int, list[int]] = {root: [] for root in roots}
     owner: dict[int, int] = {}
     for index, joint in enumerate(joints):
@@ -251,6 +282,7 @@ def _figure(
     base: np.ndarray,
     path: Path,
 ) -> Interaction:
+    limits.check_joints(path, len(indices))
     frames = len(columns[0])
     place = {index: local for local, index in enumerate(indices)}
     offsets = np.array([joints[index].offset for index in indices]) * scale
@@ -278,6 +310,8 @@ def _figure(
         raise ValueError(f"{path}: two joints of one figure have the same name")
     parents = tuple(place.get(joints[index].parent, -1) for index in indices)
     offsets[0] = 0
+    limits.check_numbers(path, "the hierarchy", offsets)
+    limits.check_numbers(path, f"the path of {names[0]!r}", root_positions)
     skeleton = Skeleton(tuple(names), parents, offsets)
     return Interaction(root_positions[None], rotations[None], (skeleton,), fps=round(fps, 3))
 
@@ -346,11 +380,11 @@ def _write_file(people: list[Interaction], path: Path, scale: float) -> None:
     if shared:
         lines += ["ROOT scene", "{", "\tOFFSET 0 0 0", f"\tCHANNELS 3 {_rotation_channels()}"]
         columns.append(np.zeros((people[0].num_frames, 3)))
-    for letter, person in zip(_letters(len(people)), people, strict=True):
+    for letter, person in zip(person_names(len(people)), people, strict=True):
         skeleton = person.skeletons[0]
-        prefix = f"{letter}:" if shared else ""
-        lines += _hierarchy(skeleton, 0, prefix, 1 if shared else 0, scale)
+        _check_names(skeleton)
         order = _depth_first(skeleton)
+        lines += _hierarchy(skeleton, order, f"{letter}:" if shared else "", scale)
         rotations = Rotation.from_matrix(person.rotations[0][:, order].reshape(-1, 3, 3))
         with warnings.catch_warnings():
             # In gimbal lock many angles give the same rotation, and any of them will do.
@@ -373,28 +407,41 @@ def _rotation_channels() -> str:
     return " ".join(f"{axis}rotation" for axis in WRITTEN_ORDER)
 
 
-def _hierarchy(skeleton: Skeleton, joint: int, prefix: str, indent: int, scale: float) -> list[str]:
-    tab = "\t" * indent
-    root = joint == 0
-    word = "ROOT" if root and indent == 0 else "JOINT"
-    offset = " ".join(f"{value / scale:.6f}" for value in skeleton.offsets[joint])
-    channels = (
-        f"6 Xposition Yposition Zposition {_rotation_channels()}"
-        if root
-        else f"3 {_rotation_channels()}"
-    )
-    lines = [
-        f"{tab}{word} {prefix}{skeleton.names[joint]}",
-        f"{tab}{{",
-        f"{tab}\tOFFSET {offset}",
-        f"{tab}\tCHANNELS {channels}",
-    ]
-    for child in skeleton.children[joint]:
-        lines += _hierarchy(skeleton, child, prefix, indent + 1, scale)
-    if not skeleton.children[joint]:
-        end = " ".join(f"{value / scale:.6f}" for value in skeleton.offsets[joint] * 0.3)
-        lines += [f"{tab}\tEnd Site", f"{tab}\t{{", f"{tab}\t\tOFFSET {end}", f"{tab}\t}}"]
-    return [*lines, f"{tab}}}"]
+def _check_names(skeleton: Skeleton) -> None:
+    names = skeleton.names
+    if unfit := [name for name in names if not name or " ".join(name.split()) != name]:
+        raise ValueError(f"BVH can't hold a joint named {unfit[0][:40]!r}")
+    if len(set(names)) < len(names):
+        raise ValueError("BVH can't hold two joints of one name")
+
+
+def _hierarchy(skeleton: Skeleton, order: list[int], prefix: str, scale: float) -> list[str]:
+    """The lines of one person's joints in depth-first order, below the scene if there is one."""
+    lines: list[str] = []
+    depths = [1 if prefix else 0] * skeleton.num_joints
+    opened = []
+    for joint in order:
+        parent = skeleton.parents[joint]
+        while opened and opened[-1] != parent:
+            lines.append("\t" * depths[opened.pop()] + "}")
+        opened.append(joint)
+        if joint:
+            depths[joint] = depths[parent] + 1
+        tab, joined = "\t" * depths[joint], skeleton.children[joint]
+        position = "" if joint else "Xposition Yposition Zposition "
+        offset, end = (
+            " ".join(f"{value / scale:.6f}" for value in values)
+            for values in (skeleton.offsets[joint], 0.3 * skeleton.offsets[joint])
+        )
+        lines += [
+            f"{tab}{'JOINT' if depths[joint] else 'ROOT'} {prefix}{skeleton.names[joint]}",
+            f"{tab}{{",
+            f"{tab}\tOFFSET {offset}",
+            f"{tab}\tCHANNELS {3 if joint else 6} {position}{_rotation_channels()}",
+        ]
+        if not joined:
+            lines += [f"{tab}\tEnd Site", f"{tab}\t{{", f"{tab}\t\tOFFSET {end}", f"{tab}\t}}"]
+    return lines + ["\t" * depths[joint] + "}" for joint in reversed(opened)]
 
 
 def _depth_first(skeleton: Skeleton) -> list[int]:

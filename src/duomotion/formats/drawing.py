@@ -1,5 +1,6 @@
-"""Pictures of an interaction with Pillow alone: two shaded bodies on a ground grid."""
+"""Pictures of an interaction with Pillow alone: shaded bodies on a ground grid."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -8,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 
-from duomotion.body import PERSON_COLOURS, PERSON_NAMES
-from duomotion.body.limbs import distance_to_body, foot_joints, hand_points
+from duomotion.body import PERSON_COLOURS, person_names
+from duomotion.body.limbs import distance_to_body, foot_joints, hand_points, is_body
 from duomotion.body.mesh import BodyMesh, posed_bodies
 from duomotion.motion.contacts import CONTACT_HEIGHT, CONTACT_SPEED
 from duomotion.motion.interaction import Interaction
@@ -31,6 +32,8 @@ SHADOW_GRAIN = 0.045
 SHADES = 96
 # Metres between the vertices of the bodies that are drawn: about five pixels of a frame.
 CELL = 0.030
+# Lines on the ground are half a metre apart up to so many metres from the middle, else farther.
+NEAR = 16
 # Drawn this many times larger, then averaged down.
 OVERSAMPLE = 2
 # A hand touches when its middle is this close to the other body. By this measure recorded hands
@@ -101,12 +104,12 @@ def camera_towards(
 
 
 def side_direction(interaction: Interaction) -> np.ndarray:
-    """Unit horizontal direction from which two people are side by side; for one, from ahead."""
+    """Unit horizontal direction from which people are side by side; for one, from ahead."""
     roots = interaction.root_positions.astype(np.float64)
     if interaction.num_people == 1:
         ahead = interaction.rotations[0, :, 0, :, 2].astype(np.float64).sum(0)
         return normalise(ahead * [1, 0, 1] + [0.35, 0, 1e-6])
-    between = (roots[1] - roots[0])[:, [0, 2]]
+    between = (roots - roots.mean(0))[..., [0, 2]].reshape(-1, 2)
     _, axes = np.linalg.eigh(between.T @ between)
     x, z = axes[:, 0] * (1 if axes[1, 0] >= 0 else -1)
     return np.array([x, 0.0, z])
@@ -124,11 +127,15 @@ class Stage:
 
     Args:
         size: (width, height) of every picture, pixels.
+
+    Raises:
+        ValueError: there are more than eight people.
     """
 
     def __init__(self, interaction: Interaction, size: tuple[int, int]) -> None:
         self.interaction = interaction
         self.size = size
+        self.names = person_names(interaction.num_people)
         self.grounded = [_feet_on_ground(interaction, p) for p in range(interaction.num_people)]
         self.touching = [_touching_hands(interaction, p) for p in range(interaction.num_people)]
         self.shades = [_shades(colour) for colour in PERSON_COLOURS]
@@ -153,7 +160,8 @@ class Stage:
         roots = self.interaction.root_positions.reshape(-1, 3)[:, [0, 2]]
         middle = np.round((roots.min(0) + roots.max(0)) / 2)
         reach = np.ceil(np.ptp(roots, axis=0).max() / 2) + 4
-        ticks = np.arange(-reach, reach + 0.25, 0.5)
+        spacing = 0.5 * 2 ** np.ceil(np.log2(max(reach / NEAR, 1)))
+        ticks = np.arange(-reach, reach + spacing / 2, spacing)
         for line in ticks:
             for start, end in pairwise(ticks):
                 for ends in (((line, start), (line, end)), ((start, line), (end, line))):
@@ -266,14 +274,14 @@ def draw_frames(
     lift = np.array([0.0, 0.30, 0.0])
     camera = camera_towards(body_points(interaction, headroom=0.34), side + lift, size)
     ground = stage.ground(camera)
-    labels = _labels(interaction, size)
+    labels = _labels(interaction, stage.names, size)
     for frame, bodies in enumerate(stage.bodies()):
         picture = stage.paint(frame, bodies, camera, ground)
         labels(picture, frame)
         yield picture
 
 
-def _labels(interaction: Interaction, size: tuple[int, int]):
+def _labels(interaction: Interaction, names: tuple[str, ...], size: tuple[int, int]):
     width, height = size
     title, small = font(height // 22), font(height // 32)
     edge = height // 22
@@ -284,9 +292,7 @@ def _labels(interaction: Interaction, size: tuple[int, int]):
         for row, line in enumerate(lines):
             draw.text((edge, edge * (0.8 + 1.3 * row)), line, fill=INK, font=title)
         x, y = edge, height - 1.5 * edge
-        for name, colour in zip(
-            PERSON_NAMES[: interaction.num_people], PERSON_COLOURS, strict=False
-        ):
+        for name, colour in zip(names, PERSON_COLOURS, strict=False):
             dot = edge * 0.34
             draw.ellipse([x, y - dot, x + 2 * dot, y + dot], fill=colour)
             draw.text((x + 2.8 * dot, y), name, fill=INK, font=small, anchor="lm")
@@ -321,9 +327,10 @@ def wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: f
 
 
 def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text.rstrip() + "…"
+    room = bisect_right(
+        range(1, len(text) + 1), width, key=lambda end: font.getlength(text[:end] + "…")
+    )
+    return text[:room].rstrip() + "…"
 
 
 def _shading(normals: np.ndarray) -> np.ndarray:
@@ -352,6 +359,8 @@ def _mix(one: tuple[int, ...], other: tuple[int, ...], share: float) -> tuple[in
 
 def _feet_on_ground(interaction: Interaction, person: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each foot: whether it is low and slow (T,) bool, and its place (T, 3)."""
+    if not is_body(interaction.skeletons[person]):
+        return []
     positions = interaction.positions[person].astype(np.float64)
     speed = CONTACT_SPEED**0.5 * 30 / interaction.fps
     found = []
@@ -367,8 +376,9 @@ def _feet_on_ground(interaction: Interaction, person: int) -> list[tuple[np.ndar
 
 def _touching_hands(interaction: Interaction, person: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each hand: whether it touches another person (T,) bool, and its place (T, 3)."""
-    hands = hand_points(interaction, person)
-    others = [p for p in range(interaction.num_people) if p != person]
+    bodies = [p for p, skeleton in enumerate(interaction.skeletons) if is_body(skeleton)]
+    hands = hand_points(interaction, person) if person in bodies else []
+    others = [p for p in bodies if p != person]
     return [
         (
             np.any([distance_to_body(h, interaction, p) < TOUCH_DISTANCE for p in others], axis=0),

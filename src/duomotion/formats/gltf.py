@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from PIL import ImageColor
 
-from duomotion.body import PERSON_COLOURS, PERSON_NAMES
+from duomotion.body import PERSON_COLOURS, person_names
 from duomotion.body.mesh import BodyMesh, body_mesh
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.rotations import matrix_to_quaternion
 from duomotion.storage import atomic_file
 
-_FLOAT, _UBYTE, _USHORT = 5126, 5121, 5123
+_FLOAT, _UBYTE, _USHORT, _UINT = 5126, 5121, 5123, 5125
 _VERTEX_BUFFER, _INDEX_BUFFER = 34962, 34963
 # Steps that numbers are rounded to: far below what is measured, and files pack to half their size.
 _PATH_STEP, _TURN_STEP, _VERTEX_STEP, _NORMAL_STEP = 2.0**-15, 2.0**-16, 2.0**-13, 2.0**-8
@@ -28,6 +28,7 @@ def write(interaction: Interaction, path: str | Path) -> None:
     """Write a .glb file.
 
     Raises:
+        ValueError: there are more than eight people.
         OSError: the file can't be written.
     """
     data = encode(interaction)
@@ -41,6 +42,9 @@ def encode(interaction: Interaction) -> bytes:
     Nodes are, for each person, an empty parent "Person A" with the joints below it and a "Body A"
     with the mesh. One animation turns all joints and moves the root joints, a key a frame, linear
     in between. The caption and the frame rate are in `asset.extras`.
+
+    Raises:
+        ValueError: there are more than eight people.
     """
     builder = _Builder()
     times = np.arange(interaction.num_frames, dtype=np.float32) / np.float32(interaction.fps)
@@ -59,8 +63,8 @@ def encode(interaction: Interaction) -> bytes:
         "materials": [],
         "animations": [{"name": "interaction", "samplers": [], "channels": []}],
     }
-    for person in range(interaction.num_people):
-        _add_person(document, builder, interaction, person, clock)
+    for person, name in enumerate(person_names(interaction.num_people)):
+        _add_person(document, builder, interaction, person, name, clock)
     return builder.container(document)
 
 
@@ -81,11 +85,11 @@ def _add_person(
     builder: "_Builder",
     interaction: Interaction,
     person: int,
+    name: str,
     clock: int,
 ) -> None:
     skeleton = interaction.skeletons[person]
     mesh = body_mesh(skeleton)
-    name = PERSON_NAMES[person]
     tracks = _rounded(quaternion_tracks(interaction.rotations[person]), _TURN_STEP)
     path = _rounded(interaction.root_positions[person], _PATH_STEP)
     nodes, animation = document["nodes"], document["animations"][0]
@@ -160,7 +164,8 @@ def _mesh(builder: "_Builder", mesh: BodyMesh, name: str, material: int) -> dict
         "JOINTS_0": builder.accessor(joints, target=target),
         "WEIGHTS_0": builder.accessor(weights.astype(np.uint8), normalized=True, target=target),
     }
-    indices = mesh.triangles.astype(np.uint16).ravel()
+    wide = np.uint16 if len(mesh.vertices) < 65536 else np.uint32
+    indices = mesh.triangles.astype(wide).ravel()
     primitive = {
         "attributes": attributes,
         "indices": builder.accessor(indices, target=_INDEX_BUFFER),
@@ -196,7 +201,7 @@ class _Builder:
         target: int | None = None,
     ) -> int:
         kinds = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
-        types = {"float32": _FLOAT, "uint8": _UBYTE, "uint16": _USHORT}
+        types = {"float32": _FLOAT, "uint8": _UBYTE, "uint16": _USHORT, "uint32": _UINT}
         entry: dict[str, Any] = {
             "componentType": types[array.dtype.name],
             "count": len(array),

@@ -26,6 +26,7 @@ def write(interaction: Interaction, path: str | Path) -> None:
     """Write an .html file.
 
     Raises:
+        ValueError: there are more than eight people.
         OSError: the file can't be written.
     """
     text = page(interaction)

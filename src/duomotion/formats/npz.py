@@ -13,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from duomotion.body import person_names
+from duomotion.formats import limits
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.skeleton import Skeleton
+from duomotion.reading import read_arrays
 from duomotion.storage import atomic_file
 
 NEEDED = ("root_positions", "rotations", "offsets", "names", "parents", "fps", "caption")
@@ -22,7 +25,13 @@ KINDS = {"root_positions": "f", "rotations": "f", "offsets": "f", "parents": "iu
 
 
 def write(interaction: Interaction, path: str | Path) -> None:
-    """Raises OSError when the file can't be written."""
+    """Write an interaction.
+
+    Raises:
+        ValueError: there are more than eight people.
+        OSError: the file can't be written.
+    """
+    person_names(interaction.num_people)
     skeleton = interaction.skeletons[0]
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
@@ -39,17 +48,17 @@ def write(interaction: Interaction, path: str | Path) -> None:
 
 
 def read(path: str | Path) -> Interaction:
-    """Raises ValueError when the file is not ours or is damaged, OSError when it can't be read."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in NEEDED if name not in file]
-            if missing:
-                raise ValueError(f"no array named {', '.join(missing)}")
-            arrays = {name: file[name] for name in NEEDED}
-    except OSError:
-        raise
-    except Exception as problem:  # damaged archives raise a dozen unrelated types
-        raise ValueError(f"{path} is not a duomotion .npz file: {problem}") from None
+    """Read an interaction.
+
+    Raises:
+        ValueError: the file is not ours, is damaged or holds too much.
+        OSError: the file can't be read.
+    """
+    arrays = read_arrays(path, NEEDED, what="a duomotion .npz file")
+    if missing := [name for name in NEEDED if name not in arrays]:
+        raise ValueError(
+            f"{path} can't be read as a duomotion .npz file: no array named {', '.join(missing)}"
+        )
     roots, rotations, offsets = (arrays[name] for name in NEEDED[:3])
     people, frames, joints = (*rotations.shape, 0, 0, 0)[:3]
     shapes = {
@@ -69,14 +78,27 @@ def read(path: str | Path) -> Interaction:
     for name, kinds in KINDS.items():
         if arrays[name].dtype.kind not in kinds:
             raise ValueError(f"{path}: {name} has the wrong type, {arrays[name].dtype}")
-    for name in ("root_positions", "rotations", "offsets"):
-        if not (np.abs(arrays[name]) < 1e6).all():
-            raise ValueError(f"{path}: {name} holds values that are not finite or far too large")
-    if not 0 < arrays["fps"] < 1e4:
-        raise ValueError(f"{path}: fps is {arrays['fps']}, not a frame rate above 0")
+    limits.check_people(path, people)
+    limits.check_joints(path, joints)
+    limits.check_rotations(path, frames, people * joints)
+    limits.check_numbers(path, "root_positions", roots)
+    limits.check_numbers(path, "offsets", offsets)
+    if not _are_rotations(rotations):
+        raise ValueError(f"{path}: rotations holds values that are no rotation matrices")
+    fps = limits.check_fps(path, "fps", float(arrays["fps"]))
     parents = tuple(int(parent) for parent in arrays["parents"])
     if parents[0] != -1 or any(not 0 <= p < j for j, p in enumerate(parents) if j):
         raise ValueError(f"{path}: parents must come before their children, the root first with -1")
-    names = tuple(str(name) for name in arrays["names"])
-    skeletons = tuple(Skeleton(names, parents, person) for person in offsets)
-    return Interaction(roots, rotations, skeletons, float(arrays["fps"]), str(arrays["caption"]))
+    names = tuple(limits.texts(path, "names", arrays["names"], limits.LONGEST_NAME))
+    (caption,) = limits.texts(path, "caption", arrays["caption"], limits.LONGEST_CAPTION)
+    skeletons = tuple(Skeleton(names, parents, person) for person in offsets.astype(np.float64))
+    return Interaction(roots, rotations, skeletons, fps, caption)
+
+
+def _are_rotations(matrices: np.ndarray) -> bool:
+    """Whether all of (..., 3, 3) are, to a thousandth; NaN is none."""
+    if not (np.abs(matrices) < 2).all():
+        return False
+    matrices = matrices.astype(np.float32)
+    off = np.abs(matrices.swapaxes(-1, -2) @ matrices - np.eye(3, dtype=np.float32))
+    return bool((off < 1e-3).all() and (np.linalg.det(matrices) > 0).all())

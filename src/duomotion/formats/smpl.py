@@ -20,9 +20,12 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from duomotion.body import person_names
+from duomotion.formats import limits
 from duomotion.motion.interaction import Interaction, together
 from duomotion.motion.retarget import in_rest_of, to_smpl22
 from duomotion.motion.skeleton import SMPL22, SMPLX_PELVIS
+from duomotion.reading import array_names, read_arrays
 from duomotion.storage import atomic_file
 
 Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
@@ -43,14 +46,12 @@ KINDS = {
     "offsets": "f",
     "mocap_framerate": "iuf",
     "mocap_frame_rate": "iuf",
-    "gender": "US",
-    "surface_model_type": "US",
-    "caption": "US",
 }
+TEXTS = ("gender", "surface_model_type", "caption")
 
 
 def write(interaction: Interaction, path: str | Path) -> list[Path]:
-    """Write one person to `path`, two to NAME_A and NAME_B, as in clip_A.smpl.npz.
+    """Write one person to `path`, several to NAME_A, NAME_B and so on, as in clip_A.smpl.npz.
 
     Other skeletons are mapped onto SMPL-22 first. Hands are flat and the shape is the mean body's,
     so a program with the body model shows the poses and the pelvis's path on a body of mean size.
@@ -59,16 +60,17 @@ def write(interaction: Interaction, path: str | Path) -> list[Path]:
         The paths written.
 
     Raises:
-        ValueError: the skeleton can't be mapped onto SMPL-22.
+        ValueError: the skeleton can't be mapped onto SMPL-22, or there are more than eight people.
         OSError: a file can't be written.
     """
     path = Path(path)
+    letters = person_names(interaction.num_people)
     posed = in_rest_of(SMPL22, to_smpl22(interaction))
     names = [path.name]
     if posed.num_people > 1:
         stem = path.name.removesuffix(".npz").removesuffix(".smpl")
         ending = path.name.removeprefix(stem)
-        names = [f"{stem}_{letter}{ending}" for letter in "AB"[: posed.num_people]]
+        names = [f"{stem}_{letter}{ending}" for letter in letters]
     paths = [path.with_name(name) for name in names]
     for person, target in enumerate(paths):
         _write_person(posed.person(person), target)
@@ -96,11 +98,8 @@ def is_smpl(path: str | Path) -> bool:
         OSError: the file can't be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {"poses", "trans"} <= set(file.files)
-    except OSError:
-        raise
-    except Exception:  # damaged archives raise a dozen unrelated types
+        return {"poses", "trans"} <= array_names(path)
+    except ValueError:
         return False
 
 
@@ -127,23 +126,19 @@ def _write_person(person: Interaction, path: Path) -> None:
 
 
 def _read_person(path: Path) -> Interaction:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if name in KINDS}
-    except OSError:
-        raise
-    except Exception as problem:  # damaged archives raise a dozen unrelated types
-        raise ValueError(f"{path} is not an SMPL .npz file: {problem}") from None
+    arrays = read_arrays(path, (*KINDS, *TEXTS), what="an SMPL .npz file")
     fps = arrays.pop("mocap_frame_rate", None)  # the name in AMASS's SMPL-X files
     if fps is not None:
         arrays.setdefault("mocap_framerate", fps)
     if missing := [name for name in ("poses", "trans", "mocap_framerate") if name not in arrays]:
-        raise ValueError(f"{path} is not an SMPL .npz file: no array named {', '.join(missing)}")
+        raise ValueError(
+            f"{path} can't be read as an SMPL .npz file: no array named {', '.join(missing)}"
+        )
     for name, array in arrays.items():
-        if array.dtype.kind not in KINDS[name]:
+        if array.dtype.kind not in KINDS.get(name, array.dtype.kind):
             raise ValueError(f"{path}: {name} has the wrong type, {array.dtype}")
-        if array.dtype.kind == "f" and not (np.abs(array) < 1e6).all():
-            raise ValueError(f"{path}: {name} holds values that are not finite or far too large")
+        if array.dtype.kind == "f":
+            limits.check_numbers(path, name, array)
     poses, trans = arrays["poses"], arrays["trans"]
     frames, body = len(np.atleast_1d(poses)), 3 * SMPL22.num_joints
     if poses.ndim != 2 or poses.shape[1] < body or poses.shape[1] % 3 or not frames:
@@ -156,26 +151,22 @@ def _read_person(path: Path) -> Interaction:
     for name, expected in shapes.items():
         if name in arrays and arrays[name].shape != expected:
             raise ValueError(f"{path}: {name} has shape {arrays[name].shape}, not {expected}")
-    fps = float(arrays["mocap_framerate"])
-    if not 0 < fps < 1e4:
-        raise ValueError(f"{path}: mocap_framerate is {fps}, not a frame rate above 0")
+    fps = limits.check_fps(path, "mocap_framerate", float(arrays["mocap_framerate"]))
+    limits.check_rotations(path, frames, SMPL22.num_joints)
     vectors = poses[:, :body].astype(np.float64).reshape(-1, 3)
     local = Rotation.from_rotvec(vectors).as_matrix().reshape(frames, -1, 3, 3)
     local[:, 0] = Z_UP.T @ local[:, 0]
-    roots = (trans + _pelvis(arrays)) @ Z_UP
-    caption = _text(arrays.get("caption", ""))
+    texts = {
+        name: "".join(limits.texts(path, name, arrays[name], limits.LONGEST_CAPTION)[:1])
+        for name in TEXTS
+        if name in arrays
+    }
+    roots = (trans + _pelvis(texts)) @ Z_UP
+    caption = texts.get("caption", "")
     return Interaction(roots[None], local[None], (SMPL22.with_offsets(offsets),), fps, caption)
 
 
-def _pelvis(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    if _text(arrays.get("surface_model_type", "")).startswith("smplx"):
+def _pelvis(texts: dict[str, str]) -> np.ndarray:
+    if texts.get("surface_model_type", "").startswith("smplx"):
         return SMPLX_PELVIS
-    return PELVIS.get(_text(arrays.get("gender", "")), PELVIS["neutral"])
-
-
-def _text(value: np.ndarray | str) -> str:
-    """What a text array holds; AMASS has some as bytes."""
-    texts = np.asarray(value).reshape(-1)
-    if texts.dtype.kind == "S":
-        texts = np.char.decode(texts, "utf-8", "replace")
-    return str(texts[0]) if len(texts) else ""
+    return PELVIS.get(texts.get("gender", ""), PELVIS["neutral"])

@@ -23,6 +23,7 @@ def write(interaction: Interaction, path: str | Path, frames: int = 8) -> None:
     the people, the lines on the ground are half a metre apart and show how they move.
 
     Raises:
+        ValueError: there are more than eight people.
         OSError: the file can't be written.
     """
     picture = draw(interaction, frames)

@@ -18,19 +18,27 @@ GIF_SIZE = (640, 360)
 GIF_FPS = 15
 # x264's constant quality: 18 is hard to tell from the original.
 QUALITY = 20
+# Frames a second; a gif can't show a picture for longer than 655 s.
+SLOWEST = 0.01
 
 
 def write(interaction: Interaction, path: str | Path) -> None:
     """Write an .mp4 at the clip's frame rate, or a .gif at `GIF_FPS` or less, by suffix.
 
     Raises:
-        ValueError: the suffix is neither .mp4 nor .gif.
+        ValueError: the suffix is neither .mp4 nor .gif, the frame rate is below `SLOWEST`, or there
+            are more than eight people.
         OSError: the file can't be written.
     """
     writers = {".mp4": _write_mp4, ".gif": _write_gif}
     writer = writers.get(Path(path).suffix.lower())
     if writer is None:
         raise ValueError(f"{path}: a video's name ends in .mp4 or .gif")
+    if interaction.fps < SLOWEST:
+        raise ValueError(
+            f"{path}: a video needs {SLOWEST:g} frames a second or more; the motion has "
+            f"{interaction.fps:g}"
+        )
     with atomic_file(path) as temporary:
         writer(interaction, temporary)
 

@@ -1,4 +1,4 @@
-"""The motion of one or two people in one world."""
+"""The motion of one or more people in one world."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -39,6 +39,8 @@ class Interaction:
         assert all(other.same_tree(self.skeletons[0]) for other in self.skeletons)
         object.__setattr__(self, "root_positions", np.float32(self.root_positions))
         object.__setattr__(self, "rotations", np.float32(self.rotations))
+        # Halves of characters, which no file can hold, become question marks.
+        object.__setattr__(self, "caption", self.caption.encode(errors="replace").decode())
 
     @classmethod
     def from_positions(
@@ -121,7 +123,7 @@ class Interaction:
         """Write in the format that the suffix names (.npz, .bvh, .glb, .mp4, .gif, .png, .html).
 
         Raises:
-            ValueError: unknown suffix.
+            ValueError: unknown suffix, or the format can't hold the motion.
             OSError: the file can't be written.
         """
         from duomotion import formats

@@ -6,6 +6,7 @@ keep their ground contacts and hands that touch the partner keep touching.
 
 import re
 from dataclasses import replace
+from textwrap import shorten
 
 import numpy as np
 
@@ -125,12 +126,12 @@ def match_joints(skeleton: Skeleton) -> dict[str, int | None]:
     for side in ("left", "right"):
         knee = _find(skeleton, side, KNEES)
         elbow = _find(skeleton, side, ELBOWS)
-        match[f"{side}_hip"] = skeleton.parents[knee]
+        match[f"{side}_hip"] = _above(skeleton, knee)
         match[f"{side}_knee"] = knee
         match[f"{side}_ankle"] = _next(skeleton, knee)
         match[f"{side}_foot"] = _next(skeleton, match[f"{side}_ankle"])
-        match[f"{side}_shoulder"] = skeleton.parents[elbow]
-        match[f"{side}_collar"] = skeleton.parents[skeleton.parents[elbow]]
+        match[f"{side}_shoulder"] = shoulder = _above(skeleton, elbow)
+        match[f"{side}_collar"] = _above(skeleton, shoulder)
         match[f"{side}_elbow"] = elbow
         match[f"{side}_wrist"] = _next(skeleton, elbow)
     left, right = (_ancestors(skeleton, match[f"{side}_elbow"]) for side in ("left", "right"))
@@ -144,6 +145,8 @@ def match_joints(skeleton: Skeleton) -> dict[str, int | None]:
     match["neck"] = max(neck, key=lambda joint: skeleton.rest_positions[joint][1])
     match["head"] = _next(skeleton, match["neck"])
     path = _ancestors(skeleton, chest)
+    if match["pelvis"] not in path:
+        raise ValueError("the skeleton's arms do not meet above its pelvis, where its legs meet")
     spine = path[1 : path.index(match["pelvis"])][::-1]
     return {
         **match,
@@ -164,8 +167,15 @@ def _find(skeleton: Skeleton, side: str, parts: tuple[str, ...]) -> int:
             return joint
     raise ValueError(
         f"the skeleton has no {side} {parts[0]} that can be told by its name; "
-        f"its joints are {', '.join(skeleton.names)}"
+        f"its joints are {shorten(', '.join(skeleton.names), 1000)}"
     )
+
+
+def _above(skeleton: Skeleton, joint: int) -> int:
+    """The parent, from which a limb comes."""
+    if joint == 0:
+        raise ValueError(f"a limb begins at the root, joint {skeleton.names[0]!r}")
+    return skeleton.parents[joint]
 
 
 def _next(skeleton: Skeleton, joint: int) -> int:

@@ -22,6 +22,25 @@ OVERLAP_SECONDS = 2.0  # of one window with the next, where motion is longer tha
 MOST_TRIES = 6  # for one window
 SMOOTH = 0.9  # what `_rough` may say of a window; what comes behind it moves the percentile
 BACK_SECONDS = 1.0  # by which each try begins earlier than the one before
+MOST_GUIDANCE = 100.0  # far beyond what any model follows a text with
+MOST_STEPS = 1_000  # far more than there are tokens
+MOST_SEED = 2**32 - 1
+
+
+def check_settings(
+    *, seed: int = 0, guidance: float | None = None, steps: int | None = None
+) -> None:
+    """Make sure that what a user sets is in range.
+
+    Raises:
+        ValueError: the one that isn't, with its range.
+    """
+    if not 0 <= seed <= MOST_SEED:
+        raise ValueError(f"seed has to be 0 to {MOST_SEED:,}, not {seed}")
+    if guidance is not None and not 0 <= guidance <= MOST_GUIDANCE:
+        raise ValueError(f"guidance has to be 0 to {MOST_GUIDANCE:g}, not {guidance:g}")
+    if steps is not None and not 1 <= steps <= MOST_STEPS:
+        raise ValueError(f"steps have to be 1 to {MOST_STEPS:,}, not {steps}")
 
 
 Made = TypeVar("Made")
@@ -50,12 +69,13 @@ class Request:
     Attributes:
         text: what happens; empty where only known motion guides the rest.
         frames: length at the model's frame rate.
-        seed: the same seed gives the same motion on the same machine.
+        seed: the same seed gives the same motion on the same machine; 0 to `MOST_SEED`.
         known: motion of the first people, on the model's skeleton and at its frame rate, `frames`
             long.
         known_mask: (P, T) bool, True where `known` is to be kept; None keeps all of it.
-        guidance: how closely the text is followed; None takes the model's setting.
-        steps: iterations; None takes the model's setting.
+        guidance: how closely the text is followed, 0 to `MOST_GUIDANCE`: 0 not at all, 1 as the
+            network says by itself; None takes the model's setting.
+        steps: iterations, 1 to `MOST_STEPS`; None takes the model's setting.
     """
 
     text: str
@@ -219,6 +239,7 @@ class Generator(ABC):
         Raises:
             ValueError: as `generate`, before anything is generated.
         """
+        check_settings(seed=seed, guidance=guidance, steps=steps)
         texts = [check_prompt(text) for text in texts]
         if seconds is None:
             lengths = self.lengths(texts, seed)
@@ -238,6 +259,7 @@ class Generator(ABC):
         Raises:
             ValueError: as `generate`.
         """
+        check_settings(seed=seed)
         frames = self._frames(seconds, LONGEST_SECONDS)
         return next(self._batches([Request(text=check_prompt(text), frames=frames, seed=seed)]))
 
@@ -276,6 +298,7 @@ class Generator(ABC):
             ValueError: the model makes one person, there is not exactly one given person, their
                 motion is too short or too long, or a setting is out of range.
         """
+        check_settings(seed=seed, guidance=guidance, steps=steps)
         if self.num_people == 1:
             raise ValueError(
                 f"{self.name} makes the motion of one person and can't add a partner; name a model "
@@ -285,7 +308,7 @@ class Generator(ABC):
             raise ValueError(
                 f"a reaction needs the motion of one person, this one has {actor.num_people}"
             )
-        actor = self._taken(actor)
+        actor = self._taken(actor, self.max_frames)
         request = Request(
             text=_optional(self.both(text, partner)),
             frames=self._frames(actor.seconds),
@@ -321,13 +344,16 @@ class Generator(ABC):
             ValueError: the stretch lies outside the clip or leaves nothing known, there is no such
                 person, or a setting or the length is out of range.
         """
-        clip = self._taken(clip)
+        check_settings(seed=seed, guidance=guidance, steps=steps)
+        clip, given = self._taken(clip, self.max_frames), clip
         frames = self._frames(clip.seconds)
-        start, stop = (round(self.fps * second) for second in unknown)
-        if not 0 <= start < stop <= frames:
+        is_inside = 0 <= unknown[0] < unknown[1] <= given.seconds + 0.5 / self.fps
+        ends = unknown if is_inside else (0.0, 0.0)
+        start, stop = (min(round(self.fps * second), frames) for second in ends)
+        if start == stop:
             raise ValueError(
                 f"the stretch from {unknown[0]:g} s to {unknown[1]:g} s can't be made anew: it has "
-                f"to lie within the {clip.seconds:g} s of the clip and end after it starts"
+                f"to lie within the {given.seconds:g} s of the clip and end after it starts"
             )
         if person is not None and not 0 <= person < clip.num_people:
             raise ValueError(f"there is no person {person}: the clip has {clip.num_people}")
@@ -367,8 +393,9 @@ class Generator(ABC):
             ValueError: the result would not be longer than the clip, or a setting or the length is
                 out of range.
         """
-        clip = self._taken(clip)
+        check_settings(seed=seed, guidance=guidance, steps=steps)
         frames = self._frames(seconds, LONGEST_SECONDS)
+        clip = self._taken(clip, round(LONGEST_SECONDS * self.fps))
         if frames <= clip.num_frames:
             raise ValueError(
                 f"the clip is {clip.seconds:g} s long; seconds, the length of the result, has to "
@@ -379,12 +406,24 @@ class Generator(ABC):
         )
         return self._extended(clip, request, given=clip.num_frames)[0]
 
-    def _taken(self, clip: Interaction) -> Interaction:
-        """Given motion on the model's skeleton and at its frame rate."""
+    def _taken(self, clip: Interaction, longest: int) -> Interaction:
+        """Given motion of `longest` frames or less on the model's skeleton and at its frame rate.
+
+        Raises:
+            ValueError: it is longer, has more people than the model makes the motion of, or another
+                skeleton.
+        """
         if clip.num_people > self.num_people:
+            makes = {1: "one person", 2: "two people"}[self.num_people]
+            instead = "name a model of two" if clip.num_people == 2 else "no model takes so many"
             raise ValueError(
-                f"{self.name} makes the motion of one person; the given motion has "
-                f"{clip.num_people} people, name a model of two"
+                f"{self.name} makes the motion of {makes}; the given motion has "
+                f"{clip.num_people} people, {instead}"
+            )
+        if clip.num_frames * self.fps > (longest + 0.5) * clip.fps:
+            raise ValueError(
+                f"the given motion, {clip.num_frames} frames at {clip.fps:g} a second, is longer "
+                f"than the {longest / self.fps:g} s that {self.name} takes"
             )
         return resample(self.bodies(clip), self.fps)
 

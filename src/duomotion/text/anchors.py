@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from duomotion.checkpoint import read_tensors
+from duomotion.storage import atomic_file
 from duomotion.text.encoder import TextEmbedding, TextEncoder
 
 ANCHORS = "captions"
@@ -57,14 +58,15 @@ def save_anchors(folder: Path, embedding: TextEmbedding) -> None:
 
     Raises:
         ValueError: the encoder gives more than one vector a text.
+        OSError: the file can't be written.
     """
     if embedding.hidden_BLC.shape[1] != 1:
         raise ValueError(
             "data.text_anchors needs a text encoder that gives one vector a text, such as "
             f"'sentence'; this one gives {embedding.hidden_BLC.shape[1]}"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({"vectors": embedding.vectors.half().contiguous()}, folder / _FILE)
+    with atomic_file(folder / _FILE) as path:
+        save_file({"vectors": embedding.vectors.half().contiguous()}, path)
 
 
 def anchored(encoder: TextEncoder, checkpoint: Path) -> TextEncoder:

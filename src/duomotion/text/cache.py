@@ -3,17 +3,21 @@
 import hashlib
 import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
+from tqdm import tqdm
 
 from duomotion.storage import atomic_file
 from duomotion.text.encoder import TextEmbedding, TextEncoder, load_encoder
 
 # Texts embedded between two visits to the disk: an interruption loses no more than these.
 BATCH = 64
+# Bytes of a file beside the vectors, at the most.
+_OVERHEAD = 1000
 
 
 def cached_encoder(name: str, *, dim: int) -> "CachedEncoder":
@@ -35,8 +39,8 @@ class CachedEncoder:
     """Another encoder, with a memory on disk.
 
     One safetensors file a text: hidden_LC, read and a checksum, 2 kB for the sentence encoder and
-    0.24 MB for CLIP ViT-L/14. A file that is damaged is made anew; a folder that can't be written
-    costs a warning and the time.
+    0.24 MB for CLIP ViT-L/14. A file that holds anything else than an embedding of the encoder's
+    shape is regenerated; a folder that can't be written costs a warning and the time.
     """
 
     def __init__(self, encoder: TextEncoder, folder: str | Path | None = None) -> None:
@@ -46,9 +50,13 @@ class CachedEncoder:
             encoder: embeds what is not on disk yet.
             folder: by default `text` in the folder that the environment variable DUOMOTION_CACHE
                 names, or in ~/.cache/duomotion.
+
+        Raises:
+            ValueError: the variable names the home of somebody who has none.
         """
         self._encoder = encoder
         self._folder = Path(folder) if folder else default_folder()
+        self._shape_LC = encoder.encode([]).hidden_BLC.shape[1:]
         self.name = encoder.name
         self.dim = encoder.dim
 
@@ -67,19 +75,32 @@ class CachedEncoder:
         hidden, read = zip(*(found[text] for text in texts), strict=True)
         return TextEmbedding(torch.stack(hidden), torch.stack(read))
 
+    def prepare(self, texts: Iterable[str]) -> None:
+        """Embed those texts that are not on disk yet, so that `encode` only reads later."""
+        missing = [text for text in dict.fromkeys(texts) if not self._path(text).exists()]
+        starts = range(0, len(missing), BATCH)
+        for start in tqdm(starts, desc="captions", unit="batch", disable=len(starts) < 2):
+            self.encode(missing[start : start + BATCH])
+
     def _path(self, text: str) -> Path:
         key = hashlib.sha256(f"{self.name}\0{text}".encode()).hexdigest()
         return self._folder / key[:2] / f"{key}.safetensors"
 
     def _read(self, text: str) -> list[torch.Tensor] | None:
         try:
-            entry = load(self._path(text).read_bytes())
-            hidden_LC, read = entry["hidden"], entry["read"]
-            if torch.equal(entry["sha256"], _checksum(hidden_LC, read)):
-                return [hidden_LC, read]
+            with self._path(text).open("rb") as file:
+                entry = load(file.read(4 * self._shape_LC.numel() + _OVERHEAD))
+            hidden_LC, read, checksum = (entry[name] for name in ("hidden", "read", "sha256"))
         except (OSError, KeyError, SafetensorError):
-            pass
-        return None
+            return None
+        is_whole = (
+            (hidden_LC.shape, hidden_LC.dtype) == (self._shape_LC, torch.float32)
+            and (read.shape, read.dtype) == ((), torch.int64)
+            and bool(hidden_LC.isfinite().all())
+            and 0 <= read.item() < len(hidden_LC)
+            and checksum.tolist() == _checksum(hidden_LC, read).tolist()
+        )
+        return [hidden_LC, read] if is_whole else None
 
     def _write(self, text: str, hidden_LC: torch.Tensor, read: torch.Tensor) -> None:
         entry = {"hidden": hidden_LC, "read": read, "sha256": _checksum(hidden_LC, read)}
@@ -87,13 +108,25 @@ class CachedEncoder:
             with atomic_file(self._path(text)) as path:
                 save_file(entry, path)
         except OSError as error:
-            warnings.warn(f"text embeddings are not kept: {error}", stacklevel=3)
+            warnings.warn(
+                f"text embeddings are not kept in {self._folder}: {error.strerror}", stacklevel=3
+            )
 
 
 def default_folder() -> Path:
-    """Where embeddings are kept unless someone says otherwise."""
+    """Where embeddings are kept unless someone says otherwise.
+
+    Raises:
+        ValueError: it is in the home of somebody who has none.
+    """
     root = os.environ.get("DUOMOTION_CACHE") or "~/.cache/duomotion"
-    return Path(root).expanduser() / "text"
+    try:
+        return Path(root).expanduser() / "text"
+    except RuntimeError:
+        raise ValueError(
+            f"{root}: there is no such home folder; set DUOMOTION_CACHE to a folder for text "
+            "embeddings"
+        ) from None
 
 
 def _checksum(hidden_LC: torch.Tensor, read: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """What InterMask's two trainings consist of: recipes and tasks."""
 
+import copy
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,22 +25,24 @@ from duomotion.models.intermask.config import (
     TokenizerConfig,
     TokenizerLossWeights,
 )
-from duomotion.models.intermask.generate import load_codec
+from duomotion.models.intermask.generate import InterMask, load_codec
 from duomotion.models.intermask.generator_config import GeneratorConfig
 from duomotion.models.intermask.objective import draw_corruption, generator_loss
 from duomotion.models.intermask.parts import PartTokenizer
 from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutput
 from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss, tokenizer_loss
+from duomotion.models.layers.acceleration import accelerate
 from duomotion.motion import features
 from duomotion.text.anchors import ANCHORS, save_anchors
+from duomotion.text.augment import mirror_text
 from duomotion.text.cache import cached_encoder
-from duomotion.text.encoder import TextEmbedding
 from duomotion.training.batch import similar_lengths
 from duomotion.training.beside import check_beside
 from duomotion.training.config import LogConfig, OptimConfig
-from duomotion.training.validation import held_out_scores
+from duomotion.training.validation import ValidationFID, held_out_scores
 
 CODEBOOK_WINDOWS = 256
+TOKENIZED_AT_ONCE = 32  # clips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,15 +164,28 @@ class TokenizerTask:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorData:
-    """A data set of pairs, the trained tokenizer, and how captions become vectors."""
+    """A data set of pairs, the trained tokenizer, and how captions become vectors.
+
+    Attributes:
+        length: checkpoint of a length estimator to go with the generator.
+        views: random views of each clip that are tokenized before training starts. None: a fresh
+            view each time that a clip comes up, tokenized on the device in its batch with zeros
+            behind the end of shorter clips (released code).
+        text_noise: stands for other words, see `GeneratorTask.reworded`.
+        text_anchors: texts are read through the training captions, see text.anchors.
+        evaluator: checkpoint of an evaluator. `best` is then the one with the lowest FID of what is
+            generated for the validation clips (released code); None: with the lowest held-out
+            loss, which rises long before motion gets worse.
+    """
 
     pairs: str = "data/interhuman"
     tokenizer: str = "runs/intermask/tokenizer/best"
-    length: str | None = None  # checkpoint of a length estimator to go with the generator
+    length: str | None = None
     text_encoder: str = "clip"
-    views: int = 8  # random views of each clip that are tokenized before training starts
-    text_noise: float = 0.0  # stands for other words, see `GeneratorTask.reworded`
-    text_anchors: bool = False  # texts are read through the training captions, see text.anchors
+    views: int | None = None
+    text_noise: float = 0.0
+    text_anchors: bool = False
+    evaluator: str | None = None
     examples: PairConfig = field(default_factory=PairConfig)
 
 
@@ -186,10 +202,15 @@ class GeneratorRecipe:
 
 
 @dataclass(frozen=True)
-class TokenizedView:
-    """One view of a clip: codes (2, parts, frames), captions that fit, the clip's name."""
+class View:
+    """One view of a clip, captions that fit and the clip's name.
 
-    codes: Tensor
+    Attributes:
+        motion: codes (2, parts, N), or features (2, T, F) in metres that are tokenized later, T a
+            multiple of what a token covers.
+    """
+
+    motion: Tensor
     captions: tuple[str, ...]
     name: str
 
@@ -197,102 +218,117 @@ class TokenizedView:
 class GeneratorTask:
     """Tokens of two people and a caption through the masked transformer."""
 
-    score_name = "loss"
-
     def __init__(self, recipe: GeneratorRecipe) -> None:
         self.recipe = recipe
         data = recipe.data
+        self.codec = accelerate(load_codec(Path(data.tokenizer)))
+        _check_tokenizer(self.codec, recipe)
+        self.encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
+        self.layout = VIEWS[self.codec.layout.NAME]
+        self.clips = self.layout.read_split(data.pairs, "train")[0]
+        held_out = self.layout.read_split(data.pairs, "val")[0]
+        whole = replace(data.examples, mirror=False, tempo=(1.0, 1.0), shortest=1.0)
+        views = self._fixed_views(held_out, whole, 2)
+        self.captions = self._captions()
+        self.encoder.prepare([*self.captions, *(text for view in views for text in view.captions)])
+        self.children = self._children()
+        torch.manual_seed(recipe.optim.seed)
+        self.model = transformer_of(recipe.model)
+        if recipe.start is not None:
+            load_weights(self.model, read_checkpoint(recipe.start))
+        elif isinstance(self.codec.tokenizer, PartTokenizer):
+            self.model.start_from([part.codebook for part in self.codec.tokenizer.quantizers])
+        self.selection = None
+        if data.evaluator is not None:
+            clips = [(view.captions[0], view.motion.numpy()) for view in views[::2]]
+            self.selection = ValidationFID(Path(data.evaluator), clips)
+        self.score_name = "loss" if self.selection is None else "fid"
+        self.views = None
+        self.held_out = views
+        if data.views is not None:
+            drawn = self._fixed_views(self.clips, data.examples, data.views)
+            self.views, self.held_out = _tokenized(self.codec, drawn), _tokenized(self.codec, views)
+
+    def _fixed_views(self, clips: list[Any], config: PairConfig, count: int) -> list[View]:
+        seed = self.recipe.optim.seed
+        return [
+            self._view(clip, config, rng)
+            for index, clip in enumerate(clips)
+            for rng in [np.random.default_rng([seed, index])]
+            for _ in range(count)
+        ]
+
+    def _view(self, clip: Any, config: PairConfig, rng: np.random.Generator) -> View:
+        example, unit = self.layout.example(clip, config, rng), self.codec.tokenizer.downsampling
+        frames = example.features.shape[1] // unit * unit
+        motion = torch.from_numpy(np.ascontiguousarray(example.features[:, :frames]))
+        return View(motion, example.captions, example.name)
+
+    def _captions(self) -> list[str]:
+        """Those of the training clips, also of their mirror images where these are seen."""
+        captions = {text for clip in self.clips for text in self.layout.captions(clip)}
+        if self.recipe.data.examples.mirror:
+            captions |= set(map(mirror_text, captions))
+        return sorted(captions)
+
+    def _children(self) -> Mapping[str, Path]:
+        data = self.recipe.data
         children = {"tokenizer": Path(data.tokenizer)}
         if data.length is not None:
             children["length"] = Path(data.length)
             check_beside(children["length"], "length", data.text_encoder)
-        codec = load_codec(Path(data.tokenizer))
-        sizes = codec.tokenizer.config
-        if isinstance(sizes, TokenizerConfig) and sizes.num_people > 1:
-            raise ValueError(
-                f"{data.tokenizer} has one token map for both people of an interaction; "
-                "a generator needs a tokenizer with num_people 1"
-            )
-        if (sizes.num_codes, sizes.num_parts) != (recipe.model.num_codes, recipe.model.num_parts):
-            raise ValueError(
-                f"{data.tokenizer} has {sizes.num_codes} codes and {sizes.num_parts} parts; "
-                "model.num_codes and model.num_parts must be the same"
-            )
-        if isinstance(sizes, PartTokenizerConfig) != recipe.model.part_codes:
-            raise ValueError(
-                f"model.part_codes is {recipe.model.part_codes}; it must be true where the rows of "
-                f"a tokenizer have codes of their own and false elsewhere, as in {data.tokenizer}"
-            )
-        codebooks = None
-        if isinstance(codec.tokenizer, PartTokenizer):
-            codebooks = [part.codebook for part in codec.tokenizer.quantizers]
-            widest = max(codebook.shape[1] for codebook in codebooks)
-            if recipe.model.token_dim < widest:
-                raise ValueError(
-                    f"model.token_dim must be at least {widest}, the channels of the codes of "
-                    f"{data.tokenizer}, not {recipe.model.token_dim}"
-                )
-        encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
-        seed = recipe.optim.seed
-        read_split = VIEWS[codec.layout.NAME].read_split
-        self.views = _tokenized(
-            codec, read_split(data.pairs, "train")[0], data.examples, data.views, seed
-        )
-        whole = replace(data.examples, mirror=False, tempo=(1.0, 1.0), shortest=1.0)
-        self.held_out = _tokenized(codec, read_split(data.pairs, "val")[0], whole, 2, seed)
-        self.captions = sorted({text for view in self.views for text in view.captions})
-        others = {text for view in self.held_out for text in view.captions}
-        captions = [*self.captions, *sorted(others - set(self.captions))]
-        embedding = encoder.encode(captions)
-        self.texts = {
-            caption: (hidden, read)
-            for caption, hidden, read in zip(
-                captions, embedding.hidden_BLC, embedding.read_B, strict=True
-            )
-        }
-        self.encoder_name = encoder.name
         if data.text_anchors:
             self.kept = tempfile.TemporaryDirectory()
             children[ANCHORS] = Path(self.kept.name) / ANCHORS
-            known = slice(len(self.captions))
-            anchors = TextEmbedding(embedding.hidden_BLC[known], embedding.read_B[known])
-            save_anchors(children[ANCHORS], anchors)
-        self.children: Mapping[str, Path] = children
-        torch.manual_seed(seed)
-        self.model = transformer_of(recipe.model)
-        if recipe.start is not None:
-            load_weights(self.model, read_checkpoint(recipe.start))
-        elif codebooks is not None:
-            self.model.start_from(codebooks)
+            save_anchors(children[ANCHORS], self.encoder.encode(self.captions))
+        return children
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
-        size = self.recipe.optim.batch_size
-        lengths = [view.codes.shape[-1] for view in self.views]
+        """An epoch has every fixed view once, or a fresh view of every clip for each side."""
+        size, config = self.recipe.optim.batch_size, self.recipe.data.examples
+        if self.views is not None:
+            lengths = [view.motion.shape[-1] for view in self.views]
+        else:
+            sides = 2 if config.mirror else 1
+            lengths = [min(clip.num_frames, config.max_frames) for clip in self.clips] * sides
         batches = similar_lengths(lengths, size, np.random.default_rng([seed, epoch]))
         for index, chosen in enumerate(batches[skip:], skip):
             rng = np.random.default_rng([seed, epoch, index])
-            yield self._batch([self.views[index] for index in chosen], rng)
+            if self.views is not None:
+                views = [self.views[row] for row in chosen]
+            else:
+                clips = (self.clips[row % len(self.clips)] for row in chosen)
+                views = [self._view(clip, config, rng) for clip in clips]
+            yield self._batch(views, rng)
 
-    def _batch(self, views: list[TokenizedView], rng: np.random.Generator) -> dict[str, Any]:
-        lengths = [view.codes.shape[-1] for view in views]
-        ids = torch.zeros(len(views), 2, self.recipe.model.num_parts, max(lengths)).long()
-        for row, (view, length) in enumerate(zip(views, lengths, strict=True)):
-            ids[row, ..., :length] = view.codes
-        captions = [view.captions[rng.integers(len(view.captions))] for view in views]
-        hidden, read = zip(*(self.texts[caption] for caption in captions), strict=True)
-        return {
-            "ids_BPN": ids.flatten(2),
-            "lengths_B": torch.tensor(lengths),
-            "hidden_BLC": torch.stack(hidden),
-            "read_B": torch.stack(read),
+    def _batch(self, views: list[View], rng: np.random.Generator) -> dict[str, Any]:
+        embedding = self.encoder.encode(
+            [view.captions[rng.integers(len(view.captions))] for view in views]
+        )
+        texts = {
+            "hidden_BLC": embedding.hidden_BLC,
+            "read_B": embedding.read_B,
             "names": [view.name for view in views],
         }
+        if views[0].motion.is_floating_point():
+            frames = torch.tensor([view.motion.shape[1] for view in views])
+            shape = (len(views), 2, int(frames.max()), views[0].motion.shape[-1])
+            motion_BPTF = torch.zeros(shape)
+            for row, view in enumerate(views):
+                motion_BPTF[row, :, : frames[row]] = view.motion
+            lengths_B = frames // self.codec.tokenizer.downsampling
+            return {"motion_BPTF": motion_BPTF, "lengths_B": lengths_B, **texts}
+        lengths_B = torch.tensor([view.motion.shape[-1] for view in views])
+        ids = torch.zeros(len(views), 2, self.recipe.model.num_parts, int(lengths_B.max())).long()
+        for row, view in enumerate(views):
+            ids[row, ..., : lengths_B[row]] = view.motion
+        return {"ids_BPN": ids.flatten(2), "lengths_B": lengths_B, **texts}
 
     def loss(
         self, batch: dict[str, Any], generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        config = self.recipe.model
-        ids_BPN, lengths_B = batch["ids_BPN"], batch["lengths_B"]
+        config, lengths_B = self.recipe.model, batch["lengths_B"]
+        ids_BPN = batch["ids_BPN"] if "ids_BPN" in batch else self._ids(batch["motion_BPTF"])
         frames = ids_BPN.shape[-1] // config.num_parts
         text_BC = self.model.text_head(batch["hidden_BLC"], batch["read_B"])
         if self.model.training and self.recipe.data.text_noise:
@@ -307,6 +343,13 @@ class GeneratorTask:
         )
         return result.loss, {"masked": result.masked, "accuracy": result.accuracy}
 
+    @torch.no_grad()
+    def _ids(self, motion_BPTF: Tensor) -> Tensor:
+        """(B, 2, N), with anything behind the end of a clip."""
+        codec = self.codec.to(motion_BPTF.device)
+        with torch.autocast(motion_BPTF.device.type, enabled=False):
+            return codec.encode(motion_BPTF.flatten(0, 1)).unflatten(0, (-1, 2))
+
     def reworded(self, text_BC: Tensor, generator: torch.Generator) -> Tensor:
         """Text vectors moved by `text_noise` times the way from one random caption to another.
 
@@ -316,43 +359,74 @@ class GeneratorTask:
         pairs_2B = torch.randint(
             len(self.captions), (2, len(text_BC)), generator=generator, device=device
         )
-        ends = [[self.texts[self.captions[index]] for index in row] for row in pairs_2B.tolist()]
-        start_BC, end_BC = (
-            self.model.text_head(
-                torch.stack([hidden for hidden, _ in row]).to(device),
-                torch.stack([read for _, read in row]).to(device),
-            )
-            for row in ends
-        )
+        embedding = self.encoder.encode([self.captions[i] for i in pairs_2B.flatten().tolist()])
+        start_BC, end_BC = self.model.text_head(
+            embedding.hidden_BLC.to(device), embedding.read_B.to(device)
+        ).chunk(2)
         return text_BC + self.recipe.data.text_noise * (end_BC - start_BC)
 
     def validate(self) -> dict[str, float]:
-        return held_out_scores(
+        device = next(self.model.parameters()).device
+        scores = held_out_scores(
             self.loss,
             self._batch,
             self.held_out,
             size=self.recipe.optim.batch_size,
             seed=self.recipe.optim.seed,
-            device=next(self.model.parameters()).device,
+            device=device,
         )
+        if self.selection is None:
+            return scores
+        # A copy: what only generates can't be trained.
+        model = InterMask(self.codec.to(device), copy.deepcopy(self.model), self.encoder)
+        return {**scores, "fid": self.selection.score(model)}
 
     def provenance(self) -> dict[str, Any]:
-        return {"data": [self.recipe.data.pairs], "text_encoder": self.encoder_name}
+        return {"data": [self.recipe.data.pairs], "text_encoder": self.encoder.name}
 
 
-def _tokenized(
-    codec: MotionCodec, clips: list[Any], config: PairConfig, views: int, seed: int
-) -> list[TokenizedView]:
-    """`views` views of every clip."""
-    found = []
-    unit, parts = codec.tokenizer.downsampling, codec.tokenizer.num_parts
-    draw = VIEWS[codec.layout.NAME].example
-    for index, clip in enumerate(tqdm(clips, desc="tokens", unit="clip", mininterval=5)):
-        rng = np.random.default_rng([seed, index])
-        for _ in range(views):
-            example = draw(clip, config, rng)
-            frames = example.features.shape[1] // unit * unit
-            with torch.no_grad():
-                ids = codec.encode(torch.from_numpy(example.features[:, :frames]))
-            found.append(TokenizedView(ids.unflatten(1, (parts, -1)), example.captions, clip.name))
-    return found
+def _check_tokenizer(codec: MotionCodec, recipe: GeneratorRecipe) -> None:
+    """Raises ValueError where a generator can't be trained on the tokenizer's tokens."""
+    folder, sizes = recipe.data.tokenizer, codec.tokenizer.config
+    if isinstance(sizes, TokenizerConfig) and sizes.num_people > 1:
+        raise ValueError(
+            f"{folder} has one token map for both people of an interaction; "
+            "a generator needs a tokenizer with num_people 1"
+        )
+    if (sizes.num_codes, sizes.num_parts) != (recipe.model.num_codes, recipe.model.num_parts):
+        raise ValueError(
+            f"{folder} has {sizes.num_codes} codes and {sizes.num_parts} parts; "
+            "model.num_codes and model.num_parts must be the same"
+        )
+    if isinstance(sizes, PartTokenizerConfig) != recipe.model.part_codes:
+        raise ValueError(
+            f"model.part_codes is {recipe.model.part_codes}; it must be true where the rows of "
+            f"a tokenizer have codes of their own and false elsewhere, as in {folder}"
+        )
+    if isinstance(codec.tokenizer, PartTokenizer):
+        widest = max(part.codebook.shape[1] for part in codec.tokenizer.quantizers)
+        if recipe.model.token_dim < widest:
+            raise ValueError(
+                f"model.token_dim must be at least {widest}, the channels of the codes of "
+                f"{folder}, not {recipe.model.token_dim}"
+            )
+
+
+@torch.no_grad()
+def _tokenized(codec: MotionCodec, views: list[View]) -> list[View]:
+    """The views as codes; those of one length are tokenized together."""
+    made: list[View | None] = [None] * len(views)
+    alike: dict[int, list[int]] = {}
+    for index, view in enumerate(views):
+        alike.setdefault(view.motion.shape[1], []).append(index)
+    parts = codec.tokenizer.num_parts
+    with tqdm(total=len(views), desc="tokens", unit="clip", mininterval=5) as progress:
+        for indices in alike.values():
+            for start in range(0, len(indices), TOKENIZED_AT_ONCE):
+                chosen = indices[start : start + TOKENIZED_AT_ONCE]
+                motion = torch.cat([views[index].motion for index in chosen])
+                codes = codec.encode(motion).unflatten(1, (parts, -1)).unflatten(0, (-1, 2))
+                for index, code in zip(chosen, codes, strict=True):
+                    made[index] = replace(views[index], motion=code)
+                progress.update(len(chosen))
+    return [view for view in made if view is not None]

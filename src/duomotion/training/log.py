@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from duomotion.storage import atomic_file
+from duomotion.storage import atomic_file, errors_about
 
 RECORDS = "log.jsonl"
 
@@ -45,16 +46,18 @@ class Log:
         Raises:
             OSError: the disk is full.
         """
-        try:
+        with errors_about(self.path):
             self._file.write(json.dumps({"step": step, **values}) + "\n")
             self._file.flush()
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
         if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+            with errors_about(self._board.log_dir):
+                for name, value in values.items():
+                    self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        self._file.close()
+        """Raises OSError when TensorBoard's last events can't be written."""
+        with suppress(OSError):  # of a line that `write` has failed with
+            self._file.close()
         if self._board is not None:
-            self._board.close()
+            with errors_about(self._board.log_dir):
+                self._board.close()

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -31,7 +31,8 @@ from duomotion.checkpoint import (
 )
 from duomotion.distributed import connect
 from duomotion.precision import autocast, resolve
-from duomotion.storage import recover
+from duomotion.signals import handled
+from duomotion.storage import locked, recover
 from duomotion.training.batch import clip_count, clip_names, take
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.log import Log
@@ -77,7 +78,7 @@ class Task(Protocol):
 
 
 class Trainer:
-    """Trains `task` in `folder`: `last`, `best` (checkpoints), log.jsonl and tensorboard.
+    """Trains `task` in `folder`: `last`, `best` (checkpoints), log.jsonl, tensorboard and a lock.
 
     Args:
         task: the system. Its model is moved to the device.
@@ -126,11 +127,21 @@ class Trainer:
         """Train to the end and return the best validation's scores (none but in the first process).
 
         Raises:
-            ValueError: `folder` holds a training of another recipe or a broken checkpoint; the data
-                have no batch; the loss, gradient or score isn't finite. `last` stays as it was.
+            ValueError: another process trains in `folder`; it holds a training of another recipe or
+                a broken checkpoint; the data have no batch; the loss, gradient or score isn't
+                finite. `last` stays as it was.
             OSError: the disk is full; `last` stays as it was.
-            SystemExit: status 130 after Ctrl-C; the training was saved and a sentence printed.
+            SystemExit: status 130 after Ctrl-C, 128 and its number after another signal that asks
+                to end; the training was saved and a sentence printed. Status 2 where the first
+                process can't have `folder`.
         """
+        with ExitStack() as stack:
+            with self.processes.decided_by_first():
+                if self.processes.is_first:
+                    stack.enter_context(locked(self.folder))
+            return self._run()
+
+    def _run(self) -> dict[str, float]:
         self._resume()
         is_first = self.processes.is_first
         log = None
@@ -182,7 +193,7 @@ class Trainer:
                         f"{self.folder / 'last'}; run the same command again to go on.",
                         file=sys.stderr,
                     )
-                raise SystemExit(130)
+                raise SystemExit(interruption.status)
 
     def _batches(self) -> Iterator[Any]:
         """Batches without end, from the current position on, which moves along."""
@@ -371,28 +382,29 @@ class Trainer:
 
 @dataclasses.dataclass
 class _Interruption:
+    """Whether this process was asked to stop, and the exit status that says so."""
+
     is_asked: bool = False
+    status: int = 128 + signal.SIGINT
 
 
 @contextmanager
 def _interruptible(*, twice: bool) -> Iterator[_Interruption]:
-    """Within, Ctrl-C is only noted; if `twice`, the second one raises KeyboardInterrupt.
+    """Within, signals that ask to end are only noted; if `twice`, a second Ctrl-C raises
+    KeyboardInterrupt.
 
     Under torchrun one Ctrl-C arrives twice: from the terminal and from torchrun.
     """
     interruption = _Interruption()
 
-    def note(_signal: int, _frame: FrameType | None) -> None:
-        interruption.is_asked = True
-        if twice:
+    def note(number: int, _frame: FrameType | None) -> None:
+        interruption.is_asked, interruption.status = True, 128 + number
+        if number == signal.SIGINT and twice:
             print("\nFinishing this step; Ctrl-C again stops without saving.", file=sys.stderr)
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    previous = signal.signal(signal.SIGINT, note)
-    try:
+    with handled(note):
         yield interruption
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def _seed(generator: torch.Generator, *key: int) -> None:
