@@ -229,6 +229,28 @@ def test_texts_are_dropped_in_training_alone(tmp_path, name):
     assert losses_of[0.0, True] != losses_of[1.0, True]
 
 
+def test_best_checkpoints_by_fid(tmp_path):
+    clips = published(tmp_path / "clips", frames=60)
+    (clips / "val.txt").write_text("000001\n000002\n000003\n")
+    evaluator = tiny.bigru(tmp_path / "evaluator", "t2m-evaluator", 259)
+    random_codec(tmp_path / "random", clips)
+    choice = (f"data.evaluator={evaluator}", "log.validate_every=2")
+    steps = ("optim.steps=6", "optim.batch_size=2")
+    plain = recipe("momask/tokenizer", *TOKENIZER, f"data.clips={clips}", *choice, *steps)
+    found = {"tokenizer": plain}
+    for name in ("masked", "residual"):
+        found[name] = transformer(name, clips, tmp_path / "random", *choice, *steps)
+    for name, each in found.items():
+        records = tiny.train(each, tmp_path / name)
+        fids = [line["validation/fid"] for line in records if "validation/fid" in line]
+        assert len(fids) == 3 and np.isfinite(fids).all() and len(set(fids)) > 1, name
+        best = read_checkpoint(tmp_path / name / "best").provenance
+        assert best["scores"]["fid"] == min(fids) and best["step"] == 2 + 2 * np.argmin(fids)
+    one = apply_overrides(found["masked"], [f"data.evaluator={tmp_path / 'random'}"])
+    with pytest.raises(ValueError, match="momask/tokenizer"):
+        recipes.task_of(one)
+
+
 def test_transformers_refuse_clips_of_another_layout(tmp_path):
     clips = published(tmp_path / "clips", frames=60)
     random_codec(tmp_path / "tokenizer", clips)

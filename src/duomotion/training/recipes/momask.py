@@ -5,9 +5,10 @@ different:
 
 - Which checkpoint goes on to the next training. The released code takes the masked transformer of
   the last epoch, and tokenizer and residual transformer where FID on validation motion was lowest.
-  Nothing here validates by FID. The tokenizer is taken where held-out motion was reconstructed best
-  (`best`). Both transformers are taken from the end (`last`), for their held-out loss rises long
-  before what they generate gets worse, so that their `best` comes too early.
+  FID needs an evaluator, which not everybody has: `data.evaluator=FOLDER` makes `best` that of the
+  lowest FID. Without it the tokenizer's `best` is where held-out motion was reconstructed best, and
+  the residual transformer goes on from its end (`last`), since its held-out loss rises long before
+  what it generates gets worse. With one, say `data.residual=runs/momask/residual/best`.
 - Batches of the transformers are of clips of similar length, and a sample's masked tokens are
   counted among its own, not among those behind its end too.
 
