@@ -177,6 +177,15 @@ def test_recordings_that_cant_be_used_are_named(tmp_path, harm, reason):
     assert problem.name == "000000" and re.search(reason, problem.reason), problem.reason
 
 
+def test_without_the_reference_clip_nothing_is_made(tmp_path):
+    write(tmp_path / "amass", "KIT/3/a_poses", recording())
+    rows = [("KIT/3/a_poses", 0, 50, "000000"), ("KIT/4/b_poses", 0, 50, "000021")]
+    source = repository(tmp_path / "repository", rows)
+    with pytest.raises(ValueError, match=r"bones of 000021, but KIT/4/b_poses\.npz can't be read"):
+        amass.prepare(source, tmp_path / "out", tmp_path / "amass", None)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("index", "sentence"),
     [

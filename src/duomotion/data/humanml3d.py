@@ -272,9 +272,8 @@ class JointFolder:
         self.names: Collection[str] = {path.stem for path in (source / "joints").glob("*.npy")}
 
     def read(self, name: str) -> np.ndarray:
-        return read_joints(
-            self.source / "joints" / f"{name}.npy", f"joints/{name}.npy", self.layout
-        )
+        label = f"joints/{name}.npy"
+        return read_joints(self.source / label, label, self.layout)
 
 
 def read_joints(path: Path, label: str, layout: SoloLayout) -> np.ndarray:
@@ -420,7 +419,10 @@ def _reference(joints: Joints, layout: SoloLayout) -> np.ndarray:
     name = REFERENCES[layout.NAME]
     if name not in joints.names:
         return layout.reference_lengths
-    return layout.lengths(_read(joints, name)[0])
+    try:
+        return layout.lengths(_read(joints, name)[0])
+    except ValueError as error:
+        raise ValueError(f"all clips get the bones of {name}, but {error}") from None
 
 
 def _read(joints: Joints, name: str) -> np.ndarray:
