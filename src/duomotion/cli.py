@@ -68,7 +68,8 @@ def generate(
 
     Args:
         text: What happens, in English, as in "two people shake hands".
-        partner: What the second person does, where the sentence is about the first alone.
+        partner: What the other person does, where the sentence is about one of the two alone;
+            which of them is first in the files is left to the model.
         seconds: Length of the motion, up to a minute; by default as long as the text takes.
         prompts: A text file with a sentence a line, in place of one sentence.
         options: What all commands that generate share.
