@@ -6,7 +6,8 @@ A source is asked for motions as long as held-out clips, each for one of its cli
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 from zipfile import BadZipFile
@@ -45,6 +46,46 @@ class Ask(NamedTuple, Generic[OneClip]):
     text: str
     seed: int
     words: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How models sample; None is as a model was tuned.
+
+    Attributes:
+        steps: iterations.
+        guidance: how closely the text is followed.
+        reaction_steps: iterations where one person is given.
+    """
+
+    steps: int | None = None
+    guidance: float | None = None
+    reaction_steps: int | None = None
+
+    def of_reactions(self) -> "Sampling":
+        """The same, with the iterations of reactions as those that count."""
+        return replace(self, steps=self.reaction_steps, reaction_steps=None)
+
+    def __str__(self) -> str:
+        """What is not as it was tuned, as in steps-18-guidance-4.5."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return "-".join(f"{name.replace('_', '-')}-{value:g}" for name, value in given.items())
+
+
+AS_TUNED = Sampling()
+
+
+class Computing(Protocol):
+    """What is known of how any model computes."""
+
+    @property
+    def precision(self) -> str: ...
+
+
+def computation(models: Mapping[str, Computing], sampling: Sampling) -> dict[str, Any]:
+    """The part of a report's facts that says how models were run."""
+    precision = {name: model.precision for name, model in models.items()}
+    return {"precision": precision, "sampling": asdict(sampling)}
 
 
 Source = Callable[[Sequence[Ask[Any]]], list[Motion]]
@@ -102,7 +143,11 @@ Made = TypeVar("Made", bound=Arrays)
 class Kept(ABC, Generic[Made]):
     """What a model makes of the texts, each as long as the recorded motion.
 
-    Clips are kept in a folder and not made again; under torchrun each process makes its share.
+    Clips are kept and not made again; under torchrun each process makes its share.
+
+    Args:
+        folder: for a folder each of what is made otherwise: by another model, with other weights or
+            settings, or, as `purpose` says, for something else.
 
     Attributes:
         kind: the tuple of arrays that a clip is.
@@ -113,8 +158,18 @@ class Kept(ABC, Generic[Made]):
     kind: Callable[..., Made]
     batch: int = 1
 
-    def __init__(self, model: Generator, folder: Path, processes: Processes) -> None:
-        self.model, self.folder, self.processes = model, folder, processes
+    def __init__(
+        self,
+        model: Generator,
+        folder: Path,
+        processes: Processes,
+        *,
+        sampling: Sampling,
+        purpose: str = "",
+    ) -> None:
+        self.model, self.processes, self.sampling = model, processes, sampling
+        parts = (model.name, model.fingerprint, purpose, str(sampling))
+        self.folder = folder / "-".join(filter(None, parts))
         self.seconds: list[float] = []
 
     @abstractmethod
@@ -162,8 +217,16 @@ class Kept(ABC, Generic[Made]):
 class Generated(Kept[Motion]):
     """What users get, in whole units of as many frames as the protocol says."""
 
-    def __init__(self, data: OpenSet, model: Generator, folder: Path, processes: Processes) -> None:
-        super().__init__(model, folder, processes)
+    def __init__(
+        self,
+        data: OpenSet,
+        model: Generator,
+        folder: Path,
+        processes: Processes,
+        *,
+        sampling: Sampling = AS_TUNED,
+    ) -> None:
+        super().__init__(model, folder, processes, sampling=sampling)
         self.kind, self.fps, self.unit = data.motion, data.layout.FPS, data.protocol.frame_unit
 
     def make(self, asks: Sequence[Ask[Any]]) -> list[Motion]:
@@ -171,7 +234,13 @@ class Generated(Kept[Motion]):
 
     def _made(self, ask: Ask[Any]) -> Motion:
         frames = ask.clip.num_frames // self.unit * self.unit
-        made = self.model.generate(ask.text, seconds=frames / self.fps, seed=ask.seed)
+        made = self.model.generate(
+            ask.text,
+            seconds=frames / self.fps,
+            seed=ask.seed,
+            guidance=self.sampling.guidance,
+            steps=self.sampling.steps,
+        )
         return self.kind.of(made)
 
 

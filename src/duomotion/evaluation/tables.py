@@ -42,6 +42,7 @@ COLUMNS = {
     "mpjve": ("MPJVE", 3, "-"),
     "mpjpe_mm": ("MPJPE mm", 1, "-"),
     "root_aligned_mpjpe_mm": ("MPJPE around the root mm", 1, "-"),
+    "root_aligned_mpjpe_kit": ("MPJPE around the root mm of KIT-ML's reference body", 1, "-"),
     "mpjve_mm": ("MPJVE mm a frame", 2, "-"),
     "reaction_fid": ("FID of reactions", 3, "-"),
     "reaction_r1": ("R@1 of reactions", 3, "+"),
@@ -49,6 +50,8 @@ COLUMNS = {
     "seconds": ("s a clip", 3, "-"),
     "params_m": ("parameters M", 1, "-"),
     "flops_g": ("GFLOP", 1, "-"),
+    "fps": ("frames a second", 0, "+"),
+    "batch_size": ("batch", 0, ""),
     "random_mask_prob": ("p_r", 1, ""),
     "steps": ("steps", 0, ""),
     "latent_tokens": ("latent tokens", 0, ""),
@@ -142,7 +145,7 @@ def published_rows(data: str) -> list[Row]:
     """The papers' main results on a data set, marked as published; the same numbers only once."""
     found: dict[tuple[str, str], Row] = {}
     for table in published().values():
-        if table.data == data and "/table1" in table.name:
+        if table.data == data and table.is_main:
             for row in table.rows:
                 name = f"{row.name} (published: {table.source})"
                 found.setdefault((row.name, str(row.values)), Row(name, estimates(row)))
