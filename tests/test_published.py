@@ -11,10 +11,9 @@ import torch
 from motions import standing, waving
 
 import duomotion
-from duomotion.config import apply_overrides
 from duomotion.data.interhuman import read_split, write_clip, write_splits
 from duomotion.distributed import Processes
-from duomotion.evaluation import procedure, published, reproduce, tables
+from duomotion.evaluation import procedure, published, reproduce, tables, trainings
 from duomotion.evaluation.embedding import InterCLIPEmbedder, load_embedder
 from duomotion.evaluation.procedure import Entry, Evaluation, Generated, Reactions
 from duomotion.evaluation.protocols import INTERMASK
@@ -24,7 +23,6 @@ from duomotion.loading import shipped_evaluator
 from duomotion.models.intermask import generate
 from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.sampling.request import Generator, Request
-from duomotion.training import recipes
 
 pytestmark = pytest.mark.usefixtures("few_clips")
 SMALL = replace(INTERMASK, **tiny.FEW)
@@ -162,9 +160,9 @@ def test_scales_and_the_fid_of_recorded_motion(data):
     assert "multimodality" not in real.scores
 
 
-def generated(model, folder, frame_unit=4):
+def generated(model, folder, protocol="intermask"):
     processes = Processes(torch.device("cpu"))
-    return Generated(model, folder, processes, INTERHUMAN, frame_unit=frame_unit).source
+    return Generated(model, folder, processes, INTERHUMAN, protocol=protocol).source
 
 
 def test_the_network_is_read_as_it_is(data, model, tmp_path):
@@ -178,7 +176,7 @@ def test_the_network_is_read_as_it_is(data, model, tmp_path):
     cleaned = loaded.answer([request])[0]
     assert cleaned.num_frames == 24
     assert np.abs(cleaned.positions.reshape(2, 24, 66) - made[..., :66]).max() > 1e-3
-    exact = generated(loaded, tmp_path / "exact", frame_unit=1)([ask])[0]
+    exact = generated(loaded, tmp_path, "intergen")([ask])[0]
     assert exact.shape == (2, 27, 262)
     short = replace(clip, positions=clip.positions[:, :15], sixd=clip.sixd[:, :15])
     shortest = generated(loaded, tmp_path)([Ask(short, "hi", 0)])
@@ -226,10 +224,7 @@ def test_clip_reads_words_as_its_own_code_does(evaluator):
 def test_tables_contradict_nothing():
     for table in published.published().values():
         assert table.rows and set(table.columns) <= tables.COLUMNS.keys()
-        for row, words in reproduce.TRAINING.get(table.name, {}).items():
-            recipe, *changes = words.split()
-            assert row in {each.name for each in table.rows}
-            assert apply_overrides(recipes.find(recipe), changes) is not None
+        assert trainings.TRAININGS.get(table.name, {}).keys() <= {row.name for row in table.rows}
     table = {"title": "t", "source": "s", "data": None, "columns": ["fid"], "rows": []}
     row = {"name": "a", "values": {"fid": 1.0}}
     bad = {
@@ -268,7 +263,7 @@ def test_reproduce_measures_reconstructions_of_tokenizers(run, data, evaluator, 
     assert (rfid, mpjpe) == ("0.97", "0.129") and float(ours.split(" ± ")[0]) > 0
     assert float(measured.split(" ± ")[0]) > 10  # millimetres, of random weights
     assert cells["Individual Motion, 1d"][1] == "-"
-    assert "Measured as MPJPE mm ↓, whatever" in text
+    assert "Measured as MPJPE mm ↓, whatever" in text and "2d in float32" in text
     assert not list((tmp_path / "out").rglob("*.npz"))
 
 
@@ -287,11 +282,11 @@ def test_reactions_keep_the_recorded_person(data, model, tmp_path, monkeypatch):
     loaded, clip = duomotion.load(model), read_split(data, "test")[0][4]
     processes = Processes(torch.device("cpu"))
     ask = Ask(clip, "they meet", 3)
-    made = Reactions(loaded, tmp_path, processes, INTERHUMAN, frame_unit=4).source([ask])[0]
+    made = Reactions(loaded, tmp_path, processes, INTERHUMAN, protocol="intermask").source([ask])[0]
     actor = INTERHUMAN.recorded(clip, ask.seed)[0, :24]
     np.testing.assert_array_equal(made[0], actor)
     request = Request(text=ask.text, frames=24, seed=3)
-    again = loaded.reactions([request, replace(request, frames=22)], [actor, actor[:22]])
+    again = loaded.reactions([request, replace(request, frames=22)], [actor, actor[:22]], [0, 0])
     np.testing.assert_array_equal(again[0], made[1])
     assert again[1].shape == (22, 262)
 
@@ -302,9 +297,9 @@ def test_reactions_keep_the_recorded_person(data, model, tmp_path, monkeypatch):
         return decode_tokens(*given, known_ids=known_ids, known_mask=known_mask, **more)
 
     monkeypatch.setattr(generate, "decode_tokens", spy)
-    np.testing.assert_array_equal(loaded.reactions([request], [actor])[0], made[1])
+    np.testing.assert_array_equal(loaded.reactions([request], [actor], [0])[0], made[1])
     with pytest.raises(ValueError, match="makes no reactions"):
-        Mute().reactions([request], [actor])
+        Mute().reactions([request], [actor], [0])
 
 
 def test_reproduce_measures_the_rows_that_are_there(run, data, evaluator, model, tmp_path):

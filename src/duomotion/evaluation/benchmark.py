@@ -37,9 +37,12 @@ from duomotion.evaluation.opensets import OPEN_SETS, Motion, open_set_of
 from duomotion.evaluation.protocols import Protocol
 from duomotion.evaluation.reconstruction import errors_by_layers
 from duomotion.evaluation.sources import (
+    AS_TUNED,
     Ask,
     Generated,
+    Sampling,
     Source,
+    computation,
     mean_pose,
     real,
     reconstructed,

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from duomotion.distributed import Processes
 from duomotion.evaluation.embedding import OpenEmbedder
 from duomotion.evaluation.opensets import Motion, OpenSet
-from duomotion.sampling.request import Generator
+from duomotion.sampling.request import Generator, check_settings
 from duomotion.storage import atomic_file
 
 
@@ -56,20 +56,31 @@ class Sampling:
         steps: iterations.
         guidance: how closely the text is followed.
         reaction_steps: iterations where one person is given.
+
+    Raises:
+        ValueError: one is out of range.
     """
 
     steps: int | None = None
     guidance: float | None = None
     reaction_steps: int | None = None
 
+    def of_generation(self) -> "Sampling":
+        """The same where nobody is given."""
+        return replace(self, reaction_steps=None)
+
     def of_reactions(self) -> "Sampling":
-        """The same, with the iterations of reactions as those that count."""
-        return replace(self, steps=self.reaction_steps, reaction_steps=None)
+        """The same, `reaction_steps` as the iterations."""
+        return Sampling(steps=self.reaction_steps, guidance=self.guidance)
+
+    def __post_init__(self) -> None:
+        check_settings(steps=self.steps, guidance=self.guidance)
+        check_settings(steps=self.reaction_steps)
 
     def __str__(self) -> str:
-        """What is not as it was tuned, as in steps-18-guidance-4.5."""
+        """What is not as it was tuned, as in `steps 18, guidance 4.5`."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
-        return "-".join(f"{name.replace('_', '-')}-{value:g}" for name, value in given.items())
+        return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in given.items())
 
 
 AS_TUNED = Sampling()
@@ -146,8 +157,8 @@ class Kept(ABC, Generic[Made]):
     Clips are kept and not made again; under torchrun each process makes its share.
 
     Args:
-        folder: for a folder each of what is made otherwise: by another model, with other weights or
-            settings, or, as `purpose` says, for something else.
+        folder: has a folder for each model, for each way of sampling and for each purpose.
+        purpose: what motion is made for, where that makes a difference.
 
     Attributes:
         kind: the tuple of arrays that a clip is.
@@ -168,8 +179,8 @@ class Kept(ABC, Generic[Made]):
         purpose: str = "",
     ) -> None:
         self.model, self.processes, self.sampling = model, processes, sampling
-        parts = (model.name, model.fingerprint, purpose, str(sampling))
-        self.folder = folder / "-".join(filter(None, parts))
+        parts = filter(None, (model.name, model.fingerprint, purpose, str(sampling)))
+        self.folder = folder / "-".join(parts).replace(", ", "-").replace(" ", "-")
         self.seconds: list[float] = []
 
     @abstractmethod

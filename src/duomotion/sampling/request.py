@@ -108,6 +108,7 @@ class Generator(ABC):
         num_people: how many it makes the motion of.
         min_frames, max_frames: of what it makes at once.
         frame_unit: frames that are made together, such as those of a token.
+        precision: the number format in which its networks compute.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Generator(ABC):
     frame_unit: int = 1
     min_frames: int
     max_frames: int
+    precision: str = "float32"
 
     @property
     @abstractmethod
@@ -156,15 +158,16 @@ class Generator(ABC):
         raise ValueError(f"{self.name} makes no features that published evaluators read")
 
     def reactions(
-        self, requests: Sequence[Request], actors: Sequence[np.ndarray]
+        self, requests: Sequence[Request], actors: Sequence[np.ndarray], people: Sequence[int]
     ) -> list[np.ndarray]:
         """What the network makes of the other person beside given ones.
 
         Args:
-            actors: features (T, F) in metres of the first person, T = frames of the request.
+            actors: features (T, F) in metres of given people, T = frames of the request.
+            people: 0 or 1, which of the two each of them is; the origin is where 0 starts.
 
         Returns:
-            Features (T, F) in metres of the second person; as with `features`, published evaluators
+            Features (T, F) in metres of the others; as with `features`, published evaluators
             see these, and each is the same as if it had been asked for alone.
 
         Raises:
