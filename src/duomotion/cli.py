@@ -174,21 +174,22 @@ def inpaint(
     *,
     options: Shared = Options(),
 ) -> None:
-    """Make a stretch of an interaction anew and keep the rest as it is.
+    """Regenerate stretches of an interaction and keep the rest as it is.
 
     Args:
         clip: The given motion, .bvh or .npz, up to 10 s.
-        unknown: Start and end of the stretch in seconds, as in 1.0:2.0; 1.0: is to the end.
+        unknown: Start and end of the stretch in seconds, as in 1.0:2.0; 1.0: is to the end. Several
+            with commas, as in 0:1,3:4.
         text: What happens; may be left out.
-        person: Whose motion is made anew.
+        person: Whose motion is regenerated.
         options: What all commands that generate share.
     """
     given = duomotion.Interaction.load(clip)
-    stretch = parse_stretch(unknown, given.seconds)
+    stretches = [parse_stretch(part, given.seconds) for part in unknown.split(",")]
     made = load_model(options).inpaint(
         given,
         text,
-        unknown=stretch,
+        unknown=stretches,
         person=None if person == "both" else "AB".index(person),
         seed=options.seed,
         guidance=options.guidance,
@@ -210,7 +211,7 @@ def parse_stretch(text: str, seconds: float) -> tuple[float, float]:
         return float(start or 0), float(stop or seconds)
     except ValueError:
         raise ValueError(
-            f"--unknown {text}: start and end in seconds are expected, as in 1.0:2.0"
+            f"--unknown {text}: start and end in seconds are expected, as in 1.0:2.0 or 0:1,3:4"
         ) from None
 
 
