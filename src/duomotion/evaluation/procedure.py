@@ -321,7 +321,7 @@ def run(
         "unusable": [problem.name for problem in problems],
         "untagged": test_set.num_untagged(clips),
         "repeats": constants.repeats,
-        "without_actor": sum(test_set.actor(clip) is None for clip in clips),
+        "without_actor": sum(test_set.actor(clip) is None for clip in clips if REACTION in tasks),
         **computation(models, sampling),
         **environment(processes.device),
     }

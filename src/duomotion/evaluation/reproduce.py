@@ -58,7 +58,7 @@ def protocol_of(table: Table) -> str:
 
 def measured_columns(table: Table) -> dict[str, Measured]:
     """Those that can be measured here."""
-    if table.data not in TEST_SETS:
+    if table.data is None or table.data not in TEST_SETS:
         return {}
     known = SCORES
     if protocol_of(table) == "t2m":

@@ -133,8 +133,8 @@ def published_report(found: Report, data: str) -> str:
         ]
     if facts["without_actor"]:
         lines += [
-            f"The data does not say who acts in {facts['without_actor']} clips; where reactions "
-            "are measured, the first person does.",
+            f"The data does not say who acts in {facts['without_actor']} clips; there the other "
+            "person reacts to the first.",
             "",
         ]
     if facts["untagged"]:

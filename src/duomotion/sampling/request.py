@@ -355,15 +355,14 @@ class Generator(ABC):
         if person is not None and not 0 <= person < clip.num_people:
             raise ValueError(f"there is no person {person}: the clip has {clip.num_people}")
         mask = np.ones((clip.num_people, frames), bool)
-        for stretch in _several(unknown):
-            is_inside = 0 <= stretch[0] < stretch[1] <= given.seconds + 0.5 / self.fps
-            ends = stretch if is_inside else (0.0, 0.0)
+        for first, last in np.reshape(unknown, (-1, 2)).tolist():
+            is_inside = 0 <= first < last <= given.seconds + 0.5 / self.fps
+            ends = (first, last) if is_inside else (0.0, 0.0)
             start, stop = (min(round(self.fps * second), frames) for second in ends)
             if start == stop:
                 raise ValueError(
-                    f"the stretch from {stretch[0]:g} s to {stretch[1]:g} s can't be regenerated: "
-                    f"it has to lie within the {given.seconds:g} s of the clip and end after it "
-                    "starts"
+                    f"the stretch from {first:g} s to {last:g} s can't be regenerated: it has to "
+                    f"lie within the {given.seconds:g} s of the clip and end after it starts"
                 )
             mask[slice(None) if person is None else person, start:stop] = False
         if not mask.any():
@@ -490,10 +489,6 @@ def _rough(clip: Interaction, start: int) -> float:
     """
     seam = seams(clip, [start])
     return max(seam["speed"], seam["acceleration"], seam["sliding"] / 2)
-
-
-def _several(unknown: Stretch | Sequence[Stretch]) -> Sequence[Stretch]:
-    return [unknown] if isinstance(unknown[0], float | int) else unknown
 
 
 def _optional(text: str) -> str:
