@@ -105,7 +105,7 @@ class MaskedConfig(TransformerConfig):
     # s of section 4, on KIT-ML 2: u + s (c - u), as the released code does; equation 5 prints
     # (1 + s) c - s u, which is the same with 1 less.
     guidance: Factor = 4.0
-    steps: Length = 10  # L, section 4
+    steps: Length = 10  # L, section 4; table 2 is measured with 18
 
     @property
     def mask_id(self) -> int:
