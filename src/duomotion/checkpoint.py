@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from duomotion.config import from_dict
-from duomotion.reading import read_text
+from duomotion.reading import open_file, read_text
 from duomotion.storage import atomic_folder
 
 WEIGHTS = "model.safetensors"
@@ -103,8 +103,6 @@ def save_checkpoint(
             for name, child in (children or {}).items():
                 without = shutil.ignore_patterns(TRAINING_TENSORS, TRAINING_POSITION)
                 shutil.copytree(child, temporary / name, ignore=without)
-    except SafetensorError as error:
-        raise OSError(f"can't write the checkpoint {folder}: {error}") from error
     except OSError as error:
         reason = f"can't write the checkpoint ({error.strerror or error})"
         raise OSError(error.errno, reason, str(folder)) from error
@@ -277,6 +275,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ValueError(f"{path}: the file is missing")
+    open_file(path).close()  # of one that can't be opened safetensors says that it is not there
     try:
         tensors = load_file(path)
     except SafetensorError as error:

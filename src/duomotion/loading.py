@@ -97,10 +97,6 @@ def _found(model: str | Path) -> tuple[Path, str]:
             f"no model {str(model)!r}: it is neither a checkpoint folder nor one of those that "
             f"come with duomotion ({names})"
         )
-    for weights in folder.rglob("*.safetensors"):
-        weights.open(
-            "rb"
-        ).close()  # safetensors says of any file that it can't open it is not there
     from duomotion.checkpoint import read_recipe
 
     return folder, read_recipe(folder)["system"]
