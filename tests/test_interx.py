@@ -228,10 +228,11 @@ def test_who_acts_is_read_from_the_published_pickle_and_nothing_else(tmp_path):
     dataset.prepare(source, target)
     assert dataset.read_split(target, "train")[0][0].actor == 1
     assert [clip.actor for clip in dataset.read_split(target, "test")[0]] == [None]
-    for content, sentence in (({clip.name: 2}, "0, where P1 acts"), (print, "is refused")):
+    for content, reason in (({clip.name: 2}, "0, where P1 acts"), (print, "is refused")):
         order.write_bytes(pickle.dumps(content))
-        with pytest.raises(ValueError, match=sentence):
-            dataset.prepare(source, tmp_path / "other")
+        (problem,) = dataset.prepare(source, tmp_path / "other")
+        assert problem.name == "annots/interaction_order.pkl" and reason in problem.reason
+        assert dataset.read_split(tmp_path / "other", "train")[0][0].actor is None
     (target / "actors.txt").write_text(f"{clip.name} 0\nanother x\n")
     with pytest.raises(ValueError, match=r"actors.txt, line 2: 'NAME 0' or 'NAME 1' is expected"):
         dataset.read_split(target, "train")

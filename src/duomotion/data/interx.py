@@ -37,6 +37,7 @@ EVERY = 4  # published frames, 120 to 30 a second
 TOO_LONG = 1000  # frames; released loaders skip clips of so many
 PEOPLE = ("P1", "P2")
 TEXTS = ("texts_processed", "texts")  # what comes first is read
+ORDER = "annots/interaction_order.pkl"
 FINGERS = 15
 ARRAYS = {
     "root_orient": 1,
@@ -137,14 +138,17 @@ def write_actors(root: Path, actors: Mapping[str, int]) -> None:
     interhuman.write_lines(root / "actors.txt", lines)
 
 
-def _published_actors(source: Path) -> dict[str, int]:
+def _published_actors(source: Path) -> dict[str, int] | Problem:
     """The same as published; the pickle's numbers are read and nothing else."""
-    path = source / "annots" / "interaction_order.pkl"
+    path = source / ORDER
     if not path.is_file():
         return {}
-    order = read_plain_pickle(path)
+    try:
+        order = read_plain_pickle(path)
+    except ValueError as error:
+        return Problem(ORDER, str(error))
     if not isinstance(order, dict) or any(actor not in (0, 1) for actor in order.values()):
-        raise ValueError(f"{path} should say of each clip 0, where P1 acts, or 1, where P2 does")
+        return Problem(ORDER, "of each clip it should say 0, where P1 acts, or 1, where P2 does")
     return {str(name): int(actor) for name, actor in order.items()}
 
 
@@ -185,13 +189,11 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
         target: the folder to be written.
 
     Raises:
-        ValueError: the folder is neither, nothing in it can be used, or its interaction_order.pkl
-            holds something else than 0 or 1 for each clip.
+        ValueError: the folder is neither, or nothing in it can be used.
         OSError: the target can't be written.
     """
     source, target = Path(source), Path(target)
     read = _converted if (source / "motions_processed").is_dir() else _published
-    actors = _published_actors(source)
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     problems = []
     for split in SPLITS:
@@ -206,7 +208,10 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
     interhuman.check_any(splits, problems, source)
     for split, names in splits.items():
         interhuman.write_lines(target / "splits" / f"{split}.txt", names)
-    if actors:
+    actors = _published_actors(source)
+    if isinstance(actors, Problem):
+        problems.append(actors)
+    elif actors:
         kept = chain.from_iterable(splits.values())
         write_actors(target, {name: actors[name] for name in kept if name in actors})
     return problems

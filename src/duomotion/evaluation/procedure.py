@@ -110,6 +110,9 @@ class Reactions(Generated):
 
     suffix = SUFFIX[REACTION]
 
+    def key(self, ask: Ask) -> str:
+        return super().key(ask) + ("-second-acts" if self.test_set.actor(ask.clip) else "")
+
     def made(self, asks: Sequence[Ask], requests: Sequence[Request]) -> list[np.ndarray]:
         pairs = [
             self.test_set.recorded(ask.clip, ask.seed)[:, : request.frames].copy()

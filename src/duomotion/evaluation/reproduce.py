@@ -1,6 +1,7 @@
 """The papers' tables, measured again: what that takes, and what came of it beside the paper."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from duomotion.evaluation.benchmark import Row
@@ -15,7 +16,7 @@ from duomotion.evaluation.procedure import (
 )
 from duomotion.evaluation.published import Table
 from duomotion.evaluation.sources import AS_TUNED, Sampling
-from duomotion.evaluation.tables import COLUMNS, cell, computed, estimates, heading
+from duomotion.evaluation.tables import COLUMNS, ERRORS, cell, computed, estimates, heading
 from duomotion.evaluation.testsets import TEST_SETS
 from duomotion.evaluation.trainings import TRAININGS
 from duomotion.loading import Reconstructor, load_reconstructor
@@ -93,12 +94,8 @@ def checkpoints(table: Table, given: Sequence[str]) -> dict[str, Path]:
 
 def sampling_of(table: Table, asked: Sampling) -> Sampling:
     """What is asked for and, where nothing is, what the table's paper says."""
-    own = SAMPLING.get(table.name, AS_TUNED)
-    return Sampling(
-        steps=own.steps if asked.steps is None else asked.steps,
-        guidance=own.guidance if asked.guidance is None else asked.guidance,
-        reaction_steps=own.reaction_steps if asked.reaction_steps is None else asked.reaction_steps,
-    )
+    given = {name: value for name, value in asdict(asked).items() if value is not None}
+    return replace(SAMPLING.get(table.name, AS_TUNED), **given)
 
 
 def models(
@@ -141,7 +138,7 @@ def needs(
         if others := [heading(name) for name in table.columns if name not in columns]:
             lines += [f"Only as published, not measured here: {', '.join(others)}.", ""]
         metrics = [metric for _, found in columns.values() for metric in found]
-        if units := [heading(metric) for metric in metrics if "mpj" in metric]:
+        if units := [heading(metric) for metric in metrics if metric in ERRORS]:
             lines += [
                 f"Measured as {', '.join(units)}, whatever the paper's unit is; not all say it.",
                 "",
@@ -154,12 +151,10 @@ def needs(
             f"- evaluator, {test_set.evaluator} ({state[evaluator]}): --evaluator FOLDER, made by "
             f"`duomotion import-official {test_set.importer}`",
         ]
-    for row in table.rows:
+    for row in table.rows if columns else ():
         if row.name == GROUND_TRUTH:
             continue
         trainings = TRAININGS.get(table.name, {}).get(row.name)
-        if not columns:
-            continue
         asks = f"- {row.name} ({'given' if row.name in folders else 'missing'}): --checkpoint"
         if trainings is None:
             lines.append(f'{asks} "{row.name}=FOLDER"; no recipe here trains it')

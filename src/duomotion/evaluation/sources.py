@@ -65,6 +65,10 @@ class Sampling:
     guidance: float | None = None
     reaction_steps: int | None = None
 
+    def __post_init__(self) -> None:
+        check_settings(steps=self.steps, guidance=self.guidance)
+        check_settings(steps=self.reaction_steps)
+
     def of_generation(self) -> "Sampling":
         """The same where nobody is given."""
         return replace(self, reaction_steps=None)
@@ -72,10 +76,6 @@ class Sampling:
     def of_reactions(self) -> "Sampling":
         """The same, `reaction_steps` as the iterations."""
         return Sampling(steps=self.reaction_steps, guidance=self.guidance)
-
-    def __post_init__(self) -> None:
-        check_settings(steps=self.steps, guidance=self.guidance)
-        check_settings(steps=self.reaction_steps)
 
     def __str__(self) -> str:
         """What is not as it was tuned, as in `steps 18, guidance 4.5`."""
@@ -187,8 +187,13 @@ class Kept(ABC, Generic[Made]):
     def make(self, asks: Sequence[Ask[Any]]) -> Sequence[Made]:
         """A batch of clips."""
 
+    def key(self, ask: Ask[Any]) -> str:
+        """A file's name: the same for the same clip, text, seed and length."""
+        text = f"{ask.clip.name}\0{ask.text}\0{ask.seed}\0{ask.clip.num_frames}"
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
     def __call__(self, asks: Sequence[Ask[Any]]) -> list[Made]:
-        paths = [self.folder / f"{_key(ask)}.npz" for ask in asks]
+        paths = [self.folder / f"{self.key(ask)}.npz" for ask in asks]
         kept = [self._kept(path) for path in paths]
         # Shares are of all clips: what is missing may differ from process to process by now.
         share = slice(self.processes.rank, None, self.processes.size)
@@ -253,12 +258,6 @@ class Generated(Kept[Motion]):
             steps=self.sampling.steps,
         )
         return self.kind.of(made)
-
-
-def _key(ask: Ask[Any]) -> str:
-    """A file's name: the same for the same clip, text, seed and length."""
-    text = f"{ask.clip.name}\0{ask.text}\0{ask.seed}\0{ask.clip.num_frames}"
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def _vanished(path: Path) -> NoReturn:
