@@ -23,6 +23,11 @@ needs_recordings = pytest.mark.skipif(
     not FOLDER.is_dir(), reason="no recordings: DUOMOTION_OPEN_PAIRS names no folder"
 )
 
+SOLO = FOLDER.parent / "solo"
+needs_solo = pytest.mark.skipif(
+    not (SOLO / "motions.tar.xz").is_file(), reason="no solo recordings beside the pairs"
+)
+
 
 @cache
 def files(name: str) -> tuple[Path, Path]:
@@ -60,9 +65,7 @@ def prepare_solo(folder: Path, takes: tuple[str, ...]) -> Path:
                 body.positions[0, :199].astype(float), HUMANML3D.reference_lengths
             )
             lines = [f"person {who} of {name}#person/NOUN#0.0#0.0"]
-            names += humanml3d.write_clip(
-                folder, f"{name}_{who}", HUMANML3D, joints, lines, mirrored=False
-            )
+            names += humanml3d.write_clip(folder, f"{name}_{who}", HUMANML3D, joints, lines)
     splits = {"train": names, "val": names[:2], "test": names[:2]}
     humanml3d.finish(folder, HUMANML3D, splits)
     return folder

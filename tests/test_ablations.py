@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from duomotion.config import from_dict
+from duomotion.config import apply_overrides, from_dict
 from duomotion.models.intermask.alternating import (
     AlternatingTransformer,
     alternating_steps,
@@ -24,6 +24,7 @@ from duomotion.models.intermask.tokenizer import MotionTokenizer
 from duomotion.models.layers.convolution import UpsamplingConv
 from duomotion.sampling.masking import decoding_mask_counts
 from duomotion.sampling.tokens import DecodingStep
+from duomotion.training import recipes
 
 PARTS, FRAMES = 3, 4
 TOKENS = PARTS * FRAMES
@@ -347,6 +348,42 @@ def test_every_tokenizer_trains(change: dict, shape: tuple[int, int]):
     ids = tokenizer.eval().encode(motion(4))
     assert ids.shape == shape
     assert tokenizer.decode(ids).shape == (4, 32, 22, 12)
+
+
+def test_recipes_as_printed_differ_where_the_released_code_does():
+    """Losses of equation 2 alone, equation 8's masks, table 7's reactions; all else stays."""
+    for stage, changes in (
+        (
+            "tokenizer",
+            {
+                "model.input_layer": "conv",
+                "model.temperature": 0.0,
+                "losses.beta": 0.0,
+                "losses.position": 0.0,
+                "losses.rotation": 0.0,
+            },
+        ),
+        (
+            "generator",
+            {
+                "model.random_id_prob": 0.0,
+                "model.mask_token_prob": 1.0,
+                "model.text_layers": 0,
+                "model.reaction_steps": 12,
+                "data.tokenizer": "runs/intermask/tokenizer-as-printed/best",
+            },
+        ),
+    ):
+        released = recipes.find(f"intermask/{stage}")
+        printed = recipes.find(f"intermask/{stage}-as-printed")
+        words = [f"{name}={value}" for name, value in changes.items()]
+        assert apply_overrides(released, words) == printed != released
+    network = InterMTransformer(
+        replace(CONFIG, **{name: getattr(printed.model, name) for name in ("text_layers",)})
+    )
+    vector = torch.randn(3, 1, CONFIG.text_dim, generator=seeded())
+    read = network.text_head(vector, torch.zeros(3, dtype=torch.long))
+    torch.testing.assert_close(read, F.layer_norm(vector[:, 0], (CONFIG.text_dim,)))
 
 
 def test_a_one_dimensional_map_convolves_over_time_only():

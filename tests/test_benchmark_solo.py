@@ -86,7 +86,7 @@ def clips(folder, count: int = 6):
         rows = clip.positions[0].astype(np.float64) * (1 + 0.02 * number)
         line = f"a person waves {number} times#wave/VERB#0.0#0.0"
         splits["train"] += humanml3d.write_clip(
-            folder, name, HUMANML3D, rows, [line], mirrored=True
+            folder, name, HUMANML3D, rows, [line], mirrored=[line]
         )
     humanml3d.finish(folder, HUMANML3D, splits)
     return folder
@@ -206,7 +206,7 @@ def test_too_few_clips_and_other_layouts(data, evaluator, tmp_path):
         benchmark.Benchmark(embedder, test[:3], test)
     joints = np.tile(KIT.skeleton.rest_positions / KIT.metres, (40, 1, 1))
     line = "a person stands#stand/VERB#0.0#0.0"
-    humanml3d.write_clip(tmp_path, "a", KIT, joints, [line], mirrored=False)
+    humanml3d.write_clip(tmp_path, "a", KIT, joints, [line])
     humanml3d.finish(tmp_path, KIT, {"train": ["a"]})
     with pytest.raises(ValueError, match="in the layout kit-ml; the open benchmark reads humanml"):
         SOLO.read(tmp_path, "train")

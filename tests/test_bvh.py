@@ -203,6 +203,14 @@ def motions(draw):
     )
 
 
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 1e-9])
+def test_a_scale_out_of_range_is_refused(path, scale):
+    with pytest.raises(ValueError, match="the scale has to be 1e-06 to 1000 metres per unit"):
+        read_text(path, ARM, scale=scale)
+    with pytest.raises(ValueError, match="the scale has to be"):
+        bvh.write(read_text(path, ARM), path, scale=scale)
+
+
 @examples(120)
 @given(motion=motions(), scale=st.sampled_from([1.0, 0.01, 0.0254]))
 def test_what_is_written_is_read_back(tmp_path_factory, motion, scale):

@@ -73,6 +73,18 @@ def test_stretches_with_times_are_clips_of_their_own(tmp_path, layout):
     assert problem.name == "000001" and "line 3: it has 10 frames" in problem.reason
 
 
+def test_tokenizers_get_whole_clips_of_any_length_with_captions_or_without(tmp_path):
+    root = published(tmp_path, frames=250)
+    lines = ["he sits#he/PRON sit/VERB#1.0#4.5", LINE.strip()]
+    (root / "texts" / "000001.txt").write_text("\n".join(lines))
+    (root / "texts" / "000002.txt").unlink()
+    np.save(vectors(root, "000003"), np.load(vectors(root, "000003"))[:63])
+    found, (problem,) = dataset.read_motions(root, "all", at_least=64)
+    assert {name: len(motion) for name, motion in found.items()} == {"000001": 250, "000002": 250}
+    np.testing.assert_array_equal(found["000001"], np.load(vectors(root)))
+    assert problem.name == "000003" and "63 frames, fewer than 64" in problem.reason
+
+
 def saved(change):
     """Harm: the first clip's vectors changed."""
 
@@ -243,6 +255,34 @@ def test_joints_become_a_data_set_of_equal_bodies(tmp_path, layout):
     )
 
 
+@both
+def test_mirrored_copies_are_mirrored_first_and_get_the_same_bones(tmp_path, layout):
+    source, target = recorded(tmp_path / "source", layout), tmp_path / "target"
+    limp = layout.skeleton.index("left_knee")
+    for path in (source / "joints").glob("*.npy"):  # whose left thigh is twice as long
+        joints = np.load(path)
+        joints[:, limp] += joints[:, limp] - joints[:, layout.skeleton.parents[limp]]
+        np.save(path, joints)
+    dataset.prepare(source, target, layout)
+    plain, mirrored = read_split(target, "train")[0]
+    lengths = [layout.lengths(layout.decode_joints(clip.features))[0] for clip in (plain, mirrored)]
+    np.testing.assert_allclose(lengths[0], lengths[1], rtol=1e-4)
+    joints = layout.mirror(np.load(source / "joints" / "000001.npy")[:, : layout.NUM_JOINTS])
+    dataset.write_clip(
+        tmp_path, "a", layout, joints.astype(float), [LINE],
+        lengths_J=lengths[0].astype(float), published_turns=True,
+    )  # fmt: skip
+    np.testing.assert_allclose(np.load(vectors(tmp_path, "a")), mirrored.features, atol=1e-3)
+
+
+def test_published_texts_of_mirrored_copies_are_kept(tmp_path):
+    source, target = recorded(tmp_path / "source", HUMANML3D), tmp_path / "target"
+    (source / "texts" / "M000001.txt").write_text("he waves#he/PRON wave/VERB#0.0#0.0\n")
+    dataset.prepare(source, target, HUMANML3D)
+    _, mirrored = read_split(target, "train")[0]
+    assert [caption.text for caption in mirrored.captions] == ["he waves"]
+
+
 def test_without_split_files_all_are_to_train_on_with_the_layouts_bones(tmp_path):
     source = recorded(tmp_path / "source", HUMANML3D, splits=False, names=("a", "b", "c"))
     dataset.prepare(source, tmp_path / "target", HUMANML3D)
@@ -263,8 +303,8 @@ def test_splits_that_list_mirrored_copies_keep_them(tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda a: a[:, :20], "has 50 frames of 20 joints, not 2 or more of 22"),
-        (lambda a: a[:1], "has 1 frames of 52 joints"),
+        (lambda a: a[:, :20], r"joints/000001\.npy has 20 joints, not 22"),
+        (lambda a: a[:1], "it has 1 frames of joints, fewer than 2"),
         (lambda a: a[..., :2], r"is float32 \(50, 52, 2\), not float \(T, any, 3\)"),
         (lambda a: a * np.inf, "is not finite at frame 0"),
         (lambda a: a * 0, "the leg has no length"),

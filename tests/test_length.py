@@ -17,7 +17,7 @@ from duomotion.models.length import LengthConfig, LengthEstimator, load_length_e
 from duomotion.training import recipes
 from duomotion.training.intermask import GeneratorTask
 
-WORDS = {"short": ("they wave", 15), "long": ("two people dance the salsa", 60)}
+WORDS = {"short": ("they wave", 19), "long": ("two people dance the salsa", 60)}
 
 
 @pytest.fixture(autouse=True)

@@ -2,19 +2,23 @@
 
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
+import torch
 from recordings import needs_recordings, prepare, prepare_solo
 from test_humanml3d_data import published
 
 import duomotion
-from duomotion.checkpoint import read_checkpoint
-from duomotion.config import apply_overrides
+from duomotion.checkpoint import environment, read_checkpoint, save_checkpoint
+from duomotion.config import apply_overrides, to_dict
 from duomotion.models.momask.codec import load_codec
 from duomotion.motion.humanml3d import KIT
 from duomotion.training import recipes
+from duomotion.training.crops import tokens_of
+from duomotion.training.schedule import learning_rate
 
 TAKES = ("18_01", "20_11", "22_01")
 TOKENIZER = (
@@ -113,11 +117,187 @@ def test_a_tokenizer_that_is_not_fitted_learns(tmp_path):
     assert "tokenizer.encoder.embed.weight" in checkpoint.tensors
 
 
+def test_tokenizers_see_whole_clips_once_captioned_or_not(tmp_path):
+    clips = published(tmp_path / "clips", frames=240)
+    (clips / "train.txt").write_text("000001\n000002\n")
+    line = "he sits#he/PRON sit/VERB#1.0#4.5\n"
+    (clips / "texts" / "000001.txt").write_text(line * 3)
+    (clips / "texts" / "000002.txt").unlink()
+    plain = recipe("momask/tokenizer", *TOKENIZER, f"data.clips={clips}")
+    task = recipes.task_of(plain)
+    assert [len(motion) for motion in task.windows.motions] == [240, 240]
+    assert task.windows.num_windows == 2 * (240 - 40 + 1)
+    assert list(task.windows.held_out) == ["000002"]
+
+
+def random_codec(folder, clips):
+    """An untrained tokenizer with statistics of its own, whose codes lie among what it encodes."""
+    plain = recipe("momask/tokenizer", *TOKENIZER, f"data.clips={clips}")
+    codec = recipes.task_of(plain).model.eval()
+    windows = torch.randn(64, 40, 263, generator=torch.Generator().manual_seed(1))
+    latents = codec.tokenizer.latents(windows).detach().flatten(0, 1)
+    for layer, quantizer in enumerate(codec.tokenizer.quantizer.layers):
+        quantizer.codebook.copy_(latents[layer : 16 + layer] * 0.5**layer)
+    provenance = {**environment(torch.device("cpu")), "data": ["random weights"]}
+    save_checkpoint(folder, codec.state_dict(), to_dict(plain), provenance)
+    return codec
+
+
+def transformer(name, clips, tokenizer, *changes):
+    tokens = (f"data.clips={clips}", f"data.tokenizer={tokenizer}", "data.text_encoder=sentence")
+    layers = ["model.num_layers=3"] if name == "residual" else []
+    alone = ["data.residual=null", "data.length=null"] if name == "masked" else []
+    sizes = [change for change in TRANSFORMER if not change.startswith("data.views")]
+    return recipe(
+        f"momask/{name}", *sizes, *tokens, *layers, *alone, "model.text_dim=384", *changes
+    )
+
+
+def test_each_epoch_has_fresh_crops_tokenized_as_released(tmp_path):
+    clips = published(tmp_path / "clips", frames=62)
+    codec = random_codec(tmp_path / "tokenizer", clips)
+    task = recipes.task_of(transformer("masked", clips, tmp_path / "tokenizer"))
+    motion = np.load(clips / "new_joint_vecs" / "000001.npy")
+    lengths = []
+    for epoch in range(12):
+        (batch,) = task.train_batches(seed=0, epoch=epoch, skip=0)
+        (again,) = task.train_batches(seed=0, epoch=epoch, skip=0)
+        assert torch.equal(batch["motion_BTF"], again["motion_BTF"])
+        count = int(batch["lengths_B"])
+        seen = codec.denormalise(batch["motion_BTF"])[0, : 4 * count].numpy()
+        starts = [
+            start
+            for start in range(63 - 4 * count)
+            if np.allclose(seen, motion[start : start + 4 * count], atol=1e-5)
+        ]
+        assert len(starts) == 1
+        lengths.append((count, starts[0]))
+        # the released loader: zeros behind the end of normalised motion, 196 frames in all
+        expected = np.zeros((1, 196, 263), np.float32)
+        expected[0, : 4 * count] = (seen - codec.mean.numpy()) / codec.std.numpy()
+        ids = codec.tokenizer.encode(torch.from_numpy(expected))[:, :count]
+        assert torch.equal(tokens_of(batch, codec), ids)
+    assert {count for count, _ in lengths} == {14, 15} and len(set(lengths)) > 3
+
+
+def test_fixed_crops_have_no_zeros_behind_them(tmp_path):
+    clips = published(tmp_path / "clips", frames=60)
+    random_codec(tmp_path / "tokenizer", clips)
+    found = {}
+    for views in ("null", "3"):
+        change = f"data.views={views}"
+        task = recipes.task_of(transformer("residual", clips, tmp_path / "tokenizer", change))
+        found[views] = task.held_out.ids[0]
+        if views == "3":
+            assert len(task.crops.clips) == 3
+    padded, alone = found["null"], found["3"]
+    assert padded.shape == alone.shape
+    assert torch.equal(padded[:-3], alone[:-3]) and not torch.equal(padded, alone)
+
+
+@pytest.mark.parametrize("name", ["masked", "residual"])
+def test_training_on_fresh_crops_resumes_and_learns(tmp_path, name):
+    clips = published(tmp_path / "clips", frames=60)
+    random_codec(tmp_path / "tokenizer", clips)
+    changes = ("optim.schedule=constant", "optim.steps=12")
+    whole = transformer(name, clips, tmp_path / "tokenizer", *changes)
+    found = losses(tiny.train(whole, tmp_path / "whole"))
+    assert found[-1] < found[0]
+    tiny.train(apply_overrides(whole, ["optim.steps=5"]), tmp_path / "halves")
+    tiny.train(whole, tmp_path / "halves")
+    one, two = (read_checkpoint(tmp_path / each / "last") for each in ("whole", "halves"))
+    for key, tensor in one.tensors.items():
+        assert torch.equal(tensor, two.tensors[key]), key
+
+
+@pytest.mark.parametrize("name", ["masked", "residual"])
+def test_texts_are_dropped_in_training_alone(tmp_path, name):
+    clips = published(tmp_path / "clips", frames=60)
+    random_codec(tmp_path / "tokenizer", clips)
+    losses_of = {}
+    for share in (0.0, 1.0):
+        changes = (f"model.cond_drop={share}", "model.attention_dropout=0")
+        task = recipes.task_of(transformer(name, clips, tmp_path / "tokenizer", *changes))
+        for parameter in task.model.parameters():
+            torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(2))
+        (batch,) = task.train_batches(seed=0, epoch=0, skip=0)
+        for mode in (True, False):
+            task.model.train(mode)
+            loss, _ = task.loss(batch, torch.Generator().manual_seed(0))
+            losses_of[share, mode] = loss.item()
+    assert losses_of[0.0, False] == losses_of[1.0, False]
+    assert losses_of[0.0, True] != losses_of[1.0, True]
+
+
+def test_best_checkpoints_by_fid(tmp_path):
+    clips = published(tmp_path / "clips", frames=60)
+    (clips / "val.txt").write_text("000001\n000002\n000003\n")
+    evaluator = tiny.bigru(tmp_path / "evaluator", "t2m-evaluator", 259)
+    random_codec(tmp_path / "random", clips)
+    choice = (f"data.evaluator={evaluator}", "log.validate_every=2")
+    steps = ("optim.steps=6", "optim.batch_size=2")
+    plain = recipe("momask/tokenizer", *TOKENIZER, f"data.clips={clips}", *choice, *steps)
+    found = {"tokenizer": plain}
+    for name in ("masked", "residual"):
+        found[name] = transformer(name, clips, tmp_path / "random", *choice, *steps)
+    for name, each in found.items():
+        records = tiny.train(each, tmp_path / name)
+        fids = [line["validation/fid"] for line in records if "validation/fid" in line]
+        assert len(fids) == 3 and np.isfinite(fids).all() and len(set(fids)) > 1, name
+        best = read_checkpoint(tmp_path / name / "best").provenance
+        assert best["scores"]["fid"] == min(fids) and best["step"] == 2 + 2 * np.argmin(fids)
+    one = apply_overrides(found["masked"], [f"data.evaluator={tmp_path / 'random'}"])
+    with pytest.raises(ValueError, match="momask/tokenizer"):
+        recipes.task_of(one)
+
+
+def test_transformers_refuse_clips_of_another_layout(tmp_path):
+    clips = published(tmp_path / "clips", frames=60)
+    random_codec(tmp_path / "tokenizer", clips)
+    other = published(tmp_path / "kit", KIT, frames=60)
+    with pytest.raises(ValueError, match="kit is in the layout kit-ml; the tokenizer reads human"):
+        recipes.task_of(transformer("masked", other, tmp_path / "tokenizer"))
+
+
+def test_learning_rates_fall_at_the_steps_of_the_released_code():
+    at = {
+        name: [
+            step
+            for step in range(10_000, found.optim.steps, 10_000)
+            if learning_rate(step, found.optim) < 0.5 * learning_rate(step - 1, found.optim)
+        ]
+        for name, found in recipes_of_the_released_code()
+    }
+    assert at == {
+        "momask/tokenizer": [150_000, 250_000],
+        "momask/tokenizer-kit": [],
+        **{f"momask/{name}": [50_000] for name in ("masked", "residual")},
+        **{f"momask/{name}-kit": [50_000] for name in ("masked", "residual")},
+        "momask/length": [],
+        "momask/length-kit": [],
+    }
+
+
+def recipes_of_the_released_code():
+    for name in ("tokenizer", "masked", "residual", "length"):
+        for ending in ("", "-kit"):
+            yield f"momask/{name}{ending}", recipes.find(f"momask/{name}{ending}")
+
+
+def test_no_training_goes_on_from_where_a_held_out_loss_was_lowest():
+    for name in ("masked", "masked-kit", "masked-open"):
+        assert Path(recipes.find(f"momask/{name}").data.residual).name == "last"
+    optim = recipes.find("momask/length").optim
+    assert (optim.lr, optim.betas, optim.weight_decay, optim.clip_norm) == (
+        1e-4, (0.9, 0.999), 0, 0.5,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         (("model.layout=kit-ml", "model.num_features=251"), "layout humanml3d; model.layout"),
-        (("data.window=100",), "no clip of 100 frames"),
+        (("data.window=100",), "no usable clip (000001: it has 60 frames, fewer than 100)"),
     ],
 )
 def test_tokenizers_refuse_what_does_not_fit(tmp_path, changes, sentence):

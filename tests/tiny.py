@@ -158,7 +158,7 @@ def solo_data(folder, layout):
         person = waving(1, 2 * layout.MIN_FRAMES + number, layout.skeleton).positions[0]
         lines = ["A man waves.#a/DET man/NOUN wave/VERB#0.0#0.0", "he turns#turn/VERB#0.0#0.0"]
         joints = person / layout.metres
-        solo.write_clip(folder, name, layout, joints, lines, mirrored=False)
+        solo.write_clip(folder, name, layout, joints, lines)
     for split in ("train", "val", "test"):
         write_lines(folder / f"{split}.txt", names)
     return folder

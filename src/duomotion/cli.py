@@ -725,19 +725,42 @@ def data_list() -> None:
 
 
 @data.command(name="prepare")
-def data_prepare(name: Positional[str], path: Positional[Path], /, out: Path | None = None) -> None:
+def data_prepare(
+    name: Positional[str],
+    path: Positional[Path],
+    /,
+    amass: Path | None = None,
+    body_model: Path | None = None,
+    out: Path | None = None,
+) -> None:
     """Turn a data set as it is published into the layout that training reads.
 
     Args:
         name: See `duomotion data list`.
         path: The folder with the published files.
+        amass: For humanml3d: the folder with AMASS's data sets (SMPL+H G), named as in index.csv;
+            PATH is HumanML3D's repository then, with texts.zip and humanact12.zip unpacked.
+        body_model: With --amass: the folder with male/model.npz and female/model.npz of SMPL-H.
         out: Folder for the result; data/NAME if left out.
     """
     from duomotion.data import find
 
     folder = out or Path("data") / name
-    problems = find(name).prepare(path, folder)
+    dataset = find(name)
+    if amass is None:
+        if body_model is not None:
+            raise ValueError("--body-model goes with --amass")
+        problems = dataset.prepare(path, folder)
+    else:
+        if dataset.prepare_amass is None:
+            raise ValueError(f"--amass goes with humanml3d; {name} is not made from AMASS")
+        problems = dataset.prepare_amass(path, folder, amass, body_model)
     report_problems(problems)
+    if amass is not None and body_model is None:
+        print(
+            "without --body-model everybody has the bones of an average adult: released evaluators "
+            "expect other ones"
+        )
     print(f"prepared in {folder}")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from duomotion.data import humanml3d, interhuman, interx, open_pairs, open_solo
+from duomotion.data import amass, humanml3d, interhuman, interx, open_pairs, open_solo
 from duomotion.data.interhuman import Problem
 from duomotion.motion.humanml3d import HUMANML3D, KIT
 
@@ -18,11 +18,14 @@ class Dataset:
         description: one line.
         prepare: (published folder, target folder) -> what had to be left out.
         check: prepared folder -> number of usable clips, and what is wrong with the others.
+        prepare_amass: (published folder, target folder, AMASS, body models) -> what had to be left
+            out; None where the data set is not from AMASS.
     """
 
     description: str
     prepare: Callable[[Path, Path], list[Problem]]
     check: Callable[[Path], tuple[int, list[Problem]]]
+    prepare_amass: Callable[[Path, Path, Path, Path | None], list[Problem]] | None = None
 
 
 DATASETS = {
@@ -52,9 +55,10 @@ DATASETS = {
         interx.check,
     ),
     "humanml3d": Dataset(
-        "14,616 captioned motions of one person, from joints; training reads what is published",
+        "14,616 captioned motions of one person, from AMASS or joints; as published it is read too",
         partial(humanml3d.prepare, layout=HUMANML3D),
         humanml3d.check,
+        amass.prepare,
     ),
     "kit-ml": Dataset(
         "3,911 captioned motions of one person, from joints; training reads what is published",

@@ -1,5 +1,8 @@
 """HumanML3D's and KIT-ML's published layout on disk: reading, checking, making it from joints.
 
+data/amass.py has HumanML3D's joints from AMASS. KIT-ML's are those of MMM's reference model; what
+its joint angles in XML files lack, the geometry of that model, is not at hand.
+
 ROOT/new_joint_vecs/NAME.npy     (T, 263) or (T, 251) float, see motion/humanml3d.py
 ROOT/texts/NAME.txt              a caption a line: caption#word/TAG word/TAG#start#end
 ROOT/{train,val,test}.txt        one NAME a line; others such as train_val.txt may be there
@@ -9,9 +12,10 @@ A caption whose start and end, in seconds, are not both 0 describes a stretch, w
 of its own. The mirrored copy of NAME is called MNAME.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -62,6 +66,36 @@ def read_split(root: str | Path, split: str) -> tuple[list[SoloClip], list[Probl
     return interhuman.apart(_split(Path(root), split), f"{root}: split {split!r}")
 
 
+def read_motions(
+    root: str | Path, split: str, *, at_least: int
+) -> tuple[dict[str, np.ndarray], list[Problem]]:
+    """Whole clips by name, (T, F) each, of `at_least` frames and captioned or not.
+
+    These are what a tokenizer is trained on (MoMask, released code). Stretches of their own, and a
+    longest length, are for those who read captions.
+
+    Raises:
+        ValueError: the folder has no such split file, or none of its clips can be used.
+    """
+    root = Path(root)
+    names, layout = interhuman.split_names(root, split), layout_of(root)
+    found = (_read_motion(root, name, layout, at_least) for name in names)
+    motions, problems = interhuman.apart(found, f"{root}: split {split!r}")
+    return dict(motions), problems
+
+
+def _read_motion(
+    root: Path, name: str, layout: SoloLayout, at_least: int
+) -> tuple[str, np.ndarray] | Problem:
+    try:
+        features = _read_features(root, name, layout)
+    except ValueError as error:
+        return Problem(name, str(error))
+    if len(features) < at_least:
+        return Problem(name, f"it has {len(features)} frames, fewer than {at_least}")
+    return name, features
+
+
 def without_mirrored(clips: Sequence[SoloClip]) -> list[SoloClip]:
     """The clips that are no mirrored copies of others among them."""
     names = {clip.name for clip in clips}
@@ -106,9 +140,7 @@ def layout_of(root: Path) -> SoloLayout:
 def read_clip(root: Path, name: str, layout: SoloLayout) -> list[SoloClip | Problem]:
     """A clip and its captioned stretches, and what is wrong with any of these."""
     try:
-        path = root / "new_joint_vecs" / f"{name}.npy"
-        label = f"new_joint_vecs/{name}.npy"
-        features = interhuman.read_floats(path, label, (layout.NUM_FEATURES,)).astype(np.float32)
+        features = _read_features(root, name, layout)
         check_length(len(features), layout)
         lines = read_text(root, name)
     except ValueError as error:
@@ -130,6 +162,11 @@ def read_clip(root: Path, name: str, layout: SoloLayout) -> list[SoloClip | Prob
     if whole:
         found.insert(0, SoloClip(name, layout, features, tuple(whole)))
     return found
+
+
+def _read_features(root: Path, name: str, layout: SoloLayout) -> np.ndarray:
+    label = f"new_joint_vecs/{name}.npy"
+    return interhuman.read_floats(root / label, label, (layout.NUM_FEATURES,)).astype(np.float32)
 
 
 def check_length(frames: int, layout: SoloLayout) -> None:
@@ -201,17 +238,70 @@ def tokenizer_statistics(of_data: Normaliser) -> Normaliser:
 # making a data set ---------------------------------------------------------------------------
 
 
-def prepare(source: str | Path, target: str | Path, layout: SoloLayout) -> list[Problem]:
+class Joints(Protocol):
+    """Where the joints of a data set's clips come from."""
+
+    @property
+    def names(self) -> Collection[str]:
+        """Of all clips; mirrored copies may be among them."""
+        ...
+
+    def read(self, name: str) -> np.ndarray:
+        """(T, J, 3) float64 in the layout's unit and frame rate, Y up.
+
+        Raises:
+            ValueError: there are none, or they can't be used.
+        """
+        ...
+
+
+class JointFolder:
+    """A folder with NAME.npy (T, J or more, 3) a clip.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+
+    def __init__(self, source: Path, layout: SoloLayout) -> None:
+        self.source, self.layout = source, layout
+        if not (source / "joints").is_dir():
+            raise ValueError(
+                f"{source} has no folder joints with a .npy file (T, {layout.NUM_JOINTS}, 3) a "
+                "clip; a folder that has new_joint_vecs is prepared already and is read as it is"
+            )
+        self.names: Collection[str] = {path.stem for path in (source / "joints").glob("*.npy")}
+
+    def read(self, name: str) -> np.ndarray:
+        label = f"joints/{name}.npy"
+        return read_joints(self.source / label, label, self.layout)
+
+
+def read_joints(path: Path, label: str, layout: SoloLayout) -> np.ndarray:
+    """The layout's joints (T, J, 3) float64 of a .npy file that may hold more.
+
+    Raises:
+        ValueError: what is wrong with the file, which `label` names.
+    """
+    joints = interhuman.read_floats(path, label, (None, 3)).astype(np.float64)
+    if joints.shape[1] < layout.NUM_JOINTS:
+        raise ValueError(f"{label} has {joints.shape[1]} joints, not {layout.NUM_JOINTS}")
+    return joints[:, : layout.NUM_JOINTS]
+
+
+def prepare(
+    source: str | Path, target: str | Path, layout: SoloLayout, joints: Joints | None = None
+) -> list[Problem]:
     """Make a data set from joints; returns what had to be left out.
 
     All clips get the bones of the reference clip, or where that is not there the layout's own. Each
     clip that is trained on has a mirrored copy; others have one where their split lists it.
 
     Args:
-        source: joints/NAME.npy (T, J or more, 3) in the layout's unit and frame rate, Y up; texts/
-            and {train,val,test}.txt as in the layout; without the last all clips are to train on.
+        source: texts/ and {train,val,test}.txt as in the layout; without the last all clips are to
+            train on. Of a mirrored copy without a text the words are those of the clip, mirrored.
         target: the folder to be written.
         layout: what to make.
+        joints: of the clips; None: joints/NAME.npy in `source`.
 
     Raises:
         ValueError: there are no joints, or those of the reference clip or of all clips can't be
@@ -219,24 +309,29 @@ def prepare(source: str | Path, target: str | Path, layout: SoloLayout) -> list[
         OSError: the target can't be written.
     """
     source, target = Path(source), Path(target)
-    lengths = _reference(source, layout)
+    joints = JointFolder(source, layout) if joints is None else joints
+    lengths = _reference(joints, layout)
     splits: dict[str, list[str]] = {}
     problems = []
-    for split, names in _listed(source).items():
-        plain = [name for name in names if not _is_mirrored(source, name)]
-        mirrored = split == "train" or len(plain) < len(names)
+    for split, names in _listed(source, joints).items():
+        plain = [name for name in names if not _is_mirrored(name, joints)]
+        has_mirrored = split == "train" or len(plain) < len(names)
         splits[split] = []
         for name in tqdm(plain, desc=split, unit="clip"):
             try:
-                joints = _read_joints(source, name, layout)
-                joints = layout.retarget(joints, lengths)
                 lines = read_text(source, name)
+                splits[split] += write_clip(
+                    target,
+                    name,
+                    layout,
+                    _read(joints, name),
+                    lines,
+                    lengths_J=lengths,
+                    mirrored=_mirrored_text(source, name, lines) if has_mirrored else None,
+                    published_turns=True,
+                )
             except ValueError as error:
                 problems.append(Problem(name, str(error)))
-                continue
-            splits[split] += write_clip(
-                target, name, layout, joints, lines, mirrored=mirrored, published_turns=True
-            )
     interhuman.check_any(splits, problems, source)
     finish(target, layout, splits)
     return problems
@@ -249,25 +344,38 @@ def write_clip(
     joints_TJ3: np.ndarray,
     lines: Iterable[str],
     *,
-    mirrored: bool,
+    lengths_J: np.ndarray | None = None,
+    mirrored: Iterable[str] | None = None,
     published_turns: bool = False,
 ) -> list[str]:
     """Add a clip, and its mirrored copy, to a data set; returns their names.
 
+    The copy is made of the mirrored joints as any clip is of its own, so both have the same bones
+    (released code): a limb that is longer on the left is so in the copy too.
+
     Args:
         joints_TJ3: in the layout's unit and frame rate, Y up, anywhere.
         lines: captions as in texts/.
-        mirrored: write the copy.
+        lengths_J: the bones that the clip gets; None: its own.
+        mirrored: captions of the mirrored copy; None: no copy.
         published_turns: see `SoloLayout.encode_joints`.
+
+    Raises:
+        ValueError: a leg has no length.
+        OSError: a file can't be written.
     """
-    lines = list(lines)
     views = {name: (joints_TJ3, lines)}
-    if mirrored:
-        views[f"M{name}"] = (layout.mirror(joints_TJ3), list(map(mirror_text, lines)))
-    for view, (joints, texts) in views.items():
+    if mirrored is not None:
+        views[f"M{name}"] = (layout.mirror(joints_TJ3), mirrored)
+    features = {}
+    for view, (joints, _) in views.items():
+        if lengths_J is not None:
+            joints = layout.retarget(joints, lengths_J)
+        placed = layout.placed(joints)
+        features[view] = layout.encode_joints(placed, published_turns=published_turns)
+    for view, (_, texts) in views.items():
         with atomic_file(root / "new_joint_vecs" / f"{view}.npy") as path:
-            placed = layout.placed(joints)
-            np.save(path, layout.encode_joints(placed, published_turns=published_turns))
+            np.save(path, features[view])
         interhuman.write_lines(root / "texts" / f"{view}.txt", texts)
     return list(views)
 
@@ -287,38 +395,38 @@ def finish(root: Path, layout: SoloLayout, splits: dict[str, list[str]]) -> None
             np.save(path, row)
 
 
-def _listed(source: Path) -> dict[str, list[str]]:
+def _listed(source: Path, joints: Joints) -> dict[str, list[str]]:
     """Names by split."""
     found = {
         split: interhuman.split_names(source, split)
         for split in SPLITS
         if (source / f"{split}.txt").is_file()
     }
-    return found or {"train": sorted(path.stem for path in (source / "joints").glob("*.npy"))}
+    return found or {"train": sorted(joints.names)}
 
 
-def _is_mirrored(source: Path, name: str) -> bool:
-    return name.startswith("M") and (source / "joints" / f"{name[1:]}.npy").is_file()
+def _is_mirrored(name: str, joints: Joints) -> bool:
+    return name.startswith("M") and name[1:] in joints.names
 
 
-def _reference(source: Path, layout: SoloLayout) -> np.ndarray:
-    if not (source / "joints").is_dir():
-        raise ValueError(
-            f"{source} has no folder joints with a .npy file (T, {layout.NUM_JOINTS}, 3) a clip; "
-            "a folder that has new_joint_vecs is prepared already and is read as it is"
-        )
+def _mirrored_text(source: Path, name: str, lines: Iterable[str]) -> list[str]:
+    if (source / "texts" / f"M{name}.txt").is_file():
+        return read_text(source, f"M{name}")
+    return list(map(mirror_text, lines))
+
+
+def _reference(joints: Joints, layout: SoloLayout) -> np.ndarray:
     name = REFERENCES[layout.NAME]
-    if not (source / "joints" / f"{name}.npy").is_file():
+    if name not in joints.names:
         return layout.reference_lengths
-    return layout.lengths(_read_joints(source, name, layout)[0])
+    try:
+        return layout.lengths(_read(joints, name)[0])
+    except ValueError as error:
+        raise ValueError(f"all clips get the bones of {name}, but {error}") from None
 
 
-def _read_joints(source: Path, name: str, layout: SoloLayout) -> np.ndarray:
-    label = f"joints/{name}.npy"
-    joints = interhuman.read_floats(source / label, label, (None, 3)).astype(np.float64)
-    if len(joints) < 2 or joints.shape[1] < layout.NUM_JOINTS:
-        raise ValueError(
-            f"{label} has {len(joints)} frames of {joints.shape[1]} joints, "
-            f"not 2 or more of {layout.NUM_JOINTS}"
-        )
-    return joints[:, : layout.NUM_JOINTS]
+def _read(joints: Joints, name: str) -> np.ndarray:
+    found = joints.read(name)
+    if len(found) < 2:
+        raise ValueError(f"it has {len(found)} frames of joints, fewer than 2")
+    return found

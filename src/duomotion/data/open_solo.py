@@ -24,6 +24,7 @@ from duomotion.motion.interaction import Interaction
 from duomotion.motion.retarget import to_smpl22
 from duomotion.names import check_name
 from duomotion.reading import read_text, unpacked
+from duomotion.text.augment import mirror_text
 
 VAL_SUBJECTS = frozenset({"17", "56"})
 TEST_SUBJECTS = frozenset({"13", "41", "86", "143"})
@@ -67,13 +68,12 @@ def prepare_humanml3d(source: str | Path, target: str | Path) -> list[Problem]:
             problems.append(clip)
             continue
         joints = layout.bodies(clip).positions[0].astype(np.float64)
-        joints = layout.retarget(joints, layout.reference_lengths)
         frames = len(joints) - 1
         if frames < layout.MIN_FRAMES:
             reason = f"it has {frames} frames at {layout.FPS:g} fps, fewer than {layout.MIN_FRAMES}"
             problems.append(Problem(name, reason))
             continue
-        split = _split_of(name)
+        split, line = _split_of(name), _tagged(clip.caption)
         bounds = np.linspace(0, frames, 1 + -(-frames // (TOO_LONG - 1))).round().astype(int)
         for number, (start, end) in enumerate(pairwise(bounds)):
             splits[split] += humanml3d.write_clip(
@@ -81,8 +81,9 @@ def prepare_humanml3d(source: str | Path, target: str | Path) -> list[Problem]:
                 name if len(bounds) == 2 else f"{name}-{number:02d}",
                 layout,
                 joints[start : end + 1],
-                [_tagged(clip.caption)],
-                mirrored=split == "train",
+                [line],
+                lengths_J=layout.reference_lengths,
+                mirrored=[mirror_text(line)] if split == "train" else None,
             )
     check_any(splits, problems, source)
     humanml3d.finish(target, layout, splits)

@@ -29,6 +29,7 @@ LONGEST_HIERARCHY = 10_000_000  # characters
 MAX_JOINTS = MAX_PEOPLE * limits.MAX_JOINTS + 1  # of a file, whose people may stand below a scene
 TOO_LARGE = 1e9  # no position or angle in any unit
 WRITTEN_ORDER = "ZXY"
+SMALLEST_UNIT, LARGEST_UNIT = 1e-6, 1000.0  # metres: a micrometre, a kilometre
 
 
 @dataclass
@@ -53,9 +54,10 @@ def read(
 
     Raises:
         ValueError: the text is not BVH, is cut short, holds NaN or no frames, or bones that change
-            their length; the sentence names file and line.
+            their length; the sentence names file and line. The scale is out of range.
         OSError: a file can't be read.
     """
+    _check_scale(scale)
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     people = [person for path in paths for person in _read_file(Path(path), scale)]
     limits.check_people(" and ".join(map(str, paths)), len(people))
@@ -83,9 +85,11 @@ def write(
         The paths written.
 
     Raises:
-        ValueError: there are more than eight people, or joints whose names BVH can't hold.
+        ValueError: there are more than eight people, joints whose names BVH can't hold, or the
+            scale is out of range.
         OSError: the file can't be written.
     """
+    _check_scale(scale)
     path = Path(path)
     letters = person_names(interaction.num_people)
     people = [interaction.person(index) for index in range(interaction.num_people)]
@@ -96,6 +100,14 @@ def write(
     for person, target in zip(people, paths, strict=True):
         _write_file([person], target, scale)
     return paths
+
+
+def _check_scale(scale: float) -> None:
+    if not SMALLEST_UNIT <= scale <= LARGEST_UNIT:
+        raise ValueError(
+            f"the scale has to be {SMALLEST_UNIT:g} to {LARGEST_UNIT:g} metres per unit of the "
+            f"file, not {scale:g}"
+        )
 
 
 def _named_bones(skeleton: Skeleton) -> set[tuple[str, str]]:

@@ -58,7 +58,7 @@ class TokenizerData:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerRecipe:
-    """One training of the motion tokenizer; defaults are the paper's on InterHuman."""
+    """One training of the motion tokenizer; defaults are the released code's on InterHuman."""
 
     optim: OptimConfig
     system: str = "intermask/tokenizer"
@@ -191,7 +191,7 @@ class GeneratorData:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorRecipe:
-    """One training of the Inter-M transformer; defaults are the paper's on InterHuman."""
+    """One training of the Inter-M transformer; defaults are the released code's on InterHuman."""
 
     optim: OptimConfig
     system: str = "intermask/generator"

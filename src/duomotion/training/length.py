@@ -62,7 +62,7 @@ class LengthTask:
         texts_NC = encoder.encode([caption for caption, _ in captions]).vectors
         frames_N = torch.tensor([frames for _, frames in captions])
         sizes = self.recipe.model
-        classes_N = (frames_N / sizes.frames_per_class).round().long()
+        classes_N = frames_N // sizes.frames_per_class  # released code
         return texts_NC, classes_N.clamp(max=sizes.num_classes - 1)
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:

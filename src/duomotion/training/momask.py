@@ -1,22 +1,23 @@
 """What MoMask's trainings consist of: recipes and tasks."""
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 
-from duomotion.data import humanml3d, interhuman
+from duomotion.data import humanml3d, humanml3d_views, interhuman
 from duomotion.data.layouts import VIEWS
 from duomotion.data.windows import WindowConfig, WindowSampler
 from duomotion.evaluation.reconstruction import mean_scores, reconstruction_scores
 from duomotion.losses.masked import draw_text_drop, near_codes
+from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.momask.codec import ResidualCodec, load_codec
 from duomotion.models.momask.config import (
     MaskedConfig,
@@ -24,6 +25,8 @@ from duomotion.models.momask.config import (
     ResidualTokenizerConfig,
     ResidualTokenizerLossWeights,
 )
+from duomotion.models.momask.decoding import residual_steps
+from duomotion.models.momask.generate import MoMask
 from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
 from duomotion.models.momask.objective import (
     TokenLoss,
@@ -37,12 +40,15 @@ from duomotion.motion import features
 from duomotion.motion.features import Normaliser
 from duomotion.motion.humanml3d import CONTACTS
 from duomotion.motion.layout import Layout
+from duomotion.sampling.masking import top_k_of_ratio
+from duomotion.sampling.tokens import sample_noise
 from duomotion.text.augment import reworded
 from duomotion.text.cache import cached_encoder
-from duomotion.training.batch import similar_lengths
+from duomotion.training.batch import similar_lengths, take
 from duomotion.training.beside import check_beside
 from duomotion.training.config import LogConfig, OptimConfig
-from duomotion.training.validation import held_out_scores
+from duomotion.training.crops import Crops, FixedCrops, FreshCrops, read_clips, tokens_of
+from duomotion.training.validation import ValidationFID, held_out_scores
 
 # What an error of a feature counts where a tokenizer starts fitted; bodies follow from positions,
 # and where one person's feet are decides whether they slide.
@@ -57,18 +63,22 @@ class ResidualTokenizerData:
     """A data set in the tokenizer's layout, and the frames of a window.
 
     Attributes:
-        window: frames (64: released code). Shorter clips are left out.
+        window: frames (64: released code). Shorter clips are left out. Of one person's clips those
+            that are too long for captions, or have none, are trained on too (released code).
         floor: of two people, see `features.on_floor`.
+        evaluator: checkpoint of an evaluator. `best` is then the one with the lowest FID of
+            reconstructed validation clips (released code); None: with the lowest error of joints.
     """
 
     clips: str = "data/humanml3d"
     window: int = 64
+    evaluator: str | None = None
     floor: Literal["each", "keep"] = "each"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualTokenizerRecipe:
-    """One training of the residual tokenizer; defaults are the paper's on HumanML3D."""
+    """One training of the residual tokenizer; defaults are the released code's on HumanML3D."""
 
     optim: OptimConfig
     system: str = "momask/tokenizer"
@@ -105,8 +115,7 @@ class SoloWindows:
     """
 
     def __init__(self, data: ResidualTokenizerData, layout: str) -> None:
-        clips, _ = humanml3d.read_split(data.clips, "train")
-        found = clips[0].layout
+        found = humanml3d.layout_of(Path(data.clips))
         if layout != found.NAME:
             raise ValueError(
                 f"{data.clips} is in the layout {found.NAME}; model.layout must be the same, "
@@ -114,9 +123,8 @@ class SoloWindows:
             )
         self.layout: Layout = found
         self.frames = data.window
-        self.motions = [clip.features for clip in clips if clip.num_frames >= data.window]
-        if not self.motions:
-            raise ValueError(f"{data.clips} has no clip of {data.window} frames to train on")
+        motions, _ = humanml3d.read_motions(data.clips, "train", at_least=data.window)
+        self.motions = list(motions.values())
         lengths = np.array([len(motion) for motion in self.motions])
         places = lengths - data.window + 1
         self.num_windows = int(places.sum())
@@ -126,9 +134,9 @@ class SoloWindows:
         self.importance[humanml3d.ROOT] = ROOT
         self.importance[found.foot_positions] = FEET
         self.normaliser = humanml3d.tokenizer_statistics(humanml3d.read_statistics(data.clips))
-        held_out, _ = humanml3d.read_split(data.clips, "val")
+        held_out, _ = humanml3d.read_motions(data.clips, "val", at_least=found.MIN_FRAMES)
         self.held_out: Mapping[str, np.ndarray] = {
-            clip.name: clip.features[None] for clip in held_out
+            name: motion[None] for name, motion in held_out.items()
         }
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -172,7 +180,6 @@ def _importance(layout: Layout, positions: slice) -> np.ndarray:
 class ResidualTokenizerTask:
     """Windows of motion through the residual VQ-VAE."""
 
-    score_name = "root_aligned_mpjpe_mm"
     children: Mapping[str, Path] = {}
 
     def __init__(self, recipe: ResidualTokenizerRecipe) -> None:
@@ -183,6 +190,11 @@ class ResidualTokenizerTask:
             if sizes.num_people == 2
             else SoloWindows(recipe.data, sizes.layout)
         )
+        self.selection = None
+        if recipe.data.evaluator is not None:
+            clips = [("", motion) for motion in self.windows.held_out.values()]
+            self.selection = ValidationFID(Path(recipe.data.evaluator), clips)
+        self.score_name = "root_aligned_mpjpe_mm" if self.selection is None else "fid"
         torch.manual_seed(recipe.optim.seed)
         self.model = ResidualCodec(sizes)
         self.model.mean.copy_(torch.from_numpy(self.windows.normaliser.mean))
@@ -214,10 +226,13 @@ class ResidualTokenizerTask:
         return total, {**terms, "perplexity": output.perplexity}
 
     def validate(self) -> dict[str, float]:
-        scores = reconstruction_scores(
-            self.model.reconstruct, self.windows.held_out, self.windows.layout
-        )
-        return mean_scores(scores.values())
+        held_out = self.windows.held_out
+        scores = reconstruction_scores(self.model.reconstruct, held_out, self.windows.layout)
+        found = mean_scores(scores.values())
+        if self.selection is None:
+            return found
+        made = [self.model.reconstruct(motion) for motion in held_out.values()]
+        return {**found, "fid": self.selection.score_features(made)}
 
     def provenance(self) -> dict[str, Any]:
         return {"data": [self.recipe.data.clips]}
@@ -225,12 +240,23 @@ class ResidualTokenizerTask:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenData:
-    """A data set of one person with captions, the trained tokenizer, captions as vectors."""
+    """A data set of one person with captions, the trained tokenizer, captions as vectors.
+
+    Attributes:
+        views: crops of each clip that are tokenized before training starts (ours). None: each epoch
+            has a fresh crop of each, which is tokenized with its batch, on the device, with zeros
+            behind its end up to the longest motion (released code); they show in the last tokens.
+        evaluator: checkpoint of an evaluator. `best` is then the one with the lowest FID of what is
+            generated for the validation clips (released code): the base layer for their captions,
+            or the other layers for their own base layer. None: with the lowest held-out loss, which
+            rises long before motion gets worse.
+    """
 
     clips: str = "data/humanml3d"
     tokenizer: str = "runs/momask/tokenizer/best"
     text_encoder: str = "clip-vector"  # released code
-    views: int = 8  # random views of each clip that are tokenized before training starts
+    views: int | None = None
+    evaluator: str | None = None
     text_noise: float = 0.0  # of a vector, along the way from one random caption to another
     target_width: float = 0.0  # ours; of `losses.masked.near_codes`, 0: one-hot targets
     from_codes: bool = False  # ours; True: tokens start with the tokenizer's codes as their vectors
@@ -266,29 +292,19 @@ class ResidualRecipe:
     log: LogConfig = field(default_factory=LogConfig)
 
 
-@dataclass(frozen=True)
-class TokenizedView:
-    """One view of a clip: codes (N, Q), captions that fit, the clip's name."""
-
-    ids: Tensor
-    captions: tuple[str, ...]
-    name: str
-
-
 Network = TypeVar("Network", MaskedTransformer, ResidualTransformer)
 
 
 class _TokenTask(ABC, Generic[Network]):
     """Tokens of a clip with one of its captions: what both transformers train on."""
 
-    score_name = "loss"
     children: Mapping[str, Path] = {}
     model: Network
 
     def __init__(self, recipe: MaskedRecipe | ResidualRecipe) -> None:
         data, seed = recipe.data, recipe.optim.seed
         self.data, self.optim = data, recipe.optim
-        codec = load_codec(Path(data.tokenizer))
+        self.codec = codec = accelerate(load_codec(Path(data.tokenizer)))
         sizes = codec.tokenizer.config
         if sizes.num_codes != recipe.model.num_codes:
             raise ValueError(
@@ -308,32 +324,48 @@ class _TokenTask(ABC, Generic[Network]):
             if data.target_width
             else None
         )
-        self.views = _tokenized(codec, data.clips, "train", data.views, seed)
-        self.held_out = _tokenized(codec, data.clips, "val", 1, seed)
-        captions = sorted({text for view in self.views for text in view.captions})
-        others = {text for view in self.held_out for text in view.captions}
-        captions += sorted(others - set(captions))
-        encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
-        self.encoder_name = encoder.name
-        self.texts_NC = encoder.encode(captions).vectors
+        clips = read_clips(codec, data.clips, "train")
+        fixed = partial(FixedCrops, codec, is_padded=data.views is None, seed=seed)
+        self.crops: Crops = (
+            FreshCrops(codec, clips)
+            if data.views is None
+            else fixed(clips, each=data.views, title="tokens of train")
+        )
+        clips = read_clips(codec, data.clips, "val")
+        self.held_out = fixed(clips, each=1, title="tokens of val")
+        self.selection = None
+        if data.evaluator is not None:
+            unit = codec.tokenizer.downsampling
+            shown = [
+                (clip.captions[0].text, clip.features[None, : clip.num_frames // unit * unit])
+                for clip in clips
+            ]
+            self.selection = ValidationFID(Path(data.evaluator), shown)
+        self.score_name = "loss" if self.selection is None else "fid"
+        known, others = (
+            {text for clip in crops.clips for text in humanml3d_views.captions(clip)}
+            for crops in (self.crops, self.held_out)
+        )
+        captions = [*sorted(known), *sorted(others - known)]
+        self.encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
+        self.texts_NC = self.encoder.encode(captions).vectors
         self.index = {caption: row for row, caption in enumerate(captions)}
         torch.manual_seed(seed)
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
-        lengths = [len(view.ids) for view in self.views]
         rng = np.random.default_rng([seed, epoch])
-        batches = similar_lengths(lengths, self.optim.batch_size, rng)
+        batches = similar_lengths(self.crops.lengths, self.optim.batch_size, rng)
         for index, chosen in enumerate(batches[skip:], skip):
             rng = np.random.default_rng([seed, epoch, index])
-            yield self._batch([self.views[row] for row in chosen], rng)
+            yield self._batch(self.crops, chosen.tolist(), rng)
 
-    def _batch(self, views: list[TokenizedView], rng: np.random.Generator) -> dict[str, Any]:
-        texts = [view.captions[rng.integers(len(view.captions))] for view in views]
+    def _batch(self, crops: Crops, rows: Sequence[int], rng: np.random.Generator) -> dict[str, Any]:
+        clips = [crops.clips[row] for row in rows]
+        texts = [some[rng.integers(len(some))] for some in map(humanml3d_views.captions, clips)]
         return {
-            "ids_BNQ": pad_sequence([view.ids for view in views], batch_first=True),
-            "lengths_B": torch.tensor([len(view.ids) for view in views]),
+            **crops.draw(rows, rng),
             "text_BC": self.texts_NC[[self.index[text] for text in texts]],
-            "names": [view.name for view in views],
+            "names": [clip.name for clip in clips],
         }
 
     def loss(
@@ -344,8 +376,10 @@ class _TokenTask(ABC, Generic[Network]):
             text_BC = reworded(text_BC, self.texts_NC, self.data.text_noise, generator)
             if self.targets_QVV is not None:
                 targets_QVV = self.targets_QVV = self.targets_QVV.to(text_BC.device)
-        drop_B = draw_text_drop(len(text_BC), self.model.config.cond_drop, generator)
-        found = self._judged({**batch, "text_BC": text_BC}, drop_B, targets_QVV, generator)
+        share = self.model.config.cond_drop if self.model.training else 0.0
+        drop_B = draw_text_drop(len(text_BC), share, generator)
+        seen = {**batch, "ids_BNQ": tokens_of(batch, self.codec), "text_BC": text_BC}
+        found = self._judged(seen, drop_B, targets_QVV, generator)
         return found.loss, {"accuracy": found.accuracy}
 
     @abstractmethod
@@ -363,17 +397,25 @@ class _TokenTask(ABC, Generic[Network]):
         return model
 
     def validate(self) -> dict[str, float]:
-        return held_out_scores(
+        device = next(self.model.parameters()).device
+        scores = held_out_scores(
             self.loss,
-            self._batch,
-            self.held_out,
+            partial(self._batch, self.held_out),
+            range(len(self.held_out.clips)),
             size=self.optim.batch_size,
             seed=self.optim.seed,
-            device=next(self.model.parameters()).device,
+            device=device,
         )
+        if self.selection is None:
+            return scores
+        return {**scores, "fid": self._fid(self.selection, self.codec.to(device))}
+
+    @abstractmethod
+    def _fid(self, selection: ValidationFID, codec: ResidualCodec) -> float:
+        """That of what the model, which is in evaluation mode, makes of the validation clips."""
 
     def provenance(self) -> dict[str, Any]:
-        return {"data": [self.data.clips], "text_encoder": self.encoder_name}
+        return {"data": [self.data.clips], "text_encoder": self.encoder.name}
 
 
 class MaskedTask(_TokenTask[MaskedTransformer]):
@@ -409,6 +451,10 @@ class MaskedTask(_TokenTask[MaskedTransformer]):
             targets_VV=None if targets_QVV is None else targets_QVV[0],
         )
 
+    def _fid(self, selection: ValidationFID, codec: ResidualCodec) -> float:
+        # A copy: what only generates can't be trained.
+        return selection.score(MoMask(codec, copy.deepcopy(self.model), None, self.encoder))
+
 
 class ResidualTask(_TokenTask[ResidualTransformer]):
     """Tokens of the other layers through the residual transformer."""
@@ -439,24 +485,31 @@ class ResidualTask(_TokenTask[ResidualTransformer]):
             targets_QVV=targets_QVV,
         )
 
-
-def _tokenized(
-    codec: ResidualCodec, root: str, split: str, views: int, seed: int
-) -> list[TokenizedView]:
-    """`views` views of every clip: whole tokens from a random start, in a third one token less.
-
-    As the released loader draws them in every epoch.
-    """
-    clips, _ = humanml3d.read_split(root, split)
-    unit, found = codec.tokenizer.downsampling, []
-    for index, clip in enumerate(tqdm(clips, desc=f"tokens of {split}", unit="clip")):
-        rng = np.random.default_rng([seed, index])
-        for _ in range(views):
-            tokens = clip.num_frames // unit - (rng.random() < 1 / 3)
-            start = rng.integers(clip.num_frames - tokens * unit + 1)
-            motion = torch.from_numpy(clip.features[None, start : start + tokens * unit])
-            with torch.no_grad():
-                ids = codec.encode(motion)[0]
-            captions = tuple(caption.text for caption in clip.captions)
-            found.append(TokenizedView(ids, captions, clip.name))
-    return found
+    @torch.no_grad()
+    def _fid(self, selection: ValidationFID, codec: ResidualCodec) -> float:
+        config, rng = self.model.config, np.random.default_rng(self.optim.seed)
+        clips, size = range(len(self.held_out.clips)), self.optim.batch_size
+        made = []
+        for rows in (clips[start : start + size] for start in clips[::size]):
+            batch = take(self._batch(self.held_out, rows, rng), slice(None), codec.mean.device)
+            ids_BNQ, lengths_B = batch["ids_BNQ"], batch["lengths_B"]
+            base_BN = ids_BNQ[..., 0]
+            generators = [torch.Generator().manual_seed(row) for row in rows]
+            layers = residual_steps(
+                self.model,
+                base_BN,
+                batch["text_BC"],
+                lengths_B,
+                noise=sample_noise(generators, lengths_B, config.num_codes),
+                known_ids=ids_BNQ,
+                known_mask=torch.zeros_like(base_BN, dtype=torch.bool),
+                guidance=config.guidance,
+                top_k=top_k_of_ratio(config.top_k_ratio, config.num_codes),
+                temperature=config.temperature,
+            )
+            ids_BNQ = torch.stack([base_BN, *(step.ids for step in layers)], -1)
+            made += [
+                codec.decode(ids_NQ[None, :length]).cpu().numpy()
+                for ids_NQ, length in zip(ids_BNQ, lengths_B.tolist(), strict=True)
+            ]
+        return selection.score_features(made)

@@ -46,7 +46,7 @@ def held_out_scores(
 
 
 class ValidationFID:
-    """FID of what a model makes of the validation clips' captions, by which `best` is chosen.
+    """FID of what a model makes of the validation clips, by which `best` is chosen.
 
     Args:
         evaluator: checkpoint folder.
@@ -78,6 +78,10 @@ class ValidationFID:
 
     def score(self, model: Generator) -> float:
         """Generates every clip."""
+        return self.score_features(model.features(self.requests))
+
+    def score_features(self, features: Sequence[np.ndarray]) -> float:
+        """That of features (P, T, F) of as many clips."""
         metric = FrechetDistance(self.protocol)
-        metric.update(self.real_ND, self.embedder.motions(model.features(self.requests)))
+        metric.update(self.real_ND, self.embedder.motions(features))
         return metric.value()

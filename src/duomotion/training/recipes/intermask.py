@@ -49,8 +49,25 @@ SMALL_LOSSES = TokenizerLossWeights(
 )
 
 
+# What the paper prints where its released code, which other recipes follow, computes otherwise:
+# plain L1 and the terms of equation 2 alone, a convolution at the input, the nearest code,
+PRINTED_TOKENIZER: dict[str, Any] = {"input_layer": "conv", "temperature": 0.0}
+PRINTED_LOSSES: dict[str, Any] = {"beta": 0.0, "position": 0.0, "rotation": 0.0}
+# no selected token replaced by another code or left as it is (equation 8), CLIP's own vector
+# without a trained head, and 12 iterations for reactions (table 7).
+PRINTED_GENERATOR: dict[str, Any] = {
+    "random_id_prob": 0.0,
+    "mask_token_prob": 1.0,
+    "text_layers": 0,
+    "reaction_steps": 12,
+}
+
+
 def tokenizer() -> TokenizerRecipe:
-    """InterMask's tokenizer on InterHuman: the paper's sizes and settings (appendix E.2).
+    """InterMask's tokenizer on InterHuman: the released code at the paper's sizes (appendix E.2).
+
+    Not in the paper are smooth L1, the terms of positions and rotations, the graph layer and the
+    random assignment of codes; `tokenizer_as_printed` does without.
 
     50 epochs in batches of 512, and a warm-up of a quarter of the first one. How many windows an
     epoch has follows from the lengths of the clips, which the paper does not give: four fifths of
@@ -73,12 +90,35 @@ def tokenizer() -> TokenizerRecipe:
 
 
 def generator() -> GeneratorRecipe:
-    """InterMask's transformer on InterHuman: the paper's sizes and settings (appendix E.2).
+    """InterMask's transformer on InterHuman: the released code at the paper's sizes (appendix E.2).
+
+    Not in the paper are random and unchanged codes among the selected tokens and the trained text
+    head; `generator_as_printed` does without.
 
     500 epochs in batches of 52, and a warm-up of a quarter of the first one. An epoch is taken to
     be four fifths of InterHuman's 7,779 interactions, each also mirrored.
     """
     return GeneratorRecipe(optim=OptimConfig(steps=120_000, batch_size=52, warmup_steps=60))
+
+
+def tokenizer_as_printed() -> TokenizerRecipe:
+    """`tokenizer` as the paper prints it, where the released code differs."""
+    released = tokenizer()
+    return replace(
+        released,
+        model=replace(released.model, **PRINTED_TOKENIZER),
+        losses=replace(released.losses, **PRINTED_LOSSES),
+    )
+
+
+def generator_as_printed() -> GeneratorRecipe:
+    """`generator` as the paper prints it, where the released code differs."""
+    released = generator()
+    return replace(
+        released,
+        model=replace(released.model, **PRINTED_GENERATOR),
+        data=replace(released.data, tokenizer="runs/intermask/tokenizer-as-printed/best"),
+    )
 
 
 def tokenizer_open() -> TokenizerRecipe:
@@ -131,7 +171,7 @@ def tokenizer_small() -> TokenizerRecipe:
 
 
 def tokenizer_interx() -> TokenizerRecipe:
-    """InterMask's tokenizer on Inter-X: the paper's sizes and settings (appendices E.1 and E.2).
+    """InterMask's tokenizer on Inter-X: the released code at the paper's sizes (appendix E).
 
     50 epochs in batches of 512. An epoch is taken to be 208,000 windows: 9,110 interactions of 178
     frames (8.1 million frames at 120 a second in 11,388 of them, Xu et al. 2024), a window every 10
@@ -146,7 +186,10 @@ def tokenizer_interx() -> TokenizerRecipe:
 
 
 def generator_interx() -> GeneratorRecipe:
-    """InterMask's transformer on Inter-X: the paper's sizes, 500 epochs in batches of 52."""
+    """InterMask's transformer on Inter-X: the released code at the paper's sizes.
+
+    500 epochs in batches of 52.
+    """
     return GeneratorRecipe(
         data=GeneratorData(
             pairs="data/interx",
@@ -287,6 +330,8 @@ def length_open() -> LengthRecipe:
 RECIPES: dict[str, Callable[[], TokenizerRecipe | GeneratorRecipe | LengthRecipe]] = {
     "intermask/tokenizer": tokenizer,
     "intermask/generator": generator,
+    "intermask/tokenizer-as-printed": tokenizer_as_printed,
+    "intermask/generator-as-printed": generator_as_printed,
     "intermask/tokenizer-interx": tokenizer_interx,
     "intermask/generator-interx": generator_interx,
     "intermask/tokenizer-small": tokenizer_small,

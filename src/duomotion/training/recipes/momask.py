@@ -1,4 +1,20 @@
-"""MoMask's trainings: the paper's, and those of `momask-open`."""
+"""MoMask's trainings: those of the released code, and those of `momask-open`.
+
+"As released" has the settings of the released code, at the sizes of the released models. What is
+different:
+
+- Which checkpoint goes on to the next training. The released code takes the masked transformer of
+  the last epoch, and tokenizer and residual transformer where FID on validation motion was lowest.
+  FID needs an evaluator, which not everybody has: `data.evaluator=FOLDER` makes `best` that of the
+  lowest FID. Without it the tokenizer's `best` is where held-out motion was reconstructed best, and
+  the residual transformer goes on from its end (`last`), since its held-out loss rises long before
+  what it generates gets worse. With one, say `data.residual=runs/momask/residual/best`.
+- Batches of the transformers are of clips of similar length, and a sample's masked tokens are
+  counted among its own, not among those behind its end too.
+
+Milestones are fractions of `optim.steps`: those of the released code are at fixed steps, so change
+both together.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,8 +39,13 @@ from duomotion.training.momask import (
 )
 from duomotion.training.recipes import intermask
 
+DECAY = 50_000  # step of the transformers' milestone (released code)
 # 500 epochs of 23,384 clips (released code; section 4).
-OPTIM = OptimConfig(steps=182_000, batch_size=64, warmup_steps=2000, milestones=(0.27,), gamma=0.1)
+OPTIM = OptimConfig(
+    steps=182_000, batch_size=64, warmup_steps=2000, milestones=(DECAY / 182_000,), gamma=0.1
+)
+# The same of 4,888 clips in batches of 32.
+OPTIM_KIT = replace(OPTIM, steps=75_000, batch_size=32, milestones=(DECAY / 75_000,))
 BOTH: dict[str, Any] = {"layout": "interhuman", "num_features": 262, "num_people": 2}
 SMALL_TOKENIZER = ResidualTokenizerConfig(
     width=192,
@@ -77,48 +98,67 @@ def tokenizer() -> ResidualTokenizerRecipe:
             batch_size=256,
             weight_decay=0.0,
             warmup_steps=2000,
-            milestones=(0.43, 0.71),
+            milestones=(150_000 / 350_000, 250_000 / 350_000),
             gamma=0.1,
         )
     )
 
 
 def masked() -> MaskedRecipe:
-    """MoMask's masked transformer on HumanML3D, as released."""
+    """MoMask's masked transformer on HumanML3D, as released: a fresh crop of a clip every time."""
     return MaskedRecipe(
-        data=MaskedData(residual="runs/momask/residual/best", length="runs/momask/length/best"),
+        data=MaskedData(residual="runs/momask/residual/last", length="runs/momask/length/best"),
         optim=OPTIM,
     )
 
 
 def residual() -> ResidualRecipe:
-    """MoMask's residual transformer on HumanML3D, as released."""
+    """MoMask's residual transformer on HumanML3D, as released: fresh crops too."""
     return ResidualRecipe(optim=OPTIM)
 
 
 def length() -> LengthRecipe:
-    """MoMask's length estimator on HumanML3D."""
+    """MoMask's length estimator on HumanML3D, with the optimiser of the released code (Adam).
+
+    The released code takes the lengths of crops, a third of which are a token shorter; here it is
+    the whole tokens of a clip. For how long it was trained is not known.
+    """
     return LengthRecipe(
         data=LengthData(
             clips="data/humanml3d", layout="humanml3d", text_encoder=TokenData().text_encoder
         ),
-        optim=OptimConfig(steps=50_000, batch_size=64),
+        optim=OptimConfig(
+            steps=50_000,
+            batch_size=64,
+            lr=1e-4,
+            betas=(0.9, 0.999),
+            weight_decay=0.0,
+            schedule="constant",
+            clip_norm=0.5,
+        ),
     )
 
 
 def tokenizer_kit() -> ResidualTokenizerRecipe:
-    """MoMask's residual tokenizer on KIT-ML, for as many epochs as on HumanML3D."""
+    """The released code's residual tokenizer at the same sizes on KIT-ML.
+
+    In 50,000 steps the learning rate never decays: the milestones of the released code are later.
+    Neither paper nor code says what else may have been chosen for KIT-ML.
+    """
     human = tokenizer()
     return replace(
         human,
         model=replace(human.model, layout=KIT.NAME, num_features=KIT.NUM_FEATURES),
         data=ResidualTokenizerData(clips="data/kit-ml"),
-        optim=replace(human.optim, steps=50_000),
+        optim=replace(human.optim, steps=50_000, schedule="constant"),
     )
 
 
 def masked_kit() -> MaskedRecipe:
-    """MoMask's masked transformer on KIT-ML: guidance 2 and batches of 32 (section 4)."""
+    """The released code's masked transformer at the same sizes on KIT-ML.
+
+    Guidance 2 and batches of 32 are the paper's (section 4); 8 blocks, as on HumanML3D, the code's.
+    """
     human = masked()
     return replace(
         human,
@@ -126,23 +166,23 @@ def masked_kit() -> MaskedRecipe:
         data=MaskedData(
             clips="data/kit-ml",
             tokenizer="runs/momask/tokenizer-kit/best",
-            residual="runs/momask/residual-kit/best",
+            residual="runs/momask/residual-kit/last",
             length="runs/momask/length-kit/best",
         ),
-        optim=replace(OPTIM, steps=75_000, batch_size=32),
+        optim=OPTIM_KIT,
     )
 
 
 def residual_kit() -> ResidualRecipe:
-    """MoMask's residual transformer on KIT-ML."""
+    """The released code's residual transformer at the same sizes on KIT-ML, in batches of 32."""
     return ResidualRecipe(
         data=TokenData(clips="data/kit-ml", tokenizer="runs/momask/tokenizer-kit/best"),
-        optim=replace(OPTIM, steps=75_000, batch_size=32),
+        optim=OPTIM_KIT,
     )
 
 
 def length_kit() -> LengthRecipe:
-    """MoMask's length estimator on KIT-ML."""
+    """The same length estimator on KIT-ML."""
     human = length()
     return replace(human, data=replace(human.data, clips="data/kit-ml", layout=KIT.NAME))
 
@@ -191,7 +231,11 @@ def tokenizer_pairs_open() -> ResidualTokenizerRecipe:
 
 
 def masked_open() -> MaskedRecipe:
-    """The masked transformer of `momask-open`."""
+    """The masked transformer of `momask-open`.
+
+    8 crops of each clip are tokenized once, without zeros behind them, so that no training step
+    waits for the tokenizer.
+    """
     return MaskedRecipe(
         model=MaskedConfig(**SMALL_TRANSFORMER, guidance=6.0, temperature=0.8),
         data=MaskedData(
@@ -205,7 +249,7 @@ def masked_open() -> MaskedRecipe:
 
 
 def residual_open() -> ResidualRecipe:
-    """The residual transformer of `momask-open`."""
+    """The residual transformer of `momask-open`, on the same 8 crops."""
     return ResidualRecipe(
         model=ResidualConfig(**SMALL_TRANSFORMER, guidance=2.0, temperature=0.01),
         data=TokenData(**SOLO_TOKENS),
