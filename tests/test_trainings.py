@@ -59,12 +59,11 @@ def test_trainings_take_what_the_ones_before_have_made(table):
             data = to_dict(recipe)["data"]
             needed = {data.get(part) for part in ("tokenizer", "residual", "length")} - {None}
             assert needed <= made, training
-            made.add(training.best)
-        assert trainings.checkpoint == trainings.in_order[-1].best
+            made.add(training.checkpoint)
     places = {}
     for trainings in TRAININGS[table].values():
         for training in trainings.in_order:
-            assert places.setdefault(training.best, training) == training
+            assert places.setdefault(training.checkpoint, training) == training
 
 
 def test_every_row_of_momasks_second_table_is_filled(run, few_clips, tmp_path, monkeypatch):

@@ -7,6 +7,9 @@ trained with other settings goes to a folder of its own.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+TO_THE_END = ("momask/masked", "momask/residual")
+"""How recipes begin whose last checkpoint goes on, not the one of the lowest held-out loss."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -23,9 +26,10 @@ class Training:
     out: str | None = None
 
     @property
-    def best(self) -> str:
-        """Folder of the checkpoint that comes of it."""
-        return f"{self.out or f'runs/{self.recipe}'}/best"
+    def checkpoint(self) -> str:
+        """Folder of the one that goes on."""
+        kept = "last" if self.recipe.startswith(TO_THE_END) else "best"
+        return f"{self.out or f'runs/{self.recipe}'}/{kept}"
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -51,7 +55,7 @@ class Trainings:
 
     @property
     def checkpoint(self) -> str:
-        return self.in_order[-1].best
+        return self.in_order[-1].checkpoint
 
 
 def _intermask(folder: str | None = None, *changes: str, data: str = "") -> Trainings:
@@ -78,12 +82,12 @@ def _momask_with(folder: str, change: str, *, layers: int) -> Trainings:
     """
     place = f"runs/momask-{folder}"
     tokenizer = Training("momask/tokenizer", (change,), f"{place}/tokenizer")
-    tokens = f"data.tokenizer={tokenizer.best}"
+    tokens = f"data.tokenizer={tokenizer.checkpoint}"
     trainings, beside = [tokenizer], "null"
     if layers:
         change = f"model.num_layers={layers + 1}"
         residual = Training("momask/residual", (change, tokens), f"{place}/residual")
-        trainings, beside = [tokenizer, residual], residual.best
+        trainings, beside = [tokenizer, residual], residual.checkpoint
     masked = Training("momask/masked", (tokens, f"data.residual={beside}"), f"{place}/masked")
     return Trainings((*trainings, Training("momask/length"), masked))
 
