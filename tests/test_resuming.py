@@ -208,6 +208,7 @@ def test_momask(solo, tmp_path):
     check("momask/residual-open", tmp_path / "residual", *tokens, "model.num_layers=3")
     others = ("data.residual=null", "data.length=null")
     check("momask/masked-open", tmp_path / "masked", *tokens, *others)
+    check("momask/masked-open", tmp_path / "fresh", *tokens, *others, "data.views=null")
     check("momask/length-open", tmp_path / "length", data)
 
 

@@ -35,8 +35,8 @@ def resolve(precision: Precision, device: torch.device) -> Literal["float32", "b
 def weight_type(precision: Precision, device: torch.device, width: int) -> torch.dtype:
     """The type of weights with which a network of this width generates in `precision`.
 
-    With "auto", narrow networks stay in float32: bfloat16 rounds so much that a sample depends on
-    which others are in its batch.
+    With "auto", narrow networks stay in float32: they gain little, and bfloat16 rounds so much that
+    other tokens are drawn.
     """
     import torch
 

@@ -333,13 +333,14 @@ class GeneratorTask:
         text_BC = self.model.text_head(batch["hidden_BLC"], batch["read_B"])
         if self.model.training and self.recipe.data.text_noise:
             text_BC = self.reworded(text_BC, generator)
+        share = config.cond_drop if self.model.training else 0.0
         result = generator_loss(
             self.model,
             ids_BPN,
             text_BC,
             lengths_B,
             corruption=draw_corruption(lengths_B, frames, config, generator),
-            drop_B=draw_text_drop(len(lengths_B), config.cond_drop, generator),
+            drop_B=draw_text_drop(len(lengths_B), share, generator),
         )
         return result.loss, {"masked": result.masked, "accuracy": result.accuracy}
 
