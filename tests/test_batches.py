@@ -106,9 +106,10 @@ def test_reactions_do_not_depend_on_each_other(folders):
         model.codec.layout.encode(waving(people=1, frames=request.frames + 1))[0]
         for request in asked
     ]
-    together = model.reactions(asked, actors)
-    for request, actor, made in zip(asked, actors, together, strict=True):
-        np.testing.assert_array_equal(made, model.reactions([request], [actor])[0])
+    people = [0, 1, 1, 0]
+    together = model.reactions(asked, actors, people)
+    for request, actor, person, made in zip(asked, actors, people, together, strict=True):
+        np.testing.assert_array_equal(made, model.reactions([request], [actor], [person])[0])
 
 
 def test_texts_are_read_alone():

@@ -159,7 +159,7 @@ def test_default_data_and_evaluator_follow_from_the_model(run, data, monkeypatch
     from duomotion.loading import shipped_evaluator
 
     asked, shipped = [], [shipped_evaluator(people) for people in (1, 2)]
-    monkeypatch.setattr(duomotion, "load", lambda name, device: Dancer())
+    monkeypatch.setattr(duomotion, "load", lambda name, **more: Dancer())
     monkeypatch.setattr("duomotion.loading.shipped_evaluator", lambda n: asked.append(n) or "x")
     status, _, error = run("evaluate", "dancer", "--out", tmp_path)
     assert (status, asked) == (2, [1]) and "x: no checkpoint" in error
@@ -172,7 +172,7 @@ def test_default_data_and_evaluator_follow_from_the_model(run, data, monkeypatch
 def test_one_person_and_two_do_not_go_into_one_table(run, monkeypatch, tmp_path):
     pair = SimpleNamespace(name="pair", num_people=2, fps=30.0)
     loaded = {"dancer": Dancer(), "pair": pair}
-    monkeypatch.setattr(duomotion, "load", lambda name, device: loaded[name])
+    monkeypatch.setattr(duomotion, "load", lambda name, **more: loaded[name])
     status, _, error = run("evaluate", "dancer", "--compare", "pair", "--out", tmp_path)
     assert status == 2 and "pair makes the motion of two people and dancer that of one" in error
     kit = SimpleNamespace(name="kit", num_people=1, fps=12.5)

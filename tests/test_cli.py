@@ -91,6 +91,12 @@ def test_inpaint_and_extend_keep_what_is_known(run, model, tmp_path):
     made = Interaction.load(tmp_path / "inpaint" / "clip-they-wave-0.npz")
     np.testing.assert_allclose(made.positions[0], given.positions[0], atol=1e-5)
     np.testing.assert_allclose(made.positions[1, :15], given.positions[1, :15], atol=1e-5)
+    both = tmp_path / "both"
+    assert run("inpaint", clip, "--unknown", ":0.5,1.5:", *words, both)[0] == 0
+    made = Interaction.load(both / "clip-0.npz").positions
+    np.testing.assert_allclose(made[:, 15:45], given.positions[:, 15:45], atol=1e-5)
+    for stretch in (slice(15), slice(45, 60)):
+        assert np.abs(made[:, stretch] - given.positions[:, stretch]).max() > 1e-3
     assert run("extend", clip, "--seconds", 3, *words, tmp_path / "extend")[0] == 0
     longer = Interaction.load(tmp_path / "extend" / "clip-0.npz")
     assert longer.num_frames == 90
@@ -103,6 +109,7 @@ def test_impossible_stretches_are_refused(run, model, tmp_path):
     words = ("--model", model, "--out", tmp_path / "o")
     assert refused(run("inpaint", clip, "--unknown", "1-2", *words), "1.0:2.0")
     assert refused(run("inpaint", clip, "--unknown", "1:3", *words), "within the 2 s")
+    assert refused(run("inpaint", clip, "--unknown", "0:1,", *words), "1.0:2.0 or 0:1,3:4")
     assert refused(run("inpaint", clip, "--unknown", ":", *words), "whole clip")
     assert refused(run("extend", clip, "--seconds", 1, *words), "has to be more")
     assert refused(run("extend", clip, "--seconds", 600, *words), "0.5 to 60 s")

@@ -229,11 +229,23 @@ def test_inpainting_answers_to_its_arguments(model):
         ((0.5, 0.5), None, "after it starts"),
         ((-1.0, 1.0), None, "within the 2 s"),
         ((1.0, 2.5), None, "within the 2 s"),
-        ((0.0, 2.0), None, "covers the whole clip"),
+        ((0.0, 2.0), None, "the whole clip"),
+        (((0.0, 1.2), (1.0, 2.0)), None, "the whole clip"),
+        (((0.0, 1.0), (1.5, 2.5)), None, "from 1.5 s to 2.5 s"),
         ((0.5, 1.0), 2, "no person 2"),
     ):
         with pytest.raises(ValueError, match=complaint):
             model.inpaint(clip, unknown=unknown, person=person)
+
+
+def test_several_stretches_are_regenerated_at_once(model):
+    clip = model.generate("they dance", seconds=4, seed=3)
+    made = model.inpaint(clip, "they fight", unknown=[(0, 1), (2.5, 3.5)], seed=4)
+    open_T = np.zeros(120, bool)
+    open_T[:30] = open_T[75:105] = True
+    np.testing.assert_allclose(made.positions[:, ~open_T], clip.positions[:, ~open_T], atol=1e-5)
+    for stretch in (slice(30), slice(75, 105)):
+        assert np.abs(made.positions[:, stretch] - clip.positions[:, stretch]).max() > 1e-3
 
 
 def test_motion_beyond_the_window(model):

@@ -1,6 +1,7 @@
 """Inter-X: the layout, the published files, and a training from pairs to motion."""
 
 import os
+import pickle
 import zipfile
 from dataclasses import replace
 
@@ -214,6 +215,27 @@ def test_published_files_are_prepared_as_the_authors_do(tmp_path):
     lowest = interx.decode(interx.join(clip.rotations, clip.translations)).positions[..., 1]
     lowest = lowest.min((1, 2))
     np.testing.assert_allclose(lowest[0], lowest[1], atol=0.02)
+
+
+def test_who_acts_is_read_from_the_published_pickle_and_nothing_else(tmp_path):
+    source, target = published(tmp_path / "source"), tmp_path / "target"
+    dataset.prepare(source, target)
+    (clip,), _ = dataset.read_split(target, "train")
+    assert clip.actor is None
+    order = source / "annots" / "interaction_order.pkl"
+    order.parent.mkdir()
+    order.write_bytes(pickle.dumps({clip.name: 1, "another": 0}))
+    dataset.prepare(source, target)
+    assert dataset.read_split(target, "train")[0][0].actor == 1
+    assert [clip.actor for clip in dataset.read_split(target, "test")[0]] == [None]
+    for content, reason in (({clip.name: 2}, "0, where P1 acts"), (print, "is refused")):
+        order.write_bytes(pickle.dumps(content))
+        (problem,) = dataset.prepare(source, tmp_path / "other")
+        assert problem.name == "annots/interaction_order.pkl" and reason in problem.reason
+        assert dataset.read_split(tmp_path / "other", "train")[0][0].actor is None
+    (target / "actors.txt").write_text(f"{clip.name} 0\nanother x\n")
+    with pytest.raises(ValueError, match=r"actors.txt, line 2: 'NAME 0' or 'NAME 1' is expected"):
+        dataset.read_split(target, "train")
 
 
 @pytest.mark.parametrize(

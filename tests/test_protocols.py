@@ -15,9 +15,11 @@ from duomotion import loading
 from duomotion.data import humanml3d as solo
 from duomotion.data import interx as interx_data
 from duomotion.data.interhuman import write_lines
+from duomotion.distributed import Processes
 from duomotion.evaluation.embedding import WordEmbedder, load_embedder
-from duomotion.evaluation.procedure import Evaluation
+from duomotion.evaluation.procedure import Evaluation, Reactions
 from duomotion.evaluation.protocols import INTERX as INTERX_PROTOCOL
+from duomotion.evaluation.sources import Ask
 from duomotion.evaluation.testsets import INTERX, TEST_SETS
 from duomotion.models.evaluators.interx import INTERX as INTERX_SIZES
 from duomotion.models.evaluators.t2m import HUMANML3D as HUMANML3D_SIZES
@@ -191,6 +193,32 @@ def test_reproduce_measures_interx(run, data, evaluator, model, tmp_path):
     assert "`duomotion import-official interx-evaluator`" in text
 
 
+def test_partners_react_to_the_person_who_acts(run, data, evaluator, model, tmp_path):
+    names = [clip.name for clip in interx_data.read_split(data, "test")[0]]
+    processes, loaded = Processes(torch.device("cpu")), duomotion.load(model)
+    source = Reactions(loaded, tmp_path, processes, INTERX, protocol="interx").source
+    interx_data.write_actors(data, {name: int(name > "G3") for name in names[:8]})
+    try:
+        clips, _ = interx_data.read_split(data, "test")
+        for clip, actor in ((clips[2], 0), (clips[5], 1), (clips[8], 0)):
+            (made,) = source([Ask(clip, "they meet", 3)])
+            recorded = INTERX.recorded(clip, 3)[:, : made.shape[1]]
+            np.testing.assert_array_equal(made[actor], recorded[actor])
+            assert np.abs(made[1 - actor] - recorded[1 - actor]).max() > 1e-3
+        words = ["evaluate", model, "--protocol", "interx", "--data", data]
+        words += ["--evaluator", evaluator, "--tasks", "reconstruction", "reaction"]
+        words += ["--reaction-steps", 3]
+        status, text, error = run(*words, "--out", tmp_path / "out")
+    finally:
+        (data / "actors.txt").unlink()
+    assert status == 0, error
+    assert f"| {model}, reactions |" in text and "who acts in 1 clips;" in text
+    assert f"| {model}, reconstruction only |" in text and "MPJPE mm ↓" in text
+    assert "Sampling: reaction steps 3." in text
+    (folder,) = (tmp_path / "out" / "clips").iterdir()
+    assert folder.name.endswith("-interx-reactions-steps-3")
+
+
 # one person ------------------------------------------------------------------------------------
 
 both = pytest.mark.parametrize("layout", SOLO_LAYOUTS, ids=lambda layout: layout.NAME)
@@ -249,7 +277,11 @@ def test_t2m_from_the_command_line(run, tmp_path, monkeypatch, layout):
     assert status == 0, error
     cells = {line.split(" | ")[0][2:]: line.split(" | ") for line in text.splitlines()}
     assert "-" not in cells["MoMask"] and "-" in cells["T2M-GPT"]
-    assert "MPJPE around the root mm" in text
+    assert "MPJPE around the root mm" in text and "Models sample with steps 18." in text
+    if layout is KIT:
+        assert "measured MPJPE around the root mm of KIT-ML's reference body ↓" in text
+        paper, ours = (float(cell.split(" ± ")[0]) for cell in cells["MoMask"][4:6])
+        assert ours / paper == pytest.approx(0.75 / 0.48, rel=0.01)
     other = tiny.solo_data(tmp_path / "other", KIT if layout is HUMANML3D else HUMANML3D)
     status, _, error = run(*words[:2], "--data", other, "--evaluator", evaluator)
     assert status == 2 and "; the evaluator reads " in error and len(error.splitlines()) == 1

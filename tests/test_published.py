@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tiny
+import tiny_momask
 import torch
 from motions import standing, waving
 
 import duomotion
-from duomotion.config import apply_overrides
 from duomotion.data.interhuman import read_split, write_clip, write_splits
 from duomotion.distributed import Processes
-from duomotion.evaluation import procedure, published, reproduce, tables
+from duomotion.evaluation import procedure, protocols, published, reproduce, tables, trainings
 from duomotion.evaluation.embedding import InterCLIPEmbedder, load_embedder
 from duomotion.evaluation.procedure import Entry, Evaluation, Generated, Reactions
 from duomotion.evaluation.protocols import INTERMASK
@@ -23,10 +23,11 @@ from duomotion.evaluation.testsets import INTERHUMAN
 from duomotion.loading import shipped_evaluator
 from duomotion.models.intermask import generate
 from duomotion.models.intermask.decoding import decode_tokens
+from duomotion.models.momask.generate import MoMask
 from duomotion.sampling.request import Generator, Request
-from duomotion.training import recipes
 
 pytestmark = pytest.mark.usefixtures("few_clips")
+ORIGINAL = dict(protocols.PUBLISHED)
 SMALL = replace(INTERMASK, **tiny.FEW)
 
 
@@ -162,9 +163,78 @@ def test_scales_and_the_fid_of_recorded_motion(data):
     assert "multimodality" not in real.scores
 
 
-def generated(model, folder, frame_unit=4):
+def test_fid_with_the_same_clips_and_multimodality_of_fewer_repeats(data):
+    clips, asked = read_split(data, "test")[0], []
+
+    def still(asks):
+        asked.append(len(asks))
+        return [np.zeros((2, 8, 262)) for _ in asks]
+
+    def rows(**constants):
+        protocol = replace(SMALL, repeats=4, multimodality_repeats=3, **constants)
+        evaluation = Evaluation(FlatEmbedder(), clips, protocol, INTERHUMAN)
+        recorded = evaluation.recorded
+        return evaluation.rows(
+            [
+                Entry("ground truth", recorded, is_recorded=True),
+                Entry("rebuilt", recorded, is_rebuilt=True),
+                Entry("still", still, is_varied=True),
+            ]
+        )
+
+    paired, another = rows(is_paired=True), rows()
+    assert asked == [8, 6, 8, 6, 8, 6, 8] * 2
+    assert paired[0].scores["fid"].mean == another[0].scores["fid"].mean > 0.1
+    assert paired[1].scores["fid"].mean == pytest.approx(0, abs=1e-9)
+    assert another[1].scores["fid"].mean > 0.1
+
+
+def test_constants_of_the_papers():
+    repeats = {name: each.multimodality_repeats for name, each in ORIGINAL.items()}
+    assert repeats == {"intergen": 5, "intermask": 5, "interx": 5, "t2m": 20}
+    assert [name for name, each in ORIGINAL.items() if each.is_paired] == ["t2m"]
+
+
+def test_settings_reach_the_model_and_clips_are_kept_apart(
+    run, data, evaluator, model, tmp_path, monkeypatch
+):
+    seen = []
+
+    def spy(*given, steps, guidance, **more):
+        seen.append((steps, guidance))
+        return decode_tokens(*given, steps=steps, guidance=guidance, **more)
+
+    monkeypatch.setattr(generate, "decode_tokens", spy)
+    words = ["evaluate", model, "--protocol", "intermask", "--data", data, "--evaluator", evaluator]
+    words += ["--out", tmp_path / "out"]
+    scores = []
+    for more in (), ("--steps", 3, "--guidance", 1.5), ("--precision", "bfloat16"):
+        status, text, error = run(*words, *more)
+        assert status == 0, error
+        report = json.loads((tmp_path / "out" / "report.json").read_text())
+        scores.append(report["rows"][str(model)]["fid"]["mean"])
+        assert report["facts"]["sampling"]["steps"] == (3 if "--steps" in more else None)
+        precision = "bfloat16" if "bfloat16" in more else "float32"
+        assert report["facts"]["precision"] == {str(model): precision}
+        assert f"{model} in {precision}. Sampling: " in text
+        assert ("Sampling: steps 3, guidance 1.5." in text) == ("--steps" in more)
+    assert set(seen) == {(None, None), (3, 1.5)} and len(set(scores)) == 3
+    names = sorted(folder.name for folder in (tmp_path / "out" / "clips").iterdir())
+    assert len(names) == 3
+    assert sum(name.endswith("-intermask-steps-3-guidance-1.5") for name in names) == 1
+    cases = {
+        "steps have to be 1 to 1,000, not 0": ("--reaction-steps", 0),
+        "takes models as they were tuned, not guidance 2": ("--protocol", "long", "--guidance", 2),
+        "--tasks does not go with --protocol open": ("--protocol", "open", "--tasks", "reaction"),
+    }
+    for sentence, more in cases.items():
+        status, _, error = run(*words, *more)
+        assert status == 2 and sentence in error and len(error.splitlines()) == 1, error
+
+
+def generated(model, folder, protocol="intermask"):
     processes = Processes(torch.device("cpu"))
-    return Generated(model, folder, processes, INTERHUMAN, frame_unit=frame_unit).source
+    return Generated(model, folder, processes, INTERHUMAN, protocol=protocol).source
 
 
 def test_the_network_is_read_as_it_is(data, model, tmp_path):
@@ -178,7 +248,7 @@ def test_the_network_is_read_as_it_is(data, model, tmp_path):
     cleaned = loaded.answer([request])[0]
     assert cleaned.num_frames == 24
     assert np.abs(cleaned.positions.reshape(2, 24, 66) - made[..., :66]).max() > 1e-3
-    exact = generated(loaded, tmp_path / "exact", frame_unit=1)([ask])[0]
+    exact = generated(loaded, tmp_path, "intergen")([ask])[0]
     assert exact.shape == (2, 27, 262)
     short = replace(clip, positions=clip.positions[:, :15], sixd=clip.sixd[:, :15])
     shortest = generated(loaded, tmp_path)([Ask(short, "hi", 0)])
@@ -226,10 +296,7 @@ def test_clip_reads_words_as_its_own_code_does(evaluator):
 def test_tables_contradict_nothing():
     for table in published.published().values():
         assert table.rows and set(table.columns) <= tables.COLUMNS.keys()
-        for row, words in reproduce.TRAINING.get(table.name, {}).items():
-            recipe, *changes = words.split()
-            assert row in {each.name for each in table.rows}
-            assert apply_overrides(recipes.find(recipe), changes) is not None
+        assert trainings.TRAININGS.get(table.name, {}).keys() <= {row.name for row in table.rows}
     table = {"title": "t", "source": "s", "data": None, "columns": ["fid"], "rows": []}
     row = {"name": "a", "values": {"fid": 1.0}}
     bad = {
@@ -268,7 +335,7 @@ def test_reproduce_measures_reconstructions_of_tokenizers(run, data, evaluator, 
     assert (rfid, mpjpe) == ("0.97", "0.129") and float(ours.split(" ± ")[0]) > 0
     assert float(measured.split(" ± ")[0]) > 10  # millimetres, of random weights
     assert cells["Individual Motion, 1d"][1] == "-"
-    assert "Measured as MPJPE mm ↓, whatever" in text
+    assert "Measured as MPJPE mm ↓, whatever" in text and "2d in float32" in text
     assert not list((tmp_path / "out").rglob("*.npz"))
 
 
@@ -280,18 +347,21 @@ def test_reproduce_measures_reactions(run, data, evaluator, model, tmp_path):
     row = next(line for line in text.splitlines() if line.startswith("| p_r = 0.8 |"))
     assert "-" not in row.split(" | ")[1:] and "2.991" in row
     kept = {path.parent.name for path in (tmp_path / "out").rglob("*.npz")}
-    assert {name.endswith("-reactions") for name in kept} == {True, False}
+    assert {name.endswith("-reactions-steps-12") for name in kept} == {True, False}
+    assert "Models sample with reaction steps 12." in text
+    status, text, _ = run(*words, "--reaction-steps", 10)
+    assert status == 0 and "Sampling: reaction steps 10." in text
 
 
 def test_reactions_keep_the_recorded_person(data, model, tmp_path, monkeypatch):
     loaded, clip = duomotion.load(model), read_split(data, "test")[0][4]
     processes = Processes(torch.device("cpu"))
     ask = Ask(clip, "they meet", 3)
-    made = Reactions(loaded, tmp_path, processes, INTERHUMAN, frame_unit=4).source([ask])[0]
+    made = Reactions(loaded, tmp_path, processes, INTERHUMAN, protocol="intermask").source([ask])[0]
     actor = INTERHUMAN.recorded(clip, ask.seed)[0, :24]
     np.testing.assert_array_equal(made[0], actor)
     request = Request(text=ask.text, frames=24, seed=3)
-    again = loaded.reactions([request, replace(request, frames=22)], [actor, actor[:22]])
+    again = loaded.reactions([request, replace(request, frames=22)], [actor, actor[:22]], [0, 0])
     np.testing.assert_array_equal(again[0], made[1])
     assert again[1].shape == (22, 262)
 
@@ -302,9 +372,9 @@ def test_reactions_keep_the_recorded_person(data, model, tmp_path, monkeypatch):
         return decode_tokens(*given, known_ids=known_ids, known_mask=known_mask, **more)
 
     monkeypatch.setattr(generate, "decode_tokens", spy)
-    np.testing.assert_array_equal(loaded.reactions([request], [actor])[0], made[1])
+    np.testing.assert_array_equal(loaded.reactions([request], [actor], [0])[0], made[1])
     with pytest.raises(ValueError, match="makes no reactions"):
-        Mute().reactions([request], [actor])
+        Mute().reactions([request], [actor], [0])
 
 
 def test_reproduce_measures_the_rows_that_are_there(run, data, evaluator, model, tmp_path):
@@ -316,6 +386,27 @@ def test_reproduce_measures_the_rows_that_are_there(run, data, evaluator, model,
     assert "-" not in cells["w/o Self Attention"] and "-" in cells["InterMask"]
     assert "w/o Self Attention (given)" in text and "InterMask (missing)" in text
     assert (tmp_path / "out" / "intermask-table3.md").read_text() == text.removesuffix("\n")
+
+
+def test_the_base_row_uses_the_base_layer_alone(tmp_path, model):
+    table = published.find("momask/table1-humanml3d")
+    folders = dict.fromkeys(("MoMask", "MoMask (base)"), tiny_momask.checkpoint(tmp_path / "tiny"))
+    whole, base = reproduce.models(table, folders, device="cpu", precision="auto").values()
+    assert isinstance(whole, MoMask) and isinstance(base, MoMask)
+    assert whole.residual is not None and base.residual is None
+    assert whole.fingerprint != base.fingerprint
+    request = Request(text="a person waves", frames=40)
+    assert base.features([request])[0].shape == (1, 40, 263)
+    with pytest.raises(ValueError, match="is no generator of MoMask"):
+        reproduce.models(table, {"MoMask (base)": model}, device="cpu", precision="auto")
+
+
+def test_contradictions_between_papers_are_said(run):
+    _, text, _ = run("reproduce", "intermask/table1-interx")
+    assert "printed as 2.771 here and as 5.771 by ILD and InterMamba" in text
+    assert "| 2.771 ± 0.151 |" in text
+    _, text, _ = run("reproduce", "ild/table7")
+    assert "printed as less than 1" in text
 
 
 def test_reproduce_refuses_in_one_sentence(run, data, evaluator, model):

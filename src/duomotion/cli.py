@@ -14,6 +14,7 @@ import tyro
 from tyro.conf import Positional
 
 import duomotion
+from duomotion.precision import Precision
 from duomotion.signals import raised
 from duomotion.streams import lasting_streams
 
@@ -174,21 +175,22 @@ def inpaint(
     *,
     options: Shared = Options(),
 ) -> None:
-    """Make a stretch of an interaction anew and keep the rest as it is.
+    """Regenerate stretches of an interaction and keep the rest as it is.
 
     Args:
         clip: The given motion, .bvh or .npz, up to 10 s.
-        unknown: Start and end of the stretch in seconds, as in 1.0:2.0; 1.0: is to the end.
+        unknown: Start and end of the stretch in seconds, as in 1.0:2.0; 1.0: is to the end. Several
+            with commas, as in 0:1,3:4.
         text: What happens; may be left out.
-        person: Whose motion is made anew.
+        person: Whose motion is regenerated.
         options: What all commands that generate share.
     """
     given = duomotion.Interaction.load(clip)
-    stretch = parse_stretch(unknown, given.seconds)
+    stretches = [parse_stretch(part, given.seconds) for part in unknown.split(",")]
     made = load_model(options).inpaint(
         given,
         text,
-        unknown=stretch,
+        unknown=stretches,
         person=None if person == "both" else "AB".index(person),
         seed=options.seed,
         guidance=options.guidance,
@@ -210,7 +212,7 @@ def parse_stretch(text: str, seconds: float) -> tuple[float, float]:
         return float(start or 0), float(stop or seconds)
     except ValueError:
         raise ValueError(
-            f"--unknown {text}: start and end in seconds are expected, as in 1.0:2.0"
+            f"--unknown {text}: start and end in seconds are expected, as in 1.0:2.0 or 0:1,3:4"
         ) from None
 
 
@@ -440,11 +442,16 @@ def evaluate(
     /,
     protocol: Literal["open", "prompts", "long", "intergen", "intermask", "interx", "t2m"] = "open",
     compare: tuple[str, ...] = (),
+    tasks: tuple[Literal["generation", "reconstruction", "reaction"], ...] = ("generation",),
     data: Path | None = None,
     evaluator: Path | None = None,
     repeats: int | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    reaction_steps: int | None = None,
     out: Path = Path("out/evaluation"),
     device: str = "cpu",
+    precision: Precision = "auto",
 ) -> None:
     """Score a model: on held-out clips by an evaluator, or by what ten prompts ask for.
 
@@ -460,14 +467,21 @@ def evaluate(
             "intergen" and "intermask" on InterHuman, "interx" on Inter-X, "t2m" on HumanML3D or
             KIT-ML.
         compare: More models for the same table, and a picture of FID against time.
+        tasks: Of published protocols: motion from texts, recorded motion through the tokenizer and
+            back, what the model makes of the partner of a recorded person.
         data: The prepared data set; data/open-pairs, for models of one person data/solo-open or,
             for published protocols, the evaluator's: data/interhuman, data/interx, data/humanml3d
             or data/kit-ml.
         evaluator: Folder of an evaluator's checkpoint. "open" has those that come along; published
             protocols need their own (see `duomotion import-official`).
         repeats: Clips to generate for each text; 5, in published protocols 20. "long" makes one.
+        steps: Iterations; as each model was tuned if left out.
+        guidance: How closely texts are followed; as each model was tuned if left out.
+        reaction_steps: Iterations where one person is given; as each model was tuned if left out,
+            for InterMask 10 as in its released code. Its paper says 12.
         out: Folder for report.md, report.json, report.csv and the generated clips.
         device: "cpu" or "cuda".
+        precision: Of the networks; "auto" is bfloat16 where that is faster. The report says which.
     """
     from duomotion.distributed import connect
     from duomotion.evaluation import (
@@ -475,6 +489,7 @@ def evaluate(
         long_report,
         procedure,
         prompt_report,
+        sources,
         tables,
         testsets,
     )
@@ -491,9 +506,15 @@ def evaluate(
         )
     if protocol in ("prompts", "long") and compare:
         raise ValueError(f"--compare does not go with --protocol {protocol}; score them one by one")
+    sampling = sources.Sampling(steps=steps, guidance=guidance, reaction_steps=reaction_steps)
+    if protocol in ("prompts", "long") and str(sampling):
+        raise ValueError(f"--protocol {protocol} takes models as they were tuned, not {sampling}")
+    if protocol not in PUBLISHED and tasks != (procedure.GENERATION,):
+        raise ValueError(f"--tasks does not go with --protocol {protocol}, which has its own")
     check_repeats(repeats)
     writable_folder(out)
-    models = [duomotion.load(name, device=device) for name in (model, *compare)]
+    names = (model, *compare)
+    models = [duomotion.load(name, device=device, precision=precision) for name in names]
     if protocol == "prompts":
         name = open_set_of(models)
         scored = prompt_report.evaluate(
@@ -514,12 +535,14 @@ def evaluate(
     data = data or Path("data") / embedder.data
     if protocol in PUBLISHED:
         found = procedure.run(
-            dict(zip((model, *compare), models, strict=True)),
+            dict(zip(names, models, strict=True)),
             data,
             embedder,
             protocol,
             folder=out / "clips",
+            tasks=tasks,
             repeats=repeats,
+            sampling=sampling,
             processes=processes,
         )
         text = tables.published_report(found, embedder.data)
@@ -530,11 +553,12 @@ def evaluate(
             embedder,
             folder=out / "clips",
             repeats=repeats,
+            sampling=sampling,
             processes=processes,
         )
         text = tables.report(found)
     if processes.is_first:
-        if compare and len(found.seconds) == len(models):
+        if compare and len(found.seconds) >= len(models):
             tables.plot(found, out / "fid-against-time.png")
         rows = tables.comma_separated(found.rows)
         write_report(out, {"report.md": text, "report.csv": rows, "report.json": found.as_dict()})
@@ -561,8 +585,12 @@ def reproduce(
     data: Path | None = None,
     evaluator: Path | None = None,
     repeats: int | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    reaction_steps: int | None = None,
     out: Path = Path("out/reproduce"),
     device: str = "cpu",
+    precision: Precision = "auto",
 ) -> None:
     """Measure a paper's table again, as far as checkpoints are there; without a name, list them.
 
@@ -572,14 +600,17 @@ def reproduce(
         data: The data set of the table, prepared.
         evaluator: Folder of its evaluator's checkpoint.
         repeats: Times that everything is generated; as published if left out.
+        steps: Iterations; as the table's paper says or else as each model was tuned if left out.
+        guidance: How closely texts are followed; likewise.
+        reaction_steps: Iterations where one person is given; likewise.
         out: Folder for generated clips and TABLE.md.
         device: "cpu" or "cuda".
+        precision: Of the networks; "auto" is bfloat16 where that is faster. TABLE.md says which.
     """
     from duomotion.distributed import connect
-    from duomotion.evaluation import procedure, published
+    from duomotion.evaluation import procedure, published, sources
     from duomotion.evaluation import reproduce as again
     from duomotion.evaluation.embedding import load_embedder
-    from duomotion.loading import load_reconstructor
 
     if not table:
         for each in published.published().values():
@@ -592,25 +623,27 @@ def reproduce(
         raise ValueError("--checkpoint needs --data and --evaluator too, which measure it")
     if data is not None and not again.measured_columns(chosen):
         raise ValueError(f"no number of {table} can be measured here; leave --data out")
-    rows = ()
+    asked = sources.Sampling(steps=steps, guidance=guidance, reaction_steps=reaction_steps)
+    sampling, found = again.sampling_of(chosen, asked), None
     if data is not None and evaluator is not None:
         writable_folder(out)
         processes = connect(device)
-        rows = procedure.run(
-            {row: load_reconstructor(folder, device=device) for row, folder in folders.items()},
+        found = procedure.run(
+            again.models(chosen, folders, device=device, precision=precision),
             data,
             load_embedder(evaluator, device=device),
             again.protocol_of(chosen),
             folder=out / "clips",
             tasks=again.tasks(chosen),
             repeats=repeats,
+            sampling=sampling,
             processes=processes,
-        ).rows
+        )
         if not processes.is_first:
             return
     given = {"data": data is not None, "evaluator": evaluator is not None}
-    text = f"{again.needs(chosen, folders, **given)}\n{again.markdown(chosen, rows)}"
-    if rows:
+    text = again.report(chosen, folders, found, sampling=sampling, **given)
+    if found is not None:
         write_report(out, {f"{table.replace('/', '-')}.md": text})
     else:
         print(text)
@@ -622,7 +655,7 @@ def bench(
     /,
     seconds: tuple[float, ...] = (3.0, 10.0),
     batch: tuple[int, ...] = (1, 8),
-    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    precision: Precision = "auto",
     literal: bool = True,
     repeats: int = 3,
     profile: bool = False,

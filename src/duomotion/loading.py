@@ -40,8 +40,13 @@ def load(model: str | Path, *, device: str = "cpu", precision: Precision = "auto
     raise ValueError(f"{folder} is a checkpoint of {system!r}, which does not generate on its own")
 
 
-def load_reconstructor(model: str | Path, *, device: str = "cpu") -> "Reconstructor":
+def load_reconstructor(
+    model: str | Path, *, device: str = "cpu", precision: Precision = "auto"
+) -> "Reconstructor":
     """A model that brings motion into its tokens or latents and back: `load`'s, or a tokenizer.
+
+    Args:
+        model, device, precision: see `load`; tokenizers compute in float32.
 
     Raises:
         ValueError: no such model or device, or the model's folder is damaged.
@@ -57,7 +62,7 @@ def load_reconstructor(model: str | Path, *, device: str = "cpu") -> "Reconstruc
         from duomotion.models.momask import codec
 
         return Tokenizer(folder.name, codec.load_codec(folder).to(device).reconstruct)
-    return load(model, device=device)
+    return load(model, device=device, precision=precision)
 
 
 class Reconstructor(Protocol):
@@ -65,6 +70,9 @@ class Reconstructor(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def precision(self) -> str: ...
 
     def reconstruct(self, features: np.ndarray, /) -> np.ndarray:
         """Features (P, T, F) in metres and back, perhaps a few frames shorter."""
@@ -77,6 +85,7 @@ class Tokenizer:
 
     name: str
     reconstruct: Callable[[np.ndarray], np.ndarray]
+    precision: str = "float32"
 
 
 def _found(model: str | Path) -> tuple[Path, str]:

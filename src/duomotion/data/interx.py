@@ -7,15 +7,17 @@ ROOT/motions/NAME/P1.npz, P2.npz      pose_body (T, 21, 3), pose_lhand and pose_
 ROOT/texts/NAME.txt                   one caption a line
 ROOT/texts_processed/NAME.txt         the same with tagged words, as evaluators read them; optional,
                                       made by the authors' preprocess/3_text_process.py
+ROOT/annots/interaction_order.pkl     for each NAME who acts, 0: P1, 1: P2; optional
 ROOT/splits/{train,val,test}.txt      one NAME a line
 
 Prepared: ROOT/motions/NAME.npy (T, 56, 6) float32, row by row the axis-angle of a joint of SMPL-X
 and in row 55 the translation, first of one person, then of the other; splits as above; texts with
-tagged words where there are any.
+tagged words where there are any; ROOT/actors.txt with `NAME 0` or `NAME 1` a line, who acts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +30,14 @@ from duomotion.data.interhuman import SPLITS, Problem
 from duomotion.motion import features, interx
 from duomotion.motion.interaction import Interaction
 from duomotion.reading import read_arrays
+from duomotion.released import read_plain_pickle
 from duomotion.storage import atomic_file
 
 EVERY = 4  # published frames, 120 to 30 a second
 TOO_LONG = 1000  # frames; released loaders skip clips of so many
 PEOPLE = ("P1", "P2")
 TEXTS = ("texts_processed", "texts")  # what comes first is read
+ORDER = "annots/interaction_order.pkl"
 FINGERS = 15
 ARRAYS = {
     "root_orient": 1,
@@ -54,6 +58,7 @@ class InterxClip:
         translations: (2, T, 3) float32 metres.
         captions: descriptions, any of which fits.
         words: the tagged words of each; empty where nobody tagged them.
+        actor: 0 or 1, to whom the other one reacts; None where nobody says.
     """
 
     name: str
@@ -61,6 +66,7 @@ class InterxClip:
     translations: np.ndarray
     captions: tuple[str, ...]
     words: tuple[str, ...]
+    actor: int | None = None
 
     @property
     def num_frames(self) -> int:
@@ -71,9 +77,12 @@ def read_split(root: str | Path, split: str) -> tuple[list[InterxClip], list[Pro
     """All clips of a prepared split that can be used, and why the others can't.
 
     Raises:
-        ValueError: the folder has no such split file, or none of its clips can be used.
+        ValueError: the folder has no such split file, none of its clips can be used, or its
+            actors.txt is no list of names and 0 or 1.
     """
-    return interhuman.split_with(read_clip, root, split)
+    clips, problems = interhuman.split_with(read_clip, root, split)
+    actors = read_actors(Path(root))
+    return [replace(clip, actor=actors.get(clip.name)) for clip in clips], problems
 
 
 def check(root: str | Path) -> tuple[int, list[Problem]]:
@@ -106,6 +115,41 @@ def read_clip(root: Path, name: str) -> InterxClip | Problem:
         tuple(caption.text for caption in captions),
         tuple(caption.words for caption in captions),
     )
+
+
+def read_actors(root: Path) -> dict[str, int]:
+    """Who acts, by clip, as a prepared data set says; empty where it does not.
+
+    Raises:
+        ValueError: a line is none of NAME and 0 or 1.
+    """
+    path, actors = root / "actors.txt", {}
+    for number, line in enumerate(interhuman.read_lines(path) if path.is_file() else [], 1):
+        name, _, actor = line.partition(" ")
+        if actor not in ("0", "1"):
+            raise ValueError(f"{path}, line {number}: 'NAME 0' or 'NAME 1' is expected")
+        actors[name] = int(actor)
+    return actors
+
+
+def write_actors(root: Path, actors: Mapping[str, int]) -> None:
+    """Add to a prepared data set who acts."""
+    lines = [f"{name} {actor}" for name, actor in actors.items()]
+    interhuman.write_lines(root / "actors.txt", lines)
+
+
+def _published_actors(source: Path) -> dict[str, int] | Problem:
+    """The same as published; the pickle's numbers are read and nothing else."""
+    path = source / ORDER
+    if not path.is_file():
+        return {}
+    try:
+        order = read_plain_pickle(path)
+    except ValueError as error:
+        return Problem(ORDER, str(error))
+    if not isinstance(order, dict) or any(actor not in (0, 1) for actor in order.values()):
+        return Problem(ORDER, "of each clip it should say 0, where P1 acts, or 1, where P2 does")
+    return {str(name): int(actor) for name, actor in order.items()}
 
 
 def _lines(root: Path, name: str) -> tuple[str, ...]:
@@ -164,6 +208,12 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
     interhuman.check_any(splits, problems, source)
     for split, names in splits.items():
         interhuman.write_lines(target / "splits" / f"{split}.txt", names)
+    actors = _published_actors(source)
+    if isinstance(actors, Problem):
+        problems.append(actors)
+    elif actors:
+        kept = chain.from_iterable(splits.values())
+        write_actors(target, {name: actors[name] for name in kept if name in actors})
     return problems
 
 

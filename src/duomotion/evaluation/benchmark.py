@@ -37,9 +37,12 @@ from duomotion.evaluation.opensets import OPEN_SETS, Motion, open_set_of
 from duomotion.evaluation.protocols import Protocol
 from duomotion.evaluation.reconstruction import errors_by_layers
 from duomotion.evaluation.sources import (
+    AS_TUNED,
     Ask,
     Generated,
+    Sampling,
     Source,
+    computation,
     mean_pose,
     real,
     reconstructed,
@@ -63,8 +66,14 @@ class Row:
 
     @classmethod
     def over(cls, name: str, repeats: Sequence[dict[str, float]]) -> "Row":
-        """From the scores of each repeat."""
-        return cls(name, {key: over_repeats([each[key] for each in repeats]) for key in repeats[0]})
+        """From the scores of each repeat; later ones may lack some of the first one's."""
+        return cls(
+            name,
+            {
+                key: over_repeats([each[key] for each in repeats if key in each])
+                for key in repeats[0]
+            },
+        )
 
     def as_dict(self) -> dict[str, dict[str, float]]:
         """Numbers only, for JSON."""
@@ -336,6 +345,7 @@ def run(
     *,
     folder: Path,
     repeats: int | None = None,
+    sampling: Sampling = AS_TUNED,
     processes: Processes | None = None,
 ) -> OpenReport:
     """Score models by the open benchmark.
@@ -346,6 +356,7 @@ def run(
         embedder: the evaluator of this data set.
         folder: where generated clips are kept, in a folder a model.
         repeats: see `Benchmark`.
+        sampling: of the models.
 
     Raises:
         ValueError: the data set is not there or too small, the evaluator is another one, or some
@@ -370,7 +381,7 @@ def run(
     seconds, layers = {}, {}
     for model in models:
         rows.append(benchmark.row(f"{model.name}, reconstruction only", reconstructed(data, model)))
-        source = Generated(data, model, folder / f"{model.name}-{model.fingerprint}", processes)
+        source = Generated(data, model, folder, processes, sampling=sampling)
         row = benchmark.row(model.name, source)
         spread = multimodality(benchmark, source)
         rows.append(replace(row, scores={**row.scores, "multimodality": Estimate(spread, nan)}))
@@ -384,6 +395,7 @@ def run(
         "data": str(root),
         "clips": len(test),
         "repeats": benchmark.repeats,
+        **computation({model.name: model for model in models}, sampling),
         **environment(processes.device),
     }
     return OpenReport(tuple(rows), separation(benchmark, still), seconds, layers, facts)

@@ -2,8 +2,9 @@
 
 In every repeat the test clips are drawn twice, each time in random order, with one of their
 captions and the view of them that the released loader shows. What is scored belongs to one of the
-draws and FID compares it with the other, so that the recorded motion has an FID too. A model is
-asked for motions as long as the clips of its draw; features are read as its network makes them.
+draws and FID compares it with the other, so that the recorded motion has an FID too; or, for models
+and where the protocol says so, with the recorded motion of the same draw. A model is asked for
+motions as long as the clips of its draw; features are read as its network makes them.
 `testsets` says what differs from data set to data set, `protocols` holds the constants.
 
 Source: released code of InterGen (tools/eval.py), InterMask (eval.py) and text-to-motion
@@ -26,7 +27,7 @@ from duomotion.evaluation.embedding import Embedder
 from duomotion.evaluation.metrics import Multimodality, in_the_evaluators_space
 from duomotion.evaluation.protocols import PUBLISHED, Protocol
 from duomotion.evaluation.reconstruction import scores_of
-from duomotion.evaluation.sources import Ask, Kept
+from duomotion.evaluation.sources import AS_TUNED, Ask, Kept, Sampling, computation
 from duomotion.evaluation.testsets import TEST_SETS, TestSet, test_sets_of
 from duomotion.loading import Reconstructor
 from duomotion.sampling.request import BATCH_SIZE, Generator, Request
@@ -51,6 +52,7 @@ class Generated(Kept[Features]):
 
     kind = Features
     batch = BATCH_SIZE
+    suffix = SUFFIX[GENERATION]
 
     def __init__(
         self,
@@ -59,10 +61,12 @@ class Generated(Kept[Features]):
         processes: Processes,
         test_set: TestSet,
         *,
-        frame_unit: int,
+        protocol: str,
+        sampling: Sampling = AS_TUNED,
     ) -> None:
-        super().__init__(model, folder, processes)
-        self.test_set, self.frame_unit = test_set, frame_unit
+        purpose = f"{protocol}{self.suffix}"
+        super().__init__(model, folder, processes, sampling=sampling, purpose=purpose)
+        self.test_set, self.frame_unit = test_set, PUBLISHED[protocol].frame_unit
 
     def make(self, asks: Sequence[Ask]) -> list[Features]:
         return [self._checked(each) for each in self.made(asks, self.requests(asks))]
@@ -72,7 +76,17 @@ class Generated(Kept[Features]):
         return self.model.features(requests)
 
     def requests(self, asks: Sequence[Ask]) -> list[Request]:
-        return [Request(text=ask.text, frames=self.frames(ask), seed=ask.seed) for ask in asks]
+        steps, guidance = self.sampling.steps, self.sampling.guidance
+        return [
+            Request(
+                text=ask.text,
+                frames=self.frames(ask),
+                seed=ask.seed,
+                steps=steps,
+                guidance=guidance,
+            )
+            for ask in asks
+        ]
 
     def frames(self, ask: Ask) -> int:
         """As many as the view's features, rounded down to whole units."""
@@ -92,15 +106,24 @@ class Generated(Kept[Features]):
 
 
 class Reactions(Generated):
-    """The recorded motion of the first person, and what the model makes of the second."""
+    """The recorded motion of the person who acts, and what the model makes of the other."""
+
+    suffix = SUFFIX[REACTION]
+
+    def key(self, ask: Ask) -> str:
+        return super().key(ask) + ("-second-acts" if self.test_set.actor(ask.clip) else "")
 
     def made(self, asks: Sequence[Ask], requests: Sequence[Request]) -> list[np.ndarray]:
-        actors = [
-            self.test_set.recorded(ask.clip, ask.seed)[0, : request.frames]
+        pairs = [
+            self.test_set.recorded(ask.clip, ask.seed)[:, : request.frames].copy()
             for ask, request in zip(asks, requests, strict=True)
         ]
-        partners = self.model.reactions(requests, actors)
-        return [np.stack(pair) for pair in zip(actors, partners, strict=True)]
+        people = [self.test_set.actor(ask.clip) or 0 for ask in asks]
+        actors = [pair[person] for pair, person in zip(pairs, people, strict=True)]
+        partners = self.model.reactions(requests, actors, people)
+        for pair, person, partner in zip(pairs, people, partners, strict=True):
+            pair[1 - person] = partner
+        return pairs
 
 
 def reconstructed(model: Reconstructor, recorded: Source) -> Source:
@@ -113,12 +136,14 @@ class Entry:
     """What a row is about.
 
     Attributes:
+        is_recorded: it is the recorded motion itself.
         is_varied: another seed makes another motion of a text.
         is_rebuilt: it is recorded motion after a way through a model.
     """
 
     name: str
     source: Source
+    is_recorded: bool = False
     is_varied: bool = False
     is_rebuilt: bool = False
 
@@ -159,23 +184,25 @@ class Evaluation:
         for repeat in range(self.protocol.repeats):
             rng = np.random.default_rng(repeat)
             others, asks, repeated = self.draw(rng), self.draw(rng), self.draw_repeated(rng)
-            reference_NE = self.embedder.motions(self.recorded(others))
+            recorded, is_paired = self.recorded(asks), self.protocol.is_paired
+            another_NE = self.embedder.motions(self.recorded(others))
+            same_NE = self.embedder.motions(recorded) if is_paired else another_NE
             texts_NE = self.embedder.texts([self.test_set.text(ask) for ask in asks])
             for entry in entries:
                 made = entry.source(asks)
                 made_NE = self.embedder.motions(made)
                 found = in_the_evaluators_space(
                     self.protocol,
-                    reference_ND=reference_NE,
+                    reference_ND=another_NE if entry.is_recorded else same_NE,
                     compared_ND=made_NE,
                     texts_NE=texts_NE,
                     made_NE=made_NE,
                     rng=np.random.default_rng(repeat),
                 )
-                if entry.is_varied:
+                if entry.is_varied and repeat < self.protocol.multimodality_repeats:
                     found["multimodality"] = self._multimodality(entry.source, repeated, repeat)
                 if entry.is_rebuilt:
-                    found |= self._errors(made, asks)
+                    found |= self._errors(made, recorded)
                 scores[entry.name].append(found)
         return [Row.over(name, found) for name, found in scores.items()]
 
@@ -201,15 +228,22 @@ class Evaluation:
         metric.update(made_NE.reshape(-1, self.protocol.multimodality_samples, made_NE.shape[-1]))
         return metric.value(np.random.default_rng(repeat))
 
-    def _errors(self, made: Sequence[np.ndarray], asks: Sequence[Ask]) -> dict[str, float]:
+    def _errors(
+        self, made: Sequence[np.ndarray], recorded: Sequence[np.ndarray]
+    ) -> dict[str, float]:
         """How far joints are from the recorded ones, each pose counting the same (MoMask)."""
-        pairs = zip(made, self.recorded(asks), strict=True)
+        pairs = zip(made, recorded, strict=True)
         found = [scores_of(*pair, self.test_set.positions) for pair in pairs]
         weights = [features.shape[1] for features in made]
-        return {
+        errors = {
             name: float(np.average([each[name] for each in found], weights=weights))
             for name in found[0]
         }
+        if self.test_set.unit_mm is not None:
+            errors["root_aligned_mpjpe_kit"] = (
+                errors["root_aligned_mpjpe_mm"] / self.test_set.unit_mm
+            )
+        return errors
 
 
 @dataclass(frozen=True)
@@ -239,6 +273,7 @@ def run(
     folder: Path,
     tasks: Collection[str] = (GENERATION,),
     repeats: int | None = None,
+    sampling: Sampling = AS_TUNED,
     processes: Processes | None = None,
 ) -> Report:
     """Score models by name with a published protocol on its data set.
@@ -246,9 +281,10 @@ def run(
     Args:
         models: those that are no `Generator` are asked for reconstructions alone.
         protocol: one of `protocols.PUBLISHED`.
-        folder: where generated motions are kept, in a folder a model.
+        folder: where generated motions are kept.
         tasks: of GENERATION, RECONSTRUCTION and REACTION; each makes a row a model.
         repeats: the protocol's if left out; fewer are quicker and less certain.
+        sampling: of the models.
 
     Raises:
         ValueError: the data set is not there or too small, the evaluator is another one, or a model
@@ -261,20 +297,23 @@ def run(
         constants = replace(constants, repeats=repeats)
     clips, problems = test_set.read(Path(data), "test")
     evaluation = Evaluation(embedder, clips, constants, test_set)
-    entries, makers = [Entry(GROUND_TRUTH, evaluation.recorded)], {}
+    entries, makers = [Entry(GROUND_TRUTH, evaluation.recorded, is_recorded=True)], {}
     for name, model in models.items():
         if RECONSTRUCTION in tasks:
             source = reconstructed(model, evaluation.recorded)
             entries.append(Entry(name + SUFFIX[RECONSTRUCTION], source, is_rebuilt=True))
         if not isinstance(model, Generator):
             continue
-        for task, kind in ((GENERATION, Generated), (REACTION, Reactions)):
+        kinds = {
+            GENERATION: (Generated, sampling.of_generation()),
+            REACTION: (Reactions, sampling.of_reactions()),
+        }
+        for task, (kind, own) in kinds.items():
             if task in tasks:
-                key = f"{model.name}-{model.fingerprint}-{protocol}{SUFFIX[task]}"
-                place = folder / key.replace(", ", "-")
-                maker = kind(model, place, processes, test_set, frame_unit=constants.frame_unit)
-                entries.append(Entry(name + SUFFIX[task], maker.source, task == GENERATION))
-                makers[name + SUFFIX[task]] = maker
+                maker = kind(model, folder, processes, test_set, protocol=protocol, sampling=own)
+                row = name + SUFFIX[task]
+                entries.append(Entry(row, maker.source, is_varied=task == GENERATION))
+                makers[row] = maker
     rows = evaluation.rows(entries)
     facts = {
         "protocol": {"name": protocol, **asdict(constants)},
@@ -285,6 +324,8 @@ def run(
         "unusable": [problem.name for problem in problems],
         "untagged": test_set.num_untagged(clips),
         "repeats": constants.repeats,
+        "without_actor": sum(test_set.actor(clip) is None for clip in clips if REACTION in tasks),
+        **computation(models, sampling),
         **environment(processes.device),
     }
     seconds = {name: median(maker.seconds) for name, maker in makers.items() if maker.seconds}

@@ -22,7 +22,10 @@ class Protocol:
         multimodality_texts: texts that multimodality averages over.
         multimodality_samples: motions of each of these texts.
         multimodality_pairs: pairs of these motions, the same ones for all texts.
+        multimodality_repeats: how many of the repeats measure multimodality.
         repeats: times that everything is generated and scored again.
+        is_paired: FID of models compares with the recorded motion of the very clips that they are
+            asked for; otherwise with another draw of the test clips.
         frame_unit: generated motion has a multiple of so many frames, at most the recorded ones.
     """
 
@@ -34,21 +37,27 @@ class Protocol:
     multimodality_texts: int = 100
     multimodality_samples: int = 30
     multimodality_pairs: int = 10
+    multimodality_repeats: int = 5
     repeats: int = 20
+    is_paired: bool = False
     frame_unit: int = 1
 
 
 # InterHuman with InterCLIP. Released code of InterGen (tools/eval.py, utils/metrics.py): embeddings
-# times 6, and the distances of diversity halved; those of multimodality as they are.
+# times 6, and the distances of diversity halved; those of multimodality as they are. Multimodality
+# is measured 5 times, all else 20 times, as the papers of InterMask and InterMamba say.
 INTERGEN = Protocol(pool=96, fid_scale=6, diversity_scale=3)
 
 # InterHuman with InterCLIP. Released code of InterMask (eval.py, utils/metrics.py): InterGen's, but
 # multimodality is scaled as diversity is, and lengths are rounded down to whole tokens.
 INTERMASK = Protocol(pool=96, fid_scale=6, diversity_scale=3, multimodality_scale=3, frame_unit=4)
 
-# HumanML3D and KIT-ML. Released code of text-to-motion and MoMask (utils/eval_t2m.py): the texts of
-# multimodality are the first three batches.
-T2M = Protocol(pool=32, multimodality_texts=96, frame_unit=4)
+# HumanML3D and KIT-ML. Released code of MoMask (utils/eval_t2m.py): the texts of multimodality are
+# the first three batches, in all repeats; FID compares with the same batches. (Text-to-motion's own
+# code compares with another draw.)
+T2M = Protocol(
+    pool=32, multimodality_texts=96, multimodality_repeats=20, frame_unit=4, is_paired=True
+)
 
 # Inter-X. Released code of Inter-X and InterMask.
 INTERX = Protocol(pool=32, frame_unit=4)
@@ -62,6 +71,7 @@ OPEN = Protocol(
     multimodality_texts=8,
     multimodality_samples=6,
     multimodality_pairs=3,
+    multimodality_repeats=1,
     repeats=5,
 )
 

@@ -35,6 +35,8 @@ class Table:
         source: authors, year and number.
         data: the data set; None where there is none.
         columns: in the paper's order.
+        is_main: it compares whole methods, not variants of one.
+        note: where it contradicts other papers, or leaves a number out.
 
     Raises:
         ValueError: a row has a value that no column has, or two rows have the same name.
@@ -46,6 +48,8 @@ class Table:
     data: str | None
     columns: tuple[str, ...]
     rows: tuple[PublishedRow, ...]
+    is_main: bool = False
+    note: str = ""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -82,6 +86,8 @@ def table_of(name: str, content: dict[str, Any]) -> Table:
             content["data"],
             tuple(content["columns"]),
             rows,
+            is_main=content.get("main", False),
+            note=content.get("note", ""),
         )
     except KeyError as missing:
         raise ValueError(f"table {name}: the field {missing} is missing") from None

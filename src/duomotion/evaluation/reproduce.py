@@ -1,6 +1,7 @@
 """The papers' tables, measured again: what that takes, and what came of it beside the paper."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from duomotion.evaluation.benchmark import Row
@@ -11,68 +12,40 @@ from duomotion.evaluation.procedure import (
     REACTION,
     RECONSTRUCTION,
     SUFFIX,
+    Report,
 )
 from duomotion.evaluation.published import Table
-from duomotion.evaluation.tables import COLUMNS, cell, estimates, heading
+from duomotion.evaluation.sources import AS_TUNED, Sampling
+from duomotion.evaluation.tables import COLUMNS, ERRORS, cell, computed, estimates, heading
 from duomotion.evaluation.testsets import TEST_SETS
+from duomotion.evaluation.trainings import TRAININGS
+from duomotion.loading import Reconstructor, load_reconstructor
+from duomotion.models.momask.generate import MoMask
+from duomotion.precision import Precision
 
-# Column of a paper -> what is done, and the metric of its row.
-SCORES = {name: (GENERATION, name) for name in MEASURED} | {
-    "rfid": (RECONSTRUCTION, "fid"),
-    "mpjpe": (RECONSTRUCTION, "mpjpe_mm"),
-    "mpjve": (RECONSTRUCTION, "mpjve_mm"),
-    "reaction_fid": (REACTION, "fid"),
-    "reaction_r1": (REACTION, "r1"),
+Measured = tuple[str, tuple[str, ...]]
+"""What is done, and the metrics of its row."""
+
+SCORES: dict[str, Measured] = {name: (GENERATION, (name,)) for name in MEASURED} | {
+    "rfid": (RECONSTRUCTION, ("fid",)),
+    "mpjpe": (RECONSTRUCTION, ("mpjpe_mm",)),
+    "mpjve": (RECONSTRUCTION, ("mpjve_mm",)),
+    "reaction_fid": (REACTION, ("fid",)),
+    "reaction_r1": (REACTION, ("r1",)),
 }
-ONE_PERSON = {"mpjpe": (RECONSTRUCTION, "root_aligned_mpjpe_mm")}  # MoMask's code
+"""By a paper's column."""
+# MoMask's code; KIT-ML's errors also in the unit in which the paper gives them.
+ONE_PERSON: Measured = (RECONSTRUCTION, ("root_aligned_mpjpe_mm",))
+ONE_PERSON_OF_KIT: Measured = (
+    RECONSTRUCTION,
+    ("root_aligned_mpjpe_kit", "root_aligned_mpjpe_mm"),
+)
 
-# Words after `duomotion train` that train a row, by table; the switches are the papers' ablations.
-# Of a switch of the tokenizer, the tokenizer is trained; its transformers are trained as without.
-GENERATOR = "intermask/generator"
-TOKENIZER = "intermask/tokenizer"
-RESIDUAL_TOKENIZER = "momask/tokenizer"
-MASKED, MASKED_KIT = "momask/masked", "momask/masked-kit"
-BASE = "data.residual=null"
-TRAINING = {
-    "intermask/table1-interhuman": {"InterMask": GENERATOR},
-    "intermask/table1-interx": {"InterMask": "intermask/generator-interx"},
-    "intermask/table2": {
-        "Individual Motion, 1d": f"{TOKENIZER} model.token_map=1d",
-        "Two-Person Interaction, 2d": f"{TOKENIZER} model.num_people=2",
-        "Individual Motion, 2d": TOKENIZER,
-    },
-    "intermask/table3": {
-        "Alternative Modeling": f"{GENERATOR} model.alternating=true model.random_mask_prob=1",
-        "w/o Self Attention": f"{GENERATOR} model.self_attention=false",
-        "w/o Cross Attention": f"{GENERATOR} model.cross_attention=false",
-        "w/o Spatio-Temporal Attention": f"{GENERATOR} model.spatio_temporal_attention=false",
-        "w/o Step Unroll and Interaction Masking": (
-            f"{GENERATOR} model.unroll_weight=0 model.random_mask_prob=1"
-        ),
-        "InterMask": GENERATOR,
-    },
-    "intermask/table4": {
-        f"p_r = {share}": f"{GENERATOR} model.random_mask_prob={share}" for share in (0.7, 0.8, 0.9)
-    },
-    "momask/table1-humanml3d": {"MoMask": MASKED, "MoMask (base)": f"{MASKED} {BASE}"},
-    "momask/table1-kit": {"MoMask": MASKED_KIT, "MoMask (base)": f"{MASKED_KIT} {BASE}"},
-    "momask/table2": {
-        "MoMask": MASKED,
-        "w/o RQ": f"{RESIDUAL_TOKENIZER} model.num_layers=1",
-        "w/o QDropout": f"{RESIDUAL_TOKENIZER} model.quantize_dropout=0",
-        "w/o RRemask": f"{MASKED} model.random_id_prob=0 model.mask_token_prob=1",
-        **{
-            f"MoMask (V, {layers})": f"{RESIDUAL_TOKENIZER} model.num_layers={layers + 1}"
-            for layers in range(8)
-        },
-        **{
-            f"MoMask (q, {share})": f"{RESIDUAL_TOKENIZER} model.quantize_dropout={share}"
-            for share in (0, 0.2, 0.4, 0.6, 0.8)
-        },
-    },
-    "momask/table2-kit": {"MoMask": MASKED_KIT},
-    "ild/table1-interhuman": {"InterMask": GENERATOR},
-    "ild/table1-interx": {"InterMask": "intermask/generator-interx"},
+# What a paper says of the sampling of its table, where that is not as models were tuned.
+SAMPLING = {
+    "intermask/table4": Sampling(reaction_steps=12),  # table 7; 10 in the released code
+    "momask/table2": Sampling(steps=18),  # its caption
+    "momask/table2-kit": Sampling(steps=18),
 }
 
 
@@ -84,11 +57,14 @@ def protocol_of(table: Table) -> str:
     return own if own in protocols else protocols[0]
 
 
-def measured_columns(table: Table) -> dict[str, tuple[str, str]]:
-    """Those that can be measured here: what is done for it, and the metric of its row."""
-    if table.data not in TEST_SETS:
+def measured_columns(table: Table) -> dict[str, Measured]:
+    """Those that can be measured here."""
+    if table.data is None or table.data not in TEST_SETS:
         return {}
-    known = SCORES | (ONE_PERSON if protocol_of(table) == "t2m" else {})
+    known = SCORES
+    if protocol_of(table) == "t2m":
+        is_kit = TEST_SETS[table.data].unit_mm is not None
+        known = {**SCORES, "mpjpe": ONE_PERSON_OF_KIT if is_kit else ONE_PERSON}
     return {name: known[name] for name in table.columns if name in known}
 
 
@@ -116,38 +92,100 @@ def checkpoints(table: Table, given: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def needs(table: Table, folders: Mapping[str, Path], *, data: bool, evaluator: bool) -> str:
+def sampling_of(table: Table, asked: Sampling) -> Sampling:
+    """What is asked for and, where nothing is, what the table's paper says."""
+    given = {name: value for name, value in asdict(asked).items() if value is not None}
+    return replace(SAMPLING.get(table.name, AS_TUNED), **given)
+
+
+def models(
+    table: Table, folders: Mapping[str, Path], *, device: str, precision: Precision
+) -> dict[str, Reconstructor]:
+    """The model of each row.
+
+    Raises:
+        ValueError: a folder is no checkpoint of one, or the row needs one of MoMask.
+    """
+    found = {}
+    for row, folder in folders.items():
+        model = load_reconstructor(folder, device=device, precision=precision)
+        trainings = TRAININGS.get(table.name, {}).get(row)
+        if trainings is not None and trainings.base_alone:
+            if not isinstance(model, MoMask):
+                raise ValueError(f"{row}: {folder} is no generator of MoMask, which this row needs")
+            model = model.base_alone()
+        found[row] = model
+    return found
+
+
+def needs(
+    table: Table,
+    folders: Mapping[str, Path],
+    *,
+    sampling: Sampling,
+    data: bool,
+    evaluator: bool,
+) -> str:
     """What the table takes, and what of it is missing."""
     columns = measured_columns(table)
     lines = [f"# {table.name}: {table.title}", "", f"{table.source}.", ""]
+    if table.note:
+        lines += [table.note, ""]
     if table.data is None or not columns:
         where = f"on the data set {table.data}" if table.data else "of this kind"
         lines += [f"Numbers {where} can't be measured here; below is what was published."]
     else:
         if others := [heading(name) for name in table.columns if name not in columns]:
             lines += [f"Only as published, not measured here: {', '.join(others)}.", ""]
-        if units := [heading(metric) for _, metric in columns.values() if metric.endswith("_mm")]:
+        metrics = [metric for _, found in columns.values() for metric in found]
+        if units := [heading(metric) for metric in metrics if metric in ERRORS]:
             lines += [
                 f"Measured as {', '.join(units)}, whatever the paper's unit is; not all say it.",
                 "",
             ]
+        if str(sampling):
+            lines += [f"Models sample with {sampling}.", ""]
         state, test_set = {True: "given", False: "missing"}, TEST_SETS[table.data]
         lines += [
             f"- data set {table.data} ({state[data]}): --data PATH",
             f"- evaluator, {test_set.evaluator} ({state[evaluator]}): --evaluator FOLDER, made by "
             f"`duomotion import-official {test_set.importer}`",
         ]
-    for row in table.rows:
+    for row in table.rows if columns else ():
         if row.name == GROUND_TRUTH:
             continue
-        words = TRAINING.get(table.name, {}).get(row.name)
-        recipe = f"`duomotion train {words}`" if words else "no recipe here trains it"
-        if columns:
-            state = "given" if row.name in folders else "missing"
-            lines.append(f'- {row.name} ({state}): --checkpoint "{row.name}=FOLDER"; {recipe}')
-        elif words:
-            lines.append(f"- {row.name}: {recipe}")
-    return "\n".join(lines) + "\n"
+        trainings = TRAININGS.get(table.name, {}).get(row.name)
+        asks = f"- {row.name} ({'given' if row.name in folders else 'missing'}): --checkpoint"
+        if trainings is None:
+            lines.append(f'{asks} "{row.name}=FOLDER"; no recipe here trains it')
+            continue
+        base = ", of which the base layer alone is used" if trainings.base_alone else ""
+        lines += [
+            f'{asks} "{row.name}={trainings.checkpoint}"{base}',
+            "",
+            *(f"      {training}" for training in trainings.in_order),
+            "",
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def report(
+    table: Table,
+    folders: Mapping[str, Path],
+    found: Report | None,
+    *,
+    sampling: Sampling,
+    data: bool,
+    evaluator: bool,
+) -> str:
+    """All of it, for a person; without measurements where nothing was found."""
+    parts = [
+        needs(table, folders, sampling=sampling, data=data, evaluator=evaluator),
+        markdown(table, found.rows if found is not None else ()),
+    ]
+    if found is not None:
+        parts.append(computed(found.facts) + "\n")
+    return "\n".join(parts)
 
 
 def markdown(table: Table, rows: Sequence[Row]) -> str:
@@ -155,15 +193,17 @@ def markdown(table: Table, rows: Sequence[Row]) -> str:
     by_name, columns = {row.name: row.scores for row in rows}, measured_columns(table)
     headings = []
     for name in table.columns:
-        headings += [heading(name), "measured"] if name in columns else [heading(name)]
+        _, metrics = columns.get(name, ("", ()))
+        several = [f"measured {heading(metric)}" for metric in metrics]
+        headings += [heading(name), *(several if len(several) > 1 else ["measured"] * len(several))]
     lines = ["| | " + " | ".join(headings) + " |", "|---" * (len(headings) + 1) + "|"]
     for row in table.rows:
         cells = []
         for name in table.columns:
             cells.append(cell(estimates(row).get(name)))
             if name in columns:
-                task, metric = columns[name]
+                task, metrics = columns[name]
                 found = by_name.get(row.name + SUFFIX[task], {})
-                cells.append(cell(found.get(metric), COLUMNS[metric][1], empty="-"))
+                cells += [cell(found.get(each), COLUMNS[each][1], empty="-") for each in metrics]
         lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

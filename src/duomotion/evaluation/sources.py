@@ -6,7 +6,8 @@ A source is asked for motions as long as held-out clips, each for one of its cli
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 from zipfile import BadZipFile
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from duomotion.distributed import Processes
 from duomotion.evaluation.embedding import OpenEmbedder
 from duomotion.evaluation.opensets import Motion, OpenSet
-from duomotion.sampling.request import Generator
+from duomotion.sampling.request import Generator, check_settings
 from duomotion.storage import atomic_file
 
 
@@ -45,6 +46,57 @@ class Ask(NamedTuple, Generic[OneClip]):
     text: str
     seed: int
     words: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How models sample; None is as a model was tuned.
+
+    Attributes:
+        steps: iterations.
+        guidance: how closely the text is followed.
+        reaction_steps: iterations where one person is given.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+
+    steps: int | None = None
+    guidance: float | None = None
+    reaction_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(steps=self.steps, guidance=self.guidance)
+        check_settings(steps=self.reaction_steps)
+
+    def of_generation(self) -> "Sampling":
+        """The same where nobody is given."""
+        return replace(self, reaction_steps=None)
+
+    def of_reactions(self) -> "Sampling":
+        """The same, `reaction_steps` as the iterations."""
+        return Sampling(steps=self.reaction_steps, guidance=self.guidance)
+
+    def __str__(self) -> str:
+        """What is not as it was tuned, as in `steps 18, guidance 4.5`."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in given.items())
+
+
+AS_TUNED = Sampling()
+
+
+class Computing(Protocol):
+    """What is known of how any model computes."""
+
+    @property
+    def precision(self) -> str: ...
+
+
+def computation(models: Mapping[str, Computing], sampling: Sampling) -> dict[str, Any]:
+    """The part of a report's facts that says how models were run."""
+    precision = {name: model.precision for name, model in models.items()}
+    return {"precision": precision, "sampling": asdict(sampling)}
 
 
 Source = Callable[[Sequence[Ask[Any]]], list[Motion]]
@@ -102,7 +154,11 @@ Made = TypeVar("Made", bound=Arrays)
 class Kept(ABC, Generic[Made]):
     """What a model makes of the texts, each as long as the recorded motion.
 
-    Clips are kept in a folder and not made again; under torchrun each process makes its share.
+    Clips are kept and not made again; under torchrun each process makes its share.
+
+    Args:
+        folder: has a folder for each model, for each way of sampling and for each purpose.
+        purpose: what motion is made for, where that makes a difference.
 
     Attributes:
         kind: the tuple of arrays that a clip is.
@@ -113,16 +169,31 @@ class Kept(ABC, Generic[Made]):
     kind: Callable[..., Made]
     batch: int = 1
 
-    def __init__(self, model: Generator, folder: Path, processes: Processes) -> None:
-        self.model, self.folder, self.processes = model, folder, processes
+    def __init__(
+        self,
+        model: Generator,
+        folder: Path,
+        processes: Processes,
+        *,
+        sampling: Sampling,
+        purpose: str = "",
+    ) -> None:
+        self.model, self.processes, self.sampling = model, processes, sampling
+        parts = filter(None, (model.name, model.fingerprint, purpose, str(sampling)))
+        self.folder = folder / "-".join(parts).replace(", ", "-").replace(" ", "-")
         self.seconds: list[float] = []
 
     @abstractmethod
     def make(self, asks: Sequence[Ask[Any]]) -> Sequence[Made]:
         """A batch of clips."""
 
+    def key(self, ask: Ask[Any]) -> str:
+        """A file's name: the same for the same clip, text, seed and length."""
+        text = f"{ask.clip.name}\0{ask.text}\0{ask.seed}\0{ask.clip.num_frames}"
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
     def __call__(self, asks: Sequence[Ask[Any]]) -> list[Made]:
-        paths = [self.folder / f"{_key(ask)}.npz" for ask in asks]
+        paths = [self.folder / f"{self.key(ask)}.npz" for ask in asks]
         kept = [self._kept(path) for path in paths]
         # Shares are of all clips: what is missing may differ from process to process by now.
         share = slice(self.processes.rank, None, self.processes.size)
@@ -162,8 +233,16 @@ class Kept(ABC, Generic[Made]):
 class Generated(Kept[Motion]):
     """What users get, in whole units of as many frames as the protocol says."""
 
-    def __init__(self, data: OpenSet, model: Generator, folder: Path, processes: Processes) -> None:
-        super().__init__(model, folder, processes)
+    def __init__(
+        self,
+        data: OpenSet,
+        model: Generator,
+        folder: Path,
+        processes: Processes,
+        *,
+        sampling: Sampling = AS_TUNED,
+    ) -> None:
+        super().__init__(model, folder, processes, sampling=sampling)
         self.kind, self.fps, self.unit = data.motion, data.layout.FPS, data.protocol.frame_unit
 
     def make(self, asks: Sequence[Ask[Any]]) -> list[Motion]:
@@ -171,14 +250,14 @@ class Generated(Kept[Motion]):
 
     def _made(self, ask: Ask[Any]) -> Motion:
         frames = ask.clip.num_frames // self.unit * self.unit
-        made = self.model.generate(ask.text, seconds=frames / self.fps, seed=ask.seed)
+        made = self.model.generate(
+            ask.text,
+            seconds=frames / self.fps,
+            seed=ask.seed,
+            guidance=self.sampling.guidance,
+            steps=self.sampling.steps,
+        )
         return self.kind.of(made)
-
-
-def _key(ask: Ask[Any]) -> str:
-    """A file's name: the same for the same clip, text, seed and length."""
-    text = f"{ask.clip.name}\0{ask.text}\0{ask.seed}\0{ask.clip.num_frames}"
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def _vanished(path: Path) -> NoReturn:

@@ -12,6 +12,7 @@ from duomotion.evaluation.metrics import Estimate
 from duomotion.evaluation.opensets import PAIRS
 from duomotion.evaluation.procedure import MEASURED, Report
 from duomotion.evaluation.published import PublishedRow, published
+from duomotion.evaluation.sources import Sampling
 from duomotion.released import listing
 from duomotion.storage import atomic_file
 
@@ -42,6 +43,7 @@ COLUMNS = {
     "mpjve": ("MPJVE", 3, "-"),
     "mpjpe_mm": ("MPJPE mm", 1, "-"),
     "root_aligned_mpjpe_mm": ("MPJPE around the root mm", 1, "-"),
+    "root_aligned_mpjpe_kit": ("MPJPE around the root mm of KIT-ML's reference body", 1, "-"),
     "mpjve_mm": ("MPJVE mm a frame", 2, "-"),
     "reaction_fid": ("FID of reactions", 3, "-"),
     "reaction_r1": ("R@1 of reactions", 3, "+"),
@@ -49,12 +51,15 @@ COLUMNS = {
     "seconds": ("s a clip", 3, "-"),
     "params_m": ("parameters M", 1, "-"),
     "flops_g": ("GFLOP", 1, "-"),
+    "fps": ("frames a second", 0, "+"),
+    "batch_size": ("batch", 0, ""),
     "random_mask_prob": ("p_r", 1, ""),
     "steps": ("steps", 0, ""),
     "latent_tokens": ("latent tokens", 0, ""),
     "cfg_dropout": ("p", 2, ""),
     "cfg_scale": ("s", 1, ""),
 }
+ERRORS = ("mpjpe_mm", "root_aligned_mpjpe_kit", "root_aligned_mpjpe_mm", "mpjve_mm")
 ARROWS = {"+": " ↑", "-": " ↓", "=": " →", "": ""}
 
 
@@ -88,7 +93,7 @@ def report(found: OpenReport) -> str:
         ]
     if found.seconds:
         lines += [_seconds(found.seconds), ""]
-    return "\n".join([*lines, _versions(facts), ""])
+    return "\n".join([*lines, computed(facts), ""])
 
 
 def by_layers(errors: Mapping[str, Sequence[float]]) -> str:
@@ -115,11 +120,23 @@ def published_report(found: Report, data: str) -> str:
         f"{facts['evaluator']}; ± is a 95 % interval over the repeats. ↑ more is better, ↓ less is "
         "better, → as the recorded motion.",
         "",
-        markdown([*found.rows, *published_rows(data)], MEASURED),
+        markdown([*found.rows, *published_rows(data)], [*MEASURED, *ERRORS]),
         "Published rows are copied from the papers; their MultiModality is not always on the same "
         "scale.",
         "",
     ]
+    if facts["protocol"]["is_paired"]:
+        lines += [
+            "FID of models compares with the recorded motion of the same clips, that of the ground "
+            "truth with another draw of them.",
+            "",
+        ]
+    if facts["without_actor"]:
+        lines += [
+            f"The data does not say who acts in {facts['without_actor']} clips; there the other "
+            "person reacts to the first.",
+            "",
+        ]
     if facts["untagged"]:
         lines += [
             f"{facts['untagged']} captions have no tagged words, so all of their words were read "
@@ -130,7 +147,7 @@ def published_report(found: Report, data: str) -> str:
         lines += [_seconds(found.seconds), ""]
     if facts["unusable"]:
         lines += [f"Left out as unusable: {listing(facts['unusable'])}.", ""]
-    return "\n".join([*lines, _versions(facts), ""])
+    return "\n".join([*lines, computed(facts), ""])
 
 
 def _seconds(seconds: Mapping[str, float]) -> str:
@@ -142,7 +159,7 @@ def published_rows(data: str) -> list[Row]:
     """The papers' main results on a data set, marked as published; the same numbers only once."""
     found: dict[tuple[str, str], Row] = {}
     for table in published().values():
-        if table.data == data and "/table1" in table.name:
+        if table.data == data and table.is_main:
             for row in table.rows:
                 name = f"{row.name} (published: {table.source})"
                 found.setdefault((row.name, str(row.values)), Row(name, estimates(row)))
@@ -152,6 +169,13 @@ def published_rows(data: str) -> list[Row]:
 def estimates(row: PublishedRow) -> dict[str, Estimate]:
     """What a paper printed, as what is measured."""
     return {key: Estimate(value, row.spread.get(key, nan)) for key, value in row.values.items()}
+
+
+def computed(facts: Mapping[str, Any]) -> str:
+    """How models sampled, in which number formats, and what else says where numbers come from."""
+    precision = ", ".join(f"{name} in {each}" for name, each in facts["precision"].items())
+    sampling = str(Sampling(**facts["sampling"])) or "as each model was tuned"
+    return f"Computed: {precision}. Sampling: {sampling}.\n\n{_versions(facts)}"
 
 
 def _versions(facts: Mapping[str, Any]) -> str:

@@ -44,6 +44,8 @@ class TestSet(Generic[OneClip]):
         num_frames: of a view's features.
         recorded: (view, seed) -> features (P, T, F) in metres.
         positions: features -> joints (..., J, 3) in metres.
+        actor: which person of a clip the other one reacts to; None where nobody says.
+        unit_mm: mm in the unit of errors in papers, where it is that of a body of another size.
         is_tagged: whether the evaluator reads tagged words.
     """
 
@@ -60,6 +62,8 @@ class TestSet(Generic[OneClip]):
     recorded: Callable[[OneClip, int], np.ndarray]
     positions: Callable[[np.ndarray], np.ndarray]
     captions: Callable[[OneClip], tuple[tuple[str, ...], tuple[str, ...]]]
+    actor: Callable[[OneClip], int | None] = lambda clip: 0
+    unit_mm: float | None = None
     is_tagged: bool = False
 
     def ask(self, clip: OneClip, rng: np.random.Generator) -> Ask[OneClip]:
@@ -159,6 +163,7 @@ INTERX = TestSet(
     recorded=_recorded_interx,
     positions=interx_motion.positions,
     captions=lambda clip: (clip.captions, clip.words),
+    actor=lambda clip: clip.actor,
     is_tagged=True,
 )
 
@@ -179,6 +184,7 @@ def _solo(title: str, layout: SoloLayout) -> TestSet[SoloClip]:
             tuple(caption.text for caption in clip.captions),
             tuple(caption.words for caption in clip.captions),
         ),
+        unit_mm=None if layout.metres == 1 else 1000 * layout.metres,
         is_tagged=True,
     )
 

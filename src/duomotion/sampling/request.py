@@ -44,6 +44,8 @@ def check_settings(
 
 
 Made = TypeVar("Made")
+Stretch = tuple[float, float]
+"""Start and end in seconds."""
 
 
 def in_batches(keys: Sequence[Hashable], make: Callable[[list[int]], Sequence[Made]]) -> list[Made]:
@@ -108,6 +110,7 @@ class Generator(ABC):
         num_people: how many it makes the motion of.
         min_frames, max_frames: of what it makes at once.
         frame_unit: frames that are made together, such as those of a token.
+        precision: the number format in which its networks compute.
     """
 
     name: str
@@ -116,6 +119,7 @@ class Generator(ABC):
     frame_unit: int = 1
     min_frames: int
     max_frames: int
+    precision: str = "float32"
 
     @property
     @abstractmethod
@@ -156,15 +160,16 @@ class Generator(ABC):
         raise ValueError(f"{self.name} makes no features that published evaluators read")
 
     def reactions(
-        self, requests: Sequence[Request], actors: Sequence[np.ndarray]
+        self, requests: Sequence[Request], actors: Sequence[np.ndarray], people: Sequence[int]
     ) -> list[np.ndarray]:
         """What the network makes of the other person beside given ones.
 
         Args:
-            actors: features (T, F) in metres of the first person, T = frames of the request.
+            actors: features (T, F) in metres of given people, T = frames of the request.
+            people: 0 or 1, which of the two each of them is; the origin is where 0 starts.
 
         Returns:
-            Features (T, F) in metres of the second person; as with `features`, published evaluators
+            Features (T, F) in metres of the others; as with `features`, published evaluators
             see these, and each is the same as if it had been asked for alone.
 
         Raises:
@@ -324,43 +329,44 @@ class Generator(ABC):
         clip: Interaction,
         text: str = "",
         *,
-        unknown: tuple[float, float],
+        unknown: Stretch | Sequence[Stretch],
         person: int | None = None,
         seed: int = 0,
         guidance: float | None = None,
         steps: int | None = None,
     ) -> Interaction:
-        """A stretch of an interaction made anew; all other frames come back as they are.
+        """Stretches of an interaction regenerated; all other frames come back as they are.
 
         Args:
             clip: at most as long as the model's window; comes back on its skeleton and at its
                 frame rate.
             text: what happens; may be empty.
-            unknown: start and end of the stretch in seconds. All but the ends of a clip:
-                in-betweening; from somewhere to the end: continuation.
+            unknown: start and end of a stretch in seconds, or several of them. All but the ends of
+                a clip: in-betweening; from somewhere to the end: continuation.
             person: 0 or 1 where the other person's motion is to stay; None for all people.
 
         Raises:
-            ValueError: the stretch lies outside the clip or leaves nothing known, there is no such
+            ValueError: a stretch lies outside the clip, they leave nothing known, there is no such
                 person, or a setting or the length is out of range.
         """
         check_settings(seed=seed, guidance=guidance, steps=steps)
         clip, given = self._taken(clip, self.max_frames), clip
         frames = self._frames(clip.seconds)
-        is_inside = 0 <= unknown[0] < unknown[1] <= given.seconds + 0.5 / self.fps
-        ends = unknown if is_inside else (0.0, 0.0)
-        start, stop = (min(round(self.fps * second), frames) for second in ends)
-        if start == stop:
-            raise ValueError(
-                f"the stretch from {unknown[0]:g} s to {unknown[1]:g} s can't be made anew: it has "
-                f"to lie within the {given.seconds:g} s of the clip and end after it starts"
-            )
         if person is not None and not 0 <= person < clip.num_people:
             raise ValueError(f"there is no person {person}: the clip has {clip.num_people}")
         mask = np.ones((clip.num_people, frames), bool)
-        mask[slice(None) if person is None else person, start:stop] = False
+        for first, last in np.reshape(unknown, (-1, 2)).tolist():
+            is_inside = 0 <= first < last <= given.seconds + 0.5 / self.fps
+            ends = (first, last) if is_inside else (0.0, 0.0)
+            start, stop = (min(round(self.fps * second), frames) for second in ends)
+            if start == stop:
+                raise ValueError(
+                    f"the stretch from {first:g} s to {last:g} s can't be regenerated: it has to "
+                    f"lie within the {given.seconds:g} s of the clip and end after it starts"
+                )
+            mask[slice(None) if person is None else person, start:stop] = False
         if not mask.any():
-            raise ValueError("the stretch covers the whole clip; some of it has to stay known")
+            raise ValueError("what is unknown is the whole clip; some of it has to stay known")
         request = Request(
             text=_optional(text),
             frames=frames,

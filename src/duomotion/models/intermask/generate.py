@@ -51,6 +51,7 @@ class InterMask(Generator):
         self.codec = accelerate(codec)
         kind = weight_type(precision, codec.mean.device, transformer.config.width)
         self.transformer = accelerate(transformer.to(kind))
+        self.precision = str(kind).removeprefix("torch.")
         self.frame_unit = codec.tokenizer.downsampling
         self.min_frames, self.max_frames = codec.layout.MIN_FRAMES, codec.layout.MAX_FRAMES
         self.encoder = encoder
@@ -115,19 +116,20 @@ class InterMask(Generator):
 
     @torch.no_grad()
     def reactions(
-        self, requests: Sequence[Request], actors: Sequence[np.ndarray]
+        self, requests: Sequence[Request], actors: Sequence[np.ndarray], people: Sequence[int]
     ) -> list[np.ndarray]:
         unit, parts = self.frame_unit, self.codec.tokenizer.num_parts
         known = []
-        for actor in actors:
+        for actor, person in zip(actors, people, strict=True):
             held = np.minimum(np.arange(-(-len(actor) // unit) * unit), len(actor) - 1)
             motion = torch.from_numpy(actor[None, held]).to(self.codec.mean)
             ids = self.codec.encode(motion)[0].unflatten(0, (parts, -1)).cpu()
             whole = torch.ones(ids.shape[-1], dtype=torch.bool)
-            known.append(KnownTokens(((0, ids, whole),)))
+            known.append(KnownTokens(((person, ids, whole),)))
         codes = self._codes(requests, known)
         return [
-            self._decoded(each, request)[1] for each, request in zip(codes, requests, strict=True)
+            self._decoded(each, request)[1 - person]
+            for each, request, person in zip(codes, requests, people, strict=True)
         ]
 
     def _codes(self, requests: Sequence[Request], known: Sequence["KnownTokens"]) -> list[Tensor]:

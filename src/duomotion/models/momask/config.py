@@ -102,8 +102,10 @@ class MaskedConfig(TransformerConfig):
 
     random_id_prob: Share = 0.1  # share of selected tokens replaced by a random one; released code
     mask_token_prob: Share = 0.88  # share of the others replaced by [MASK]; released code
-    guidance: Factor = 4.0  # u + s (c - u) on HumanML3D; 2 on KIT-ML; section 4
-    steps: Length = 10  # L, section 4
+    # s of section 4, on KIT-ML 2: u + s (c - u), as the released code does; equation 5 prints
+    # (1 + s) c - s u, which is the same with 1 less.
+    guidance: Factor = 4.0
+    steps: Length = 10  # L, section 4; table 2 is measured with 18
 
     @property
     def mask_id(self) -> int:

@@ -1,5 +1,6 @@
 """MoMask as a user meets it: a request in, the motion of one person out (section 3.4)."""
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,9 @@ class MoMask(Generator):
     """Tokenizer, masked and residual transformer together; without the latter the base layer alone.
 
     Known motion is tokenized and its tokens are kept in all layers (figure 6, inpainting); what is
-    generated then joins the known frames, which come back as they were given.
+    generated then joins the known frames, which come back as they were given. The released script
+    (edit_t2m.py) keeps tokens of the base layer only and generates those of all other layers, and
+    gives back what is decoded.
 
     Raises:
         ValueError: the tokenizer is not one of a single person.
@@ -59,6 +62,7 @@ class MoMask(Generator):
         kind = weight_type(precision, codec.mean.device, masked.config.width)
         self.codec = accelerate(codec)
         self.masked = accelerate(masked.to(kind))
+        self.precision = str(kind).removeprefix("torch.")
         self.residual = accelerate(residual.to(kind)) if residual is not None else None
         self.fps = self.layout.FPS
         self.min_frames, self.max_frames = self.layout.MIN_FRAMES, self.layout.MAX_FRAMES
@@ -97,6 +101,12 @@ class MoMask(Generator):
         )
         _check_parts(model, folder)
         return model
+
+    def base_alone(self) -> "MoMask":
+        """The same model without its residual transformer (table 1, base)."""
+        base = copy.copy(self)
+        base.residual = None
+        return base
 
     @property
     def fingerprint(self) -> str:
