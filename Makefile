@@ -39,8 +39,9 @@ format: venv
 	$(BIN)/ruff check --fix src tests
 	$(BIN)/ruff format src tests
 
+# Two workers with a thread each: the networks of the tests are too small to be shared out.
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

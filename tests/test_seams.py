@@ -111,7 +111,7 @@ def test_a_report_tells_seams_from_other_places():
 
 
 def test_the_command_writes_it(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(duomotion, "load", lambda name, device: Jumpy({}))
+    monkeypatch.setattr(duomotion, "load", lambda name, **settings: Jumpy({}))
     monkeypatch.setattr(sys, "argv", f"duomotion evaluate --protocol long --out {tmp_path}".split())
     cli.main()
     assert "# jumpy: seams of clips of 60 s" in capsys.readouterr().out
