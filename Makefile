@@ -7,7 +7,8 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 # Idle OpenMP threads sleep instead of spinning: two test workers on two cores would otherwise starve each other.
 export OMP_WAIT_POLICY := PASSIVE
-# Without byte code every process would compile torch again.
+# Without byte code every process would compile torch again; what is imported first writes its own, while to
+# compile all that is installed takes half a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv demo test lint format clean
@@ -21,7 +22,7 @@ help:
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PY) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -e '.[dev]'
+	$(BIN)/python -m pip install -q --no-compile -e '.[dev]'
 	$(BIN)/python -m pip check
 	@touch $@
 

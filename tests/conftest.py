@@ -5,9 +5,19 @@ from dataclasses import replace
 
 import pytest
 import tiny
+import torch
 
 from duomotion import cli
 from duomotion.evaluation import protocols
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Sums depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

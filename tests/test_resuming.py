@@ -22,6 +22,8 @@ from duomotion.training.trainer import Trainer
 
 __all__ = ["clip", "interx_pairs", "solo"]
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = (
     "optim.steps=8",
     "optim.batch_size=4",
@@ -34,15 +36,6 @@ STEPS = (
     "optim.precision=float32",
 )
 KILLED_AT = 6  # after the third validation's steps have begun
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Sums depend on the number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -74,6 +74,8 @@ class Regression:
         return {"data": f"{CLIPS} made-up points"}
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # subprocesses have one as well
+
 OPTIM = OptimConfig(
     steps=23,
     batch_size=BATCH,
@@ -115,15 +117,6 @@ def assert_same_training(folder, other):
     one, two = read_training(folder / "last"), read_training(other / "last")
     assert one.tensors.keys() == two.tensors.keys()
     assert all(torch.equal(one.tensors[key], two.tensors[key]) for key in one.tensors)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Sums depend on the number of threads; the subprocesses below have one as well."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

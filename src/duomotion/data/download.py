@@ -1,7 +1,7 @@
 """Fetching recordings from the site of the CMU Graphics Lab Motion Capture Database.
 
 One file at a time with a pause between them; what is there already is left alone, what was cut off
-goes on where it stopped. What comes is kept only where it is a recording: networks with a login
+is resumed. What comes is kept only where it is a recording: networks with a login
 page answer every question with that. SHA256SUMS in the target folder, in the format of sha256sum,
 holds the checksums of all that was fetched; a file that it lists must have that checksum.
 """

@@ -4,8 +4,8 @@ A model speaks in tokens, and no tokenizer gives a recording back as it was: wha
 clip token by token is not near the recording, but near what the tokenizer makes of it. So all that
 is compared has gone through the tokenizer: the training clips as training shows them, with either
 person as the first, and the generated clips as the network makes them. Two more sets say what a
-distance means. Training clips that are replayed from yet another frame, so that their tokens are
-chosen anew, are copies, if not to the letter; a replay to the letter is at 0 mm. Recordings that
+distance means. Training clips that are replayed from yet another frame, so that they get other
+tokens, are copies, if not to the letter; a replay to the letter is at 0 mm. Recordings that
 training has not seen are none. A clip that is nearer to a training clip than all but `STRAY` % of
 these counts as a copy.
 

@@ -44,6 +44,7 @@ def check_settings(
 
 
 Made = TypeVar("Made")
+Known = TypeVar("Known")
 Stretch = tuple[float, float]
 """Start and end in seconds."""
 
@@ -146,6 +147,18 @@ class Generator(ABC):
             request.guidance,
             request.steps,
             request.knows_whole_people,
+        )
+
+    def in_batches(
+        self,
+        make: Callable[[Sequence[Request], Sequence[Known]], Sequence[Made]],
+        requests: Sequence[Request],
+        known: Sequence[Known],
+    ) -> list[Made]:
+        """What `make` gives for requests of one `batch_key` and what is known of each of them."""
+        return in_batches(
+            [self.batch_key(request) for request in requests],
+            lambda batch: make([requests[i] for i in batch], [known[i] for i in batch]),
         )
 
     def features(self, requests: Sequence[Request]) -> list[np.ndarray]:

@@ -23,7 +23,7 @@ from duomotion.motion.contacts import lock_feet, settle
 from duomotion.motion.interaction import Interaction
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.known import Given, kept_tokens
-from duomotion.sampling.request import Generator, Request, in_batches
+from duomotion.sampling.request import Generator, Request
 from duomotion.text.anchors import anchored
 from duomotion.text.cache import cached_encoder
 from duomotion.text.encoder import TextEncoder, fingerprint
@@ -134,12 +134,7 @@ class InterMask(Generator):
 
     def _codes(self, requests: Sequence[Request], known: Sequence["KnownTokens"]) -> list[Tensor]:
         """(2, parts, tokens) of each request."""
-        return in_batches(
-            [self.batch_key(request) for request in requests],
-            lambda batch: self._batch_of_codes(
-                [requests[index] for index in batch], [known[index] for index in batch]
-            ),
-        )
+        return self.in_batches(self._batch_of_codes, requests, known)
 
     @torch.no_grad()
     def _batch_of_codes(

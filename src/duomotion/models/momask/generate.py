@@ -21,7 +21,7 @@ from duomotion.motion.humanml3d import SoloLayout
 from duomotion.motion.interaction import Interaction
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.known import Given, carried, kept_tokens
-from duomotion.sampling.request import Generator, Request, in_batches
+from duomotion.sampling.request import Generator, Request
 from duomotion.text.cache import cached_encoder
 from duomotion.text.encoder import TextEncoder, fingerprint
 
@@ -144,12 +144,7 @@ class MoMask(Generator):
 
     def _ids(self, requests: Sequence[Request], givens: Sequence[Given | None]) -> list[Tensor]:
         """(N, Q) of each request."""
-        return in_batches(
-            [self.batch_key(request) for request in requests],
-            lambda batch: self._batch_of_ids(
-                [requests[index] for index in batch], [givens[index] for index in batch]
-            ),
-        )
+        return self.in_batches(self._batch_of_ids, requests, givens)
 
     @torch.no_grad()
     def _batch_of_ids(
