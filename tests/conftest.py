@@ -8,7 +8,7 @@ import tiny
 import torch
 
 from duomotion import cli
-from duomotion.evaluation import protocols
+from duomotion.evaluation.metrics import protocols
 
 
 @pytest.fixture(scope="module")

@@ -10,25 +10,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from duomotion.config import apply_overrides, from_dict
+from duomotion.models import find_recipe
 from duomotion.models.intermask.alternating import (
     AlternatingTransformer,
     alternating_steps,
     transformer_of,
 )
-from duomotion.models.intermask.config import TokenizerConfig
+from duomotion.models.intermask.config import InterMConfig, TokenizerConfig
 from duomotion.models.intermask.decoding import decode_tokens, sample_noise
-from duomotion.models.intermask.generator_config import GeneratorConfig
-from duomotion.models.intermask.network import InterMBlock, InterMTransformer, inside
+from duomotion.models.intermask.network import InterMBlock, InterMTransformer, length_mask
 from duomotion.models.intermask.objective import draw_corruption, generator_loss
 from duomotion.models.intermask.tokenizer import MotionTokenizer
 from duomotion.models.layers.convolution import UpsamplingConv
 from duomotion.sampling.masking import decoding_mask_counts
 from duomotion.sampling.tokens import DecodingStep
-from duomotion.training import recipes
 
 PARTS, FRAMES = 3, 4
 TOKENS = PARTS * FRAMES
-CONFIG = GeneratorConfig(
+CONFIG = InterMConfig(
     num_codes=32,
     num_parts=PARTS,
     token_dim=8,
@@ -124,7 +123,7 @@ def test_without_spatio_temporal_attention_nothing_connects_the_tokens_of_a_lone
 )
 def test_an_attention_is_left_out_with_its_modulation(switch, attentions, chunks):
     with torch.device("meta"):
-        whole, less = (transformer_of(GeneratorConfig(**{switch: on})) for on in (True, False))
+        whole, less = (transformer_of(InterMConfig(**{switch: on})) for on in (True, False))
     attention, chunk = 4 * 384 * 384 + 4 * 384, 384 * 384 + 384
     difference = sum(p.numel() for p in whole.parameters()) - sum(
         p.numel() for p in less.parameters()
@@ -136,7 +135,7 @@ def test_an_attention_is_left_out_with_its_modulation(switch, attentions, chunks
 def test_alternating_people_have_the_same_parameters():
     with torch.device("meta"):
         together, alternating = (
-            transformer_of(GeneratorConfig(alternating=on)) for on in (False, True)
+            transformer_of(InterMConfig(alternating=on)) for on in (False, True)
         )
     assert type(together) is InterMTransformer and type(alternating) is AlternatingTransformer
     assert alternating.state_dict().keys() == together.state_dict().keys()
@@ -160,9 +159,9 @@ def test_every_switch_trains(name: str):
     model = transformer_of(config)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
     ids = torch.randint(config.num_codes, (2, 2, config.num_parts * FRAMES), generator=seeded(1))
-    generator, losses = seeded(9), []
+    rng, losses = seeded(9), []
     for _ in range(15):
-        corruption = draw_corruption(LENGTHS, FRAMES, config, generator)
+        corruption = draw_corruption(LENGTHS, FRAMES, config, rng)
         result = generator_loss(model, ids, text_of(2), LENGTHS, corruption=corruption)
         optimiser.zero_grad()
         result.loss.backward()
@@ -239,13 +238,13 @@ def turns(
     model = lively(alternating=True)
     assert isinstance(model, AlternatingTransformer)
     shape = (len(lengths), 2, TOKENS)
-    generators = [seeded(sample) for sample in range(len(lengths))]
+    rngs = [seeded(sample) for sample in range(len(lengths))]
     return list(
         alternating_steps(
             model,
             text_of(len(lengths)) if text is None else text,
             lengths,
-            noise=sample_noise(generators, lengths, model.config),
+            noise=sample_noise(rngs, lengths, model.config),
             known_ids=torch.zeros(shape).long() if known_ids is None else known_ids,
             known_mask=torch.zeros(shape).bool() if known_mask is None else known_mask,
             steps=5,
@@ -265,7 +264,7 @@ def test_people_take_turns(monkeypatch):
         return predict(self, own, partner, *rest)
 
     monkeypatch.setattr(AlternatingTransformer, "predict", watched)
-    real = inside(LENGTHS, PARTS, FRAMES)
+    real = length_mask(LENGTHS, PARTS, FRAMES)
     counts = decoding_mask_counts(PARTS * LENGTHS, 5)
     counts = torch.cat((counts, torch.zeros_like(counts[:1])))
     steps = turns()
@@ -291,7 +290,7 @@ def test_a_known_partner_has_no_turn():
     given = torch.randint(CONFIG.num_codes, known.shape, generator=seeded(4))
     steps = turns(given, known)
     assert len(steps) == 5
-    real = inside(LENGTHS, PARTS, FRAMES)
+    real = length_mask(LENGTHS, PARTS, FRAMES)
     assert torch.equal(steps[-1].ids[known & real], given[known & real])
 
 
@@ -306,13 +305,13 @@ def test_taking_turns_does_not_depend_on_the_batch_and_listens_to_the_text():
 
 def test_decoding_lets_alternating_people_take_turns():
     model = lively(alternating=True, steps=5, top_k_ratio=1 - 4 / 32)
-    generators = [seeded(sample) for sample in range(2)]
-    ids = decode_tokens(model, text_of(2), LENGTHS, generator=generators)
-    real = inside(LENGTHS, PARTS, FRAMES)
+    rngs = [seeded(sample) for sample in range(2)]
+    ids = decode_tokens(model, text_of(2), LENGTHS, rng=rngs)
+    real = length_mask(LENGTHS, PARTS, FRAMES)
     assert torch.equal(ids[real], turns()[-1].ids[real])
     assert (ids[~real] == -1).all()
     with pytest.raises(ValueError, match="steps"):
-        decode_tokens(model, None, LENGTHS, generator=generators, steps=0)
+        decode_tokens(model, None, LENGTHS, rng=rngs, steps=0)
 
 
 def motion(count: int) -> Tensor:
@@ -374,8 +373,8 @@ def test_recipes_as_printed_differ_where_the_released_code_does():
             },
         ),
     ):
-        released = recipes.find(f"intermask/{stage}")
-        printed = recipes.find(f"intermask/{stage}-as-printed")
+        released = find_recipe(f"intermask/{stage}")
+        printed = find_recipe(f"intermask/{stage}-as-printed")
         words = [f"{name}={value}" for name, value in changes.items()]
         assert apply_overrides(released, words) == printed != released
     network = InterMTransformer(

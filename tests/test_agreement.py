@@ -8,7 +8,7 @@ from motions import standing
 from recordings import needs_recordings, take
 
 from duomotion.body.overlap import CELL, overlap_volumes
-from duomotion.evaluation import agreement, physics
+from duomotion.evaluation.metrics import agreement, physics
 from duomotion.motion.canonical import mirror, swap, transform
 from duomotion.motion.interaction import together
 from duomotion.motion.rotations import yaw

@@ -10,7 +10,7 @@ from properties import examples
 from safetensors.torch import save_file
 from torch import Tensor
 
-from duomotion.text.anchors import ANCHORS, anchored, drawn_to, save_anchors
+from duomotion.text.anchors import ANCHORS, anchored, save_anchors, soft_nearest
 from duomotion.text.encoder import TextEmbedding
 
 NUMBERS = st.floats(-3, 3).map(lambda x: round(x, 3) + 0.01)
@@ -32,11 +32,11 @@ class Letters:
 @examples(60)
 def test_length_stays_and_the_nearest_anchor_wins(texts, anchors):
     texts, anchors = torch.from_numpy(texts), torch.from_numpy(anchors)
-    drawn = drawn_to(texts, anchors)
+    drawn = soft_nearest(texts, anchors)
     assert torch.allclose(drawn.norm(dim=-1), texts.norm(dim=-1), rtol=1e-4)
     if len(anchors) == 1:
         assert torch.allclose(_unit(drawn), _unit(anchors).expand_as(drawn), atol=1e-4)
-    sharp = _unit(drawn_to(texts, anchors, sharpness=1e-6))
+    sharp = _unit(soft_nearest(texts, anchors, sharpness=1e-6))
     best = (_unit(texts) @ _unit(anchors).T).amax(-1)
     assert torch.allclose((_unit(texts) * sharp).sum(-1), best, atol=1e-3)
 

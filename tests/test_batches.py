@@ -12,13 +12,14 @@ from test_momask_network import MASKED, RESIDUAL
 from test_network import CONFIG as INTERM
 
 import duomotion
+from duomotion.models.base import BATCH_SIZE, in_batches
 from duomotion.models.intermask.alternating import transformer_of
-from duomotion.models.length import LengthConfig, LengthEstimator
+from duomotion.models.length.network import LengthConfig, LengthEstimator
 from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
 from duomotion.motion.canonical import resample
 from duomotion.sampling.guidance import conditions
-from duomotion.sampling.request import BATCH_SIZE, Request, in_batches
-from duomotion.text.anchors import Anchored
+from duomotion.sampling.request import Request, Sampling
+from duomotion.text.anchors import CaptionAnchoredEncoder
 from duomotion.text.encoder import load_encoder
 
 TEXTS = ("two people wave", "they argue and one leaves", "a dance", "")
@@ -52,7 +53,7 @@ def requests(model) -> list[Request]:
             case 0 | 1:
                 found.append(plain)
             case 2:
-                found.append(replace(plain, steps=3, guidance=1.0))
+                found.append(replace(plain, sampling=Sampling(steps=3, guidance=1.0)))
             case 3:
                 mask[-1, 10:30] = False
                 text = TEXTS[number % len(TEXTS)]
@@ -93,7 +94,7 @@ def test_clips_of_the_open_models_do_not_depend_on_each_other(name):
         "two people march side by side",
         "two people hug each other",
     ]
-    settings = {"seed": 3, "steps": 3}
+    settings = {"seed": 3, "sampling": Sampling(steps=3)}
     for text, clip in zip(texts, model.generate_many(texts, **settings), strict=True):
         alone = model.generate(text, **settings)
         np.testing.assert_array_equal(clip.positions, alone.positions)
@@ -115,7 +116,9 @@ def test_reactions_do_not_depend_on_each_other(folders):
 def test_texts_are_read_alone():
     texts = ["two people shake hands", "they", "a person who walks slowly turns and walks back"]
     sentence = load_encoder("sentence")
-    anchored = Anchored(sentence, sentence.encode(["they dance", "they sit down"]).vectors)
+    anchored = CaptionAnchoredEncoder(
+        sentence, sentence.encode(["they dance", "they sit down"]).vectors
+    )
     for encoder in (sentence, anchored):
         together = encoder.encode(texts).vectors
         for row, text in enumerate(texts):
@@ -132,8 +135,8 @@ def test_texts_are_read_alone():
 
 INTERM_NETWORKS = {
     "plain": INTERM,
-    "ours": replace(INTERM, neighbours=2, part_codes=True, person_embedding=True),
-    "alternating": replace(INTERM, neighbours=2, alternating=True),
+    "ours": replace(INTERM, local_conv_radius=2, per_part_codebooks=True, person_embedding=True),
+    "alternating": replace(INTERM, local_conv_radius=2, alternating=True),
 }
 
 
@@ -157,11 +160,11 @@ def test_the_inter_m_transformer_does_not_see_padding(name):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("neighbours", [0, 2])
-def test_momask_s_transformers_do_not_see_padding(neighbours):
+@pytest.mark.parametrize("local_conv_radius", [0, 2])
+def test_momask_s_transformers_do_not_see_padding(local_conv_radius):
     torch.manual_seed(0)
-    masked = lively(MaskedTransformer(replace(MASKED, neighbours=neighbours)))
-    residual = lively(ResidualTransformer(replace(RESIDUAL, neighbours=neighbours)))
+    masked = lively(MaskedTransformer(replace(MASKED, local_conv_radius=local_conv_radius)))
+    residual = lively(ResidualTransformer(replace(RESIDUAL, local_conv_radius=local_conv_radius)))
     lengths = torch.tensor([7, 5, 1])
     ids = torch.randint(MASKED.num_codes, (3, 7))
     text = torch.randn(3, MASKED.text_dim, dtype=torch.float64)

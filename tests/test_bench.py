@@ -1,19 +1,22 @@
-"""The fast procedure equals the literal one, and the bench measures what it says."""
+"""The fast procedure equals the reference, and the bench measures what it says."""
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from duomotion import bench, cli
-from duomotion.evaluation import speed
-from duomotion.models.intermask.config import TokenizerConfig
+from duomotion.evaluation.open import speed
+from duomotion.models import intermask
+from duomotion.models.intermask.bench import InterMaskBench
+from duomotion.models.intermask.config import InterMConfig, TokenizerConfig
 from duomotion.models.intermask.decoding import decode_tokens
-from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.momask.bench import MoMaskBench
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig, ResidualTokenizerConfig
 
-TRANSFORMER = GeneratorConfig(
+TRANSFORMER = InterMConfig(
     num_codes=32,
     token_dim=8,
     width=32,
@@ -30,12 +33,12 @@ TOKENIZER = TokenizerConfig(widths=(8, 8, 8), code_dim=8, num_codes=32)
 
 @pytest.fixture(scope="module")
 def system():
-    return bench.InterMaskBench(TRANSFORMER, TOKENIZER)  # narrow, and so in float32
+    return InterMaskBench(TRANSFORMER, TOKENIZER)  # narrow, and so in float32
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
 @pytest.mark.parametrize("with_text", [True, False])
-def test_fast_and_literal_choose_the_same_tokens(system, guidance, with_text):
+def test_fast_and_reference_choose_the_same_tokens(system, guidance, with_text):
     lengths = torch.tensor([9, 5, 7])
     text = torch.randn(3, 12, generator=torch.Generator().manual_seed(1)) if with_text else None
     ids = [
@@ -43,10 +46,10 @@ def test_fast_and_literal_choose_the_same_tokens(system, guidance, with_text):
             model,
             text,
             lengths,
-            generator=[torch.Generator().manual_seed(seed) for seed in range(3)],
+            rng=[torch.Generator().manual_seed(seed) for seed in range(3)],
             guidance=guidance,
         )
-        for model in (system.transformer, system.literal)
+        for model in (system.transformer, system.reference)
     ]
     assert torch.equal(*ids)
 
@@ -58,40 +61,42 @@ def test_logits_of_both_are_the_same(system):
     drop = torch.tensor([False, True])
     with torch.no_grad():
         fast = system.transformer(ids, system.transformer.condition(text, drop), lengths)
-        literal = system.literal(ids, system.literal.condition(text, drop), lengths)
+        reference = system.reference(ids, system.reference.condition(text, drop), lengths)
     inside = torch.arange(6) < lengths[:, None]
     inside = inside.repeat(1, 5)[:, None].expand(2, 2, 30)
-    torch.testing.assert_close(fast[inside], literal[inside], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(fast[inside], reference[inside], atol=1e-5, rtol=1e-4)
 
 
 def test_momask_is_measured_too():
     sizes = {"num_codes": 32, "token_dim": 8, "width": 24, "num_heads": 2, "feedforward": 48}
     sizes |= {"num_blocks": 2, "text_dim": 12}
-    system = bench.MoMaskBench(
+    system = MoMaskBench(
         MaskedConfig(**sizes, steps=4),
         ResidualConfig(**sizes, num_layers=3),
         ResidualTokenizerConfig(width=8, num_layers=3, num_codes=32, code_dim=8),
     )
-    row = system.row(2.0, 2, repeats=1, literal=True)
+    row = system.row(2.0, 2, repeats=1, reference=True)
     assert row.same_tokens and row.time > 0
     assert system.generate(2.0, 2).shape == (2, 10, 3)
 
 
 def test_a_row_holds_what_was_measured(system):
-    row = system.row(1.0, 2, repeats=2, literal=True)
-    assert row.same_tokens and row.time > 0 and row.ratio == row.literal / row.time
+    row = system.row(1.0, 2, repeats=2, reference=True)
+    assert row.same_tokens and row.time > 0 and row.ratio == row.reference / row.time
     assert 0.05 < row.memory_gb < 24
-    alone = system.row(0.5, 1, repeats=1, literal=False)
-    assert alone.literal is alone.ratio is alone.same_tokens is None
+    alone = system.row(0.5, 1, repeats=1, reference=False)
+    assert alone.reference is alone.ratio is alone.same_tokens is None
     lines = bench.table([row, alone]).splitlines()
     assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
     assert "aten::" in system.profile(0.5, 1)
 
 
 def test_the_command_prints_and_writes(monkeypatch, capsys, tmp_path, system):
-    monkeypatch.setitem(bench.BENCHES, "intermask", lambda precision, device: system)
+    monkeypatch.setattr(
+        intermask, "SYSTEM", replace(intermask.SYSTEM, bench=lambda precision, device: system)
+    )
     out = tmp_path / "bench.json"
-    words = "duomotion bench --seconds 0.5 --batch 1 2 --repeats 1 --no-literal --out"
+    words = "duomotion bench --seconds 0.5 --batch 1 2 --repeats 1 --no-reference --out"
     monkeypatch.setattr(sys, "argv", [*words.split(), str(out)])
     cli.main()
     assert capsys.readouterr().out.count("| 0.5 |") == 2

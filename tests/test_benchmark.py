@@ -15,12 +15,13 @@ import duomotion
 from duomotion.config import apply_overrides
 from duomotion.data.interhuman import Clip, read_split, write_clip, write_splits
 from duomotion.distributed import Processes
-from duomotion.evaluation import benchmark, opensets, sources, speed, tables
-from duomotion.evaluation.embedding import OpenEmbedder, load_embedder, padded
-from duomotion.evaluation.opensets import PAIRS
-from duomotion.evaluation.protocols import OPEN
-from duomotion.models.evaluators.open import OpenEvaluator, OpenEvaluatorConfig, matching_loss
-from duomotion.training import recipes
+from duomotion.evaluation import sources, tables
+from duomotion.evaluation.metrics.protocols import OPEN
+from duomotion.evaluation.open import benchmark, opensets, speed
+from duomotion.evaluation.open.opensets import PAIRS
+from duomotion.models import find_recipe
+from duomotion.models.evaluator.embedding import OpenEmbedder, load_embedder, padded
+from duomotion.models.evaluator.open import OpenEvaluator, OpenEvaluatorConfig, matching_loss
 
 TAKES = ("18_01", "18_08", "18_10", "18_13", "20_01", "20_08", "20_11", "22_01", "22_03", "22_05")
 SMALL = ("model.width=16", "model.num_layers=1", "model.feedforward=16", "model.embedding_dim=8")
@@ -50,7 +51,7 @@ def evaluator(data, tmp_path_factory):
     """Trained for a moment."""
     folder = tmp_path_factory.mktemp("evaluator")
     recipe = apply_overrides(
-        recipes.find("evaluator-open"),
+        find_recipe("evaluator/open"),
         [
             *SMALL,
             f"data.clips={data}",
@@ -207,14 +208,14 @@ def test_bad_input(tmp_path):
 def test_processes_share_the_clips(tmp_path):
     """Two processes make every clip once between them."""
     model = duomotion.load(tiny.checkpoint(tmp_path / "tiny"))
-    asks = [sources.Ask(clip, "they stand", 0) for clip in clips(3)]
+    queries = [sources.Query(clip, "they stand", 0) for clip in clips(3)]
     second = Processes(torch.device("cpu"), rank=1, size=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Processes, "wait", lambda self: None)
         with pytest.raises(OSError, match="can't be read back"):
-            sources.Generated(PAIRS, model, tmp_path / "clips", second)(asks)
+            sources.Generated(PAIRS, model, tmp_path / "clips", second)(queries)
         assert len(list((tmp_path / "clips").iterdir())) == 1
         # What is there by now does not change who makes what.
         first = Processes(torch.device("cpu"), rank=0, size=2)
-        made = sources.Generated(PAIRS, model, tmp_path / "clips", first)(asks)
+        made = sources.Generated(PAIRS, model, tmp_path / "clips", first)(queries)
     assert [motion.num_frames for motion in made] == [60, 60, 60]

@@ -17,19 +17,21 @@ from duomotion.config import to_dict
 from duomotion.data import humanml3d
 from duomotion.data.humanml3d import SoloClip
 from duomotion.distributed import Processes
-from duomotion.evaluation import benchmark, opensets, prompt_report, sources, tables
-from duomotion.evaluation.embedding import OpenEmbedder, load_embedder
-from duomotion.evaluation.opensets import PAIRS, SOLO, PairMotion, SoloMotion, open_set_of
-from duomotion.evaluation.protocols import OPEN_SOLO
-from duomotion.evaluation.reconstruction import errors_by_layers, reconstruction_scores
-from duomotion.evaluation.solo_prompts import SOLO_PROMPTS
-from duomotion.models.evaluators.open import OpenEvaluator, OpenEvaluatorConfig
+from duomotion.evaluation import sources, tables
+from duomotion.evaluation.metrics.protocols import OPEN_SOLO
+from duomotion.evaluation.open import benchmark, opensets, prompt_report
+from duomotion.evaluation.open.opensets import PAIRS, SOLO, PairMotion, SoloMotion, open_set_of
+from duomotion.evaluation.open.solo_prompts import SOLO_PROMPTS
+from duomotion.models.base import MotionModel
+from duomotion.models.evaluator.embedding import OpenEmbedder, load_embedder
+from duomotion.models.evaluator.open import OpenEvaluator, OpenEvaluatorConfig
 from duomotion.models.momask.codec import ResidualCodec
 from duomotion.models.momask.config import ResidualTokenizerConfig
 from duomotion.motion.canonical import mirror
+from duomotion.motion.errors import errors_by_layers, reconstruction_scores
 from duomotion.motion.humanml3d import HUMANML3D, KIT
 from duomotion.motion.interaction import Interaction
-from duomotion.sampling.request import Generator, Request
+from duomotion.sampling.request import Request
 
 FEW = replace(OPEN_SOLO, pool=4, diversity_pairs=4, multimodality_texts=1, multimodality_samples=3)
 CONFIG = OpenEvaluatorConfig(
@@ -44,7 +46,7 @@ CONFIG = OpenEvaluatorConfig(
 TOKENIZER = ResidualTokenizerConfig(width=8, depth=1, num_layers=3, num_codes=16, code_dim=8)
 
 
-class Dancer(Generator):
+class Dancer(MotionModel):
     """Makes the same wild motion for every text, a little higher for each seed."""
 
     name, fingerprint, num_people = "dancer", "0" * 12, 1
@@ -60,6 +62,9 @@ class Dancer(Generator):
 
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
         return self.codec.reconstruct(features)
+
+    def reconstruct_by_layers(self, features: np.ndarray) -> list[np.ndarray]:
+        return self.codec.reconstruct_by_layers(features)
 
     def features(self, requests: Sequence[Request]) -> list[np.ndarray]:
         motions = (SoloMotion.of(moving(request.frames)).features() for request in requests)
@@ -146,11 +151,11 @@ def test_whole_tokens_are_asked_for(data, tmp_path):
     """As many frames as were recorded, or up to three fewer."""
     model, test = Dancer(), SOLO.read(data, "test")
     source = sources.Generated(SOLO, model, tmp_path, Processes(torch.device("cpu")))
-    made = source([sources.Ask(clip, "someone dances", 0) for clip in test])
+    made = source([sources.Query(clip, "someone dances", 0) for clip in test])
     assert [clip.num_frames for clip in test] == [44, 45, 46, 47, 48, 49]
     assert [motion.num_frames for motion in made] == [44, 44, 44, 44, 48, 48]
     assert [round(20 * seconds) for _, seconds in model.asked] == [44, 44, 44, 44, 48, 48]
-    again = source([sources.Ask(test[0], "someone dances", 0)])
+    again = source([sources.Query(test[0], "someone dances", 0)])
     np.testing.assert_array_equal(again[0].features(), made[0].features())
     assert len(model.asked) == 6
 
@@ -250,8 +255,8 @@ def test_copies_are_looked_for_once(data):
 
 def test_a_source_of_still_people(data):
     train, test = (SOLO.read(data, split) for split in ("train", "test"))
-    ask = sources.Ask(test[0], "a person waves", 0)
-    (still,) = sources.mean_pose(SOLO, train)([ask])
+    query = sources.Query(test[0], "a person waves", 0)
+    (still,) = sources.mean_pose(SOLO, train)([query])
     assert still.num_frames == test[0].num_frames
     assert np.ptp(still.positions, axis=1).max() < 1e-6
     left, right = (SOLO.layout.skeleton.index(f"{side}_hip") for side in ("left", "right"))
@@ -278,7 +283,8 @@ def test_errors_by_layers_end_with_all_layers(data):
     scores = reconstruction_scores(model.reconstruct, dict(enumerate(motions)), HUMANML3D)
     expected = np.mean([row["root_aligned_mpjpe_mm"] for row in scores.values()])
     assert errors[-1] == pytest.approx(expected, rel=1e-5)
-    assert errors_by_layers(SimpleNamespace(codec=None), motions, HUMANML3D) == []
+    model.codec = SimpleNamespace(reconstruct_by_layers=lambda _: [])
+    assert errors_by_layers(model, motions, HUMANML3D) == []
 
 
 def test_a_table_of_layers():

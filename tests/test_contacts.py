@@ -13,7 +13,7 @@ from duomotion.motion.contacts import (
     foot_joints,
     foot_sliding,
     lock_feet,
-    settle,
+    snap_to_floor,
 )
 from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
@@ -237,18 +237,18 @@ def raised(motion, height):
 @pytest.mark.parametrize("height", [0.06, -0.06])
 def test_settling_puts_people_on_the_floor(height):
     motion = raised(bent(standing(people=2, frames=60, gap=1.0)), height)
-    lowest = settle(motion).positions[..., 1].min(-1)
+    lowest = snap_to_floor(motion).positions[..., 1].min(-1)
     np.testing.assert_allclose(lowest, SOLE, atol=0.005)
 
 
 def test_settling_leaves_those_in_the_air():
     motion = raised(standing(people=2, frames=60, gap=1.0), 0.5)
-    np.testing.assert_array_equal(settle(motion).positions, motion.positions)
+    np.testing.assert_array_equal(snap_to_floor(motion).positions, motion.positions)
 
 
 @needs_recordings
 @pytest.mark.parametrize("name", TAKES)
 def test_settling_leaves_recordings_as_they_are(name):
     motion = take(name)
-    moved = settle(motion).positions - motion.positions
+    moved = snap_to_floor(motion).positions - motion.positions
     assert np.abs(moved).max() < 0.06 and np.abs(moved).mean() < 0.025

@@ -9,13 +9,14 @@ import pytest
 from motions import swaying
 
 from duomotion.data.interhuman import Clip
-from duomotion.evaluation.checks import Prompt, judge
-from duomotion.evaluation.copies import Copies, Nearest, find_copies
-from duomotion.evaluation.neighbours import nearest
-from duomotion.evaluation.opensets import PAIRS, PairMotion
-from duomotion.motion import features
+from duomotion.evaluation.metrics.neighbours import nearest
+from duomotion.evaluation.open.checks import Prompt, judge
+from duomotion.evaluation.open.copies import Copies, Nearest, find_copies
+from duomotion.evaluation.open.opensets import PAIRS, PairMotion
+from duomotion.models.base import MotionModel
+from duomotion.motion import interhuman as features
 from duomotion.motion.interaction import Interaction
-from duomotion.sampling.request import Generator, Request
+from duomotion.sampling.request import Request
 
 TOKEN = 8
 
@@ -28,7 +29,7 @@ def clip(seed: int, size: float = 1.0) -> Clip:
 TRAIN, TEST = [clip(seed) for seed in range(5)], [clip(seed) for seed in range(10, 16)]
 
 
-class Parrot(Generator):
+class Parrot(MotionModel):
     """Replays the second training clip, or shows of every seed other people, who are taller.
 
     Its tokens keep the mean of their frames alone, so that what it says is far from any recording.

@@ -5,7 +5,7 @@ from motions import waving
 from parity import load
 from recordings import needs_recordings, take
 
-from duomotion.motion import features
+from duomotion.motion import interhuman as features
 from duomotion.motion.canonical import mirror, place, transform
 from duomotion.motion.contacts import foot_contacts, foot_joints
 from duomotion.motion.rotations import (

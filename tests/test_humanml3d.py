@@ -64,22 +64,22 @@ def test_planted_feet_stand(layout):
     features = layout.encode(person(layout, frames=65)).astype(np.float64)
     features[..., CONTACTS] = 0
     features[..., ROOT_VELOCITY] += 0.05 / layout.metres
-    np.testing.assert_array_equal(layout.planted(features), features)
+    np.testing.assert_array_equal(layout.fix_root_from_contacts(features), features)
     feet = [layout.skeleton.index(f"{s}_{part}") for s in ("left", "right") for part in layout.feet]
     for number, flag in ((1, 1.2), (slice(None), 0.7)):  # decoded flags are not sharp
         resting = features.copy()
         resting[:, 20:50, np.arange(layout.NUM_FEATURES)[CONTACTS][number]] = flag
-        planted = layout.planted(resting)
+        fix_root_from_contacts = layout.fix_root_from_contacts(resting)
         before, after = (
             layout.positions(x)[0, :, feet, ::2][number].reshape(-1, 64, 2).mean(0)
-            for x in (resting, planted)
+            for x in (resting, fix_root_from_contacts)
         )
         drift = [np.linalg.norm(place[45] - place[25]) for place in (before, after)]
         assert drift[0] > 1 and drift[1] < 0.02
-        changed = (planted != resting).any((0, 1))
+        changed = (fix_root_from_contacts != resting).any((0, 1))
         assert list(np.flatnonzero(changed)) == [1, 2]
         far = np.r_[:10, 60 : features.shape[1]]
-        np.testing.assert_array_equal(planted[:, far], resting[:, far])
+        np.testing.assert_array_equal(fix_root_from_contacts[:, far], resting[:, far])
 
 
 @both

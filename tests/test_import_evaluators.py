@@ -18,16 +18,12 @@ from tiny import (
 from duomotion.checkpoint import read_checkpoint
 from duomotion.cli import main
 from duomotion.config import from_dict
-from duomotion.evaluation.embedding import load_embedder
-from duomotion.models.evaluators.bigru import BiGRUConfig
-from duomotion.models.evaluators.interclip import SINUSOIDS, InterCLIP, InterCLIPConfig, to_official
-from duomotion.models.evaluators.interx import INTERX, InterXEvaluator
-from duomotion.models.evaluators.official import (
-    bigru_config,
-    import_evaluator,
-    interclip_state,
-)
-from duomotion.models.evaluators.t2m import HUMANML3D, KIT
+from duomotion.models.evaluator.bigru import BiGRUConfig
+from duomotion.models.evaluator.embedding import load_embedder
+from duomotion.models.evaluator.interclip import SINUSOIDS, InterCLIP, InterCLIPConfig, to_official
+from duomotion.models.evaluator.interx import INTERX, InterXEvaluator
+from duomotion.models.evaluator.official import bigru_config, import_evaluator, interclip_state
+from duomotion.models.evaluator.t2m import HUMANML3D, KIT
 from duomotion.models.layers.positional import sinusoid_sequence
 
 
@@ -41,7 +37,7 @@ def test_interclip_comes_back_exactly(tmp_path, words, monkeypatch, capsys):
     typed = ["import-official", "interclip", path, "--out", out, "--vocabulary", words]
     monkeypatch.setattr(sys, "argv", ["duomotion", *map(str, typed)])
     main()
-    assert "parameters in" in capsys.readouterr().out
+    assert " parameters\n" in capsys.readouterr().out
     checkpoint = read_checkpoint(out)
     assert checkpoint.recipe["system"] == "evaluator/interclip"
     assert from_dict(InterCLIPConfig, checkpoint.recipe["model"], "") == INTERCLIP

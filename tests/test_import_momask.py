@@ -7,13 +7,14 @@ import torch
 
 import duomotion
 from duomotion.checkpoint import read_checkpoint
-from duomotion.models.length import LengthConfig, LengthEstimator
+from duomotion.models.length.network import LengthConfig, LengthEstimator
 from duomotion.models.momask.codec import load_codec
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig, ResidualTokenizerConfig
 from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
 from duomotion.models.momask.official import import_official, tokenizer_state, transformer_state
 from duomotion.models.momask.official_tokenizer import to_official
-from duomotion.models.momask.official_transformers import MASKED, POSITIONS, RESIDUAL, to_released
+from duomotion.models.momask.official_transformers import MASKED, POSITIONS, RESIDUAL
+from duomotion.models.momask.official_transformers import to_official as transformer_to_official
 from duomotion.models.momask.tokenizer import ResidualTokenizer
 from duomotion.text.encoder import TextEmbedding
 
@@ -94,7 +95,7 @@ def test_all_parts_come_along_and_back(tmp_path, dataset, guidance):
     ):
         weights = weights_of(fixture)
         table = weights.pop(POSITIONS)
-        back = to_released(checkpoint.tensors, names)
+        back = transformer_to_official(checkpoint.tensors, names)
         torch.testing.assert_close(back.pop(POSITIONS), table, atol=1e-2, rtol=0)
         assert same(back, weights)
         assert counts[part] == sum(tensor.numel() for tensor in weights.values())
@@ -227,6 +228,6 @@ def test_released_sizes_have_their_place_and_count():
         (MaskedConfig, MaskedTransformer, MASKED, 12_048_768),
         (ResidualConfig, ResidualTransformer, RESIDUAL, 13_364_224),
     ):
-        official = to_released(network(kind()).state_dict(), names)
+        official = transformer_to_official(network(kind()).state_dict(), names)
         config, state = transformer_state(official, {}, "latest.tar", kind)
         assert config == kind() and sum(tensor.numel() for tensor in state.values()) == count

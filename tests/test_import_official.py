@@ -17,19 +17,19 @@ from safetensors.torch import load_file
 import duomotion
 from duomotion.checkpoint import read_checkpoint
 from duomotion.config import from_dict
-from duomotion.models.intermask.config import INTERX_TOKENIZER, TokenizerConfig
-from duomotion.models.intermask.generate import load_codec
-from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.intermask.codec import load_codec
+from duomotion.models.intermask.config import INTERX_TOKENIZER, InterMConfig, TokenizerConfig
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.intermask.official import generator_state, import_official, tokenizer_state
-from duomotion.models.intermask.official_generator import FREQUENCIES, to_released
+from duomotion.models.intermask.official_generator import FREQUENCIES
+from duomotion.models.intermask.official_generator import to_official as generator_to_official
 from duomotion.models.intermask.official_tokenizer import to_official
 from duomotion.models.intermask.tokenizer import MotionTokenizer
-from duomotion.motion.features import from_joint_map, to_joint_map
-from duomotion.released import account_for, read_options
+from duomotion.models.intermask.training import GeneratorRecipe, TokenizerRecipe
+from duomotion.motion.interhuman import from_joint_map, to_joint_map
+from duomotion.official import check_state_dict, read_options
 from duomotion.text.encoder import TextEmbedding
 from duomotion.text.official_clip import import_text_tower
-from duomotion.training.intermask import GeneratorRecipe, TokenizerRecipe
 
 TOKENIZERS = {
     "intermask_vqvae_interhuman": "interhuman",
@@ -138,10 +138,10 @@ def transformer_weights():
     if any(name.startswith("clipTrans") for name in weights):
         return weights
     width = weights["cond_emb.weight"].shape[1]
-    config = GeneratorConfig(text_dim=width, text_feedforward=48)
+    config = InterMConfig(text_dim=width, text_feedforward=48)
     head = {
         name: tensor
-        for name, tensor in to_released(InterMTransformer(config).state_dict()).items()
+        for name, tensor in generator_to_official(InterMTransformer(config).state_dict()).items()
         if name.startswith("clip")
     }
     return weights | head
@@ -194,7 +194,7 @@ def test_an_imported_generator_gives_the_recorded_logits(tmp_path):
     folder = release_generator(tmp_path)
     counts = import_official(folder, tmp_path / "ours")
     checkpoint = read_checkpoint(tmp_path / "ours")
-    assert same(to_released(checkpoint.tensors), transformer_weights())
+    assert same(generator_to_official(checkpoint.tensors), transformer_weights())
     recipe = from_dict(GeneratorRecipe, checkpoint.recipe, "recipe")
     assert recipe.model.num_heads == 6 and recipe.optim.batch_size == 52
     assert recipe.model.random_mask_prob == pytest.approx(0.7)
@@ -398,7 +398,7 @@ def test_a_released_tokenizer_has_its_place_and_count(layout, config, count):
     found, state = tokenizer_state(official, {}, "best_fid.tar")
     assert found == config
     with torch.device("meta"):
-        account_for(state, MotionTokenizer(found).state_dict(), "ours")
+        check_state_dict(state, MotionTokenizer(found).state_dict(), "ours")
     numbers = sum(tensor.numel() for tensor in official.values())
     codebook = official.pop("quantizer.layers.0.codebook").numel()
     assert codebook == 524_288
@@ -437,9 +437,9 @@ def test_a_released_transformer_has_its_place_and_count():
     )
     frequencies = 1 / 10000 ** (torch.arange(0, 192, 2) / 192)
     config, state = generator_state(official | {FREQUENCIES: frequencies}, {}, "best_fid.tar")
-    assert config == GeneratorConfig()
+    assert config == InterMConfig()
     with torch.device("meta"):
-        account_for(state, InterMTransformer(config).state_dict(), "ours")
+        check_state_dict(state, InterMTransformer(config).state_dict(), "ours")
     assert sum(tensor.numel() for tensor in state.values()) == 54_272_896
 
 
@@ -669,7 +669,7 @@ def test_the_text_tower_gives_the_recorded_states(tmp_path, words, monkeypatch):
     assert_close(states[:, : recorded.shape[1]], recorded)
     encoder = load_encoder(f"clip:{tmp_path / 'clip'}")
     embedding = encoder.encode(["two hi"])
-    assert embedding.hidden_BLC.shape == (1, 77, width) and embedding.read_B.tolist() == [3]
+    assert embedding.hidden_BLC.shape == (1, 77, width) and embedding.pool_index_B.tolist() == [3]
     stored = load_file(tmp_path / "clip" / "model.safetensors")
     assert torch.equal(stored["final_layer_norm.bias"], tower()["ln_final.bias"])
 

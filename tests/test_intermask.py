@@ -17,8 +17,7 @@ from duomotion.motion.canonical import facing, transform
 from duomotion.motion.interaction import together
 from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
-from duomotion.sampling.request import Request
-from duomotion.training import recipes
+from duomotion.sampling.request import Request, Sampling
 
 TAKES = ("18_01", "20_11", "22_01")
 
@@ -59,7 +58,7 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
     generator = tiny.generator_recipe(
         f"data.pairs={prepared}",
         f"data.tokenizer={tmp_path / 'tokenizer' / 'best'}",
-        f"model.part_codes={str(stage == 'intermask/tokenizer-open').lower()}",
+        f"model.per_part_codebooks={str(stage == 'intermask/tokenizer-open').lower()}",
         "data.views=4",
         "data.text_anchors=true",
         "optim.steps=40",
@@ -74,7 +73,7 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
     tuned = replace(generator, start=str(tmp_path / "generator" / "last"))
     assert tiny.train(tuned, tmp_path / "tuned")[0]["loss"] < 0.9 * losses[0]
 
-    assert_reworded_goes_from_caption_to_caption(recipes.task_of(generator))
+    assert_reworded_goes_from_caption_to_caption(tiny.task_of(generator))
     checkpoint = read_checkpoint(tmp_path / "tuned" / "last")
     assert checkpoint.recipe["system"] == "intermask/generator"
     pack_checkpoint(tmp_path / "tuned" / "last", tmp_path / "packed")
@@ -86,9 +85,11 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
 
 def assert_reworded_goes_from_caption_to_caption(task):
     embedding = task.encoder.encode(task.captions)
-    captions = task.model.text_head(embedding.hidden_BLC, embedding.read_B)
+    captions = task.model.text_head(embedding.hidden_BLC, embedding.pool_index_B)
     text = torch.randn(20, captions.shape[1])
-    moved, again = (task.reworded(text, torch.Generator().manual_seed(3)) for _ in range(2))
+    moved, again = (
+        task.add_caption_noise(text, torch.Generator().manual_seed(3)) for _ in range(2)
+    )
     assert torch.equal(moved, again) and not torch.equal(moved, text)
     steps = ((moved - text) / task.recipe.data.text_noise)[:, None, None]
     ways = captions[:, None] - captions[None]
@@ -109,11 +110,11 @@ def test_generated_people_are_rigid_and_on_smpl22(model):
 def test_settings_reach_the_decoding(model):
     motions = [
         model.generate("they wave", seconds=1, **settings).positions
-        for settings in ({}, {"steps": 1}, {"guidance": 1.0})
+        for settings in ({}, {"sampling": Sampling(steps=1)}, {"sampling": Sampling(guidance=1.0)})
     ]
     assert np.abs(motions[0] - motions[1]).max() > 1e-3
     with pytest.raises(ValueError, match="steps"):
-        model.generate("they wave", seconds=1, steps=0)
+        model.generate("they wave", seconds=1, sampling=Sampling(steps=0))
     again = model.generate("they wave", seconds=1).positions
     np.testing.assert_array_equal(motions[0], again)
 
@@ -184,8 +185,8 @@ def test_the_text_matters_where_the_network_has_learned_to_listen(model):
 def test_requests_of_different_kinds_are_answered_in_their_order(model):
     requests = [
         Request(text="they wave", frames=30, seed=1),
-        Request(text="they wave", frames=30, seed=1, steps=1),
-        Request(text="they wave", frames=30, seed=1, guidance=1.0),
+        Request(text="they wave", frames=30, seed=1, sampling=Sampling(steps=1)),
+        Request(text="they wave", frames=30, seed=1, sampling=Sampling(guidance=1.0)),
     ]
     for request, clip in zip(requests, model.answer(requests), strict=True):
         np.testing.assert_array_equal(clip.positions, model.answer([request])[0].positions)
@@ -267,9 +268,23 @@ def test_motion_beyond_the_window(model):
         model.extend(first, seconds=61)
 
 
-@pytest.mark.parametrize(
-    "setting", [{"guidance": float("nan")}, {"steps": 10**6}, {"seed": 2**32}, {"seed": -1}]
-)
+@pytest.mark.parametrize("setting", [{"guidance": float("nan")}, {"steps": 10**6}])
+def test_sampling_out_of_range_is_refused(setting):
+    with pytest.raises(ValueError, match=f"{next(iter(setting))} ha(s|ve) to be .* to .*, not"):
+        Sampling(**setting)
+
+
+def test_settings_that_a_model_lacks_are_refused_by_name():
+    tuned = Sampling(steps=10, guidance=2.0)
+    with pytest.raises(ValueError, match="tiny has no sampling setting reaction_steps; it has st"):
+        Sampling(reaction_steps=3).resolved(tuned, "tiny")
+    assert Sampling(steps=3).resolved(tuned, "tiny") == Sampling(steps=3, guidance=2.0)
+    reacting = Sampling(steps=10, guidance=2.0, reaction_steps=5)
+    assert Sampling(steps=3).resolved(reacting, "tiny").reaction_steps == 3
+    assert Sampling(guidance=1.0).resolved(reacting, "tiny").reaction_steps == 5
+
+
+@pytest.mark.parametrize("setting", [{"seed": 2**32}, {"seed": -1}])
 def test_settings_out_of_range_are_refused(model, setting):
     clip = standing(people=2, frames=60)
     for task in (

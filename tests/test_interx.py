@@ -20,6 +20,7 @@ from duomotion.data import interx as dataset
 from duomotion.data.interx_views import InterxWindows, draw_example, maps, whole
 from duomotion.data.pairs import PairConfig
 from duomotion.data.windows import WindowConfig
+from duomotion.models import find_recipe
 from duomotion.models.intermask.config import TokenizerLossWeights
 from duomotion.models.intermask.tokenizer import TokenizerOutput
 from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss
@@ -27,7 +28,6 @@ from duomotion.motion import interx
 from duomotion.motion.kinematics import global_rotations
 from duomotion.motion.layout import layout_of
 from duomotion.motion.skeleton import SMPL22, SMPLX55, SMPLX_PELVIS
-from duomotion.training import recipes
 
 NEUTRAL = (SMPLX55,) * 2
 
@@ -411,11 +411,11 @@ def test_training_on_pairs_in_this_layout(tmp_path, monkeypatch):
 
 
 def test_recipes_at_paper_size_are_complete():
-    tokenizer = recipes.find("intermask/tokenizer-interx")
+    tokenizer = find_recipe("intermask/tokenizer-interx")
     assert tokenizer.model.num_joints == 56 and tokenizer.model.widths == (512, 512, 512)
     assert (tokenizer.losses.velocity, tokenizer.losses.contact, tokenizer.losses.bone) == (
         100.0,
         100.0,
         5.0,
     )
-    assert os.fspath(recipes.find("intermask/generator-interx").data.pairs) == "data/interx"
+    assert os.fspath(find_recipe("intermask/generator-interx").data.pairs) == "data/interx"

@@ -13,7 +13,7 @@ from duomotion.motion.canonical import facing, transform
 from duomotion.motion.interaction import Interaction, together
 from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
-from duomotion.sampling.known import carried, filled, impose, kept_tokens, runs
+from duomotion.sampling.known import align_root_path, filled, impose, kept_tokens, runs
 
 MASKS = arrays.arrays(bool, st.integers(3, 50)).filter(lambda mask: mask.any())
 
@@ -122,14 +122,14 @@ def test_people_of_whom_nothing_is_known_stay_as_generated():
 def test_a_way_that_began_elsewhere_is_led_back(mask, seed, angle):
     known = moving(len(mask), seed)
     elsewhere = transform(known, yaw(angle), np.array([3.0, 0, -2]))
-    made = carried(elsewhere, known, mask[None])
+    made = align_root_path(elsewhere, known, mask[None])
     np.testing.assert_allclose(made.positions, known.positions, atol=1e-4)
 
 
 def test_what_is_generated_goes_from_one_known_place_to_the_other():
     known, generated = moving(90, 1), moving(90, 2)
     mask = (np.arange(90) < 20) | (np.arange(90) >= 70)
-    made = carried(generated, known, mask[None])
+    made = align_root_path(generated, known, mask[None])
     apart = (made.root_positions - known.root_positions)[0, :, ::2]
     assert np.abs(apart[mask]).max() < 1e-6
     turned = (facing(x.positions[0], SMPL22) for x in (made, known))

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from duomotion import precision
-from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.layers import attention, linear
 from duomotion.models.layers.acceleration import accelerate
@@ -77,8 +77,8 @@ def test_copies_of_accelerated_layers_are_their_own(numbers):
 @pytest.mark.parametrize("masked", [True, False])
 def test_attention_by_products_equals_the_fused_one(monkeypatch, limit, masked):
     monkeypatch.setattr(attention, "SCORES", limit)
-    generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(3, 2, length, 8, generator=generator) for length in (5, 7, 7))
+    rng = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(3, 2, length, 8, generator=rng) for length in (5, 7, 7))
     mask = None
     if masked:
         mask = (torch.arange(7) < torch.tensor([7, 3, 1])[:, None])[:, None, None]
@@ -117,7 +117,7 @@ def test_a_network_in_bfloat16_differs_by_rounding(monkeypatch, has_amx):
     monkeypatch.setattr(precision, "_cpu", lambda: {"amx_bf16": has_amx})
     torch.manual_seed(0)
     sizes = {"num_codes": 32, "token_dim": 8, "width": 32, "num_heads": 2, "num_blocks": 2}
-    config = GeneratorConfig(**sizes, feedforward=48, text_dim=12, text_layers=0)
+    config = InterMConfig(**sizes, feedforward=48, text_dim=12, text_layers=0)
     network = InterMTransformer(config).eval()
     for modulation in [*network.modulations, network.output_modulation]:
         for parameter in modulation.parameters():

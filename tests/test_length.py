@@ -13,9 +13,8 @@ import duomotion
 from duomotion.checkpoint import environment, save_checkpoint
 from duomotion.config import apply_overrides, to_dict
 from duomotion.data.interhuman import write_clip, write_splits
-from duomotion.models.length import LengthConfig, LengthEstimator, load_length_estimator
-from duomotion.training import recipes
-from duomotion.training.intermask import GeneratorTask
+from duomotion.models import find_recipe
+from duomotion.models.length.network import LengthConfig, LengthEstimator, load_length_estimator
 
 WORDS = {"short": ("they wave", 19), "long": ("two people dance the salsa", 60)}
 
@@ -42,8 +41,8 @@ def test_lengths_are_drawn_from_the_distribution():
     output = estimator.output[-1]
     torch.nn.init.zeros_(output.weight)
     output.bias.data = torch.tensor([-50.0, 0.0, -50.0, float(np.log(3))])
-    generators = [torch.Generator().manual_seed(seed) for seed in range(400)]
-    drawn = estimator.draw(torch.randn(400, 8), generators)
+    rngs = [torch.Generator().manual_seed(seed) for seed in range(400)]
+    drawn = estimator.draw(torch.randn(400, 8), rngs)
     assert set(drawn) == {4, 12}
     assert 0.65 < drawn.count(12) / 400 < 0.85
 
@@ -54,7 +53,7 @@ def length_recipe(folder: Path, *changes: str):
         write_clip(folder, name, standing(people=2, frames=frames, gap=0.8), (caption,))
     write_splits(folder, {"train": list(WORDS), "val": list(WORDS), "test": []})
     return apply_overrides(
-        recipes.find("length-open"),
+        find_recipe("length/open"),
         [
             f"data.clips={folder}",
             "data.text_noise=0.1",
@@ -101,19 +100,19 @@ def test_a_generator_trains_only_with_one_that_reads_the_same_texts(tmp_path):
         "data.examples.tempo=[1,1]",
         "data.examples.shortest=1",
     )
-    assert GeneratorTask(generator).children["length"] == tmp_path / "length"
+    assert tiny.task_of(generator).children["length"] == tmp_path / "length"
     stored["data"]["text_encoder"] = "clip"
     save_checkpoint(tmp_path / "length", {}, stored, provenance)
     with pytest.raises(ValueError, match="reads the text vectors of 'clip'"):
-        GeneratorTask(generator)
+        tiny.task_of(generator)
     wrong = apply_overrides(generator, [f"data.length={tmp_path / 'tokenizer'}"])
-    with pytest.raises(ValueError, match="not of 'length'"):
-        GeneratorTask(wrong)
+    with pytest.raises(ValueError, match="not of 'length/estimator'"):
+        tiny.task_of(wrong)
 
 
 def test_bad_input(tmp_path):
     recipe = length_recipe(tmp_path / "data", "model.text_dim=512")
     with pytest.raises(ValueError, match="gives 384 numbers"):
-        recipes.task_of(recipe)
+        tiny.task_of(recipe)
     with pytest.raises(ValueError, match="no checkpoint folder"):
-        load_length_estimator(tmp_path / "nowhere", text_dim=384)
+        load_length_estimator(tmp_path / "nowhere")

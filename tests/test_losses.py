@@ -17,7 +17,7 @@ from duomotion.losses.reconstruction import joint_map_loss
 from duomotion.models.intermask.config import TokenizerConfig, TokenizerLossWeights
 from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutput
 from duomotion.models.intermask.tokenizer_loss import tokenizer_loss
-from duomotion.motion.features import Normaliser, to_joint_map
+from duomotion.motion.interhuman import Normaliser, to_joint_map
 from duomotion.motion.rotations import matrix_to_sixd_interleaved, yaw
 from duomotion.motion.skeleton import SMPL22
 

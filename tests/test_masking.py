@@ -5,21 +5,21 @@ import math
 import pytest
 import torch
 
-from duomotion.losses.masked import draw_text_drop, select_at_random
-from duomotion.models.intermask.generator_config import GeneratorConfig
-from duomotion.models.intermask.network import inside
+from duomotion.losses.masked import sample_mask
+from duomotion.models.intermask.config import InterMConfig
+from duomotion.models.intermask.network import length_mask
 from duomotion.models.intermask.objective import corrupt, draw_corruption
-from duomotion.sampling.guidance import guide, twice
+from duomotion.sampling.guidance import apply_cfg, draw_text_drop, duplicate_batch
 from duomotion.sampling.masking import (
     decoding_mask_counts,
+    gumbel_argmax,
     gumbel_noise,
     keep_top_k,
     least_confident,
-    pick,
     top_k_of_ratio,
 )
 
-CONFIG = GeneratorConfig(num_codes=12)
+CONFIG = InterMConfig(num_codes=12)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -49,7 +49,7 @@ def test_top_k_keeps_the_largest():
 def test_pick_draws_from_the_tempered_softmax(temperature: float):
     logits = torch.tensor([0.0, 1.0, 2.0])
     count = 40_000
-    picked = pick(logits, gumbel_noise((count, 3), seeded()), temperature)
+    picked = gumbel_argmax(logits, gumbel_noise((count, 3), seeded()), temperature)
     share = torch.bincount(picked, minlength=3) / count
     torch.testing.assert_close(share, (logits / temperature).softmax(-1), atol=0.01, rtol=0)
 
@@ -57,17 +57,17 @@ def test_pick_draws_from_the_tempered_softmax(temperature: float):
 def test_guidance_of_a_double_batch():
     conditioned, unconditioned = torch.tensor([[2.0, 3.0]]), torch.tensor([[1.0, -1.0]])
     both = torch.cat((conditioned, unconditioned))
-    assert torch.equal(guide(both, 1), conditioned)
-    assert torch.equal(guide(both, 0), unconditioned)
-    assert torch.equal(guide(both, 2), 2 * conditioned - unconditioned)
-    assert twice(torch.tensor([1, 2])).tolist() == [1, 2, 1, 2]
+    assert torch.equal(apply_cfg(both, 1), conditioned)
+    assert torch.equal(apply_cfg(both, 0), unconditioned)
+    assert torch.equal(apply_cfg(both, 2), 2 * conditioned - unconditioned)
+    assert duplicate_batch(torch.tensor([1, 2])).tolist() == [1, 2, 1, 2]
 
 
 def test_random_masking_counts_the_tokens_of_the_sample_alone():
     lengths = torch.tensor([6, 2])
-    real = inside(lengths, CONFIG.num_parts, 6)
+    real = length_mask(lengths, CONFIG.num_parts, 6)
     time = torch.tensor([0.0, 0.5])
-    selected = select_at_random(real, time, torch.rand(real.shape, generator=seeded()))
+    selected = sample_mask(real, time, torch.rand(real.shape, generator=seeded()))
     assert not (selected & ~real).any()
     assert selected.flatten(1).sum(1).tolist() == [60, round(20 * math.cos(math.pi / 4))]
 
@@ -76,7 +76,7 @@ def test_corruption_has_the_shares_of_the_configuration():
     lengths = torch.full((2001,), 4)  # an odd batch
     lengths[0] = 1
     draw = draw_corruption(lengths, 4, CONFIG, seeded())
-    real = inside(lengths, CONFIG.num_parts, 4)
+    real = length_mask(lengths, CONFIG.num_parts, 4)
     assert not (draw.selected & ~real).any()
     assert draw.selected.flatten(1).any(1).all()
     assert not (draw.randomised & ~draw.selected).any()
@@ -100,7 +100,7 @@ def test_corrupted_inputs_show_what_the_draws_say():
     ids = torch.randint(CONFIG.num_codes, (3, 2, 20), generator=seeded(1))
     draw = draw_corruption(lengths, 4, CONFIG, seeded(2))
     targets = corrupt(ids, lengths, draw, CONFIG)
-    real = inside(lengths, CONFIG.num_parts, 4)
+    real = length_mask(lengths, CONFIG.num_parts, 4)
     untouched = real & ~draw.randomised & ~draw.masked
     assert (targets.inputs[draw.masked] == CONFIG.mask_id).all()
     assert (targets.inputs[~real] == CONFIG.pad_id).all()

@@ -15,14 +15,14 @@ from duomotion.config import apply_overrides
 from duomotion.data import interx
 from duomotion.data.humanml3d import finish
 from duomotion.data.interhuman import write_clip, write_lines, write_splits
-from duomotion.evaluation.embedding import InterCLIPEmbedder, WordEmbedder, load_embedder
-from duomotion.evaluation.testsets import TEST_SETS
-from duomotion.models.evaluators.t2m import T2MEvaluator
+from duomotion.data.testsets import TEST_SETS
+from duomotion.models import find_recipe
+from duomotion.models.evaluator.embedding import InterCLIPEmbedder, WordEmbedder, load_embedder
+from duomotion.models.evaluator.matching import MARGIN, margin_losses
+from duomotion.models.evaluator.t2m import T2MEvaluator
 from duomotion.motion.humanml3d import HUMANML3D, KIT
 from duomotion.motion.skeleton import SMPLX55
 from duomotion.text.official_clip import read_tokenizer
-from duomotion.training import recipes
-from duomotion.training.matching import MARGIN, margin_losses
 
 SHORT = ("optim.steps=30", "optim.batch_size=4", "optim.warmup_steps=0", *tiny.FAST)
 SIZES = tuple(f"model.{name}={value}" for name, value in tiny.BIGRU.items())
@@ -84,7 +84,7 @@ def clip(tmp_path_factory):
 
 
 def trained(name, folder, *changes):
-    recipe = apply_overrides(recipes.find(name), [*SHORT, *changes])
+    recipe = apply_overrides(find_recipe(name), [*SHORT, *changes])
     return [record["loss"] for record in tiny.train(recipe, folder) if "loss" in record]
 
 
@@ -152,8 +152,8 @@ def test_evaluators_that_read_words(interx_pairs, solo, tmp_path, kind):
         np.testing.assert_allclose(own["std"][:4], std[:4] / 5, rtol=1e-6)
     # an evaluator's own folder serves as the words of the next
     again = (*start, f"data.glove={tmp_path / 'evaluator' / 'last'}", *given[-1:])
-    recipe = apply_overrides(recipes.find(f"evaluator/{kind}"), [*SHORT, *again])
-    assert recipes.task_of(recipe).words.words == embedder.words.words
+    recipe = apply_overrides(find_recipe(f"evaluator/{kind}"), [*SHORT, *again])
+    assert tiny.task_of(recipe).words.words == embedder.words.words
 
 
 def test_bad_input_is_one_sentence(run, pairs, interx_pairs, solo, clip, tmp_path):

@@ -11,7 +11,7 @@ from parity import fixtures, load, prefixed
 from properties import examples
 from scipy.linalg import sqrtm
 
-from duomotion.evaluation.metrics import (
+from duomotion.evaluation.metrics.distributions import (
     Diversity,
     FrechetDistance,
     Gaussian,
@@ -22,7 +22,7 @@ from duomotion.evaluation.metrics import (
     frechet_distance,
     over_repeats,
 )
-from duomotion.evaluation.protocols import INTERGEN, INTERMASK, INTERX, T2M
+from duomotion.evaluation.metrics.protocols import INTERGEN, INTERMASK, INTERX, T2M
 
 PROTOCOLS = {"intergen": INTERGEN, "intermask": INTERMASK, "t2m": T2M, "interx": INTERX}
 RECORDED = [(name, protocol) for name in fixtures("metrics*") for protocol in PROTOCOLS]

@@ -15,7 +15,7 @@ from duomotion.models.momask.config import ResidualTokenizerConfig
 from duomotion.motion.canonical import resample, transform
 from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import KIT21, SMPL22
-from duomotion.sampling.request import Request
+from duomotion.sampling.request import Request, Sampling
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,7 +59,9 @@ def test_one_person_at_the_layouts_rate(tmp_path, layout, fps, skeleton):
 def test_features_are_what_the_network_makes(model):
     request = Request(text="a person waves", frames=60, seed=2)
     (features,) = model.features([request])
-    raw = model.layout.positions(model.layout.planted(features)[0].astype(np.float64))
+    raw = model.layout.positions(
+        model.layout.fix_root_from_contacts(features)[0].astype(np.float64)
+    )
     made = model.answer([request])[0].positions[0]
     assert np.abs(raw[:, 0, ::2] - made[:, 0, ::2]).max() < 1e-4
     assert model.reconstruct(features[:, :58]).shape == (1, 56, 263)
@@ -118,11 +120,11 @@ def test_the_base_layer_alone_generates(tmp_path, model):
 def test_settings_reach_the_decoding(model):
     motions = [
         model.generate("they wave", seconds=2, **settings).positions
-        for settings in ({}, {"steps": 1}, {"guidance": 1.0})
+        for settings in ({}, {"sampling": Sampling(steps=1)}, {"sampling": Sampling(guidance=1.0)})
     ]
     assert all(np.abs(motions[0] - other).max() > 1e-3 for other in motions[1:])
     with pytest.raises(ValueError, match="steps"):
-        model.generate("they wave", seconds=2, steps=0)
+        model.generate("they wave", seconds=2, sampling=Sampling(steps=0))
 
 
 def test_two_people_are_refused_in_one_sentence(model, walk, tmp_path, run):

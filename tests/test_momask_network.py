@@ -6,16 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from duomotion.losses.masked import draw_text_drop, near_codes
+from duomotion.losses.masked import soft_targets
 from duomotion.models.layers.transformer import PostNormBlock, post_norm_transformer
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig
 from duomotion.models.momask.decoding import decode_tokens
-from duomotion.models.momask.literal import LiteralMoMask
 from duomotion.models.momask.network import (
     SCORING,
     MaskedTransformer,
     ResidualTransformer,
-    inside,
+    length_mask,
 )
 from duomotion.models.momask.objective import (
     draw_corruption,
@@ -23,7 +22,8 @@ from duomotion.models.momask.objective import (
     masked_loss,
     residual_loss,
 )
-from duomotion.sampling.guidance import conditions, guide, twice
+from duomotion.models.momask.reference import ReferenceMoMask
+from duomotion.sampling.guidance import apply_cfg, conditions, draw_text_drop, duplicate_batch
 
 SIZES = {
     "num_codes": 24,
@@ -72,7 +72,7 @@ def codes(*shape: int) -> Tensor:
     return torch.randint(SIZES["num_codes"], shape, generator=seeded(1))
 
 
-def generators(*seeds: int) -> list[torch.Generator]:
+def rngs(*seeds: int) -> list[torch.Generator]:
     return [seeded(seed) for seed in seeds]
 
 
@@ -91,10 +91,10 @@ def test_a_block_equals_pytorchs_layer():
 @torch.no_grad()
 def test_a_padded_sample_equals_the_sample_alone(masked, residual):
     ids, text = codes(3, TOKENS, 4), texts()
-    base = ids[..., 0].masked_fill(~inside(LENGTHS, TOKENS), MASKED.pad_id)
+    base = ids[..., 0].masked_fill(~length_mask(LENGTHS, TOKENS), MASKED.pad_id)
     logits = masked(base, masked.condition(text), LENGTHS)
     layer_B = torch.tensor([3, 1, 2])
-    above = ids.masked_fill(~inside(LENGTHS, TOKENS)[..., None], RESIDUAL.pad_id)
+    above = ids.masked_fill(~length_mask(LENGTHS, TOKENS)[..., None], RESIDUAL.pad_id)
     history = residual.history(above, layer_B)
     scores = residual(history, residual.condition(text), LENGTHS, layer=layer_B)
     for sample, length in enumerate(LENGTHS.tolist()):
@@ -113,7 +113,7 @@ def test_a_padded_sample_equals_the_sample_alone(masked, residual):
 def test_guidance_in_one_pass_equals_two_passes(masked):
     ids, text = codes(3, TOKENS), texts()
     condition = conditions(masked, text, guided=True)
-    both = guide(masked(twice(ids), condition), 2.5)
+    both = apply_cfg(masked(duplicate_batch(ids), condition), 2.5)
     conditioned = masked(ids, masked.condition(text))
     unconditioned = masked(ids, masked.condition(torch.zeros_like(text)))
     expected = unconditioned + 2.5 * (conditioned - unconditioned)
@@ -133,25 +133,25 @@ def test_the_order_of_tokens_and_the_layer_are_seen(masked, residual):
 
 def test_fast_and_literal_choose_the_same_tokens(masked, residual):
     text = texts()
-    literal = LiteralMoMask(masked, residual)
-    expected = literal.decode_tokens(text, LENGTHS, generator=generators(4, 5, 6))
-    ids = decode_tokens(masked, text, LENGTHS, residual=residual, generator=generators(4, 5, 6))
+    reference = ReferenceMoMask(masked, residual)
+    expected = reference.decode_tokens(text, LENGTHS, rng=rngs(4, 5, 6))
+    ids = decode_tokens(masked, text, LENGTHS, residual=residual, rng=rngs(4, 5, 6))
     assert torch.equal(ids, expected)
     assert ids.shape == (3, TOKENS, 4)
-    real = inside(LENGTHS, TOKENS)
+    real = length_mask(LENGTHS, TOKENS)
     assert (ids[~real] == -1).all()
     assert ((ids[real] >= 0) & (ids[real] < 24)).all()
 
 
-@pytest.mark.parametrize("neighbours", [0, 2])
-def test_a_sample_does_not_depend_on_its_batch(masked, residual, neighbours):
+@pytest.mark.parametrize("local_conv_radius", [0, 2])
+def test_a_sample_does_not_depend_on_its_batch(masked, residual, local_conv_radius):
     text = texts()
-    if neighbours:
-        masked = lively(MaskedTransformer(replace(MASKED, neighbours=neighbours)))
-        residual = lively(ResidualTransformer(replace(RESIDUAL, neighbours=neighbours)))
-    together = decode_tokens(
-        masked, text, LENGTHS, residual=residual, generator=generators(7, 8, 9)
-    )
+    if local_conv_radius:
+        masked = lively(MaskedTransformer(replace(MASKED, local_conv_radius=local_conv_radius)))
+        residual = lively(
+            ResidualTransformer(replace(RESIDUAL, local_conv_radius=local_conv_radius))
+        )
+    together = decode_tokens(masked, text, LENGTHS, residual=residual, rng=rngs(7, 8, 9))
     for sample, length in enumerate(LENGTHS.tolist()):
         one = slice(sample, sample + 1)
         alone = decode_tokens(
@@ -159,7 +159,7 @@ def test_a_sample_does_not_depend_on_its_batch(masked, residual, neighbours):
             text[one],
             LENGTHS[one],
             residual=residual,
-            generator=generators(7 + sample),
+            rng=rngs(7 + sample),
         )
         assert torch.equal(alone[0], together[sample, :length])
 
@@ -174,15 +174,15 @@ def test_known_tokens_stay_in_all_layers_and_are_seen(masked, residual):
             texts(),
             LENGTHS,
             residual=residual,
-            generator=generators(1, 2, 3),
+            rng=rngs(1, 2, 3),
             known_ids=ids,
             known_mask=known_mask,
         )
         for ids in (known_ids, (known_ids + 1) % 24)
     ]
-    real = known_mask & inside(LENGTHS, TOKENS)
+    real = known_mask & length_mask(LENGTHS, TOKENS)
     assert torch.equal(made[0][real], known_ids[real])
-    free = ~known_mask & inside(LENGTHS, TOKENS)
+    free = ~known_mask & length_mask(LENGTHS, TOKENS)
     assert not torch.equal(made[0][free], made[1][free])
 
 
@@ -192,7 +192,7 @@ def test_settings_change_the_draw(masked, residual):
             masked,
             texts(),
             LENGTHS,
-            generator=generators(1, 2, 3),
+            rng=rngs(1, 2, 3),
             **{"residual": residual, **settings},
         )
 
@@ -204,7 +204,7 @@ def test_settings_change_the_draw(masked, residual):
     assert torch.equal(usual[..., 0], above[..., 0]) and not torch.equal(usual, above)
     base = made(residual=None)
     assert torch.equal(base[..., 0], usual[..., 0]) and base.shape[-1] == 1
-    without = decode_tokens(masked, None, LENGTHS, generator=generators(1, 2, 3))
+    without = decode_tokens(masked, None, LENGTHS, rng=rngs(1, 2, 3))
     assert (without[:, 0] >= 0).all() and not torch.equal(without, base)
 
 
@@ -215,7 +215,7 @@ def test_settings_change_the_draw(masked, residual):
         ({"top_k": 25}, "top_k: 25 must lie between 1 and 24"),
         ({"temperature": 0.0}, "temperature: 0.0 must be above 0"),
         ({"known_mask": torch.ones(3, TOKENS).bool()}, "give both or neither"),
-        ({"generator": [torch.Generator()]}, "1 generators for 3 samples"),
+        ({"rng": [torch.Generator()]}, "1 generators for 3 samples"),
         (
             {
                 "known_ids": torch.zeros(3, TOKENS, 2).long(),
@@ -234,7 +234,7 @@ def test_settings_change_the_draw(masked, residual):
 )
 def test_wrong_settings_are_refused(masked, settings, sentence):
     residual = ResidualTransformer(RESIDUAL).eval()
-    arguments = {"residual": residual, "generator": generators(1, 2, 3), **settings}
+    arguments = {"residual": residual, "rng": rngs(1, 2, 3), **settings}
     with pytest.raises(ValueError, match=sentence):
         decode_tokens(masked, texts(), LENGTHS, **arguments)
 
@@ -242,9 +242,9 @@ def test_wrong_settings_are_refused(masked, settings, sentence):
 def test_transformers_of_other_codes_and_empty_samples_are_refused(masked):
     other = ResidualTransformer(replace(RESIDUAL, num_codes=9))
     with pytest.raises(ValueError, match="speaks 9 codes, the masked transformer 24"):
-        decode_tokens(masked, texts(), LENGTHS, residual=other, generator=seeded())
+        decode_tokens(masked, texts(), LENGTHS, residual=other, rng=seeded())
     with pytest.raises(ValueError, match="at least one"):
-        decode_tokens(masked, texts(), torch.tensor([3, 0, 1]), generator=seeded())
+        decode_tokens(masked, texts(), torch.tensor([3, 0, 1]), rng=seeded())
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_corruption_counts_the_tokens_of_the_sample_alone():
     lengths = torch.full((3000,), 12)
     lengths[0] = 1
     draw = draw_corruption(lengths, 12, MASKED, seeded())
-    real = inside(lengths, 12)
+    real = length_mask(lengths, 12)
     assert not (draw.selected & ~real).any() and draw.selected.any(1).all()
     selected = draw.selected.sum()
     assert draw.randomised.sum() / selected == pytest.approx(0.1, abs=0.01)
@@ -290,7 +290,7 @@ def test_the_masked_loss_is_judged_by_what_is_selected(masked):
     draw = draw_corruption(LENGTHS, TOKENS, MASKED, seeded(3))
     drop = torch.tensor([False, True, False])
     result = masked_loss(masked, ids, text, LENGTHS, corruption=draw, drop_B=drop)
-    real = inside(LENGTHS, TOKENS)
+    real = length_mask(LENGTHS, TOKENS)
     seen = torch.where(draw.randomised, draw.random_ids, ids)
     seen = seen.masked_fill(draw.masked, 24).masked_fill(~real, 25)
     logits = masked(seen, masked.condition(text, drop), LENGTHS)
@@ -317,12 +317,12 @@ def test_the_residual_loss_is_judged_by_its_layer(residual):
 
 def test_near_codes_are_nearly_right():
     on_a_line = torch.tensor([[0.0], [1.0], [2.0], [5.0]])  # median distance to the nearest: 1
-    targets = near_codes(on_a_line, 0.5)
+    targets = soft_targets(on_a_line, 0.5)
     torch.testing.assert_close(targets.sum(-1), torch.ones(4))
     assert torch.equal(targets.argmax(-1), torch.arange(4))
     torch.testing.assert_close(targets[0, 1] / targets[0, 0], torch.tensor(-2.0).exp())
-    torch.testing.assert_close(near_codes(on_a_line, 1e-3), torch.eye(4))
-    same = near_codes(torch.zeros(3, 2), 0.5)
+    torch.testing.assert_close(soft_targets(on_a_line, 1e-3), torch.eye(4))
+    same = soft_targets(torch.zeros(3, 2), 0.5)
     torch.testing.assert_close(same, torch.full((3, 3), 1 / 3))
 
 
@@ -362,13 +362,13 @@ def test_sharp_targets_are_the_right_codes(masked, residual):
 def test_tables_can_start_as_codes(share):
     vectors = torch.randn(4, 24, 8, generator=seeded(5))
     masked = MaskedTransformer(MASKED)
-    masked.start_from(vectors)
+    masked.init_from_codebooks(vectors)
     assert torch.equal(masked.token_embedding.weight[:24], vectors[0])
     scoring = masked.output_projection.weight
     torch.testing.assert_close(scoring[:, :8] / SCORING, vectors[0])
     assert not scoring[:, 8:].any()
     residual = ResidualTransformer(replace(RESIDUAL, share_weights=share))
-    residual.start_from(vectors)
+    residual.init_from_codebooks(vectors)
     ids = codes(2, TOKENS, 4)
     expected = sum(vectors[layer][ids[..., layer]] for layer in range(3))
     torch.testing.assert_close(residual.history(ids, torch.tensor([3, 3])), expected)
@@ -387,10 +387,10 @@ def test_training_lowers_both_losses(share):
     optimiser = torch.optim.Adam(parameters, lr=1e-2)
     losses = []
     for step in range(60):
-        generator = seeded(step)
-        drop = draw_text_drop(4, MASKED.cond_drop, generator)
-        draw = draw_corruption(lengths, 6, MASKED, generator)
-        layers = draw_layers(4, RESIDUAL, generator)
+        rng = seeded(step)
+        drop = draw_text_drop(4, MASKED.cond_drop, rng)
+        draw = draw_corruption(lengths, 6, MASKED, rng)
+        layers = draw_layers(4, RESIDUAL, rng)
         base = masked_loss(masked, ids[..., 0], text, lengths, corruption=draw, drop_B=drop)
         above = residual_loss(residual, ids, text, lengths, layer_B=layers, drop_B=drop)
         optimiser.zero_grad()

@@ -14,10 +14,10 @@ from test_humanml3d_data import published
 import duomotion
 from duomotion.checkpoint import environment, read_checkpoint, save_checkpoint
 from duomotion.config import apply_overrides, to_dict
+from duomotion.models import find_recipe
 from duomotion.models.momask.codec import load_codec
+from duomotion.models.momask.crops import tokens_of
 from duomotion.motion.humanml3d import KIT
-from duomotion.training import recipes
-from duomotion.training.crops import tokens_of
 from duomotion.training.schedule import learning_rate
 
 TAKES = ("18_01", "20_11", "22_01")
@@ -55,7 +55,7 @@ def cache(tmp_path_factory):
 
 
 def recipe(name, *changes):
-    return apply_overrides(recipes.find(name), changes)
+    return apply_overrides(find_recipe(name), changes)
 
 
 def losses(records):
@@ -74,7 +74,7 @@ def test_training_from_recordings_to_motion(tmp_path):
     found = losses(tiny.train(residual, tmp_path / "residual"))
     assert found[-1] < 0.9 * found[0]
 
-    length = recipe("momask/length-open", f"data.clips={clips}", "optim.steps=20", *tiny.FAST)
+    length = recipe("length/solo", f"data.clips={clips}", "optim.steps=20", *tiny.FAST)
     tiny.train(length, tmp_path / "length")
 
     masked = recipe(
@@ -124,7 +124,7 @@ def test_tokenizers_see_whole_clips_once_captioned_or_not(tmp_path):
     (clips / "texts" / "000001.txt").write_text(line * 3)
     (clips / "texts" / "000002.txt").unlink()
     plain = recipe("momask/tokenizer", *TOKENIZER, f"data.clips={clips}")
-    task = recipes.task_of(plain)
+    task = tiny.task_of(plain)
     assert [len(motion) for motion in task.windows.motions] == [240, 240]
     assert task.windows.num_windows == 2 * (240 - 40 + 1)
     assert list(task.windows.held_out) == ["000002"]
@@ -133,7 +133,7 @@ def test_tokenizers_see_whole_clips_once_captioned_or_not(tmp_path):
 def random_codec(folder, clips):
     """An untrained tokenizer with statistics of its own, whose codes lie among what it encodes."""
     plain = recipe("momask/tokenizer", *TOKENIZER, f"data.clips={clips}")
-    codec = recipes.task_of(plain).model.eval()
+    codec = tiny.task_of(plain).model.eval()
     windows = torch.randn(64, 40, 263, generator=torch.Generator().manual_seed(1))
     latents = codec.tokenizer.latents(windows).detach().flatten(0, 1)
     for layer, quantizer in enumerate(codec.tokenizer.quantizer.layers):
@@ -156,7 +156,7 @@ def transformer(name, clips, tokenizer, *changes):
 def test_each_epoch_has_fresh_crops_tokenized_as_released(tmp_path):
     clips = published(tmp_path / "clips", frames=62)
     codec = random_codec(tmp_path / "tokenizer", clips)
-    task = recipes.task_of(transformer("masked", clips, tmp_path / "tokenizer"))
+    task = tiny.task_of(transformer("masked", clips, tmp_path / "tokenizer"))
     motion = np.load(clips / "new_joint_vecs" / "000001.npy")
     lengths = []
     for epoch in range(12):
@@ -186,7 +186,7 @@ def test_fixed_crops_have_no_zeros_behind_them(tmp_path):
     found = {}
     for views in ("null", "3"):
         change = f"data.views={views}"
-        task = recipes.task_of(transformer("residual", clips, tmp_path / "tokenizer", change))
+        task = tiny.task_of(transformer("residual", clips, tmp_path / "tokenizer", change))
         found[views] = task.held_out.ids[0]
         if views == "3":
             assert len(task.crops.clips) == 3
@@ -217,13 +217,13 @@ def test_texts_are_dropped_in_training_alone(tmp_path, name):
     losses_of = {}
     for share in (0.0, 1.0):
         changes = (f"model.cond_drop={share}", "model.attention_dropout=0")
-        task = recipes.task_of(transformer(name, clips, tmp_path / "tokenizer", *changes))
+        task = tiny.task_of(transformer(name, clips, tmp_path / "tokenizer", *changes))
         for parameter in task.model.parameters():
             torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(2))
         (batch,) = task.train_batches(seed=0, epoch=0, skip=0)
         for mode in (True, False):
             task.model.train(mode)
-            loss, _ = task.loss(batch, torch.Generator().manual_seed(0))
+            loss, _ = task.loss(batch, torch.Generator().manual_seed(0), 0)
             losses_of[share, mode] = loss.item()
     assert losses_of[0.0, False] == losses_of[1.0, False]
     assert losses_of[0.0, True] != losses_of[1.0, True]
@@ -248,7 +248,7 @@ def test_best_checkpoints_by_fid(tmp_path):
         assert best["scores"]["fid"] == min(fids) and best["step"] == 2 + 2 * np.argmin(fids)
     one = apply_overrides(found["masked"], [f"data.evaluator={tmp_path / 'random'}"])
     with pytest.raises(ValueError, match="momask/tokenizer"):
-        recipes.task_of(one)
+        tiny.task_of(one)
 
 
 def test_transformers_refuse_clips_of_another_layout(tmp_path):
@@ -256,7 +256,7 @@ def test_transformers_refuse_clips_of_another_layout(tmp_path):
     random_codec(tmp_path / "tokenizer", clips)
     other = published(tmp_path / "kit", KIT, frames=60)
     with pytest.raises(ValueError, match="kit is in the layout kit-ml; the tokenizer reads human"):
-        recipes.task_of(transformer("masked", other, tmp_path / "tokenizer"))
+        tiny.task_of(transformer("masked", other, tmp_path / "tokenizer"))
 
 
 def test_learning_rates_fall_at_the_steps_of_the_released_code():
@@ -273,21 +273,24 @@ def test_learning_rates_fall_at_the_steps_of_the_released_code():
         "momask/tokenizer-kit": [],
         **{f"momask/{name}": [50_000] for name in ("masked", "residual")},
         **{f"momask/{name}-kit": [50_000] for name in ("masked", "residual")},
-        "momask/length": [],
-        "momask/length-kit": [],
+        "length/humanml3d": [],
+        "length/kit": [],
     }
 
 
+PARTS = ("tokenizer", "masked", "residual")
+
+
 def recipes_of_the_released_code():
-    for name in ("tokenizer", "masked", "residual", "length"):
-        for ending in ("", "-kit"):
-            yield f"momask/{name}{ending}", recipes.find(f"momask/{name}{ending}")
+    parts = [f"momask/{name}{end}" for name in PARTS for end in ("", "-kit")]
+    for name in (*parts, "length/humanml3d", "length/kit"):
+        yield name, find_recipe(name)
 
 
 def test_no_training_goes_on_from_where_a_held_out_loss_was_lowest():
     for name in ("masked", "masked-kit", "masked-open"):
-        assert Path(recipes.find(f"momask/{name}").data.residual).name == "last"
-    optim = recipes.find("momask/length").optim
+        assert Path(find_recipe(f"momask/{name}").data.residual).name == "last"
+    optim = find_recipe("length/humanml3d").optim
     assert (optim.lr, optim.betas, optim.weight_decay, optim.clip_norm) == (
         1e-4, (0.9, 0.999), 0, 0.5,
     )  # fmt: skip
@@ -304,7 +307,7 @@ def test_tokenizers_refuse_what_does_not_fit(tmp_path, changes, sentence):
     clips = published(tmp_path / "clips")
     wrong = recipe("momask/tokenizer", *TOKENIZER, f"data.clips={clips}", *changes)
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        recipes.task_of(wrong)
+        tiny.task_of(wrong)
 
 
 def test_generators_refuse_what_does_not_fit(tmp_path):
@@ -315,7 +318,11 @@ def test_generators_refuse_what_does_not_fit(tmp_path):
     tokens = (f"data.clips={clips}", f"data.tokenizer={folder}")
     for name, change, sentence in (
         ("masked", "model.num_codes=32", "has 16 codes a layer; model.num_codes must be the same"),
-        ("masked", "model.token_dim=8", "has codes of 16 numbers; with data.from_codes model.t"),
+        (
+            "masked",
+            "model.token_dim=8",
+            "has codes of 16 numbers; with data.init_from_codes model.t",
+        ),
         ("residual", "model.num_layers=6", "has 3 layers; model.num_layers must be the same"),
         ("masked", f"data.residual={folder}", "a checkpoint of 'momask/tokenizer'"),
     ):
@@ -327,16 +334,16 @@ def test_generators_refuse_what_does_not_fit(tmp_path):
             change,
         )
         with pytest.raises(ValueError, match=re.escape(sentence)):
-            recipes.task_of(wrong)
+            tiny.task_of(wrong)
 
 
 def test_settings_are_those_of_the_paper_and_the_released_code():
-    tokenizer, kit = recipes.find("momask/tokenizer"), recipes.find("momask/masked-kit")
+    tokenizer, kit = find_recipe("momask/tokenizer"), find_recipe("momask/masked-kit")
     assert (tokenizer.model.width, tokenizer.model.num_layers, tokenizer.optim.lr) == (512, 6, 2e-4)
-    assert not tokenizer.model.fitted
+    assert not tokenizer.model.pca_encoder
     for name in ("momask/masked", "momask/residual"):
-        found = recipes.find(name)
+        found = find_recipe(name)
         assert (found.model.width, found.model.num_heads, found.optim.batch_size) == (384, 6, 64)
     assert (kit.model.guidance, kit.optim.batch_size) == (2.0, 32)
-    both = recipes.find("momask/tokenizer-pairs").model
+    both = find_recipe("momask/tokenizer-pairs").model
     assert (both.num_people, both.depth, both.num_features) == (2, 4, 262)

@@ -3,7 +3,7 @@ import pytest
 from motions import swaying
 from recordings import needs_recordings, take
 
-from duomotion.evaluation.neighbours import Library, nearest, windows
+from duomotion.evaluation.metrics.neighbours import Library, nearest, windows
 from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
 

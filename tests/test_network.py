@@ -8,17 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.intermask.decoding import decode_tokens, decoding_steps, sample_noise
-from duomotion.models.intermask.generator_config import GeneratorConfig
-from duomotion.models.intermask.network import InterMTransformer, inside
+from duomotion.models.intermask.network import InterMTransformer, length_mask
 from duomotion.models.intermask.objective import draw_corruption, generator_loss
-from duomotion.models.intermask.official_generator import to_released
+from duomotion.models.intermask.official_generator import to_official
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
 from duomotion.models.layers.modulation import Modulation
-from duomotion.sampling.guidance import conditions, guide, twice
+from duomotion.sampling.guidance import apply_cfg, conditions, duplicate_batch
 
-CONFIG = GeneratorConfig(
+CONFIG = InterMConfig(
     num_codes=32,
     num_parts=3,
     token_dim=8,
@@ -39,7 +39,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def lively(config: GeneratorConfig = CONFIG) -> InterMTransformer:
+def lively(config: InterMConfig = CONFIG) -> InterMTransformer:
     """A network whose modulation is not zero, unlike at the start of training."""
     torch.manual_seed(0)
     model = InterMTransformer(config).eval()
@@ -52,7 +52,7 @@ def batch(lengths: Tensor = LENGTHS) -> tuple[Tensor, Tensor]:
     """Ids, a third of them masked, and text vectors."""
     ids = torch.randint(CONFIG.num_codes, (len(lengths), 2, 3 * FRAMES), generator=seeded(1))
     ids[:, :, ::3] = CONFIG.mask_id
-    ids = ids.masked_fill(~inside(lengths, CONFIG.num_parts, FRAMES), CONFIG.pad_id)
+    ids = ids.masked_fill(~length_mask(lengths, CONFIG.num_parts, FRAMES), CONFIG.pad_id)
     return ids, torch.randn(len(lengths), CONFIG.text_dim, generator=seeded(2))
 
 
@@ -162,7 +162,7 @@ def test_guidance_in_one_pass_equals_two_passes():
     model = lively()
     ids, text = batch()
     condition = conditions(model, text, guided=True)
-    both = guide(model(twice(ids), condition, twice(LENGTHS)), 2.5)
+    both = apply_cfg(model(duplicate_batch(ids), condition, duplicate_batch(LENGTHS)), 2.5)
     conditioned = model(ids, model.condition(text), LENGTHS)
     unconditioned = model(ids, model.condition(torch.zeros_like(text)), LENGTHS)
     expected = unconditioned + 2.5 * (conditioned - unconditioned)
@@ -181,9 +181,9 @@ def test_at_the_start_of_training_a_block_only_doubles_the_people():
 
 def test_the_papers_sizes_have_the_released_parameters():
     with torch.device("meta"):
-        model = InterMTransformer(GeneratorConfig())
+        model = InterMTransformer(InterMConfig())
     assert sum(p.numel() for p in model.parameters()) == 54_272_896
-    released = to_released(model.state_dict())
+    released = to_official(model.state_dict())
     assert len(released) == 206
     assert released["Transformer.blocks.5.adaLN_mod_split.model.1.weight"].shape == (5376, 384)
     assert released["token_emb.weight"].shape == (1027, 512)
@@ -198,7 +198,7 @@ def test_low_rank_modulation():
     one, other = (model(ids, model.condition(text[[i] * 3]), LENGTHS) for i in (0, 1))
     assert (one - other).abs().max() > 0.01
     with pytest.raises(ValueError, match="reduce"):
-        to_released(model.state_dict())
+        to_official(model.state_dict())
 
 
 @pytest.mark.parametrize("change", [{"width": 25}, {"text_layers": 1, "text_heads": 3}])
@@ -209,13 +209,13 @@ def test_sizes_that_do_not_divide_are_refused(change: dict):
 
 def generate(model: InterMTransformer, lengths=LENGTHS, text=None, **options) -> Tensor:
     text = batch(lengths)[1] if text is None else text
-    options.setdefault("generator", [seeded(s) for s in range(len(lengths))])
+    options.setdefault("rng", [seeded(s) for s in range(len(lengths))])
     return decode_tokens(model, text, lengths, **options)
 
 
 def test_decoding_gives_codes_inside_and_minus_one_behind():
     ids = generate(lively())
-    real = inside(LENGTHS, CONFIG.num_parts, FRAMES)
+    real = length_mask(LENGTHS, CONFIG.num_parts, FRAMES)
     assert ((ids[real] >= 0) & (ids[real] < CONFIG.num_codes)).all()
     assert (ids[~real] == -1).all()
 
@@ -224,14 +224,14 @@ def test_a_sample_does_not_depend_on_its_neighbours():
     model = lively()
     together = generate(model)
     assert torch.equal(together, generate(model))
-    assert not torch.equal(together, generate(model, generator=[seeded(s) for s in (7, 8, 9)]))
+    assert not torch.equal(together, generate(model, rng=[seeded(s) for s in (7, 8, 9)]))
     text = batch()[1]
     for sample, length in enumerate(LENGTHS.tolist()):
         alone = generate(
             model,
             LENGTHS[sample : sample + 1],
             text[sample : sample + 1],
-            generator=[seeded(sample)],
+            rng=[seeded(sample)],
         )
         assert torch.equal(cut(alone[0], length), cut(together[sample], length))
 
@@ -252,7 +252,7 @@ def test_known_tokens_stay_as_they_are(make: Callable[[], Tensor]):
     given = torch.randint(CONFIG.num_codes, mask.shape, generator=seeded(6))
     model = lively()
     ids = generate(model, known_ids=given, known_mask=mask)
-    kept = mask & inside(LENGTHS, CONFIG.num_parts, FRAMES)
+    kept = mask & length_mask(LENGTHS, CONFIG.num_parts, FRAMES)
     assert torch.equal(ids[kept], given[kept])
     assert (ids != given)[~mask].any()
     ignored = given.masked_fill(~mask, 0)
@@ -262,7 +262,7 @@ def test_known_tokens_stay_as_they_are(make: Callable[[], Tensor]):
 @torch.no_grad()
 def test_known_tokens_are_never_remasked_and_shares_are_of_the_unknown():
     model = lively()
-    mask = known_everything(0.4) & inside(LENGTHS, CONFIG.num_parts, FRAMES)
+    mask = known_everything(0.4) & length_mask(LENGTHS, CONFIG.num_parts, FRAMES)
     given = torch.randint(CONFIG.num_codes, mask.shape, generator=seeded(6))
     steps = list(
         decoding_steps(
@@ -278,7 +278,7 @@ def test_known_tokens_are_never_remasked_and_shares_are_of_the_unknown():
             temperature=1,
         )
     )
-    unknown = (inside(LENGTHS, CONFIG.num_parts, FRAMES) & ~mask).flatten(1).sum(1)
+    unknown = (length_mask(LENGTHS, CONFIG.num_parts, FRAMES) & ~mask).flatten(1).sum(1)
     assert not any((step.predicted & mask).any() for step in steps)
     assert torch.equal(steps[0].predicted.flatten(1).sum(1), unknown)
     assert steps[-1].predicted.flatten(1).sum(1).tolist() == [1, 1, 1]
@@ -312,7 +312,7 @@ def test_settings_of_the_draw():
     assert torch.equal(
         generate(model, text=one, guidance=0), generate(model, text=other, guidance=0)
     )
-    untold = decode_tokens(model, None, LENGTHS, generator=[seeded(s) for s in range(3)])
+    untold = decode_tokens(model, None, LENGTHS, rng=[seeded(s) for s in range(3)])
     assert torch.equal(untold, generate(model, guidance=0))
 
 
@@ -322,7 +322,7 @@ def test_settings_of_the_draw():
         ({"steps": 0}, "steps"),
         ({"top_k": 33}, "top_k"),
         ({"temperature": 0}, "temperature"),
-        ({"generator": [seeded()]}, "generator"),
+        ({"rng": [seeded()]}, "rng"),
         ({"known_ids": torch.zeros(3, 2, 18).long()}, "known_mask"),
         ({"known_ids": torch.zeros(3, 2, 9), "known_mask": torch.zeros(3, 2, 9)}, "shape"),
         (
@@ -345,10 +345,10 @@ def test_training_learns_three_clips():
     model = InterMTransformer(replace(CONFIG, dropout=0, attention_dropout=0))
     optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)
     ids = torch.randint(CONFIG.num_codes, (3, 2, 3 * FRAMES), generator=seeded(1))
-    text, generator = batch()[1], seeded(9)
+    text, rng = batch()[1], seeded(9)
     losses = []
     for _ in range(60):
-        corruption = draw_corruption(LENGTHS, FRAMES, CONFIG, generator)
+        corruption = draw_corruption(LENGTHS, FRAMES, CONFIG, rng)
         result = generator_loss(model, ids, text, LENGTHS, corruption=corruption)
         optimiser.zero_grad()
         result.loss.backward()
@@ -379,7 +379,7 @@ def test_the_loss_ignores_what_stands_behind_the_end():
     ids, text = batch()
     ids = ids.clamp(max=CONFIG.num_codes - 1)
     corruption = draw_corruption(LENGTHS, FRAMES, CONFIG, seeded(4))
-    other = ids.masked_fill(~inside(LENGTHS, CONFIG.num_parts, FRAMES), 0)
+    other = ids.masked_fill(~length_mask(LENGTHS, CONFIG.num_parts, FRAMES), 0)
     one, same = (
         generator_loss(model, given, text, LENGTHS, corruption=corruption) for given in (ids, other)
     )
@@ -400,7 +400,7 @@ def test_one_person_at_a_time_can_not_be_told_apart():
 @torch.no_grad()
 def test_rows_with_codes_of_their_own_equal_a_network_with_all_codes_in_one_list():
     """The ids of row j, shifted by j times the codes of a row; other rows' logits are left out."""
-    model = lively(replace(CONFIG, part_codes=True))
+    model = lively(replace(CONFIG, per_part_codebooks=True))
     parts, codes = CONFIG.num_parts, CONFIG.num_codes
     one_list = lively(replace(CONFIG, num_codes=parts * codes))
     state = model.state_dict()
@@ -419,7 +419,7 @@ def test_rows_with_codes_of_their_own_equal_a_network_with_all_codes_in_one_list
 
 @torch.no_grad()
 def test_a_tokens_input_sees_its_row_so_many_frames_around():
-    model = lively(replace(CONFIG, neighbours=2))
+    model = lively(replace(CONFIG, local_conv_radius=2))
     ids = torch.zeros(1, 2, CONFIG.num_parts * FRAMES, dtype=torch.long)
     changed = ids.clone()
     changed[0, 1, FRAMES + 3] = 7  # of the second person, row 1, frame 3
@@ -432,9 +432,9 @@ def test_a_tokens_input_sees_its_row_so_many_frames_around():
 @torch.no_grad()
 def test_a_network_that_starts_from_codebooks_knows_which_codes_are_alike():
     """Pointing to a code ranks the codes of the row by their distance from it."""
-    model = lively(replace(CONFIG, part_codes=True, width=240, num_heads=2))
+    model = lively(replace(CONFIG, per_part_codebooks=True, width=240, num_heads=2))
     codebooks = [torch.randn(CONFIG.num_codes, 5, generator=seeded(row)) for row in range(3)]
-    model.start_from(codebooks)
+    model.init_from_codebooks(codebooks)
     for row, codebook in enumerate(codebooks):
         embedded = model.token_embedding.weight[row * 32 : (row + 1) * 32, :5]
         ratio = torch.pdist(embedded) / torch.pdist(codebook)

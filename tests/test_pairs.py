@@ -4,7 +4,7 @@ from motions import waving
 
 from duomotion.data.interhuman import Clip
 from duomotion.data.pairs import PairConfig, draw_example
-from duomotion.motion.features import POSITIONS, encode_pair, mirror_pair
+from duomotion.motion.interhuman import POSITIONS, encode_pair, mirror_pair
 from duomotion.motion.rotations import matrix_to_sixd_interleaved
 
 PLAIN = PairConfig(mirror=False)

@@ -5,8 +5,8 @@ import torch
 from parity import fixtures, load, prefixed
 from torch import Tensor
 
-from duomotion.models.evaluators.bigru import BiGRUConfig, BiGRUEvaluator
-from duomotion.models.evaluators.interclip import (
+from duomotion.models.evaluator.bigru import BiGRUConfig, BiGRUEvaluator
+from duomotion.models.evaluator.interclip import (
     PREFIX,
     SINUSOIDS,
     InterCLIP,
@@ -15,8 +15,8 @@ from duomotion.models.evaluators.interclip import (
     from_official,
     to_official,
 )
-from duomotion.models.evaluators.interx import INTERX, InterXEvaluator
-from duomotion.models.evaluators.t2m import HUMANML3D, KIT, NUM_CONTACTS, T2MEvaluator
+from duomotion.models.evaluator.interx import INTERX, InterXEvaluator
+from duomotion.models.evaluator.t2m import HUMANML3D, KIT, NUM_CONTACTS, T2MEvaluator
 
 INTERCLIP_NAMES = fixtures("interclip_evaluator*")
 BIGRU_NAMES = fixtures("t2m_evaluator*") + fixtures("interx_evaluator*")

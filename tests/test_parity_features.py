@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from parity import fixtures, load
 
-from duomotion.motion import features
+from duomotion.motion import interhuman as features
 
 
 @pytest.mark.parametrize("name", fixtures("interhuman_features_*"))

@@ -7,10 +7,10 @@ import torch
 from parity import fixtures, load, prefixed
 from torch import Tensor
 
-from duomotion.losses.masked import Corruption, judge
+from duomotion.losses.masked import Corruption, masked_cross_entropy
+from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.intermask.decoding import decode_tokens, decoding_steps
-from duomotion.models.intermask.generator_config import GeneratorConfig
-from duomotion.models.intermask.network import InterMTransformer, TextHead, inside
+from duomotion.models.intermask.network import InterMTransformer, TextHead, length_mask
 from duomotion.models.intermask.objective import (
     corrupt,
     generator_loss,
@@ -19,11 +19,11 @@ from duomotion.models.intermask.objective import (
 )
 from duomotion.models.intermask.official_generator import (
     config_of_released,
-    from_released,
-    to_released,
+    from_official,
+    to_official,
 )
 from duomotion.models.layers.positional import sinusoid_grid
-from duomotion.sampling.guidance import conditions, guide, twice
+from duomotion.sampling.guidance import apply_cfg, conditions, duplicate_batch
 from duomotion.sampling.masking import (
     cosine_schedule,
     cosine_schedule_time,
@@ -47,10 +47,10 @@ def close(actual: Tensor, expected: Tensor) -> None:
 def released_model(name: str) -> InterMTransformer:
     description, tensors = load(name)
     sizes = description["config"]
-    defaults = GeneratorConfig(num_heads=sizes["num_heads"], text_heads=sizes["text_heads"])
+    defaults = InterMConfig(num_heads=sizes["num_heads"], text_heads=sizes["text_heads"])
     state = prefixed(tensors, "weights")
     model = InterMTransformer(config_of_released(state, defaults))
-    model.load_state_dict(from_released(state))
+    model.load_state_dict(from_official(state))
     return model.eval()
 
 
@@ -64,7 +64,7 @@ def test_names_and_sizes_go_both_ways(name: str):
     description, tensors = load(name)
     state = prefixed(tensors, "weights")
     ours = released_model(name).state_dict()
-    back = to_released(ours)
+    back = to_official(ours)
     assert back.keys() == state.keys()
     assert all(torch.equal(back[key], state[key]) for key in state)
     sizes = description["config"]
@@ -75,7 +75,7 @@ def test_names_and_sizes_go_both_ways(name: str):
 
 def test_a_foreign_name_is_refused_by_name():
     with pytest.raises(ValueError, match="vq_model"):
-        from_released({"vq_model.weight": torch.zeros(1)})
+        from_official({"vq_model.weight": torch.zeros(1)})
 
 
 @pytest.mark.parametrize("name", TRANSFORMERS)
@@ -86,7 +86,7 @@ def test_network(name: str):
     lengths, text = tensors["in/lengths"], tensors["in/cond"]
     ids = by_person(tensors["in/token_ids"])
     parts, frames = model.config.num_parts, ids.shape[-1] // model.config.num_parts
-    real = inside(lengths, parts, frames)
+    real = length_mask(lengths, parts, frames)
     assert torch.equal(~real.flatten(1), tensors["in/padding_mask"])
 
     def expected(key: str) -> Tensor:
@@ -97,8 +97,8 @@ def test_network(name: str):
     unconditioned = model(ids, model.condition(text, torch.ones_like(lengths).bool()), lengths)
     close(unconditioned[real], expected("logits_force_mask")[real])
     condition = conditions(model, text, guided=True)
-    both = model(twice(ids), condition, twice(lengths))
-    guided = guide(both, description["config"]["cond_scale"])
+    both = model(duplicate_batch(ids), condition, duplicate_batch(lengths))
+    guided = apply_cfg(both, description["config"]["cond_scale"])
     close(guided[real], expected("logits_cfg2")[real])
 
     width = model.config.width
@@ -159,7 +159,7 @@ def test_decoding(name: str, run: str):
         confidence = tensors[f"out/{run}/confidence_per_iteration"][index]
         close(step.confidence[:, generated].flatten(1)[predicted], confidence[predicted])
     if is_noisy:
-        real = inside(lengths, model.config.num_parts, int(lengths.max())).flatten(1)
+        real = length_mask(lengths, model.config.num_parts, int(lengths.max())).flatten(1)
         logits = steps[1].logits.flatten(1, 2)
         close(logits[real], tensors[f"out/{run}/logits_iteration1"][real])
     final = tensors[f"out/{run}/final_ids"]
@@ -184,7 +184,7 @@ def test_greedy_reaction_through_the_public_function(name: str):
         model,
         tensors["in/cond"],
         tensors["in/lengths"],
-        generator=torch.Generator().manual_seed(0),
+        rng=torch.Generator().manual_seed(0),
         known_ids=known_ids,
         known_mask=known_mask,
         top_k=1,
@@ -198,13 +198,13 @@ def test_text_head(name: str):
     description, tensors = load(name)
     sizes = description["config"]
     head = TextHead(
-        GeneratorConfig(
+        InterMConfig(
             text_dim=sizes["text_dim"],
             text_heads=sizes["text_heads"],
             text_feedforward=sizes["text_ff"],
         )
     )
-    state = from_released(prefixed(tensors, "weights"))
+    state = from_official(prefixed(tensors, "weights"))
     head.load_state_dict({key.removeprefix("text_head."): state[key] for key in state})
     head.eval()
     hidden = tensors["in/clip_hidden"]
@@ -228,7 +228,7 @@ def test_training_loss(name: str, stage: str):
         by_person(recorded["mask_token"]),
         by_person(recorded["x_ids"]),
     )
-    real = inside(lengths, config.num_parts, ids.shape[-1] // config.num_parts)
+    real = length_mask(lengths, config.num_parts, ids.shape[-1] // config.num_parts)
 
     def shown(labels: Tensor) -> tuple[Tensor, Tensor]:
         judged = by_person(labels) != config.mask_id
@@ -237,7 +237,7 @@ def test_training_loss(name: str, stage: str):
     first = corrupt(ids, lengths, corruption, config)
     assert torch.equal(first.inputs.flatten(1), recorded["x_ids"])
     judged, labels = shown(recorded["labels"])
-    assert torch.equal(first.judged, judged)
+    assert torch.equal(first.loss_mask, judged)
     assert torch.equal(ids[judged], labels)
     logits = model(first.inputs, model.condition(text), lengths)
     close(logits[real], by_person(recorded["logits"].transpose(1, 2))[real])
@@ -245,11 +245,11 @@ def test_training_loss(name: str, stage: str):
     second = unroll(first, logits, corruption.masked, config)
     assert torch.equal(second.inputs.flatten(1), recorded["unroll_x_ids"])
     judged, labels = shown(recorded["unroll_labels"])
-    assert torch.equal(second.judged, judged)
+    assert torch.equal(second.loss_mask, judged)
     assert torch.equal(ids[judged], labels)
     unrolled_logits = model(second.inputs, model.condition(text), lengths)
     close(unrolled_logits[real], by_person(recorded["unroll_logits"].transpose(1, 2))[real])
-    close(judge(unrolled_logits, ids, second.judged)[0], recorded["unroll_ce"])
+    close(masked_cross_entropy(unrolled_logits, ids, second.loss_mask)[0], recorded["unroll_ce"])
 
     result = generator_loss(model, ids, text, lengths, corruption=corruption)
     for ours, theirs in {
@@ -269,7 +269,7 @@ def test_interaction_masking_of_the_released_code(name: str):
     lengths = tensors["in/lengths"]
     config = released_model(name).config
     mask = by_person(tensors["out/interaction/mask"])
-    real = inside(lengths, config.num_parts, mask.shape[-1] // config.num_parts)
+    real = length_mask(lengths, config.num_parts, mask.shape[-1] // config.num_parts)
     half = torch.arange(len(lengths)) >= len(lengths) // 2
     options = [select_person(real, person.long()) for person in (half, ~half)]
     assert any(torch.equal(mask, option) for option in options)
@@ -296,7 +296,7 @@ def test_mask_counts(name: str):
     total = settings["unroll_ntokens"]
     time = cosine_schedule_time(tensors["in/unroll_masked"] / total)
     torch.testing.assert_close(time, tensors["out/unroll/time"])
-    next_time = (time + GeneratorConfig().unroll_time_step).clamp(max=1)
+    next_time = (time + InterMConfig().unroll_time_step).clamp(max=1)
     torch.testing.assert_close(next_time, tensors["out/unroll/next_time"])
     counts = mask_count(cosine_schedule(next_time), total)
     assert torch.equal(counts, tensors["out/unroll/num_masked"])

@@ -9,16 +9,16 @@ from torch import Tensor
 
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig
 from duomotion.models.momask.decoding import base_steps, decode_tokens, residual_steps
-from duomotion.models.momask.literal import LiteralMoMask
-from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer, inside
+from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer, length_mask
 from duomotion.models.momask.official_transformers import (
     MASKED,
     RESIDUAL,
     config_of_released,
-    from_released,
-    to_released,
+    from_official,
+    to_official,
 )
-from duomotion.sampling.guidance import conditions, guide, twice
+from duomotion.models.momask.reference import ReferenceMoMask
+from duomotion.sampling.guidance import apply_cfg, conditions, duplicate_batch
 from duomotion.sampling.masking import top_k_of_ratio
 
 MASKED_NAMES = fixtures("momask_mask_transformer*")
@@ -35,7 +35,7 @@ def masked_model(name: str) -> MaskedTransformer:
     state = prefixed(tensors, "weights")
     defaults = MaskedConfig(num_heads=description["config"]["num_heads"])
     model = MaskedTransformer(config_of_released(state, defaults))
-    model.load_state_dict(from_released(state, MASKED))
+    model.load_state_dict(from_official(state, MASKED))
     return model.eval()
 
 
@@ -44,7 +44,7 @@ def residual_model(name: str) -> ResidualTransformer:
     state = prefixed(tensors, "weights")
     defaults = ResidualConfig(num_heads=description["config"]["num_heads"])
     model = ResidualTransformer(config_of_released(state, defaults))
-    model.load_state_dict(from_released(state, RESIDUAL))
+    model.load_state_dict(from_official(state, RESIDUAL))
     return model.eval()
 
 
@@ -54,7 +54,7 @@ def test_names_and_sizes_go_both_ways(name: str):
     state, sizes = prefixed(tensors, "weights"), description["config"]
     is_masked = name in MASKED_NAMES
     model = masked_model(name) if is_masked else residual_model(name)
-    back = to_released(model.state_dict(), MASKED if is_masked else RESIDUAL)
+    back = to_official(model.state_dict(), MASKED if is_masked else RESIDUAL)
     assert back.keys() == state.keys()
     for key, tensor in state.items():
         if key == "position_enc.pe":
@@ -71,7 +71,7 @@ def test_names_and_sizes_go_both_ways(name: str):
 
 def test_a_foreign_name_is_refused_by_name():
     with pytest.raises(ValueError, match="vq_model"):
-        from_released({"vq_model.weight": torch.zeros(1)}, MASKED)
+        from_official({"vq_model.weight": torch.zeros(1)}, MASKED)
 
 
 @pytest.mark.parametrize("name", MASKED_NAMES)
@@ -80,7 +80,7 @@ def test_masked_network(name: str):
     description, tensors = load(name)
     model = masked_model(name)
     lengths, text, ids = tensors["in/lengths"], tensors["in/cond"], tensors["in/token_ids"]
-    real = inside(lengths, ids.shape[1])
+    real = length_mask(lengths, ids.shape[1])
     assert torch.equal(~real, tensors["in/padding_mask"])
 
     def expected(key: str) -> Tensor:
@@ -91,8 +91,9 @@ def test_masked_network(name: str):
     dropped = model.condition(text, torch.ones_like(lengths).bool())
     close(model(ids, dropped, lengths)[real], expected("logits_force_mask")[real])
     condition = conditions(model, text, guided=True)
-    guided = guide(
-        model(twice(ids), condition, twice(lengths)), description["config"]["cond_scale"]
+    guided = apply_cfg(
+        model(duplicate_batch(ids), condition, duplicate_batch(lengths)),
+        description["config"]["cond_scale"],
     )
     close(guided[real], expected("logits_cfg")[real])
 
@@ -133,7 +134,7 @@ def test_masked_decoding(name: str):
         model,
         tensors["in/cond"],
         tensors["in/lengths"],
-        generator=torch.Generator().manual_seed(0),
+        rng=torch.Generator().manual_seed(0),
         top_k=1,
     )
     assert torch.equal(public[..., 0], final)
@@ -146,7 +147,7 @@ def test_residual_network(name: str):
     model = residual_model(name)
     lengths, text = tensors["in/lengths"], tensors["in/cond"]
     history = tensors["in/motion_codes"]
-    real = inside(lengths, history.shape[1])
+    real = length_mask(lengths, history.shape[1])
     both = conditions(model, text, guided=True)
     for layer in range(1, model.config.num_layers):
         expected = tensors[f"out/layer{layer}/logits_cond"].mT
@@ -154,8 +155,8 @@ def test_residual_network(name: str):
         close(logits[real], expected[real])
         each = torch.full((len(text),), layer)
         close(model(history, model.condition(text), lengths, layer=each)[real], expected[real])
-        doubled = model(twice(history), both, twice(lengths), layer=layer)
-        guided = guide(doubled, description["config"]["cond_scale"])
+        doubled = model(duplicate_batch(history), both, duplicate_batch(lengths), layer=layer)
+        guided = apply_cfg(doubled, description["config"]["cond_scale"])
         close(guided[real], tensors[f"out/layer{layer}/logits_cfg"].mT[real])
 
 
@@ -181,7 +182,7 @@ def test_residual_decoding(name: str):
             with_pad=True,
         )
     )
-    real = inside(lengths, base.shape[1])
+    real = length_mask(lengths, base.shape[1])
     won = 0
     for layer, step in enumerate(steps, 1):
         close(step.logits[real], tensors["out/generate/logits_per_layer"][layer - 1][real])
@@ -208,7 +209,7 @@ def test_by_default_every_layer_has_a_code_inside_a_sample(name: str):
         top_k=1,
         temperature=1,
     )
-    real = inside(lengths, base.shape[1])
+    real = length_mask(lengths, base.shape[1])
     for step in steps:
         assert (step.ids[real] < model.config.num_codes).all()
         assert torch.equal(step.ids[real], step.logits[..., :-1].argmax(-1)[real])
@@ -218,16 +219,16 @@ def test_by_default_every_layer_has_a_code_inside_a_sample(name: str):
 @pytest.mark.parametrize("residual", RESIDUAL_NAMES)
 def test_the_literal_procedure_agrees_with_the_recorded_one(masked: str, residual: str):
     description, tensors = load(masked)
-    literal = LiteralMoMask(masked_model(masked), residual_model(residual))
-    literal.masked.config = replace(
-        literal.masked.config,
+    reference = ReferenceMoMask(masked_model(masked), residual_model(residual))
+    reference.masked.config = replace(
+        reference.masked.config,
         guidance=description["config"]["cond_scale"],
         steps=description["config"]["timesteps"],
         top_k_ratio=description["config"]["topk_filter_thres"],
     )
     lengths = tensors["in/lengths"]
-    generators = [torch.Generator().manual_seed(seed) for seed in range(len(lengths))]
-    ids = literal.decode_tokens(tensors["in/cond"], lengths, generator=generators)
+    rngs = [torch.Generator().manual_seed(seed) for seed in range(len(lengths))]
+    ids = reference.decode_tokens(tensors["in/cond"], lengths, rng=rngs)
     assert torch.equal(ids[..., 0], tensors["out/generate/final_ids"])
 
 
@@ -241,4 +242,4 @@ def test_the_literal_procedure_agrees_with_the_recorded_one(masked: str, residua
 )
 def test_released_sizes(model, parameters, names, keys):
     assert sum(p.numel() for p in model.parameters()) == parameters
-    assert len(to_released(model.state_dict(), names)) == keys
+    assert len(to_official(model.state_dict(), names)) == keys

@@ -15,7 +15,7 @@ from duomotion.models.intermask.official_tokenizer import (
 )
 from duomotion.models.intermask.tokenizer import GraphLayer, MotionTokenizer
 from duomotion.models.layers.quantize import perplexity
-from duomotion.motion.features import from_joint_map, to_joint_map
+from duomotion.motion.interhuman import from_joint_map, to_joint_map
 
 NAMES = parity.fixtures("intermask_vqvae*")
 CASES = [(name, batch) for name in NAMES for batch in ("b1", "b2")]

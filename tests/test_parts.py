@@ -16,8 +16,8 @@ from duomotion.models.intermask.parts import (
     FACING,
     LEFT_ARM,
     RIGHT_ARM,
+    BodyFrame,
     PartTokenizer,
-    Stand,
     joined,
     turned,
 )
@@ -36,7 +36,7 @@ def moving(blocks: int = 40) -> Tensor:
     return torch.from_numpy(joint_map(motion.positions, sixd))
 
 
-def fitted(joints: Tensor, **sizes: int) -> PartTokenizer:
+def pca_encoder(joints: Tensor, **sizes: int) -> PartTokenizer:
     config = PartTokenizerConfig(**{"frames": UNIT, "channels": 6, "num_codes": 16, **sizes})
     tokenizer = PartTokenizer(config).eval()
     tokenizer.fit(joints, torch.Generator().manual_seed(0))
@@ -63,7 +63,7 @@ def error_mm(tokenizer: PartTokenizer, joints: Tensor) -> float:
 def test_with_a_code_for_every_block_little_is_lost():
     """What remains is what the components leave out."""
     joints = moving()
-    tokenizer = fitted(joints, channels=12, num_codes=80)
+    tokenizer = pca_encoder(joints, channels=12, num_codes=80)
     assert rows(tokenizer, joints).shape == (2, 5, 40)
     back = tokenizer.decode(tokenizer.encode(joints))
     assert error_mm(tokenizer, joints) < 15
@@ -74,7 +74,7 @@ def test_with_a_code_for_every_block_little_is_lost():
 def test_more_codes_and_neighbours_lose_less():
     joints = moving()
     errors = [
-        error_mm(fitted(joints, num_codes=num_codes, reach=reach), joints)
+        error_mm(pca_encoder(joints, num_codes=num_codes, reach=reach), joints)
         for num_codes, reach in ((4, 0), (32, 0), (32, 1))
     ]
     assert errors == sorted(errors, reverse=True)
@@ -84,7 +84,7 @@ def test_more_codes_and_neighbours_lose_less():
 @examples(10)
 def test_a_pose_has_the_same_tokens_everywhere(angle, x, z):
     joints = moving()
-    tokenizer = fitted(joints)
+    tokenizer = pca_encoder(joints)
     moved = elsewhere(joints, angle, x, z)
     here, there = (tokenizer.latents(*tokenizer._blocks(m)) for m in (joints, moved))
     for row in (BODIES, LEFT, RIGHT):
@@ -98,7 +98,7 @@ def test_a_pose_has_the_same_tokens_everywhere(angle, x, z):
 @pytest.mark.parametrize(("arm", "row"), [(LEFT_ARM, LEFT), (RIGHT_ARM, RIGHT)])
 def test_an_arm_that_moves_changes_its_own_row_only(arm, row):
     joints = moving()
-    tokenizer = fitted(joints)
+    tokenizer = pca_encoder(joints)
     changed = joints.clone()
     changed[:, :, arm[1:], 1] += 0.6
     same = (rows(tokenizer, joints) == rows(tokenizer, changed)).all(-1).all(0)
@@ -109,25 +109,25 @@ def test_an_arm_that_moves_changes_its_own_row_only(arm, row):
 @examples(20)
 def test_stands_say_where_people_are_and_face(angle, x, z, seed):
     rest = SMPL22.rest_positions @ yaw(angle).T + [x, 0, z]
-    stand = Stand.of(torch.from_numpy(rest).float()[None, None, None])
+    stand = BodyFrame.of(torch.from_numpy(rest).float()[None, None, None])
     root = rest[0]
     np.testing.assert_allclose(stand.place_BN2[0, 0], root[[0, 2]], atol=1e-5)
     np.testing.assert_allclose(stand.heading_BN[0, 0], facing(rest, SMPL22), atol=1e-4)
     points = torch.randn(1, 1, 2, 22, 3, generator=torch.Generator().manual_seed(seed))
-    torch.testing.assert_close(stand.leave(stand.enter(points)), points, atol=1e-4, rtol=0)
+    torch.testing.assert_close(stand.to_world(stand.to_local(points)), points, atol=1e-4, rtol=0)
 
 
 def test_a_stand_seen_from_another():
     """Two metres ahead of somebody who faces +X, and turned to face +Z."""
-    other = Stand(torch.tensor([[[1.0, 1.0]]]), torch.tensor([[torch.pi / 2]]))
-    stand = Stand(torch.tensor([[[3.0, 1.0]]]), torch.tensor([[0.0]]))
+    other = BodyFrame(torch.tensor([[[1.0, 1.0]]]), torch.tensor([[torch.pi / 2]]))
+    stand = BodyFrame(torch.tensor([[[3.0, 1.0]]]), torch.tensor([[0.0]]))
     expected = torch.tensor([[[0.0, 2.0, -1.0, 0.0]]])
     torch.testing.assert_close(stand.seen_from(other), expected, atol=1e-6, rtol=0)
 
 
 def test_training_moves_the_decoder_only():
     joints = moving()
-    tokenizer = fitted(joints).train()
+    tokenizer = pca_encoder(joints).train()
     before = {name: tensor.clone() for name, tensor in tokenizer.state_dict().items()}
     optimizer = torch.optim.SGD((p for p in tokenizer.parameters() if p.requires_grad), lr=0.1)
     output = tokenizer(joints)
@@ -135,7 +135,7 @@ def test_training_moves_the_decoder_only():
     optimizer.step()
     after = tokenizer.state_dict()
     changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
-    assert changed == {"synthesis.weight", "synthesis.bias"}
+    assert changed == {"decoder.weight", "decoder.bias"}
     assert 1 <= output.perplexity <= 16
 
 
@@ -146,7 +146,7 @@ def test_impossible_sizes_are_refused(sizes):
 
 
 def test_motion_and_tokens_that_do_not_fit_are_refused():
-    tokenizer = fitted(moving())
+    tokenizer = pca_encoder(moving())
     with pytest.raises(ValueError, match="frames a multiple of 4"):
         tokenizer.encode(torch.zeros(1, 6, 22, 12))
     with pytest.raises(ValueError, match="must be a multiple of 5"):

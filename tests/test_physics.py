@@ -5,8 +5,8 @@ import pytest
 from motions import TAIL, standing, waving
 from recordings import needs_recordings, take
 
-from duomotion.evaluation import physics
-from duomotion.evaluation.physics import Limits
+from duomotion.evaluation.metrics import physics
+from duomotion.evaluation.metrics.physics import Limits
 from duomotion.motion.canonical import transform
 from duomotion.motion.skeleton import SMPL22
 

@@ -8,8 +8,8 @@ from recordings import needs_recordings, prepare
 
 import duomotion
 from duomotion.data.interhuman import write_splits
-from duomotion.evaluation.prompt_report import evaluate
-from duomotion.evaluation.prompts import PROMPTS
+from duomotion.evaluation.open.prompt_report import evaluate
+from duomotion.evaluation.open.prompts import PROMPTS
 
 
 @needs_recordings

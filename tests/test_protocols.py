@@ -15,19 +15,18 @@ from duomotion import loading
 from duomotion.data import humanml3d as solo
 from duomotion.data import interx as interx_data
 from duomotion.data.interhuman import write_lines
+from duomotion.data.testsets import INTERX, TEST_SETS, Query
 from duomotion.distributed import Processes
-from duomotion.evaluation.embedding import WordEmbedder, load_embedder
-from duomotion.evaluation.procedure import Evaluation, Reactions
-from duomotion.evaluation.protocols import INTERX as INTERX_PROTOCOL
-from duomotion.evaluation.sources import Ask
-from duomotion.evaluation.testsets import INTERX, TEST_SETS
-from duomotion.models.evaluators.interx import INTERX as INTERX_SIZES
-from duomotion.models.evaluators.t2m import HUMANML3D as HUMANML3D_SIZES
-from duomotion.models.evaluators.t2m import KIT as KIT_SIZES
+from duomotion.evaluation.metrics.protocols import INTERX as INTERX_PROTOCOL
+from duomotion.evaluation.published.procedure import Evaluation, Reactions
+from duomotion.models.base import MotionModel
+from duomotion.models.evaluator.embedding import WordEmbedder, load_embedder
+from duomotion.models.evaluator.interx import INTERX as INTERX_SIZES
+from duomotion.models.evaluator.t2m import HUMANML3D as HUMANML3D_SIZES
+from duomotion.models.evaluator.t2m import KIT as KIT_SIZES
 from duomotion.motion import interx
 from duomotion.motion.humanml3d import HUMANML3D, KIT, SOLO_LAYOUTS
 from duomotion.motion.skeleton import SMPLX55
-from duomotion.sampling.request import Generator
 
 pytestmark = pytest.mark.usefixtures("few_clips")
 
@@ -118,9 +117,9 @@ def test_views_are_whole_units_of_the_first_five_seconds(data):
 def test_evaluators_read_tags_and_pad_as_the_released_code(data, evaluator):
     embedder, clips = load_embedder(evaluator), interx_data.read_split(data, "test")[0]
     assert isinstance(embedder, WordEmbedder) and embedder.data == "interx"
-    ask = INTERX.ask(clips[0], np.random.default_rng(0))
-    assert INTERX.text(ask) in clips[0].words
-    assert INTERX.text(ask._replace(words="", text="Two waves")) == "two/OTHER waves/OTHER"
+    query = INTERX.query(clips[0], np.random.default_rng(0))
+    assert INTERX.text(query) in clips[0].words
+    assert INTERX.text(query._replace(words="", text="Two waves")) == "two/OTHER waves/OTHER"
     assert INTERX.num_untagged(clips) == 1
     motions = [INTERX.recorded(clip, 0) for clip in clips[:3]]
     together = embedder.motions(motions)
@@ -201,7 +200,7 @@ def test_partners_react_to_the_person_who_acts(run, data, evaluator, model, tmp_
     try:
         clips, _ = interx_data.read_split(data, "test")
         for clip, actor in ((clips[2], 0), (clips[5], 1), (clips[8], 0)):
-            (made,) = source([Ask(clip, "they meet", 3)])
+            (made,) = source([Query(clip, "they meet", 3)])
             recorded = INTERX.recorded(clip, 3)[:, : made.shape[1]]
             np.testing.assert_array_equal(made[actor], recorded[actor])
             assert np.abs(made[1 - actor] - recorded[1 - actor]).max() > 1e-3
@@ -225,7 +224,7 @@ both = pytest.mark.parametrize("layout", SOLO_LAYOUTS, ids=lambda layout: layout
 SIZES = {HUMANML3D.NAME: HUMANML3D_SIZES, KIT.NAME: KIT_SIZES}
 
 
-class Still(Generator):
+class Still(MotionModel):
     """Makes the mean of a data set, a little different for every seed."""
 
     name, fingerprint, min_frames, max_frames = "still", "0" * 12, 1, 196
@@ -271,7 +270,7 @@ def test_t2m_from_the_command_line(run, tmp_path, monkeypatch, layout):
 
     name = "momask/table2" if layout is HUMANML3D else "momask/table2-kit"
     words = ["reproduce", name, "--data", data, "--evaluator", evaluator]
-    (tmp_path / "recipe.json").write_text('{"system": "still"}')
+    (tmp_path / "recipe.json").write_text('{"system": "momask/masked"}')
     words += ["--checkpoint", f"MoMask={tmp_path}", "--out", tmp_path / "again"]
     status, text, error = run(*words)
     assert status == 0, error
@@ -296,10 +295,10 @@ def test_views_of_one_person_and_their_evaluator(tmp_path, layout):
     assert not problems and embedder.data == layout.NAME and len(clips) == 9
     rng = np.random.default_rng(0)
     frames = clips[3].num_frames // 4 * 4
-    shown = [test_set.ask(clips[3], rng) for _ in range(200)]
-    lengths = [test_set.num_frames(ask.clip) for ask in shown]
+    shown = [test_set.query(clips[3], rng) for _ in range(200)]
+    lengths = [test_set.num_frames(query.clip) for query in shown]
     assert set(lengths) == {frames, frames - 4} and 0.2 < lengths.count(frames - 4) / 200 < 0.46
-    assert {test_set.text(ask) for ask in shown} == {"a/DET man/NOUN wave/VERB", "turn/VERB"}
+    assert {test_set.text(query) for query in shown} == {"a/DET man/NOUN wave/VERB", "turn/VERB"}
     motion = test_set.recorded(shown[0].clip, 0)
     made = embedder.motions([motion, test_set.recorded(clips[0], 0)])
     np.testing.assert_allclose(embedder.motions([motion]), made[:1], atol=1e-6)

@@ -62,8 +62,8 @@ def test_update_is_the_formula(num_codes, code_dim, seed, num_vectors, decay):
     codebook = vectors(num_codes, code_dim, seed)
     quantizer.set_codebook(codebook)
     x_ND = vectors(num_vectors, code_dim, seed + 1)
-    generator = torch.Generator().manual_seed(seed)
-    ids_N = torch.randint(num_codes, (num_vectors,), generator=generator)
+    rng = torch.Generator().manual_seed(seed)
+    ids_N = torch.randint(num_codes, (num_vectors,), generator=rng)
     quantizer.update(x_ND, ids_N)
     for code in range(num_codes):
         mine = x_ND[ids_N == code]

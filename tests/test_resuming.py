@@ -13,10 +13,11 @@ from test_matching import INTERCLIP, SIZES, clip, interx_pairs, solo
 from test_momask_training import TOKENIZER, TRANSFORMER
 
 from duomotion.checkpoint import read_checkpoint
-from duomotion.config import apply_overrides, to_dict
+from duomotion.config import apply_overrides
 from duomotion.data.interhuman import write_clip, write_splits
-from duomotion.training import recipes
-from duomotion.training.intermask import GeneratorTask
+from duomotion.loading import load_trainer
+from duomotion.models import find_recipe
+from duomotion.models.intermask.training import GeneratorTask
 from duomotion.training.log import read_records
 from duomotion.training.trainer import Trainer
 
@@ -60,9 +61,8 @@ class Killed(Exception):  # noqa: N818
 
 
 def trainer(name: str, folder: Path, *changes: str) -> Trainer:
-    recipe = apply_overrides(recipes.find(name), [*changes, *STEPS])
-    task = recipes.task_of(recipe)
-    return Trainer(task, folder, recipe=to_dict(recipe), optim=recipe.optim, log=recipe.log)
+    recipe = apply_overrides(find_recipe(name), [*changes, *STEPS])
+    return load_trainer(recipe, folder, device="cpu")
 
 
 def lines(folder: Path) -> list[dict]:
@@ -124,7 +124,7 @@ def test_intermask(pairs, tmp_path):
         "data.solo_share=0",
     )
     evaluator = tmp_path / "evaluator"
-    trainer("evaluator-open", evaluator, f"data.clips={pairs}").run()
+    trainer("evaluator/open", evaluator, f"data.clips={pairs}").run()
     start = ("intermask/generator-open-wide", tmp_path / "generator", *tiny.GENERATOR, data)
     tokens = (f"data.tokenizer={tokenizer}", "data.length=null")
     check(*start, *tokens, "data.views=2")
@@ -139,14 +139,14 @@ def test_intermask(pairs, tmp_path):
 def test_a_fresh_view_each_time(pairs, tmp_path):
     tokenizer = tiny.checkpoint(tmp_path / "tiny") / "tokenizer"
     recipe = apply_overrides(
-        recipes.find("intermask/generator-open-wide"),
+        find_recipe("intermask/generator-open-wide"),
         [
             *(*tiny.GENERATOR, f"data.pairs={pairs}", f"data.tokenizer={tokenizer}"),
             *("data.length=null", "data.views=null", "data.examples.mirror=true"),
             "optim.batch_size=4",
         ],
     )
-    task = recipes.task_of(recipe)
+    task = tiny.task_of(recipe)
     assert isinstance(task, GeneratorTask)
     epochs = [list(task.train_batches(seed=0, epoch=epoch, skip=0)) for epoch in (0, 1)]
     for epoch in epochs:
@@ -178,9 +178,9 @@ def test_selection_by_fid_needs_an_evaluator_of_these_features(pairs, solo, tmp_
     evaluator = tiny.bigru(tmp_path / "evaluator", "t2m-evaluator", 259)
     changes = (*tiny.GENERATOR, f"data.pairs={pairs}", f"data.tokenizer={tokenizer}")
     others = ("data.length=null", "data.views=2", f"data.evaluator={evaluator}")
-    recipe = apply_overrides(recipes.find("intermask/generator-open-wide"), [*changes, *others])
+    recipe = apply_overrides(find_recipe("intermask/generator-open-wide"), [*changes, *others])
     with pytest.raises(ValueError, match="humanml3d, whose features are others than the 262"):
-        recipes.task_of(recipe)
+        tiny.task_of(recipe)
 
 
 def test_intermask_by_parts(pairs, tmp_path):
@@ -197,16 +197,16 @@ def test_intermask_by_parts(pairs, tmp_path):
 def test_momask(solo, tmp_path):
     data = f"data.clips={solo['humanml3d']}"
     tokenizer = check("momask/tokenizer", tmp_path / "tokenizer", *TOKENIZER, data)
-    tokens = (*TRANSFORMER, data, f"data.tokenizer={tokenizer}", "data.from_codes=false")
+    tokens = (*TRANSFORMER, data, f"data.tokenizer={tokenizer}", "data.init_from_codes=false")
     check("momask/residual-open", tmp_path / "residual", *tokens, "model.num_layers=3")
     others = ("data.residual=null", "data.length=null")
     check("momask/masked-open", tmp_path / "masked", *tokens, *others)
     check("momask/masked-open", tmp_path / "fresh", *tokens, *others, "data.views=null")
-    check("momask/length-open", tmp_path / "length", data)
+    check("length/solo", tmp_path / "length", data)
 
 
 def test_evaluators_of_pairs(pairs, clip, tmp_path):
-    check("evaluator-open", tmp_path / "open", f"data.clips={pairs}")
+    check("evaluator/open", tmp_path / "open", f"data.clips={pairs}")
     data = (f"data.pairs={pairs}", f"data.clip={clip}")
     check("evaluator/interclip", tmp_path / "interclip", *INTERCLIP, *data)
 

@@ -12,11 +12,11 @@ from recordings import needs_recordings, take
 
 import duomotion
 from duomotion import cli
-from duomotion.evaluation import long_report
-from duomotion.evaluation.prompts import PROMPTS
+from duomotion.evaluation.open import long_report
+from duomotion.evaluation.open.prompts import PROMPTS
+from duomotion.models import base
+from duomotion.models.base import MotionModel
 from duomotion.motion.seams import seams
-from duomotion.sampling import request
-from duomotion.sampling.request import Generator
 
 
 @needs_recordings
@@ -36,7 +36,7 @@ def test_people_who_stand_still_have_no_seams():
     assert seams(standing(2, 60), [30]) == {"speed": 0, "acceleration": 0, "sliding": 0}
 
 
-class Jumpy(Generator):
+class Jumpy(MotionModel):
     """Goes on with a jump that the seed decides."""
 
     name, min_frames, max_frames = "jumpy", 15, 300
@@ -45,7 +45,7 @@ class Jumpy(Generator):
     def __init__(self, jumps: dict[int, float]) -> None:
         self.jumps, self.asked = jumps, []
 
-    def answer(self, requests):
+    def answer(self, requests, *, on_step=None):
         (asked,) = requests
         self.asked.append(asked.seed)
         still = standing(2, asked.frames)
@@ -124,5 +124,5 @@ def test_the_command_writes_it(monkeypatch, capsys, tmp_path):
 
 def test_feet_that_slide_at_a_seam_count_too(monkeypatch):
     found = {"speed": 0.5, "acceleration": 0.2, "sliding": 3.0}
-    monkeypatch.setattr(request, "seams", lambda clip, starts: found)
-    assert request._rough(standing(2, 60), 30) == 1.5
+    monkeypatch.setattr(base, "seams", lambda clip, starts: found)
+    assert base.seam_score(standing(2, 60), 30) == 1.5

@@ -6,9 +6,9 @@ from recordings import needs_recordings, take
 
 import duomotion
 from duomotion.loading import shipped
+from duomotion.models.base import OVERLAP_SECONDS
 from duomotion.motion.seams import seams
 from duomotion.motion.skeleton import SMPL22
-from duomotion.sampling.request import OVERLAP_SECONDS
 
 NAME = "intermask-open"
 

@@ -8,8 +8,8 @@ import pytest
 from motions import point, standing
 from recordings import needs_recordings, take
 
-from duomotion.evaluation import solo_prompts
-from duomotion.evaluation.solo_prompts import SOLO_PROMPTS, Person
+from duomotion.evaluation.open import solo_prompts
+from duomotion.evaluation.open.solo_prompts import SOLO_PROMPTS, Person
 from duomotion.motion.canonical import mirror, resample, transform
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.rotations import yaw

@@ -16,8 +16,8 @@ from properties import examples
 from safetensors.torch import load_file, save_file
 
 import duomotion
-from duomotion.evaluation.embedding import load_embedder
-from duomotion.models.evaluators.t2m import HUMANML3D
+from duomotion.models.evaluator.embedding import load_embedder
+from duomotion.models.evaluator.t2m import HUMANML3D
 from duomotion.text import cache
 from duomotion.text.sentence import SentenceEncoder
 
@@ -158,7 +158,7 @@ SIZES = [
     ("momask", ".", {"max_tokens": 10**9}, "max_tokens has to be a whole number from 1 to 10,000"),
     ("momask", "tokenizer", {"depth": 10**6}, "depth has to be a whole number from 1 to 128"),
     ("momask", "tokenizer", {"depth": 100}, "convolutions that reach"),
-    ("momask", "length", {"text_dim": 512}, "reads text vectors of 512 numbers"),
+    ("momask", "length", {"text_dim": 512}, r"\(16, 384\) instead of \(16, 512\)"),
     ("interclip", ".", {"num_heads": 3}, "multiple of num_heads 3"),
     ("t2m", ".", {"word_dim": 10**6}, "instead of"),
 ]

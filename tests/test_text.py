@@ -54,8 +54,8 @@ def test_sentence_vectors_equal_those_of_transformers(sentence_encoder: TextEnco
 
     assert embedding.hidden_BLC.shape == (4, 1, sentence_encoder.dim) == (4, 1, 384)
     assert embedding.hidden_BLC.dtype == torch.float32
-    assert embedding.read_B.tolist() == [0, 0, 0, 0]
-    assert embedding.read_B.dtype == torch.int64
+    assert embedding.pool_index_B.tolist() == [0, 0, 0, 0]
+    assert embedding.pool_index_B.dtype == torch.int64
     torch.testing.assert_close(embedding.hidden_BLC[:, 0], expected_BC, atol=1e-5, rtol=0)
     torch.testing.assert_close(embedding.hidden_BLC.norm(dim=-1), torch.ones(4, 1))
 
@@ -95,7 +95,7 @@ def test_loading_leaves_random_numbers_alone() -> None:
 def test_no_texts_give_no_rows(sentence_encoder: TextEncoder) -> None:
     embedding = sentence_encoder.encode([])
     assert embedding.hidden_BLC.shape == (0, 1, 384)
-    assert embedding.read_B.shape == (0,)
+    assert embedding.pool_index_B.shape == (0,)
 
 
 def test_the_sentence_encoder_imports_no_heavy_library() -> None:
@@ -181,8 +181,8 @@ def test_clip_states_equal_those_of_transformers(clip_folder: Path) -> None:
     assert embedding.hidden_BLC.shape == (2, 77, 32)
     assert embedding.hidden_BLC.dtype == torch.float32
     torch.testing.assert_close(embedding.hidden_BLC, expected.last_hidden_state)
-    assert embedding.read_B.tolist() == [5, 4]
-    read_BC = embedding.hidden_BLC[torch.arange(2), embedding.read_B]
+    assert embedding.pool_index_B.tolist() == [5, 4]
+    read_BC = embedding.hidden_BLC[torch.arange(2), embedding.pool_index_B]
     torch.testing.assert_close(read_BC, expected.pooler_output)
 
 
@@ -206,7 +206,7 @@ def test_clip_cuts_long_texts_at_77_tokens(clip_folder: Path) -> None:
     encoder = load_encoder(f"clip:{clip_folder}")
     cut, fits = encoder.encode(["people " * 500, "people " * 75]).hidden_BLC
     torch.testing.assert_close(cut, fits)
-    assert encoder.encode(["people " * 500]).read_B.tolist() == [76]
+    assert encoder.encode(["people " * 500]).pool_index_B.tolist() == [76]
     assert encoder.encode([]).hidden_BLC.shape == (0, 77, 32)
 
 
@@ -293,8 +293,8 @@ class CountingEncoder:
 def assert_same(embedding: TextEmbedding, texts: list[str]) -> None:
     expected = CountingEncoder().encode(texts)
     assert torch.equal(embedding.hidden_BLC, expected.hidden_BLC)
-    assert torch.equal(embedding.read_B, expected.read_B)
-    assert embedding.read_B.dtype == torch.int64
+    assert torch.equal(embedding.pool_index_B, expected.pool_index_B)
+    assert embedding.pool_index_B.dtype == torch.int64
 
 
 def test_the_cache_encodes_only_what_is_missing(tmp_path: Path) -> None:
@@ -405,7 +405,7 @@ def test_real_encoders_come_back_bit_for_bit(
         cached = CachedEncoder(encoder, tmp_path)
         fresh, kept = cached.encode(SENTENCES), cached.encode(SENTENCES)
         assert torch.equal(fresh.hidden_BLC, kept.hidden_BLC)
-        assert torch.equal(fresh.read_B, kept.read_B)
+        assert torch.equal(fresh.pool_index_B, kept.pool_index_B)
         assert cached.encode([]).hidden_BLC.shape == (0, *fresh.hidden_BLC.shape[1:])
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,10 @@ from torch import nn
 from duomotion import precision
 from duomotion.checkpoint import load_weights, read_checkpoint, read_training
 from duomotion.config import to_dict
+from duomotion.distributed import connect
+from duomotion.models.length import SYSTEM as LENGTH
 from duomotion.precision import autocast, resolve, weight_type
 from duomotion.storage import locked
-from duomotion.training import recipes
 from duomotion.training.batch import clip_count, clip_names, take
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.log import Log, read_records
@@ -56,12 +57,12 @@ class Regression:
             names = [f"clip{i}" for i in ids.tolist()]
             yield {"names": names, "x": self.x[ids], "y": self.y[ids], "source": "made up"}
 
-    def loss(self, batch, generator):
+    def loss(self, batch, rng, step):
         self.calls += 1
         self.at_call.get(self.calls, lambda: None)()
         time.sleep(self.pause)
         assert len(batch["names"]) == len(batch["x"])
-        x = batch["x"] + self.noise * torch.randn(batch["x"].shape, generator=generator)
+        x = batch["x"] + self.noise * torch.randn(batch["x"].shape, generator=rng)
         difference = self.model(x) - batch["y"]
         return difference.square().mean(), {"absolute": difference.detach().abs().mean()}
 
@@ -97,7 +98,7 @@ LOG = LogConfig(
 
 def trainer(task, folder, optim=OPTIM, log=LOG):
     recipe = {"system": "regression", "optim": to_dict(optim), "log": to_dict(log)}
-    return Trainer(task, folder, recipe=recipe, optim=optim, log=log, device="cpu")
+    return Trainer(task, folder, recipe=recipe, optim=optim, log=log, processes=connect("cpu"))
 
 
 def records(folder):
@@ -256,18 +257,18 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
 class RootOfZero(Regression):
     """A finite loss whose gradient isn't."""
 
-    def loss(self, batch, generator):
-        error, parts = super().loss(batch, generator)
+    def loss(self, batch, rng, step):
+        error, parts = super().loss(batch, rng, step)
         if self.calls == 5:
             error = error + (0 * next(self.model.parameters())).sum().sqrt()
         return error, parts
 
 
 class BrokenClip(Regression):
-    def loss(self, batch, generator):
+    def loss(self, batch, rng, step):
         if self.calls == 4:
             batch["x"][1] = float("nan")
-        return super().loss(batch, generator)
+        return super().loss(batch, rng, step)
 
 
 @pytest.mark.parametrize(
@@ -315,9 +316,10 @@ def typed_training(run, tmp_path, monkeypatch):
     """`duomotion train` in `tmp_path`, of the given task."""
 
     def train(task):
-        monkeypatch.setattr(recipes, "task_of", lambda _recipe: task)
+        part = replace(LENGTH.parts["estimator"], task=lambda _recipe, _device: task)
+        monkeypatch.setitem(LENGTH.parts, "estimator", part)
         changes = ("optim.steps=23", "optim.precision=float32", "log.tensorboard=false")
-        return run("train", "momask/length-open", *changes, "--out", tmp_path, "--device", "cpu")
+        return run("train", "length/solo", *changes, "--out", tmp_path, "--device", "cpu")
 
     return train
 
@@ -398,9 +400,9 @@ def test_averages_are_validated_and_the_weights_go_on(tmp_path):
     raw, validated = [], []
 
     class Watched(Regression):
-        def loss(self, batch, generator):
+        def loss(self, batch, rng, step):
             raw.append(self.model[0].weight.detach().clone())
-            return super().loss(batch, generator)
+            return super().loss(batch, rng, step)
 
         def validate(self):
             validated.append(self.model[0].weight.detach().clone())

@@ -10,11 +10,10 @@ import pytest
 import tiny
 
 from duomotion.config import apply_overrides, to_dict
-from duomotion.evaluation.trainings import TRAININGS
-from duomotion.models.evaluators.t2m import HUMANML3D as HUMANML3D_SIZES
+from duomotion.models import find_recipe, systems
+from duomotion.models.evaluator.t2m import HUMANML3D as HUMANML3D_SIZES
 from duomotion.motion.humanml3d import HUMANML3D
 from duomotion.text import cache
-from duomotion.training import recipes
 
 ANY = (
     *tiny.FAST,
@@ -46,22 +45,25 @@ SMALL = {
     ),
     "momask/residual": TRANSFORMER,
     "momask/masked": TRANSFORMER,
-    "momask/length": ("model.text_dim=384", "model.width=8", "data.text_encoder=sentence", *ANY),
+    "length/humanml3d": ("model.text_dim=384", "model.width=8", "data.text_encoder=sentence", *ANY),
 }
 
 
-@pytest.mark.parametrize("table", TRAININGS)
+TABLES = [table.rows for system in systems().values() for table in system.tables().values()]
+
+
+@pytest.mark.parametrize("table", TABLES)
 def test_trainings_take_what_the_ones_before_have_made(table):
-    for trainings in TRAININGS[table].values():
+    for trainings in table.values():
         made = set()
         for training in trainings.in_order:
-            recipe = apply_overrides(recipes.find(training.recipe), training.changes)
+            recipe = apply_overrides(find_recipe(training.recipe), training.changes)
             data = to_dict(recipe)["data"]
             needed = {data.get(part) for part in ("tokenizer", "residual", "length")} - {None}
             assert needed <= made, training
             made.add(training.checkpoint)
     places = {}
-    for trainings in TRAININGS[table].values():
+    for trainings in table.values():
         for training in trainings.in_order:
             assert places.setdefault(training.checkpoint, training) == training
 

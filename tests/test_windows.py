@@ -7,7 +7,7 @@ from motions import waving
 from duomotion.data.interhuman import Clip
 from duomotion.data.windows import SOLO_RADIUS, WindowConfig, WindowSampler, joint_map
 from duomotion.motion.canonical import facing, transform
-from duomotion.motion.features import encode_pair, mirror_pair
+from duomotion.motion.interhuman import encode_pair, mirror_pair
 from duomotion.motion.rotations import (
     matrix_to_sixd_interleaved,
     yaw,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duomotion.data.captions import Caption, read_caption, untagged
-from duomotion.models.evaluators.words import KINDS, SPECIAL, Words, load_words, released_words
-from duomotion.released import read_plain_pickle
+from duomotion.models.evaluator.words import KINDS, SPECIAL, Words, load_words, released_words
+from duomotion.official import read_plain_pickle
 
 SIZE = tiny.BIGRU["word_dim"]
 

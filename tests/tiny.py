@@ -3,6 +3,7 @@
 import gzip
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,17 +13,17 @@ from duomotion.checkpoint import environment, save_checkpoint
 from duomotion.config import apply_overrides, to_dict
 from duomotion.data import humanml3d as solo
 from duomotion.data.interhuman import write_lines
-from duomotion.models.evaluators.bigru import BiGRUConfig
-from duomotion.models.evaluators.interclip import InterCLIP, InterCLIPConfig, to_official
-from duomotion.models.evaluators.official import PARTS, Kind, import_evaluator
-from duomotion.models.evaluators.t2m import NUM_CONTACTS, STATISTICS, T2MEvaluator
-from duomotion.models.evaluators.words import KINDS
+from duomotion.loading import load_trainer
+from duomotion.models import find_recipe, part_of
+from duomotion.models.evaluator.bigru import BiGRUConfig
+from duomotion.models.evaluator.interclip import InterCLIP, InterCLIPConfig, to_official
+from duomotion.models.evaluator.official import PARTS, Kind, import_evaluator
+from duomotion.models.evaluator.t2m import NUM_CONTACTS, STATISTICS, T2MEvaluator
+from duomotion.models.evaluator.words import KINDS
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.network import InterMTransformer
-from duomotion.motion import features
-from duomotion.training import recipes
+from duomotion.motion import interhuman as features
 from duomotion.training.log import read_records
-from duomotion.training.trainer import Trainer
 
 TOKENIZERS = {
     "intermask/tokenizer-small": (
@@ -46,7 +47,7 @@ TOKENIZERS = {
 }
 GENERATOR = (
     "model.num_codes=32",
-    "model.part_codes=false",
+    "model.per_part_codebooks=false",
     "model.token_dim=8",
     "model.width=16",
     "model.num_heads=2",
@@ -85,19 +86,22 @@ FAST = (
 )
 
 
+def task_of(recipe) -> Any:
+    return part_of(recipe.system).task(recipe, torch.device("cpu"))
+
+
 def train(recipe, folder: Path) -> list[dict]:
     """Run a recipe's training; returns the log."""
-    task = recipes.task_of(recipe)
-    Trainer(task, folder, recipe=to_dict(recipe), optim=recipe.optim, log=recipe.log).run()
+    load_trainer(recipe, folder, device="cpu").run()
     return read_records(folder / "log.jsonl")
 
 
 def tokenizer_recipe(*changes: str, name: str = "intermask/tokenizer-small"):
-    return apply_overrides(recipes.find(name), [*TOKENIZERS[name], *changes])
+    return apply_overrides(find_recipe(name), [*TOKENIZERS[name], *changes])
 
 
 def generator_recipe(*changes: str):
-    return apply_overrides(recipes.find("intermask/generator-open-wide"), [*GENERATOR, *changes])
+    return apply_overrides(find_recipe("intermask/generator-open-wide"), [*GENERATOR, *changes])
 
 
 def checkpoint(folder: Path, name: str = "intermask/tokenizer-small") -> Path:

@@ -7,7 +7,7 @@ from motions import standing
 
 from duomotion.checkpoint import environment, save_checkpoint
 from duomotion.config import to_dict
-from duomotion.models.length import LengthConfig, LengthEstimator
+from duomotion.models.length.network import LengthConfig, LengthEstimator
 from duomotion.models.momask.codec import ResidualCodec
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig, ResidualTokenizerConfig
 from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
@@ -49,7 +49,7 @@ def checkpoint(
     parts = {
         "tokenizer": (codec, "momask/tokenizer", sizes),
         "residual": (None, "momask/residual", ResidualConfig(**TRANSFORMER, num_layers=3)),
-        "length": (None, "length", LengthConfig(text_dim=384, num_classes=30, width=16)),
+        "length": (None, "length/estimator", LengthConfig(text_dim=384, num_classes=30, width=16)),
     }
     children = {}
     provenance = {**environment(torch.device("cpu")), "data": ["random weights"]}

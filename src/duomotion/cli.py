@@ -19,7 +19,8 @@ from duomotion.signals import raised
 from duomotion.streams import lasting_streams
 
 if TYPE_CHECKING:
-    from duomotion.sampling.request import Generator
+    from duomotion.models.base import MotionModel
+    from duomotion.sampling.request import Sampling
 
 Format = Literal["npz", "bvh", "glb", "mp4", "gif", "png", "html"]
 FORMATS: tuple[Format, ...] = ("npz", "bvh", "glb", "mp4", "html")
@@ -50,6 +51,13 @@ class Options:
     guidance: float | None = None
     steps: int | None = None
     device: str = "cpu"
+
+    @property
+    def sampling(self) -> "Sampling":
+        """Raises ValueError where a setting is out of range."""
+        from duomotion.sampling.request import Sampling
+
+        return Sampling(steps=self.steps, guidance=self.guidance)
 
 
 Shared = Annotated[Options, tyro.conf.arg(name="")]
@@ -83,13 +91,12 @@ def generate(
     start = time.perf_counter()
     generator = load_model(options)
     loaded = time.perf_counter()
-    texts = [generator.both(text, partner)] if partner else texts
+    texts = [generator.merge_prompts(text, partner)] if partner else texts
     clips = generator.generate_many(
         texts,
         seconds=seconds,
         seed=options.seed,
-        guidance=options.guidance,
-        steps=options.steps,
+        sampling=options.sampling,
     )
     names: set[str] = set()
     for clip in tqdm(clips, total=len(texts), unit="clip", disable=len(texts) == 1):
@@ -159,8 +166,7 @@ def react(
         text,
         partner=partner,
         seed=options.seed,
-        guidance=options.guidance,
-        steps=options.steps,
+        sampling=options.sampling,
     )
     save_all(clip, file_name(f"{actor.stem} {clip.caption}", options.seed), options)
 
@@ -193,8 +199,7 @@ def inpaint(
         unknown=stretches,
         person=None if person == "both" else "AB".index(person),
         seed=options.seed,
-        guidance=options.guidance,
-        steps=options.steps,
+        sampling=options.sampling,
     )
     save_all(made, file_name(f"{clip.stem} {made.caption}", options.seed), options)
 
@@ -239,8 +244,7 @@ def extend(
         text,
         seconds=seconds,
         seed=options.seed,
-        guidance=options.guidance,
-        steps=options.steps,
+        sampling=options.sampling,
     )
     save_all(made, file_name(f"{clip.stem} {made.caption}", options.seed), options)
 
@@ -343,17 +347,14 @@ def train(
         out: Folder for checkpoints and logs; runs/RECIPE if left out.
         device: "cpu" or "cuda"; CUDA where there is one if left out.
     """
-    from duomotion.config import apply_overrides, to_dict
-    from duomotion.training import recipes
-    from duomotion.training.trainer import Trainer
+    from duomotion.config import apply_overrides
+    from duomotion.loading import load_trainer
+    from duomotion.models import find_recipe
 
-    chosen = apply_overrides(recipes.find(recipe), changes)
+    chosen = apply_overrides(find_recipe(recipe), changes)
     folder = out or Path("runs") / recipe
     writable_folder(folder)
-    task = recipes.task_of(chosen)
-    scores = Trainer(
-        task, folder, recipe=to_dict(chosen), optim=chosen.optim, log=chosen.log, device=device
-    ).run()
+    scores = load_trainer(chosen, folder, device=device).run()
     listing = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
     print(f"best: {listing}; checkpoints in {folder}")
 
@@ -409,30 +410,22 @@ def import_official(
             raise ValueError("--vocabulary is missing: the checkpoint does not hold CLIP's words")
         print(f"{import_text_tower(source, vocabulary, out):,} parameters in {out}")
         return
-    if system not in ("intermask", "momask"):
-        from duomotion.models.evaluators.official import import_evaluator
+    from duomotion.models import systems
 
-        count = import_evaluator(system, source, out, vocabulary=vocabulary, statistics=statistics)
-        print(f"{count:,} parameters in {out}")
-        return
-    if system == "momask":
-        from duomotion.models.momask import official as momask
-
-        if tokenizer or statistics:
-            raise ValueError("MoMask's tokenizer and its statistics lie where its options say")
-        counts = momask.import_official(source, out, text_encoder=text_encoder or "clip-vector")
-    else:
-        from duomotion.models.intermask import official as intermask
-
-        counts = intermask.import_official(
-            source,
-            out,
-            tokenizer=tokenizer,
-            statistics=statistics,
-            text_encoder=text_encoder or "clip",
-        )
-    for part, count in counts.items():
-        print(f"{part}: {count:,} parameters")
+    importers = {
+        name: each for system in systems().values() for name, each in system.importers.items()
+    }
+    given = {
+        "tokenizer": tokenizer,
+        "statistics": statistics,
+        "text_encoder": text_encoder,
+        "vocabulary": vocabulary,
+    }
+    counts = importers[system](
+        source, out=out, **{name: value for name, value in given.items() if value is not None}
+    )
+    for part, parameters in counts.items():
+        print(f"{part}: {parameters:,} parameters")
     print(out)
 
 
@@ -483,20 +476,16 @@ def evaluate(
         device: "cpu" or "cuda".
         precision: Of the networks; "auto" is bfloat16 where that is faster. The report says which.
     """
+    from duomotion.data import testsets
     from duomotion.distributed import connect
-    from duomotion.evaluation import (
-        benchmark,
-        long_report,
-        procedure,
-        prompt_report,
-        sources,
-        tables,
-        testsets,
-    )
-    from duomotion.evaluation.embedding import load_embedder
-    from duomotion.evaluation.opensets import OPEN_SETS, open_set_of
-    from duomotion.evaluation.protocols import PUBLISHED
+    from duomotion.evaluation import tables
+    from duomotion.evaluation.metrics.protocols import PUBLISHED
+    from duomotion.evaluation.open import benchmark, long_report, prompt_report
+    from duomotion.evaluation.open.opensets import OPEN_SETS, open_set_of
+    from duomotion.evaluation.published import procedure
     from duomotion.loading import shipped_evaluator
+    from duomotion.models.evaluator.embedding import load_embedder
+    from duomotion.sampling.request import Sampling
 
     if protocol in PUBLISHED and evaluator is None:
         needed = next(iter(testsets.test_sets_of(protocol).values()))
@@ -506,7 +495,7 @@ def evaluate(
         )
     if protocol in ("prompts", "long") and compare:
         raise ValueError(f"--compare does not go with --protocol {protocol}; score them one by one")
-    sampling = sources.Sampling(steps=steps, guidance=guidance, reaction_steps=reaction_steps)
+    sampling = Sampling(steps=steps, guidance=guidance, reaction_steps=reaction_steps)
     if protocol in ("prompts", "long") and str(sampling):
         raise ValueError(f"--protocol {protocol} takes models as they were tuned, not {sampling}")
     if protocol not in PUBLISHED and tasks != (procedure.GENERATION,):
@@ -608,9 +597,11 @@ def reproduce(
         precision: Of the networks; "auto" is bfloat16 where that is faster. TABLE.md says which.
     """
     from duomotion.distributed import connect
-    from duomotion.evaluation import procedure, published, sources
-    from duomotion.evaluation import reproduce as again
-    from duomotion.evaluation.embedding import load_embedder
+    from duomotion.evaluation.published import numbers as published
+    from duomotion.evaluation.published import procedure
+    from duomotion.evaluation.published import reproduce as again
+    from duomotion.models.evaluator.embedding import load_embedder
+    from duomotion.sampling.request import Sampling
 
     if not table:
         for each in published.published().values():
@@ -623,7 +614,7 @@ def reproduce(
         raise ValueError("--checkpoint needs --data and --evaluator too, which measure it")
     if data is not None and not again.measured_columns(chosen):
         raise ValueError(f"no number of {table} can be measured here; leave --data out")
-    asked = sources.Sampling(steps=steps, guidance=guidance, reaction_steps=reaction_steps)
+    asked = Sampling(steps=steps, guidance=guidance, reaction_steps=reaction_steps)
     sampling, found = again.sampling_of(chosen, asked), None
     if data is not None and evaluator is not None:
         writable_folder(out)
@@ -651,27 +642,27 @@ def reproduce(
 
 @app.command
 def bench(
-    system: Positional[Literal["intermask", "momask", "scores"]] = "intermask",
+    system: Positional[str] = "intermask",
     /,
     seconds: tuple[float, ...] = (3.0, 10.0),
     batch: tuple[int, ...] = (1, 8),
     precision: Precision = "auto",
-    literal: bool = True,
+    reference: bool = True,
     repeats: int = 3,
     profile: bool = False,
     start_up: bool = False,
     out: Path | None = None,
     device: str = "cpu",
 ) -> None:
-    """Time a system at the paper's size, next to the literal procedure; text encoding excluded.
+    """Time a system at the paper's size, next to its reference procedure; text encoding excluded.
 
     Args:
         system: InterMask, or MoMask on HumanML3D, whose longest clip is 9.8 s. "scores" times the
             scoring of clips instead, with the open pairs in data/open-pairs, and reads no option.
         seconds: Lengths of clips.
         batch: Numbers of clips at once.
-        precision: Of matrix products; the literal procedure is always float32.
-        literal: Whether to run the literal procedure as well.
+        precision: Of matrix products; the reference procedure is always float32.
+        reference: Whether to run the reference procedure as well.
         repeats: Runs after the one that warms up; their median counts.
         profile: Show what takes the time, operator by operator.
         start_up: Also time the open model in a fresh process, from import to the first clip.
@@ -683,22 +674,27 @@ def bench(
     import torch
 
     from duomotion import bench as benchmark
+    from duomotion.config import nearest
     from duomotion.distributed import find_device
+    from duomotion.models import systems
     from duomotion.storage import atomic_file
 
     if system == "scores":
-        from duomotion.evaluation import speed
+        from duomotion.evaluation.open import speed
 
         print(speed.report(Path("data") / "open-pairs"))
         return
     if min(repeats, *batch) < 1 or not 0.2 <= min(seconds) <= max(seconds) <= 10:
         raise ValueError("repeats and batches have to be 1 or more, clips 0.2 to 10 s long")
     find_device(device)
-    bench_of = benchmark.BENCHES[system](precision=precision, device=device)
+    known = {name: each.bench for name, each in systems().items() if each.bench is not None}
+    if system not in known:
+        raise ValueError(f"no bench is called {system!r}; {nearest(system, [*known, 'scores'])}")
+    bench_of = known[system](precision=precision, device=device)
     rows = []
     for length in seconds:
         for size in batch:
-            rows.append(bench_of.row(length, size, repeats=repeats, literal=literal))
+            rows.append(bench_of.row(length, size, repeats=repeats, reference=reference))
             print(f"{length:g} s, batch {size}: {rows[-1].time:.3f} s", file=sys.stderr)
     print(benchmark.table(rows))
     if profile:
@@ -813,16 +809,17 @@ def report_problems(problems: Sequence) -> None:
         print(f"{problem.name}: {problem.reason}")
 
 
-def load_model(options: Options) -> "Generator":
+def load_model(options: Options) -> "MotionModel":
     """The model that is asked for, if all else can be had too, so that nothing is loaded in vain.
 
     Raises:
         ValueError: there is no such model, or a setting is out of range.
         OSError: the folder for the files can't be made or written.
     """
-    from duomotion.sampling.request import check_settings
+    from duomotion.sampling.request import check_seed
 
-    check_settings(seed=options.seed, guidance=options.guidance, steps=options.steps)
+    check_seed(options.seed)
+    _ = options.sampling
     writable_folder(options.out)
     return duomotion.load(options.model, device=options.device)
 

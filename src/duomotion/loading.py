@@ -1,19 +1,22 @@
-"""Models by name or folder."""
+"""Models, trainings and evaluators by name or folder, through the systems that they belong to."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from duomotion.distributed import find_device
+from duomotion.distributed import connect, find_device
+from duomotion.models import kinds, part_of
+from duomotion.models.base import MotionModel, Reconstructor
 from duomotion.precision import Precision
-from duomotion.sampling.request import Generator
+
+if TYPE_CHECKING:
+    from duomotion.models.system import Part
+    from duomotion.training.config import Recipe
+    from duomotion.training.trainer import Trainer
 
 
-def load(model: str | Path, *, device: str = "cpu", precision: Precision = "auto") -> Generator:
+def load(model: str | Path, *, device: str = "cpu", precision: Precision = "auto") -> MotionModel:
     """A model that generates.
 
     Args:
@@ -27,22 +30,18 @@ def load(model: str | Path, *, device: str = "cpu", precision: Precision = "auto
         ValueError: no such model or device, or the model's folder is damaged.
         OSError: a file of the model can't be read.
     """
-    folder, system = _found(model)
+    folder, kind, part = _found(model)
     find_device(device)
-    if system == "intermask/generator":
-        from duomotion.models.intermask.generate import InterMask
-
-        return InterMask.load(folder, device=device, precision=precision)
-    if system == "momask/masked":
-        from duomotion.models.momask.generate import MoMask
-
-        return MoMask.load(folder, device=device, precision=precision)
-    raise ValueError(f"{folder} is a checkpoint of {system!r}, which does not generate on its own")
+    if part.model is None:
+        raise ValueError(
+            f"{folder} is a checkpoint of {kind!r}, which does not generate on its own"
+        )
+    return part.model(folder, device=device, precision=precision)
 
 
 def load_reconstructor(
     model: str | Path, *, device: str = "cpu", precision: Precision = "auto"
-) -> "Reconstructor":
+) -> Reconstructor:
     """A model that brings motion into its tokens or latents and back: `load`'s, or a tokenizer.
 
     Args:
@@ -52,44 +51,38 @@ def load_reconstructor(
         ValueError: no such model or device, or the model's folder is damaged.
         OSError: a file of the model can't be read.
     """
-    folder, system = _found(model)
+    folder, _, part = _found(model)
     find_device(device)
-    if system == "intermask/tokenizer":
-        from duomotion.models.intermask.generate import load_codec
-
-        return Tokenizer(folder.name, load_codec(folder).to(device).reconstruct)
-    if system == "momask/tokenizer":
-        from duomotion.models.momask import codec
-
-        return Tokenizer(folder.name, codec.load_codec(folder).to(device).reconstruct)
+    if part.reconstructor is not None:
+        return part.reconstructor(folder, device=device)
     return load(model, device=device, precision=precision)
 
 
-class Reconstructor(Protocol):
-    """What `load_reconstructor` gives."""
+def load_trainer(recipe: "Recipe", folder: Path, *, device: str | None = None) -> "Trainer":
+    """The training of a recipe in a folder; reads its data.
 
-    @property
-    def name(self) -> str: ...
+    Args:
+        device: "cpu", "cuda" or such; None: CUDA where it is available.
 
-    @property
-    def precision(self) -> str: ...
+    Raises:
+        ValueError: the data or a checkpoint that the recipe needs are not there.
+    """
+    from duomotion.config import to_dict
+    from duomotion.training.trainer import Trainer
 
-    def reconstruct(self, features: np.ndarray, /) -> np.ndarray:
-        """Features (P, T, F) in metres and back, perhaps a few frames shorter."""
-        ...
+    processes = connect(device)
+    return Trainer(
+        part_of(recipe.system).task(recipe, processes.device),
+        folder,
+        recipe=to_dict(recipe),
+        optim=recipe.optim,
+        log=recipe.log,
+        processes=processes,
+    )
 
 
-@dataclass(frozen=True)
-class Tokenizer:
-    """A tokenizer without a generator."""
-
-    name: str
-    reconstruct: Callable[[np.ndarray], np.ndarray]
-    precision: str = "float32"
-
-
-def _found(model: str | Path) -> tuple[Path, str]:
-    """Folder and system of a model by name or folder."""
+def _found(model: str | Path) -> "tuple[Path, str, Part]":
+    """Folder, kind and part of a model by name or folder."""
     folder = shipped().get(str(model), Path(model))
     if not (folder / "recipe.json").is_file():
         names = ", ".join(shipped()) or "none"
@@ -99,10 +92,16 @@ def _found(model: str | Path) -> tuple[Path, str]:
         )
     from duomotion.checkpoint import read_recipe
 
-    return folder, read_recipe(folder)["system"]
+    kind = read_recipe(folder)["system"]
+    known = kinds()
+    if kind not in known:
+        raise ValueError(
+            f"{folder} is a checkpoint of {kind!r}, which does not generate on its own"
+        )
+    return folder, kind, known[kind]
 
 
-def shipped() -> dict[str, Path]:
+def shipped() -> Mapping[str, Path]:
     """Folders of the models that come with the package, by name."""
     return {folder.parent.name: folder.parent for folder in sorted(_root().glob("*/recipe.json"))}
 

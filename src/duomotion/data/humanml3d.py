@@ -23,8 +23,8 @@ from tqdm import tqdm
 from duomotion.data import interhuman
 from duomotion.data.captions import Caption, parse_caption
 from duomotion.data.interhuman import SPLITS, Problem
-from duomotion.motion.features import Normaliser
 from duomotion.motion.humanml3d import CONTACTS, HUMANML3D, KIT, SOLO_LAYOUTS, SoloLayout
+from duomotion.motion.interhuman import Normaliser
 from duomotion.reading import array_shape
 from duomotion.storage import atomic_file
 from duomotion.text.augment import mirror_text

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from duomotion.motion.features import MIN_FRAMES, from_interhuman_raw, to_interhuman_raw
 from duomotion.motion.interaction import Interaction
+from duomotion.motion.interhuman import MIN_FRAMES, from_interhuman_raw, to_interhuman_raw
 from duomotion.names import check_name
 from duomotion.reading import read_array, read_text
 from duomotion.storage import atomic_file

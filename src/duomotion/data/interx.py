@@ -27,10 +27,11 @@ from tqdm import tqdm
 from duomotion.data import interhuman
 from duomotion.data.captions import read_caption
 from duomotion.data.interhuman import SPLITS, Problem
-from duomotion.motion import features, interx
+from duomotion.motion import interhuman as features
+from duomotion.motion import interx
 from duomotion.motion.interaction import Interaction
+from duomotion.official import read_plain_pickle
 from duomotion.reading import read_arrays
-from duomotion.released import read_plain_pickle
 from duomotion.storage import atomic_file
 
 EVERY = 4  # published frames, 120 to 30 a second

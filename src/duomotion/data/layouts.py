@@ -12,7 +12,7 @@ from duomotion.data.interhuman import Clip, Problem
 from duomotion.data.interx import InterxClip
 from duomotion.data.pairs import Example, PairConfig, draw_example
 from duomotion.data.windows import WindowConfig, WindowSampler
-from duomotion.motion import features
+from duomotion.motion import interhuman as features
 from duomotion.motion.humanml3d import SOLO_LAYOUTS
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from duomotion.data.interhuman import Clip
-from duomotion.motion.features import encode_pair, mirror_pair
+from duomotion.motion.interhuman import encode_pair, mirror_pair
 from duomotion.text.augment import mirror_text
 
 

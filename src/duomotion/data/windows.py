@@ -7,7 +7,7 @@ import numpy as np
 
 from duomotion.data.interhuman import Clip
 from duomotion.motion.canonical import facing
-from duomotion.motion.features import mirror_pair, on_floor
+from duomotion.motion.interhuman import mirror_pair, on_floor
 from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
 

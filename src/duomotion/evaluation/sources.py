@@ -7,83 +7,21 @@ import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
 from tqdm import tqdm
 
+from duomotion.data.testsets import Query
 from duomotion.distributed import Processes
-from duomotion.evaluation.embedding import OpenEmbedder
-from duomotion.evaluation.opensets import Motion, OpenSet
-from duomotion.sampling.request import Generator, check_settings
+from duomotion.evaluation.open.opensets import Motion, OpenSet
+from duomotion.models.base import MotionModel
+from duomotion.models.evaluator.embedding import OpenEmbedder
+from duomotion.sampling.request import AS_TUNED, Sampling
 from duomotion.storage import atomic_file
-
-
-class AnyClip(Protocol):
-    """A recording of any data set."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def num_frames(self) -> int: ...
-
-
-OneClip = TypeVar("OneClip", bound=AnyClip)
-
-
-class Ask(NamedTuple, Generic[OneClip]):
-    """What a row is asked for: a motion as long as a test clip for one of its captions.
-
-    Attributes:
-        words: the caption's tagged words, where the data set has any.
-    """
-
-    clip: OneClip
-    text: str
-    seed: int
-    words: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """How models sample; None is as a model was tuned.
-
-    Attributes:
-        steps: iterations.
-        guidance: how closely the text is followed.
-        reaction_steps: iterations where one person is given.
-
-    Raises:
-        ValueError: one is out of range.
-    """
-
-    steps: int | None = None
-    guidance: float | None = None
-    reaction_steps: int | None = None
-
-    def __post_init__(self) -> None:
-        check_settings(steps=self.steps, guidance=self.guidance)
-        check_settings(steps=self.reaction_steps)
-
-    def of_generation(self) -> "Sampling":
-        """The same where nobody is given."""
-        return replace(self, reaction_steps=None)
-
-    def of_reactions(self) -> "Sampling":
-        """The same, `reaction_steps` as the iterations."""
-        return Sampling(steps=self.reaction_steps, guidance=self.guidance)
-
-    def __str__(self) -> str:
-        """What is not as it was tuned, as in `steps 18, guidance 4.5`."""
-        given = {name: value for name, value in asdict(self).items() if value is not None}
-        return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in given.items())
-
-
-AS_TUNED = Sampling()
 
 
 class Computing(Protocol):
@@ -99,19 +37,19 @@ def computation(models: Mapping[str, Computing], sampling: Sampling) -> dict[str
     return {"precision": precision, "sampling": asdict(sampling)}
 
 
-Source = Callable[[Sequence[Ask[Any]]], list[Motion]]
+Source = Callable[[Sequence[Query[Any]]], list[Motion]]
 
 
 def real(data: OpenSet) -> Source:
     """The recorded motion."""
-    return lambda asks: [data.motion.recorded(ask.clip) for ask in asks]
+    return lambda queries: [data.motion.recorded(query.clip) for query in queries]
 
 
 def mean_pose(data: OpenSet, train: Sequence[Any]) -> Source:
     """People who stand still as the people of the training clips do on average."""
     seen = [data.motion.recorded(clip).features() for clip in train]
     pose = data.motion.decoded(np.concatenate(seen, 1).mean(1, keepdims=True))
-    return lambda asks: [pose.held(np.zeros(ask.clip.num_frames, int)) for ask in asks]
+    return lambda queries: [pose.held(np.zeros(query.clip.num_frames, int)) for query in queries]
 
 
 def retrieval(data: OpenSet, train: Sequence[Any], embedder: OpenEmbedder) -> Source:
@@ -119,24 +57,24 @@ def retrieval(data: OpenSet, train: Sequence[Any], embedder: OpenEmbedder) -> So
     captions = [(caption, clip) for clip in train for caption in data.captions(clip)]
     known = embedder.sentences([caption for caption, _ in captions])
 
-    def look_up(asks: Sequence[Ask[Any]]) -> list[Motion]:
-        vectors = embedder.sentences([ask.text for ask in asks])
+    def look_up(queries: Sequence[Query[Any]]) -> list[Motion]:
+        vectors = embedder.sentences([query.text for query in queries])
         nearest = (vectors @ known.T).argmax(1).tolist()
         found = []
-        for ask, row in zip(asks, nearest, strict=True):
+        for query, row in zip(queries, nearest, strict=True):
             clip = captions[row][1]
-            frames = np.minimum(np.arange(ask.clip.num_frames), clip.num_frames - 1)
+            frames = np.minimum(np.arange(query.clip.num_frames), clip.num_frames - 1)
             found.append(data.motion.recorded(clip).held(frames))
         return found
 
     return look_up
 
 
-def reconstructed(data: OpenSet, model: Generator) -> Source:
+def reconstructed(data: OpenSet, model: MotionModel) -> Source:
     """The recorded motion through the model's tokenizer or autoencoder and back."""
 
-    def around(asks: Sequence[Ask[Any]]) -> list[Motion]:
-        seen = [data.motion.recorded(ask.clip).features() for ask in asks]
+    def around(queries: Sequence[Query[Any]]) -> list[Motion]:
+        seen = [data.motion.recorded(query.clip).features() for query in queries]
         return [data.motion.decoded(model.reconstruct(features)) for features in seen]
 
     return around
@@ -151,7 +89,7 @@ class Arrays(Protocol):
 Made = TypeVar("Made", bound=Arrays)
 
 
-class Kept(ABC, Generic[Made]):
+class CachedSource(ABC, Generic[Made]):
     """What a model makes of the texts, each as long as the recorded motion.
 
     Clips are kept and not made again; under torchrun each process makes its share.
@@ -171,7 +109,7 @@ class Kept(ABC, Generic[Made]):
 
     def __init__(
         self,
-        model: Generator,
+        model: MotionModel,
         folder: Path,
         processes: Processes,
         *,
@@ -184,22 +122,22 @@ class Kept(ABC, Generic[Made]):
         self.seconds: list[float] = []
 
     @abstractmethod
-    def make(self, asks: Sequence[Ask[Any]]) -> Sequence[Made]:
+    def make(self, queries: Sequence[Query[Any]]) -> Sequence[Made]:
         """A batch of clips."""
 
-    def key(self, ask: Ask[Any]) -> str:
+    def key(self, query: Query[Any]) -> str:
         """A file's name: the same for the same clip, text, seed and length."""
-        text = f"{ask.clip.name}\0{ask.text}\0{ask.seed}\0{ask.clip.num_frames}"
+        text = f"{query.clip.name}\0{query.text}\0{query.seed}\0{query.clip.num_frames}"
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
-    def __call__(self, asks: Sequence[Ask[Any]]) -> list[Made]:
-        paths = [self.folder / f"{self.key(ask)}.npz" for ask in asks]
+    def __call__(self, queries: Sequence[Query[Any]]) -> list[Made]:
+        paths = [self.folder / f"{self.key(query)}.npz" for query in queries]
         kept = [self._kept(path) for path in paths]
         # Shares are of all clips: what is missing may differ from process to process by now.
         share = slice(self.processes.rank, None, self.processes.size)
         own = [
-            (ask, path)
-            for ask, path, clip in list(zip(asks, paths, kept, strict=True))[share]
+            (query, path)
+            for query, path, clip in list(zip(queries, paths, kept, strict=True))[share]
             if clip is None
         ]
         own.sort(key=lambda pair: pair[0].clip.num_frames)  # clips of one length share a batch
@@ -208,7 +146,7 @@ class Kept(ABC, Generic[Made]):
             for start in range(0, len(own), self.batch):
                 batch = own[start : start + self.batch]
                 started = time.perf_counter()
-                made = self.make([ask for ask, _ in batch])
+                made = self.make([query for query, _ in batch])
                 self.seconds += [(time.perf_counter() - started) / len(batch)] * len(batch)
                 for clip, (_, path) in zip(made, batch, strict=True):
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -230,13 +168,13 @@ class Kept(ABC, Generic[Made]):
             return None
 
 
-class Generated(Kept[Motion]):
+class Generated(CachedSource[Motion]):
     """What users get, in whole units of as many frames as the protocol says."""
 
     def __init__(
         self,
         data: OpenSet,
-        model: Generator,
+        model: MotionModel,
         folder: Path,
         processes: Processes,
         *,
@@ -245,17 +183,16 @@ class Generated(Kept[Motion]):
         super().__init__(model, folder, processes, sampling=sampling)
         self.kind, self.fps, self.unit = data.motion, data.layout.FPS, data.protocol.frame_unit
 
-    def make(self, asks: Sequence[Ask[Any]]) -> list[Motion]:
-        return [self._made(ask) for ask in asks]
+    def make(self, queries: Sequence[Query[Any]]) -> list[Motion]:
+        return [self._made(query) for query in queries]
 
-    def _made(self, ask: Ask[Any]) -> Motion:
-        frames = ask.clip.num_frames // self.unit * self.unit
+    def _made(self, query: Query[Any]) -> Motion:
+        frames = query.clip.num_frames // self.unit * self.unit
         made = self.model.generate(
-            ask.text,
+            query.text,
             seconds=frames / self.fps,
-            seed=ask.seed,
-            guidance=self.sampling.guidance,
-            steps=self.sampling.steps,
+            seed=query.seed,
+            sampling=self.sampling,
         )
         return self.kind.of(made)
 

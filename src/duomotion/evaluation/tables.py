@@ -7,13 +7,13 @@ from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
-from duomotion.evaluation.benchmark import OpenReport, Row, Separation
-from duomotion.evaluation.metrics import Estimate
-from duomotion.evaluation.opensets import PAIRS
-from duomotion.evaluation.procedure import MEASURED, Report
-from duomotion.evaluation.published import PublishedRow, published
-from duomotion.evaluation.sources import Sampling
-from duomotion.released import listing
+from duomotion.evaluation.metrics.distributions import Estimate
+from duomotion.evaluation.open.benchmark import OpenReport, Row, Separation
+from duomotion.evaluation.open.opensets import PAIRS
+from duomotion.evaluation.published.numbers import PublishedRow, published
+from duomotion.evaluation.published.procedure import MEASURED, Report
+from duomotion.official import join_names
+from duomotion.sampling.request import Sampling
 from duomotion.storage import atomic_file
 
 # By metric: heading, digits behind the point, and which way is better; "=" is as the real motion,
@@ -146,7 +146,7 @@ def published_report(found: Report, data: str) -> str:
     if found.seconds:
         lines += [_seconds(found.seconds), ""]
     if facts["unusable"]:
-        lines += [f"Left out as unusable: {listing(facts['unusable'])}.", ""]
+        lines += [f"Left out as unusable: {join_names(facts['unusable'])}.", ""]
     return "\n".join([*lines, computed(facts), ""])
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from duomotion.sampling.masking import SETTLED, cosine_schedule, least_confident, mask_count
+from duomotion.sampling.masking import NEVER_REMASK, cosine_schedule, least_confident, mask_count
 
 Uniform = Callable[..., Tensor]
 """Sizes -> numbers from 0 to 1."""
@@ -28,28 +28,23 @@ class Corruption:
     random_ids: Tensor  # codes to be shown where randomised
 
 
-def uniform_from(generator: torch.Generator, device: torch.device) -> Uniform:
+def uniform_from(rng: torch.Generator, device: torch.device) -> Uniform:
     """Numbers drawn where the generator is, for use on `device`."""
 
     def draw(*size: int) -> Tensor:
-        return torch.rand(size, generator=generator, device=generator.device).to(device)
+        return torch.rand(size, generator=rng, device=rng.device).to(device)
 
     return draw
 
 
-def draw_text_drop(batch: int, share: float, generator: torch.Generator) -> Tensor:
-    """(B,) bool: the samples that lose their text."""
-    return uniform_from(generator, generator.device)(batch) < share
-
-
-def select_at_random(inside: Tensor, time_B: Tensor, order: Tensor) -> Tensor:
+def sample_mask(length_mask: Tensor, time_B: Tensor, order: Tensor) -> Tensor:
     """Random masking: the share of the cosine schedule at `time`, at least one token.
 
     Of the tokens inside a sample, those with the lowest `order` (uniform noise) are taken.
     """
-    count_B = mask_count(cosine_schedule(time_B), inside.flatten(1).sum(1))
-    order = order.masked_fill(~inside, SETTLED).flatten(1)
-    return least_confident(order, count_B).view_as(inside)
+    count_B = mask_count(cosine_schedule(time_B), length_mask.flatten(1).sum(1))
+    order = order.masked_fill(~length_mask, NEVER_REMASK).flatten(1)
+    return least_confident(order, count_B).view_as(length_mask)
 
 
 def draw_replacements(
@@ -75,32 +70,32 @@ def draw_replacements(
     return Corruption(selected, randomised, masked, random_ids)
 
 
-def shown(
-    ids: Tensor, inside: Tensor, corruption: Corruption, *, mask_id: int, pad_id: int
+def corrupt_ids(
+    ids: Tensor, length_mask: Tensor, corruption: Corruption, *, mask_id: int, pad_id: int
 ) -> Tensor:
     """(B, ...) what the network sees of the tokens, with `pad_id` behind the end of a sample."""
     inputs = torch.where(corruption.randomised, corruption.random_ids, ids)
-    return inputs.masked_fill(corruption.masked, mask_id).masked_fill(~inside, pad_id)
+    return inputs.masked_fill(corruption.masked, mask_id).masked_fill(~length_mask, pad_id)
 
 
-def judge(
-    logits_V: Tensor, ids: Tensor, judged: Tensor, targets_V: Tensor | None = None
+def masked_cross_entropy(
+    logits_V: Tensor, ids: Tensor, loss_mask: Tensor, targets_V: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Mean cross entropy in float32, and accuracy, over the judged tokens.
 
     Args:
         logits_V: (B, ..., V).
         ids: (B, ...) right codes.
-        judged: (B, ...) bool.
-        targets_V: (B, ..., V) probabilities in place of the right codes, as of `near_codes`.
+        loss_mask: (B, ...) bool.
+        targets_V: (B, ..., V) probabilities in place of the right codes, as of `soft_targets`.
     """
-    logits_MV, ids_M = logits_V[judged].float(), ids[judged]
+    logits_MV, ids_M = logits_V[loss_mask].float(), ids[loss_mask]
     accuracy = (logits_MV.detach().argmax(-1) == ids_M).float().mean()
-    targets = ids_M if targets_V is None else targets_V[judged]
+    targets = ids_M if targets_V is None else targets_V[loss_mask]
     return F.cross_entropy(logits_MV, targets), accuracy
 
 
-def near_codes(codes_VD: Tensor, width: float) -> Tensor:
+def soft_targets(codes_VD: Tensor, width: float) -> Tensor:
     """(V, V) for each code probabilities of all, the nearer the higher (ours).
 
     As targets they say that a code next to the right one is nearly right, which one-hot targets

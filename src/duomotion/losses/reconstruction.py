@@ -5,7 +5,7 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor
 
-from duomotion.motion.features import CONTACTS, from_joint_map
+from duomotion.motion.interhuman import CONTACTS, from_joint_map
 
 
 class Penalty(Protocol):

@@ -57,7 +57,7 @@ def foot_sliding(feet: np.ndarray, fps: float = 30.0) -> np.ndarray:
     return (speed * weight).mean((-1, -2))
 
 
-def settle(interaction: Interaction) -> Interaction:
+def snap_to_floor(interaction: Interaction) -> Interaction:
     """Bodies that hang a little over the floor or stand a little in it are put onto it.
 
     The height of a person's lowest joint above the sole changes slowly, but for steps and jumps;
@@ -101,7 +101,7 @@ def lock_feet(
             hip, knee, ankle, toe = positions[person][:, chain].swapaxes(0, 1)
             shift = _holding_shift(ankle, toe, interaction.fps, blend, min_frames, fixed_PT[person])
             if shift.any():
-                _reach(world, chain, hip, knee, ankle, ankle + shift)
+                _two_bone_ik(world, chain, hip, knee, ankle, ankle + shift)
         rotations[person] = local_rotations(world, skeleton)
     return replace(interaction, rotations=rotations)
 
@@ -121,7 +121,7 @@ def _holding_shift(
     low = (toe[:, 1] < 0.08) & (ankle[:, 1] < 0.18)
     held = low & (speed < HELD_BELOW)
     shift, frames = np.zeros_like(ankle), np.arange(len(ankle))
-    free_T = _freedom(fixed_T, blend)
+    free_T = _ease_mask(fixed_T, blend)
     runs = _runs(held, min_frames)
     gaps = [blend, *(after[0] - run[1] for run, after in pairwise(runs)), blend]
     for (start, stop), gap_before, gap_after in zip(runs, gaps, gaps[1:], strict=False):
@@ -144,7 +144,7 @@ def _holding_shift(
     return shift
 
 
-def _freedom(fixed_T: np.ndarray, blend: int) -> np.ndarray:
+def _ease_mask(fixed_T: np.ndarray, blend: int) -> np.ndarray:
     """(T,) from 0 where frames are fixed to 1 where the next one is more than `blend` away."""
     if not fixed_T.any():
         return np.ones(len(fixed_T))
@@ -163,7 +163,7 @@ def _runs(flags: np.ndarray, min_frames: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= min_frames]
 
 
-def _reach(
+def _two_bone_ik(
     world: np.ndarray,
     chain: list[int],
     hip: np.ndarray,

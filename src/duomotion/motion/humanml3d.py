@@ -56,7 +56,7 @@ class SoloLayout:
     """Vectors of one person, a `motion.layout.Layout`.
 
     Attributes:
-        NAME, NUM_FEATURES, NUM_JOINTS, FPS, MIN_FRAMES, MAX_FRAMES: see `motion.layout.Layout`.
+        NAME, ... ACCUMULATES_ROOT: see `motion.layout.Layout`.
         skeleton: of bodies, in metres.
         rest: for each joint the axis along which the bone to it rests.
         from_root: joints whose rotation is relative to the root's, not their parent's.
@@ -72,6 +72,7 @@ class SoloLayout:
     FPS: float
     MIN_FRAMES: int
     MAX_FRAMES: int = 196  # the longest motion that is generated at once (released code)
+    ACCUMULATES_ROOT: bool = True
     skeleton: Skeleton
     rest: str
     from_root: tuple[str, ...]
@@ -149,7 +150,7 @@ class SoloLayout:
         """(..., T, F) -> (..., T, J, 3) metres; numpy or torch, differentiable."""
         return self.decode_joints(features) * self.metres
 
-    def planted(self, features: np.ndarray) -> np.ndarray:
+    def fix_root_from_contacts(self, features: np.ndarray) -> np.ndarray:
         """Features (..., T, F) whose root steps so that feet which say they are in contact stand.
 
         A model's way of the root and its legs can contradict each other; where a foot is in contact
@@ -167,11 +168,11 @@ class SoloLayout:
         step = _turned(step, turns[..., 1:])[..., [0, 2]]
         root_step = features[..., :-1, ROOT_VELOCITY]
         correction = np.minimum(weight, 1) * (step - root_step)
-        planted = features.copy()
-        planted[..., :-1, ROOT_VELOCITY] += gaussian_filter1d(
+        fix_root_from_contacts = features.copy()
+        fix_root_from_contacts[..., :-1, ROOT_VELOCITY] += gaussian_filter1d(
             correction, PLANTING * self.FPS, axis=-2, mode="nearest"
         )
-        return planted
+        return fix_root_from_contacts
 
     def grounded(self, people: Interaction) -> Interaction:
         """The people as they are: the floor is at height 0."""

@@ -32,6 +32,7 @@ NUM_JOINTS: int = NUM_ROTATIONS + 1  # rows
 JOINT_DIM: int = 6
 MIN_FRAMES: int = 24  # released loaders skip shorter clips
 MAX_FRAMES: int = 150  # the longest motion that is generated at once (released code)
+ACCUMULATES_ROOT: bool = False
 NUM_FEATURES: int = NUM_JOINTS * JOINT_DIM
 FLOOR_PERCENTILE = 5.0
 

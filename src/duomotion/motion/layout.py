@@ -4,7 +4,8 @@ from typing import Protocol
 
 import numpy as np
 
-from duomotion.motion import features, interx
+from duomotion.motion import interhuman as features
+from duomotion.motion import interx
 from duomotion.motion.humanml3d import SOLO_LAYOUTS
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.rotations import Array
@@ -40,6 +41,11 @@ class Layout(Protocol):
     @property
     def MAX_FRAMES(self) -> int:
         """The longest motion that is generated at once."""
+        ...
+
+    @property
+    def ACCUMULATES_ROOT(self) -> bool:
+        """Whether features tell the root's steps, so that where it is is the sum of them."""
         ...
 
     def bodies(self, interaction: Interaction, /) -> Interaction:

@@ -1,10 +1,11 @@
 """Classifier-free guidance (Ho & Salimans 2021) with both predictions in one pass of the network.
 
-Put the conditioned samples first and the same samples without a condition behind them (`twice`,
-`conditions`), run the network once over the double batch, and combine its two halves (`guide`).
+Put the conditioned samples first and the same samples without a condition behind them
+(`duplicate_batch`, `conditions`), run the network once over the double batch, and combine its two
+halves (`apply_cfg`). In training a share of the samples loses its text (`draw_text_drop`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -22,15 +23,49 @@ class ConditionedNetwork(Protocol):
     def condition(self, text_BC: Tensor, drop_B: Tensor | None = None) -> Any: ...
 
 
-def twice(x_B: Tensor) -> Tensor:
+def draw_text_drop(batch: int, share: float, rng: torch.Generator) -> Tensor:
+    """(B,) bool on the generator's device: the samples that lose their text."""
+    return torch.rand(batch, generator=rng, device=rng.device) < share
+
+
+def duplicate_batch(x_B: Tensor) -> Tensor:
     """The batch followed by itself."""
     return torch.cat((x_B, x_B))
 
 
-def guide(prediction_2B: Tensor, scale: float) -> Tensor:
+def apply_cfg(prediction_2B: Tensor, scale: float) -> Tensor:
     """u + scale (c - u) of a doubled batch whose first half c is conditioned, second half u not."""
     conditioned, unconditioned = prediction_2B.chunk(2)
     return unconditioned + scale * (conditioned - unconditioned)
+
+
+class GuidedNetwork:
+    """A network with its text, lengths and guidance scale, (B, ...) inputs -> float32 predictions.
+
+    Without a text, and with a scale of 1, there is no guidance.
+    """
+
+    def __init__(
+        self, model: ConditionedNetwork, text_BC: Tensor | None, lengths_B: Tensor, scale: float
+    ) -> None:
+        batch = len(lengths_B)
+        self.scale = 1.0 if text_BC is None else scale
+        weight = model.text_projection.weight
+        if text_BC is None:
+            text_BC = weight.new_zeros(batch, model.config.text_dim)
+        self.condition = conditions(model, text_BC.to(weight.dtype), guided=self.is_guided)
+        self.lengths = duplicate_batch(lengths_B) if self.is_guided else lengths_B
+
+    @property
+    def is_guided(self) -> bool:
+        return self.scale != 1
+
+    def __call__(self, network: Callable[..., Tensor], *inputs_B: Tensor) -> Tensor:
+        """What `network`, the model or a method of it, predicts of inputs, condition, lengths."""
+        if not self.is_guided:
+            return network(*inputs_B, self.condition, self.lengths).float()
+        predictions = network(*map(duplicate_batch, inputs_B), self.condition, self.lengths)
+        return apply_cfg(predictions.float(), self.scale)
 
 
 def conditions(model: ConditionedNetwork, text_BC: Tensor, *, guided: bool) -> Any:

@@ -29,17 +29,17 @@ def runs(flags_T: np.ndarray) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True)
-class Given:
+class KnownMotion:
     """Known motion in its own world and in the model's, which begins where a known person does."""
 
     known: Interaction
     mask: np.ndarray
-    first: int  # whose start is the origin
+    reference_person: int  # whose start is the origin
     rotation: np.ndarray
     translation: np.ndarray
 
     @classmethod
-    def of(cls, request: Request, layout: Layout) -> "Given | None":
+    def of(cls, request: Request, layout: Layout) -> "KnownMotion | None":
         if request.known is None:
             return None
         mask = request.mask
@@ -62,14 +62,14 @@ class Given:
     def placed(self) -> Interaction:
         return transform(self.known, self.rotation, self.translation)
 
-    def alone(self, person: int, frames: int) -> Interaction:
+    def filled_person(self, person: int, frames: int) -> Interaction:
         """A person's known motion, open frames filled, to its end or held there to `frames`."""
         mask_T = self.mask[person]
         whole = filled(self.placed.person(person), mask_T[None])
         held = np.minimum(np.arange(frames), len(mask_T) - 1)
         return interpolate(whole, held, held, np.zeros(frames))
 
-    def taken_back(self, bodies: Interaction) -> Interaction:
+    def to_world(self, bodies: Interaction) -> Interaction:
         """People from the model's world in the one of the known motion."""
         return transform(bodies, self.rotation.T, -self.rotation.T @ self.translation)
 
@@ -97,7 +97,7 @@ def filled(known: Interaction, mask_PT: np.ndarray) -> Interaction:
     return together(people)
 
 
-def carried(generated: Interaction, known: Interaction, mask_PT: np.ndarray) -> Interaction:
+def align_root_path(generated: Interaction, known: Interaction, mask_PT: np.ndarray) -> Interaction:
     """The generated motion led from known frame to known frame, for features that tell steps.
 
     Such features say where a person is by the sum of all steps and turns before, so what is
@@ -108,13 +108,13 @@ def carried(generated: Interaction, known: Interaction, mask_PT: np.ndarray) -> 
         generated, known, mask_PT: as for `impose`, for people of all of whom something is known.
     """
     people = [
-        _carried(generated.person(person), known.person(person), mask_T)
+        _align_root_path(generated.person(person), known.person(person), mask_T)
         for person, mask_T in enumerate(mask_PT)
     ]
     return together(people)
 
 
-def _carried(generated: Interaction, known: Interaction, mask_T: np.ndarray) -> Interaction:
+def _align_root_path(generated: Interaction, known: Interaction, mask_T: np.ndarray) -> Interaction:
     skeleton = generated.skeletons[0]
     own, given = generated.root_positions[0], known.root_positions[0]
     turn_T = facing(known.positions[0], skeleton) - facing(generated.positions[0], skeleton)

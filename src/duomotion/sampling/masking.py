@@ -11,7 +11,7 @@ from torch import Tensor
 
 TINY = torch.finfo(torch.float32).tiny
 
-SETTLED = 1e5
+NEVER_REMASK = 1e5
 """Confidence of a token that must not be masked again; probabilities are at most 1."""
 
 
@@ -59,13 +59,13 @@ def top_k_of_ratio(ratio: float, num_choices: int) -> int:
     return math.ceil((1 - ratio) * num_choices)
 
 
-def pick(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
+def gumbel_argmax(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
     """Draw from softmax(logits / temperature) by the Gumbel trick, given standard Gumbel noise."""
     return (logits / temperature + noise).argmax(-1)
 
 
-def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+def gumbel_noise(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
     """Standard Gumbel noise, float32, on the generator's device."""
     # `exponential_` would save a logarithm, but takes several times as long to draw on a CPU.
-    uniform = torch.empty(shape, device=generator.device).uniform_(TINY, 1, generator=generator)
+    uniform = torch.empty(shape, device=rng.device).uniform_(TINY, 1, generator=rng)
     return uniform.log_().neg_().log_().neg_()

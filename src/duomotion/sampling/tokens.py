@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from duomotion.sampling.guidance import ConditionedNetwork, conditions, guide, twice
 from duomotion.sampling.masking import (
-    SETTLED,
+    NEVER_REMASK,
     decoding_mask_counts,
+    gumbel_argmax,
     gumbel_noise,
     keep_top_k,
     least_confident,
-    pick,
 )
 
 NO_CODE = -1
@@ -38,35 +37,6 @@ class DecodingStep:
     predicted: Tensor  # bool: the tokens that this step has predicted anew
     confidence: Tensor  # probability of each of these tokens (and tie-break), SETTLED elsewhere
     logits: Tensor  # (B, ..., V) with guidance, before the least likely codes are dropped
-
-
-class GuidedNetwork:
-    """A network with its text, lengths and guidance scale, (B, ...) ids -> float32 logits.
-
-    Without a text, and with a scale of 1, there is no guidance.
-    """
-
-    def __init__(
-        self, model: ConditionedNetwork, text_BC: Tensor | None, lengths_B: Tensor, scale: float
-    ) -> None:
-        batch = len(lengths_B)
-        self.scale = 1.0 if text_BC is None else scale
-        weight = model.text_projection.weight
-        if text_BC is None:
-            text_BC = weight.new_zeros(batch, model.config.text_dim)
-        self.condition = conditions(model, text_BC.to(weight.dtype), guided=self.is_guided)
-        self.lengths = twice(lengths_B) if self.is_guided else lengths_B
-
-    @property
-    def is_guided(self) -> bool:
-        return self.scale != 1
-
-    def __call__(self, network: Callable[..., Tensor], *ids_B: Tensor) -> Tensor:
-        """Logits of `network`, the model or a method of it that takes ids, condition, lengths."""
-        if not self.is_guided:
-            return network(*ids_B, self.condition, self.lengths).float()
-        logits = network(*map(twice, ids_B), self.condition, self.lengths).float()
-        return guide(logits, self.scale)
 
 
 def draw_masked(
@@ -91,10 +61,10 @@ def draw_masked(
         tie_break: weight with which a token's noise is added to its confidence.
     """
     logits_MV, noise_MV = logits_V[masked], noise_V[masked]
-    picked_M = pick(keep_top_k(logits_MV, top_k), noise_MV, temperature)
+    picked_M = gumbel_argmax(keep_top_k(logits_MV, top_k), noise_MV, temperature)
     confidence_MV = logits_MV.softmax(-1) + tie_break * noise_MV
     confidence_M = confidence_MV.gather(-1, picked_M[:, None])[:, 0]
-    confidence = torch.full(ids.shape, SETTLED, device=ids.device)
+    confidence = torch.full(ids.shape, NEVER_REMASK, device=ids.device)
     return ids.masked_scatter(masked, picked_M), confidence.masked_scatter(masked, confidence_M)
 
 
@@ -129,7 +99,7 @@ def fill_in(
     counts = decoding_mask_counts(unknown.flatten(1).sum(1), steps)
     if not counts.any():
         return
-    confidence = torch.zeros(ids.shape, device=ids.device).masked_fill(~unknown, SETTLED)
+    confidence = torch.zeros(ids.shape, device=ids.device).masked_fill(~unknown, NEVER_REMASK)
     for index, count_B in enumerate(counts):
         remasked = least_confident(confidence.flatten(1), count_B).view_as(ids)
         ids = ids.masked_fill(remasked, mask_id)
@@ -147,7 +117,7 @@ def fill_in(
 
 
 def sample_noise(
-    generator: torch.Generator | Sequence[torch.Generator],
+    rng: torch.Generator | Sequence[torch.Generator],
     lengths_B: Tensor,
     num_choices: int,
     *,
@@ -159,17 +129,17 @@ def sample_noise(
         ValueError: a sequence of generators that has not one for each sample.
     """
     lengths = lengths_B.tolist()
-    generators = [generator] * len(lengths) if isinstance(generator, torch.Generator) else generator
-    if len(generators) != len(lengths):
+    rngs = [rng] * len(lengths) if isinstance(rng, torch.Generator) else rng
+    if len(rngs) != len(lengths):
         raise ValueError(
-            f"generator: {len(generators)} generators for {len(lengths)} samples; "
+            f"rng: {len(rngs)} generators for {len(lengths)} samples; "
             "give one for each sample, or a single one for all."
         )
     shape = (len(lengths), *rows, max(lengths), num_choices)
 
     def draw(_: int) -> Tensor:
         noise = torch.zeros(shape, device=lengths_B.device)
-        for sample, (length, source) in enumerate(zip(lengths, generators, strict=True)):
+        for sample, (length, source) in enumerate(zip(lengths, rngs, strict=True)):
             own = gumbel_noise((*rows, length, num_choices), source)
             noise[sample, ..., :length, :] = own.to(noise.device)
         return noise
@@ -178,9 +148,9 @@ def sample_noise(
 
 
 def checked_known(
-    inside: Tensor, num_codes: int, ids: Tensor | None, mask: Tensor | None
+    length_mask: Tensor, num_codes: int, ids: Tensor | None, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Known tokens and where they are, of the shape of `inside`; nothing is known by default.
+    """Known tokens and where they are, of the shape of `length_mask`; nothing is known by default.
 
     Raises:
         ValueError: one is missing, has another shape, or holds what is no code.
@@ -188,14 +158,14 @@ def checked_known(
     if (ids is None) != (mask is None):
         raise ValueError("known_ids and known_mask belong together: give both or neither.")
     if ids is None or mask is None:
-        ids = torch.zeros(inside.shape, dtype=torch.long, device=inside.device)
+        ids = torch.zeros(length_mask.shape, dtype=torch.long, device=length_mask.device)
         return ids, torch.zeros_like(ids, dtype=torch.bool)
     for name, tensor in (("known_ids", ids), ("known_mask", mask)):
-        if tensor.shape != inside.shape:
+        if tensor.shape != length_mask.shape:
             raise ValueError(
-                f"{name}: shape {tuple(tensor.shape)} should be {tuple(inside.shape)}."
+                f"{name}: shape {tuple(tensor.shape)} should be {tuple(length_mask.shape)}."
             )
-    mask = mask & inside
+    mask = mask & length_mask
     known = ids[mask]
     if ((known < 0) | (known >= num_codes)).any():
         raise ValueError(f"known_ids: known codes must lie between 0 and {num_codes - 1}.")

@@ -24,7 +24,7 @@ SHARPNESS = 0.01
 """Difference of cosines at which one caption counts e times as much as another."""
 
 
-class Anchored:
+class CaptionAnchoredEncoder:
     """Another encoder, of one vector a text, that answers with means of known captions' vectors."""
 
     def __init__(self, encoder: TextEncoder, anchors_KC: Tensor) -> None:
@@ -42,11 +42,11 @@ class Anchored:
         """Embed the texts, in their order."""
         embedding = self._encoder.encode(texts)
         # One by one: how products are rounded depends on how many rows they have.
-        vectors = [drawn_to(vector, self._anchors_KC) for vector in embedding.vectors.split(1)]
-        return TextEmbedding(torch.stack(vectors), torch.zeros_like(embedding.read_B))
+        vectors = [soft_nearest(vector, self._anchors_KC) for vector in embedding.vectors.split(1)]
+        return TextEmbedding(torch.stack(vectors), torch.zeros_like(embedding.pool_index_B))
 
 
-def drawn_to(vectors_BC: Tensor, anchors_KC: Tensor, sharpness: float = SHARPNESS) -> Tensor:
+def soft_nearest(vectors_BC: Tensor, anchors_KC: Tensor, sharpness: float = SHARPNESS) -> Tensor:
     """Means of the anchors, weighted by how near in angle they are, as long as the vectors were."""
     cosine_BK = F.normalize(vectors_BC, dim=-1) @ F.normalize(anchors_KC, dim=-1).T
     mean_BC = (cosine_BK / sharpness).softmax(-1) @ anchors_KC
@@ -81,4 +81,4 @@ def anchored(encoder: TextEncoder, checkpoint: Path) -> TextEncoder:
     vectors = read_tensors(path).get("vectors")
     if vectors is None or vectors.ndim != 2 or vectors.shape[1] != encoder.dim or not len(vectors):
         raise ValueError(f"{path}: has to hold 'vectors' of {encoder.dim} numbers each")
-    return Anchored(encoder, vectors)
+    return CaptionAnchoredEncoder(encoder, vectors)

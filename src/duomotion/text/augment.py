@@ -40,16 +40,14 @@ def _in_case_of(model: str, word: str) -> str:
     return word.capitalize() if model[0].isupper() else word
 
 
-def reworded(
-    texts_BC: Tensor, captions_NC: Tensor, amount: float, generator: torch.Generator
+def add_caption_noise(
+    texts_BC: Tensor, captions_NC: Tensor, amount: float, rng: torch.Generator
 ) -> Tensor:
     """Text vectors moved by `amount` times the way from one random caption to another.
 
     The noise has twice the captions' covariance, so it goes where sentences differ.
     """
     device = texts_BC.device
-    ends_2B = torch.randint(
-        len(captions_NC), (2, len(texts_BC)), generator=generator, device=device
-    )
+    ends_2B = torch.randint(len(captions_NC), (2, len(texts_BC)), generator=rng, device=device)
     start_BC, end_BC = captions_NC.to(device)[ends_2B]
     return texts_BC + amount * (end_BC - start_BC)

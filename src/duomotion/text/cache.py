@@ -69,7 +69,7 @@ class CachedEncoder:
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
             fresh = self._encoder.encode(batch)
-            for text, *entry in zip(batch, fresh.hidden_BLC, fresh.read_B, strict=True):
+            for text, *entry in zip(batch, fresh.hidden_BLC, fresh.pool_index_B, strict=True):
                 found[text] = entry
                 self._write(text, *entry)
         hidden, read = zip(*(found[text] for text in texts), strict=True)

@@ -22,16 +22,16 @@ class TextEmbedding:
 
     Attributes:
         hidden_BLC: float32, one vector a position; L is the same for all texts of one encoder.
-        read_B: int64, the position that stands for the whole text and that a text head reads.
+        pool_index_B: int64, the position that stands for the whole text and that a text head reads.
     """
 
     hidden_BLC: torch.Tensor
-    read_B: torch.Tensor
+    pool_index_B: torch.Tensor
 
     @property
     def vectors(self) -> torch.Tensor:
-        """One vector a text: that of its position `read_B`."""
-        return self.hidden_BLC[torch.arange(len(self.read_B)), self.read_B]
+        """One vector a text: that of its position `pool_index_B`."""
+        return self.hidden_BLC[torch.arange(len(self.pool_index_B)), self.pool_index_B]
 
 
 class TextEncoder(Protocol):

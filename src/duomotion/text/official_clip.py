@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from duomotion.official import check_state_dict, get_state_dict, read_official
 from duomotion.reading import open_file
-from duomotion.released import account_for, read_released, state_under
 from duomotion.storage import atomic_folder
 
 PREFIX = "model."  # of all names in a Lightning checkpoint of these systems
@@ -67,7 +67,7 @@ def import_text_tower(checkpoint: str | Path, vocabulary: str | Path, target: st
         OSError: a file can't be read or written.
     """
     path, target = Path(checkpoint), Path(target)
-    state = state_under(read_released(path), ("state_dict",), path)
+    state = get_state_dict(read_official(path), ("state_dict",), path)
     if target.exists() and not (target / "config.json").is_file():
         raise ValueError(f"{target} exists and holds no CLIP; name a new folder")
     tower = tower_state(state, str(path))
@@ -93,7 +93,7 @@ def tower_state(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     tower = {name: bare[name] for name in bare if name.startswith(tuple(beginnings))}
     numbers = {name.split(".")[2] for name in tower if name.startswith(f"{BLOCK}.")}
     blocks = [str(index) for index in range(max(1, len(numbers)))]
-    account_for(tower, _expected(tower, blocks), f"the CLIP text tower of {where}")
+    check_state_dict(tower, _expected(tower, blocks), f"the CLIP text tower of {where}")
     found = {}
     for block in blocks:
         for released, ours in NAMES.items():

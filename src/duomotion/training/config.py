@@ -2,14 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from duomotion.precision import Precision
 
 
 @dataclass(kw_only=True, frozen=True)
 class OptimConfig:
-    """The optimiser and its schedule. Defaults: InterMask's transformer, released code.
+    """The optimiser and its schedule; defaults suit masked transformers (released code).
 
     Raises:
         ValueError: a value is out of its range; the sentence names every such field.
@@ -20,7 +20,7 @@ class OptimConfig:
     lr: float = 2e-4
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 1e-5
-    warmup_steps: int = 0  # InterMask: a quarter of the first epoch
+    warmup_steps: int = 0
     schedule: Literal["multistep", "cosine", "constant"] = "multistep"
     milestones: tuple[float, ...] = (0.5, 0.7, 0.85)  # "multistep": fractions of `steps`
     gamma: float = 1 / 3  # "multistep": the factor at each milestone
@@ -73,6 +73,21 @@ class LogConfig:
                 or self.checkpoint_seconds >= 0,
             }
         )
+
+
+class Recipe(Protocol):
+    """Everything that defines one training: a dataclass with these and the system's own fields."""
+
+    @property
+    def system(self) -> str:
+        """NAME/PART."""
+        ...
+
+    @property
+    def optim(self) -> OptimConfig: ...
+
+    @property
+    def log(self) -> LogConfig: ...
 
 
 def _check(rules: dict[str, bool]) -> None:

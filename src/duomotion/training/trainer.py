@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from duomotion.checkpoint import (
     read_training,
     save_checkpoint,
 )
-from duomotion.distributed import connect
+from duomotion.distributed import Processes, connect
 from duomotion.precision import autocast, resolve
 from duomotion.signals import handled
 from duomotion.storage import locked, recover
@@ -61,10 +61,11 @@ class Task(Protocol):
         """The batches of one epoch without the first `skip`; the same for the same arguments."""
         ...
 
-    def loss(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Any, rng: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, a mean over the batch's clips, and its parts (scalars on its device) to log.
 
-        Random numbers come from `generator`, which is on the batch's device, or from torch's own.
+        Random numbers come from `rng`, which is on the batch's device, or from torch's own. `step`
+        counts from 0.
         """
         ...
 
@@ -77,6 +78,20 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
+class UpdatedAfterSteps(Protocol):
+    """A task that changes its network after a step otherwise than by gradients."""
+
+    def after_step(self, step: int, averages: Mapping[str, Tensor]) -> None:
+        """Called without gradients after optimiser and averages, before buffers are shared.
+
+        Args:
+            step: counts from 0.
+            averages: EMA weights by parameter; empty where the recipe asks for none.
+        """
+        ...
+
+
 class Trainer:
     """Trains `task` in `folder`: `last`, `best` (checkpoints), log.jsonl, tensorboard and a lock.
 
@@ -85,7 +100,7 @@ class Trainer:
         folder: where everything is written; a training that is already there is resumed.
         recipe: everything that defines the training, with `system`, as JSON holds it (`to_dict`);
             saved in each checkpoint. Under "log" and "optim" it holds what `log` and `optim` are.
-        device: "cpu", "cuda" or such; None: CUDA where it is available.
+        processes: those that train together, this one's device among them; None: `connect()`.
     """
 
     def __init__(
@@ -96,11 +111,11 @@ class Trainer:
         recipe: Mapping[str, Any],
         optim: OptimConfig,
         log: LogConfig,
-        device: str | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self.task, self.folder, self.recipe = task, Path(folder), recipe
         self.optim, self.log = optim, log
-        self.processes = connect(device)
+        self.processes = processes or connect(None)
         self.device = self.processes.device
         self.model = task.model.to(self.device)
         self.parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
@@ -114,7 +129,7 @@ class Trainer:
             weight_decay=optim.weight_decay,
             fused=True,
         )
-        self.generator = torch.Generator(self.device)
+        self.rng = torch.Generator(self.device)
         self.step = self.epoch = self.batch = 0  # steps done; epoch, and its batches done
         self.seconds = 0.0
         self.sums: dict[str, float] = {}  # of what is logged, since the last record
@@ -213,14 +228,14 @@ class Trainer:
 
     def _train_step(self, batch: Any, interruption: "_Interruption") -> bool:
         """One optimiser step; whether any process was asked to stop."""
-        _seed(self.generator, self.optim.seed, self.step, self.processes.rank)
+        _seed(self.rng, self.optim.seed, self.step, self.processes.rank)
         clips = clip_count(batch)
         share = self.processes.share(clips)
         weight = (share.stop - share.start) * self.processes.size / clips
         own = take(batch, share, self.device)
 
         with autocast(self.optim.precision, self.device):
-            loss, parts = self.task.loss(own, self.generator)
+            loss, parts = self.task.loss(own, self.rng, self.step)
         self.optimizer.zero_grad()
         (loss * weight).backward()
         values = torch.stack([v.detach().float() * weight for v in (loss, *parts.values())])
@@ -236,9 +251,12 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.optim)
         self.optimizer.step()
+        self._update_averages(self.step + 1)
+        if isinstance(self.task, UpdatedAfterSteps):
+            with torch.no_grad():
+                self.task.after_step(self.step, self.averages)
         self.processes.copy_from_first(list(self.model.buffers()))
         self.step += 1
-        self._update_averages()
         for name, value in measured.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         return stop > 0
@@ -259,10 +277,10 @@ class Trainer:
             f"optim.lr; {kept}"
         )
 
-    def _update_averages(self) -> None:
+    def _update_averages(self, steps: int) -> None:
         """Exponential moving averages whose decay rises to `ema_decay`: min(d, (1+t)/(10+t))."""
         if self.optim.ema_decay is not None:
-            decay = min(self.optim.ema_decay, (1 + self.step) / (10 + self.step))
+            decay = min(self.optim.ema_decay, (1 + steps) / (10 + steps))
             with torch.no_grad():
                 for name, average in self.averages.items():
                     average.lerp_(self.parameters[name], 1 - decay)
@@ -276,7 +294,7 @@ class Trainer:
 
     def _validate(self, log: Log) -> None:
         """Score the (averaged) weights in float32 and keep them as `best` if they are."""
-        _seed(self.generator, self.optim.seed, 0, 0)
+        _seed(self.rng, self.optim.seed, 0, 0)
         name = self.task.score_name
         with self._averaged_weights():
             self.model.eval()
@@ -407,12 +425,12 @@ def _interruptible(*, twice: bool) -> Iterator[_Interruption]:
         yield interruption
 
 
-def _seed(generator: torch.Generator, *key: int) -> None:
-    """Seed `generator` and torch's own generators from `key`."""
+def _seed(rng: torch.Generator, *key: int) -> None:
+    """Seed `rng` and torch's own generators from `key`."""
     first, second = np.random.SeedSequence(key).generate_state(2, np.uint64).tolist()
-    generator.manual_seed(first)
+    rng.manual_seed(first)
     torch.default_generator.manual_seed(second)  # `torch.manual_seed` takes 100 times longer
-    if generator.device.type == "cuda":
+    if rng.device.type == "cuda":
         torch.cuda.manual_seed(second)
 
 

@@ -1,25 +1,48 @@
 """What decides on the best checkpoint: the loss of held-out views, or an evaluator's FID."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from duomotion.evaluation.embedding import load_embedder
-from duomotion.evaluation.metrics import FrechetDistance
-from duomotion.evaluation.protocols import INTERMASK, INTERX, OPEN, T2M
-from duomotion.sampling.request import Generator, Request
+from duomotion.evaluation.metrics.distributions import FrechetDistance
+from duomotion.evaluation.metrics.protocols import INTERMASK, INTERX, OPEN, T2M
+from duomotion.sampling.request import Request
 from duomotion.training.batch import take
 
 View = TypeVar("View")
+
+
+class Embedder(Protocol):
+    """An evaluator.
+
+    Attributes:
+        data: the data set whose features it reads.
+    """
+
+    name: str
+    data: str
+
+    def motions(self, motions: Sequence[np.ndarray], /) -> np.ndarray:
+        """(N, E) of the features (P, T, F) of each, in metres."""
+        ...
+
+
+class FeatureSource(Protocol):
+    """A model."""
+
+    def features(self, requests: Sequence[Request], /) -> Sequence[np.ndarray]:
+        """Features (P, T, F) in metres for each request."""
+        ...
+
+
 PROTOCOLS = {"interhuman": INTERMASK, "interx": INTERX, "humanml3d": T2M, "kit-ml": T2M}
 
 
 def held_out_scores(
-    loss: Callable[[Any, torch.Generator], tuple[Tensor, dict[str, Tensor]]],
+    loss: Callable[[Any, torch.Generator, int], tuple[Tensor, dict[str, Tensor]]],
     batch: Callable[[list[View], np.random.Generator], Any],
     views: Sequence[View],
     *,
@@ -34,12 +57,12 @@ def held_out_scores(
         batch: views -> what `loss` takes.
         size: views at once.
     """
-    generator = torch.Generator(device).manual_seed(seed)
+    torch_rng = torch.Generator(device).manual_seed(seed)
     rng = np.random.default_rng(seed)
     found = []
     for start in range(0, len(views), size):
         some = list(views[start : start + size])
-        total, parts = loss(take(batch(some, rng), slice(None), device), generator)
+        total, parts = loss(take(batch(some, rng), slice(None), device), torch_rng, 0)
         found += [(total.item(), parts["accuracy"].item())] * len(some)
     mean_loss, accuracy = np.mean(found, axis=0)
     return {"loss": float(mean_loss), "accuracy": float(accuracy)}
@@ -49,15 +72,15 @@ class ValidationFID:
     """FID of what a model makes of the validation clips, by which `best` is chosen.
 
     Args:
-        evaluator: checkpoint folder.
+        embedder: an evaluator.
         clips: a caption and features (P, T, F) in metres of each clip, two clips or more.
 
     Raises:
-        ValueError: the folder holds no evaluator, or one of other features, or clips are too few.
+        ValueError: the evaluator reads other features, or clips are too few.
     """
 
-    def __init__(self, evaluator: Path, clips: Sequence[tuple[str, np.ndarray]]) -> None:
-        self.embedder = load_embedder(evaluator)
+    def __init__(self, embedder: Embedder, clips: Sequence[tuple[str, np.ndarray]]) -> None:
+        self.embedder = embedder
         self.protocol = PROTOCOLS.get(self.embedder.data, OPEN)
         if len(clips) < 2:
             raise ValueError(
@@ -68,7 +91,7 @@ class ValidationFID:
             self.real_ND = self.embedder.motions([features for _, features in clips])
         except RuntimeError:  # of other sizes than its first layer reads
             raise ValueError(
-                f"{evaluator} is an evaluator of {self.embedder.data}, whose features are others "
+                f"{embedder.name} is an evaluator of {embedder.data}, whose features are others "
                 f"than the {clips[0][1].shape[-1]} of the validation clips"
             ) from None
         self.requests = [
@@ -76,7 +99,7 @@ class ValidationFID:
             for seed, (text, features) in enumerate(clips)
         ]
 
-    def score(self, model: Generator) -> float:
+    def score(self, model: FeatureSource) -> float:
         """Generates every clip."""
         return self.score_features(model.features(self.requests))
 

@@ -12,24 +12,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.intermask.network import (
     NUM_PEOPLE,
     Condition,
     InterMBlock,
     InterMTransformer,
     KeyMasks,
-    inside,
+    length_mask,
 )
 from duomotion.models.layers.modulation import normalise
+from duomotion.sampling.guidance import GuidedNetwork
 from duomotion.sampling.masking import decoding_mask_counts, least_confident
-from duomotion.sampling.tokens import (
-    TIE_BREAK,
-    DecodingStep,
-    GuidedNetwork,
-    Noise,
-    draw_masked,
-)
+from duomotion.sampling.tokens import TIE_BREAK, DecodingStep, Noise, draw_masked
 
 
 class AlternatingTransformer(InterMTransformer):
@@ -75,12 +70,12 @@ class AlternatingTransformer(InterMTransformer):
         frames = tokens // parts
         if lengths_B is None or bool((lengths_B == frames).all()):
             return KeyMasks(None, None, None)
-        inside_BN = inside(lengths_B, parts, frames)[:, 0]
-        seen = inside_BN[:, None, None]
-        return KeyMasks(joint=seen, temporal=inside_BN.reshape(-1, 1, 1, frames), cross=seen)
+        length_mask_BN = length_mask(lengths_B, parts, frames)[:, 0]
+        seen = length_mask_BN[:, None, None]
+        return KeyMasks(joint=seen, temporal=length_mask_BN.reshape(-1, 1, 1, frames), cross=seen)
 
 
-def transformer_of(config: GeneratorConfig) -> InterMTransformer:
+def transformer_of(config: InterMConfig) -> InterMTransformer:
     """An untrained network of the kind that the configuration asks for."""
     return (AlternatingTransformer if config.alternating else InterMTransformer)(config)
 
@@ -107,14 +102,14 @@ def alternating_steps(
     only. Nobody has a turn who has nothing to predict.
     """
     config = model.config
-    inside_BPN = inside(lengths_B, config.num_parts, int(lengths_B.max()))
-    masked_BPN = inside_BPN & ~known_mask
+    length_mask_BPN = length_mask(lengths_B, config.num_parts, int(lengths_B.max()))
+    masked_BPN = length_mask_BPN & ~known_mask
     counts_BP = decoding_mask_counts(masked_BPN.sum(2).flatten(), steps).view(steps, -1, NUM_PEOPLE)
     counts_after_BP = F.pad(counts_BP[1:], (0, 0, 0, 0, 0, 1))
     guided = GuidedNetwork(model, text_BC, lengths_B, guidance)
 
     ids_BPN = known_ids.masked_fill(masked_BPN, config.mask_id)
-    ids_BPN = ids_BPN.masked_fill(~inside_BPN, config.pad_id)
+    ids_BPN = ids_BPN.masked_fill(~length_mask_BPN, config.pad_id)
     for turn in range(NUM_PEOPLE * steps):
         step, person = divmod(turn, NUM_PEOPLE)
         masked_BN = masked_BPN[:, person]

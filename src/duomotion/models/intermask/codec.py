@@ -1,14 +1,17 @@
 """The tokenizer with the statistics it was trained with: metres in, tokens out, and back."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from duomotion.checkpoint import load_network, model_config, read_checkpoint
 from duomotion.models.intermask.config import PartTokenizerConfig, TokenizerConfig
 from duomotion.models.intermask.parts import PartTokenizer
 from duomotion.models.intermask.tokenizer import MotionTokenizer
-from duomotion.motion import features
-from duomotion.motion.features import Normaliser
+from duomotion.motion import interhuman as features
+from duomotion.motion.interhuman import Normaliser
 from duomotion.motion.layout import MapLayout, layout_of
 
 
@@ -69,3 +72,14 @@ class MotionCodec(nn.Module):
         frames = features_PTF.shape[1] // unit * unit
         batch = torch.from_numpy(np.ascontiguousarray(features_PTF[:, :frames])).to(self.mean)
         return self.decode(self.encode(batch)).cpu().numpy()
+
+
+def load_codec(folder: Path) -> MotionCodec:
+    """Read a tokenizer's checkpoint.
+
+    Raises:
+        ValueError: the folder is no such checkpoint, or tensors are missing.
+    """
+    checkpoint = read_checkpoint(folder)
+    config = model_config(checkpoint, TokenizerConfig | PartTokenizerConfig)
+    return load_network(checkpoint, MotionCodec, config)

@@ -3,22 +3,22 @@
 Axes: B batch, P the 2 people, N tokens of a person (index part T + frame), V codes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from duomotion.models.intermask.alternating import AlternatingTransformer, alternating_steps
-from duomotion.models.intermask.generator_config import GeneratorConfig
-from duomotion.models.intermask.network import NUM_PEOPLE, InterMTransformer, inside
+from duomotion.models.intermask.config import InterMConfig
+from duomotion.models.intermask.network import NUM_PEOPLE, InterMTransformer, length_mask
 from duomotion.sampling import tokens
+from duomotion.sampling.guidance import GuidedNetwork
 from duomotion.sampling.masking import top_k_of_ratio
 from duomotion.sampling.tokens import (
     NO_CODE,
     TIE_BREAK,
     DecodingStep,
-    GuidedNetwork,
     Noise,
     check_lengths,
     check_settings,
@@ -32,13 +32,15 @@ def decode_tokens(
     text_BC: Tensor | None,
     lengths_B: Tensor,
     *,
-    generator: torch.Generator | Sequence[torch.Generator],
+    rng: torch.Generator | Sequence[torch.Generator],
     known_ids: Tensor | None = None,
     known_mask: Tensor | None = None,
     steps: int | None = None,
+    reaction_steps: int | None = None,
     guidance: float | None = None,
     top_k: int | None = None,
     temperature: float | None = None,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Generate the unknown tokens of a batch; returns ids (B, P, N), -1 behind a sample's end.
 
@@ -46,27 +48,31 @@ def decode_tokens(
         model: in evaluation mode. With an `AlternatingTransformer` people take turns.
         text_BC: vectors of `model.text_head`; None generates without a text.
         lengths_B: latent frames of each sample, int64, on the model's device.
-        generator: source of all randomness. A sequence has one for each sample, which then comes
+        rng: source of all randomness. A sequence has one for each sample, which then comes
             out the same whatever else is in the batch, but for ties within rounding.
         known_ids: (B, P, N) codes, read only where `known_mask`; N is that of the longest sample.
         known_mask: (B, P, N) bool; these tokens are never masked and come back as they are.
-        steps: by default `reaction_steps` of the configuration if one person of every sample is
-            known as a whole and the other not at all, otherwise its `steps`.
+        steps: iterations. Default: configuration.
+        reaction_steps: those where one person of every sample is known as a whole and the other not
+            at all. Default: `steps`, and where these are left out too the configuration.
         guidance: classifier-free guidance scale; 1 is without. Default: configuration.
         top_k: number of most likely codes to draw from. Default: configuration.
         temperature: of that draw; below 1 is less diverse. Default: configuration. (In the
             released code it has no effect.)
+        on_step: called after each iteration with those done and those in total.
 
     Raises:
         ValueError: an argument is out of its range or has the wrong shape.
     """
     config = model.config
     check_lengths(lengths_B)
-    inside_BPN = _inside(lengths_B, config)
-    known_ids, known_mask = checked_known(inside_BPN, config.num_codes, known_ids, known_mask)
-    if steps is None:
-        is_reaction = _is_reaction(known_mask, inside_BPN)
-        steps = config.reaction_steps if is_reaction else config.steps
+    length_mask_BPN = _length_mask(lengths_B, config)
+    known_ids, known_mask = checked_known(length_mask_BPN, config.num_codes, known_ids, known_mask)
+    tuned = config.steps
+    if _is_reaction(known_mask, length_mask_BPN):
+        steps = steps if reaction_steps is None else reaction_steps
+        tuned = config.reaction_steps
+    steps = tuned if steps is None else steps
     top_k = top_k_of_ratio(config.top_k_ratio, config.num_codes) if top_k is None else top_k
     temperature = config.temperature if temperature is None else temperature
     check_settings(config.num_codes, steps=steps, top_k=top_k, temperature=temperature)
@@ -74,20 +80,25 @@ def decode_tokens(
         decoding = partial(alternating_steps, model)
     else:
         decoding = partial(decoding_steps, model)
-    ids_BPN = known_ids
-    for step in decoding(
-        text_BC,
-        lengths_B,
-        noise=sample_noise(generator, lengths_B, config),
-        known_ids=known_ids,
-        known_mask=known_mask,
-        steps=steps,
-        guidance=config.guidance if guidance is None else guidance,
-        top_k=top_k,
-        temperature=temperature,
+    ids_BPN, total = known_ids, steps * (NUM_PEOPLE if decoding.func is alternating_steps else 1)
+    for done, step in enumerate(
+        decoding(
+            text_BC,
+            lengths_B,
+            noise=sample_noise(rng, lengths_B, config),
+            known_ids=known_ids,
+            known_mask=known_mask,
+            steps=steps,
+            guidance=config.guidance if guidance is None else guidance,
+            top_k=top_k,
+            temperature=temperature,
+        ),
+        1,
     ):
         ids_BPN = step.ids
-    return ids_BPN.masked_fill(~inside_BPN, NO_CODE)
+        if on_step is not None:
+            on_step(done, total)
+    return ids_BPN.masked_fill(~length_mask_BPN, NO_CODE)
 
 
 @torch.no_grad()
@@ -107,12 +118,12 @@ def decoding_steps(
 ) -> Iterator[DecodingStep]:
     """The steps of `decode_tokens`, one by one, with the noise of the draws given (`fill_in`)."""
     config = model.config
-    inside_BPN = _inside(lengths_B, config)
+    length_mask_BPN = _length_mask(lengths_B, config)
     guided = GuidedNetwork(model, text_BC, lengths_B, guidance)
     return fill_in(
         partial(guided, model),
-        known_ids.masked_fill(~inside_BPN, config.pad_id),
-        inside_BPN & ~known_mask,
+        known_ids.masked_fill(~length_mask_BPN, config.pad_id),
+        length_mask_BPN & ~known_mask,
         mask_id=config.mask_id,
         noise=noise,
         steps=steps,
@@ -123,9 +134,9 @@ def decoding_steps(
 
 
 def sample_noise(
-    generator: torch.Generator | Sequence[torch.Generator],
+    rng: torch.Generator | Sequence[torch.Generator],
     lengths_B: Tensor,
-    config: GeneratorConfig,
+    config: InterMConfig,
 ) -> Noise:
     """Noise that depends, for each sample, on its own generator and length only.
 
@@ -133,15 +144,15 @@ def sample_noise(
         ValueError: a sequence of generators that has not one for each sample.
     """
     rows = (NUM_PEOPLE, config.num_parts)
-    draw = tokens.sample_noise(generator, lengths_B, config.num_codes, rows=rows)
+    draw = tokens.sample_noise(rng, lengths_B, config.num_codes, rows=rows)
     return lambda index: draw(index).flatten(2, 3)
 
 
-def _inside(lengths_B: Tensor, config: GeneratorConfig) -> Tensor:
-    return inside(lengths_B, config.num_parts, int(lengths_B.max()))
+def _length_mask(lengths_B: Tensor, config: InterMConfig) -> Tensor:
+    return length_mask(lengths_B, config.num_parts, int(lengths_B.max()))
 
 
-def _is_reaction(known_BPN: Tensor, inside_BPN: Tensor) -> bool:
-    whole_BP = (known_BPN | ~inside_BPN).all(-1)
+def _is_reaction(known_BPN: Tensor, length_mask_BPN: Tensor) -> bool:
+    whole_BP = (known_BPN | ~length_mask_BPN).all(-1)
     none_BP = ~known_BPN.any(-1)
     return bool(((whole_BP & none_BP.flip(1)).sum(1) == 1).all())

@@ -20,11 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
+from duomotion.models.layers.local_conv import LocalConv
 from duomotion.models.layers.modulation import Modulation, modulate, normalise
-from duomotion.models.layers.neighbours import Neighbours
 from duomotion.models.layers.positional import sinusoid_grid
 from duomotion.models.layers.transformer import post_norm_transformer
 
@@ -58,7 +58,7 @@ class TextHead(nn.Module):
     variance.
     """
 
-    def __init__(self, config: GeneratorConfig):
+    def __init__(self, config: InterMConfig):
         super().__init__()
         self.encoder = nn.Identity()
         self.norm = nn.LayerNorm(config.text_dim, elementwise_affine=config.text_layers > 0)
@@ -71,10 +71,10 @@ class TextHead(nn.Module):
                 dropout=config.text_dropout,
             )
 
-    def forward(self, hidden_BSC: Tensor, read_B: Tensor) -> Tensor:
+    def forward(self, hidden_BSC: Tensor, pool_index_B: Tensor) -> Tensor:
         """Hidden states of S text positions, position to read (CLIP: end of text) -> (B, C)."""
         encoded = self.encoder(hidden_BSC)
-        return self.norm(encoded[torch.arange(len(encoded), device=encoded.device), read_B])
+        return self.norm(encoded[torch.arange(len(encoded), device=encoded.device), pool_index_B])
 
 
 class BlockModulation(nn.Module):
@@ -84,7 +84,7 @@ class BlockModulation(nn.Module):
     are missing.
     """
 
-    def __init__(self, config: GeneratorConfig):
+    def __init__(self, config: InterMConfig):
         super().__init__()
         joint_branches = config.self_attention + 1
         person_branches = 2 * config.spatio_temporal_attention + config.cross_attention + 1
@@ -100,7 +100,7 @@ class BlockModulation(nn.Module):
 class InterMBlock(nn.Module):
     """Self attention over both people, then spatio-temporal and cross attention of each person."""
 
-    def __init__(self, config: GeneratorConfig):
+    def __init__(self, config: InterMConfig):
         super().__init__()
 
         def attention() -> Attention:
@@ -185,15 +185,15 @@ class InterMBlock(nn.Module):
             shift_q, scale_q = islice(chunks, 2)
             shift_kv, scale_kv = islice(chunks, PARTNER_CHUNKS)
             query = modulate(normalise(y), shift_q, scale_q).view(person)
-            heard = modulate(partners, shift_kv, scale_kv).view(person)
-            crossed = self.cross_attention.cross(query, heard, masks.cross).view_as(normed)
+            context = modulate(partners, shift_kv, scale_kv).view(person)
+            crossed = self.cross_attention.cross(query, context, masks.cross).view_as(normed)
             y = torch.addcmul(y, next(chunks), self.dropout(crossed))
         return self._feed(y, self.person_feedforward, chunks)
 
     def _feed(self, x: Tensor, feedforward: nn.Module, chunks: Iterator[Tensor]) -> Tensor:
         shift, scale, gate = islice(chunks, BRANCH_CHUNKS)
-        fed = feedforward(modulate(normalise(x), shift, scale))
-        return torch.addcmul(x, gate, self.dropout(fed))
+        hidden = feedforward(modulate(normalise(x), shift, scale))
+        return torch.addcmul(x, gate, self.dropout(hidden))
 
 
 class PartLinear(nn.Module):
@@ -216,14 +216,16 @@ class PartLinear(nn.Module):
 class InterMTransformer(nn.Module):
     """Tokens of two people, some of them [MASK], and a text -> logits over the codes."""
 
-    def __init__(self, config: GeneratorConfig):
+    def __init__(self, config: InterMConfig):
         super().__init__()
         self.config = config
         width = config.width
         self.token_embedding = nn.Embedding(config.vocabulary, config.token_dim)
         self.input_projection = nn.Linear(config.token_dim, width)
-        self.neighbours = (
-            Neighbours(config.token_dim, width, config.neighbours) if config.neighbours else None
+        self.local_conv = (
+            LocalConv(config.token_dim, width, config.local_conv_radius)
+            if config.local_conv_radius
+            else None
         )
         self.text_projection = nn.Linear(config.text_dim, width)
         self.person_embedding = (
@@ -237,7 +239,7 @@ class InterMTransformer(nn.Module):
         self.output_modulation = Modulation(width, OUTPUT_CHUNKS, rank=config.modulation_rank)
         self.output_projection = (
             PartLinear(config.num_parts, width, config.num_codes)
-            if config.part_codes
+            if config.per_part_codebooks
             else nn.Linear(width, config.num_codes)
         )
         self._initialise()
@@ -255,7 +257,7 @@ class InterMTransformer(nn.Module):
                 module.reset_parameters()
 
     @torch.no_grad()
-    def start_from(self, codebooks: Sequence[Tensor]) -> None:
+    def init_from_codebooks(self, codebooks: Sequence[Tensor]) -> None:
         """Take over what a tokenizer knows about its codes: which of them are alike.
 
         Codes become embeddings; at the output a code scores higher the nearer it is to a vector
@@ -321,19 +323,19 @@ class InterMTransformer(nn.Module):
             grid_PND = grid_PND + self.person_embedding[:, None]
         positions = torch.cat((grid_PND.flatten(0, 1), grid.new_zeros(1, width)))
         x_BLD = self.input_projection(embedded) + positions.to(embedded.dtype)
-        if self.neighbours is not None:
+        if self.local_conv is not None:
             rows = embedded[:, :-1].unflatten(1, (people * parts, -1))
             if lengths_B is not None:
                 inside_BT = inside_frames(lengths_B, tokens // parts)
                 rows = rows * inside_BT[:, None, :, None]
-            heard = self.neighbours(rows.flatten(0, 1))
-            x_BLD[:, :-1] += heard.reshape(batch, -1, width)
+            context = self.local_conv(rows.flatten(0, 1))
+            x_BLD[:, :-1] += context.reshape(batch, -1, width)
         return self.dropout(x_BLD)
 
     def _entries(self, ids_BPN: Tensor) -> Tensor:
         """Rows of the embedding: codes, row by row of the map, then the special tokens."""
         config = self.config
-        if not config.part_codes:
+        if not config.per_part_codebooks:
             return ids_BPN
         rows = torch.arange(config.num_parts, device=ids_BPN.device)
         row_N = rows.repeat_interleave(ids_BPN.shape[-1] // config.num_parts)
@@ -351,15 +353,15 @@ class InterMTransformer(nn.Module):
         frames = tokens // parts
         if lengths_B is None or bool((lengths_B == frames).all()):
             return KeyMasks(None, None, None)
-        inside_BPN = inside(lengths_B, parts, frames)
+        length_mask_BPN = length_mask(lengths_B, parts, frames)
         return KeyMasks(
-            F.pad(inside_BPN.flatten(1), (0, 1), value=True)[:, None, None],
-            inside_BPN.view(-1, 1, 1, frames),
-            inside_BPN.view(-1, 1, 1, tokens),
+            F.pad(length_mask_BPN.flatten(1), (0, 1), value=True)[:, None, None],
+            length_mask_BPN.view(-1, 1, 1, frames),
+            length_mask_BPN.view(-1, 1, 1, tokens),
         )
 
 
-def inside(lengths_B: Tensor, num_parts: int, num_frames: int) -> Tensor:
+def length_mask(lengths_B: Tensor, num_parts: int, num_frames: int) -> Tensor:
     """(B, P, N) bool: the tokens before the end of each sample, of `num_frames` latent frames."""
     inside_BT = inside_frames(lengths_B, num_frames)
     return inside_BT.repeat(1, num_parts)[:, None].repeat(1, NUM_PEOPLE, 1)

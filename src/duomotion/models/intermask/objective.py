@@ -15,16 +15,16 @@ from torch import Tensor
 
 from duomotion.losses.masked import (
     Corruption,
+    corrupt_ids,
     draw_replacements,
-    judge,
-    select_at_random,
-    shown,
+    masked_cross_entropy,
+    sample_mask,
     uniform_from,
 )
-from duomotion.models.intermask.generator_config import GeneratorConfig
-from duomotion.models.intermask.network import NUM_PEOPLE, InterMTransformer, inside
+from duomotion.models.intermask.config import InterMConfig
+from duomotion.models.intermask.network import NUM_PEOPLE, InterMTransformer, length_mask
 from duomotion.sampling.masking import (
-    SETTLED,
+    NEVER_REMASK,
     cosine_schedule,
     cosine_schedule_time,
     least_confident,
@@ -37,7 +37,7 @@ class Targets:
     """Inputs of one pass of the network and the tokens it is judged by, all (B, P, N)."""
 
     inputs: Tensor
-    judged: Tensor  # bool
+    loss_mask: Tensor  # bool
 
 
 @dataclass(frozen=True)
@@ -76,29 +76,29 @@ def generator_loss(
     condition = model.condition(text_BC, drop_B)
     first = corrupt(ids_BPN, lengths_B, corruption, config)
     logits = model(first.inputs, condition, lengths_B)
-    masked, accuracy = judge(logits, ids_BPN, first.judged)
+    masked, accuracy = masked_cross_entropy(logits, ids_BPN, first.loss_mask)
     if not config.unroll_weight:
         return GeneratorLoss(masked, masked, accuracy)
     second = unroll(first, logits.detach(), corruption.masked, config)
     unrolled_logits = model(second.inputs, condition, lengths_B)
-    unrolled, unrolled_accuracy = judge(unrolled_logits, ids_BPN, second.judged)
+    unrolled, unrolled_accuracy = masked_cross_entropy(unrolled_logits, ids_BPN, second.loss_mask)
     loss = masked + config.unroll_weight * unrolled
     return GeneratorLoss(loss, masked, accuracy, unrolled, unrolled_accuracy)
 
 
 def draw_corruption(
-    lengths_B: Tensor, num_frames: int, config: GeneratorConfig, generator: torch.Generator
+    lengths_B: Tensor, num_frames: int, config: InterMConfig, rng: torch.Generator
 ) -> Corruption:
     """Draw stage one for a batch with `num_frames` latent frames, each sample for itself.
 
     The released code decides between random and interaction masking once for a batch, and counts
     tokens behind the end of a sample among those it may select; here both go by the sample.
     """
-    inside_BPN = inside(lengths_B, config.num_parts, num_frames)
-    uniform = uniform_from(generator, lengths_B.device)
+    length_mask_BPN = length_mask(lengths_B, config.num_parts, num_frames)
+    uniform = uniform_from(rng, lengths_B.device)
     batch = len(lengths_B)
-    at_random = select_at_random(inside_BPN, uniform(batch), uniform(*inside_BPN.shape))
-    one_person = select_person(inside_BPN, (uniform(batch) < 0.5).long())
+    at_random = sample_mask(length_mask_BPN, uniform(batch), uniform(*length_mask_BPN.shape))
+    one_person = select_person(length_mask_BPN, (uniform(batch) < 0.5).long())
     is_random = uniform(batch) < config.random_mask_prob
     return draw_replacements(
         torch.where(is_random[:, None, None], at_random, one_person),
@@ -109,23 +109,27 @@ def draw_corruption(
     )
 
 
-def select_person(inside_BPN: Tensor, person_B: Tensor) -> Tensor:
+def select_person(length_mask_BPN: Tensor, person_B: Tensor) -> Tensor:
     """Interaction masking: all tokens of the given person (0 or 1) of each sample."""
     person = torch.arange(NUM_PEOPLE, device=person_B.device) == person_B[:, None]
-    return inside_BPN & person[..., None]
+    return length_mask_BPN & person[..., None]
 
 
 def corrupt(
-    ids_BPN: Tensor, lengths_B: Tensor, corruption: Corruption, config: GeneratorConfig
+    ids_BPN: Tensor, lengths_B: Tensor, corruption: Corruption, config: InterMConfig
 ) -> Targets:
     """Inputs of the first pass, which is judged by all selected tokens, masked or not."""
-    inside_BPN = inside(lengths_B, config.num_parts, ids_BPN.shape[-1] // config.num_parts)
-    inputs = shown(ids_BPN, inside_BPN, corruption, mask_id=config.mask_id, pad_id=config.pad_id)
+    length_mask_BPN = length_mask(
+        lengths_B, config.num_parts, ids_BPN.shape[-1] // config.num_parts
+    )
+    inputs = corrupt_ids(
+        ids_BPN, length_mask_BPN, corruption, mask_id=config.mask_id, pad_id=config.pad_id
+    )
     return Targets(inputs, corruption.selected)
 
 
 def unroll(
-    first: Targets, logits_BPNV: Tensor, masked_BPN: Tensor, config: GeneratorConfig
+    first: Targets, logits_BPNV: Tensor, masked_BPN: Tensor, config: InterMConfig
 ) -> Targets:
     """Inputs of the second pass: the schedule one step on, predictions in place of some [MASK]s.
 
@@ -134,7 +138,7 @@ def unroll(
     """
     logits_MV = logits_BPNV[masked_BPN].float()
     probability_M, predicted_M = logits_MV.softmax(-1).max(-1)
-    confidence = torch.full(masked_BPN.shape, SETTLED, device=logits_MV.device)
+    confidence = torch.full(masked_BPN.shape, NEVER_REMASK, device=logits_MV.device)
     confidence = confidence.masked_scatter(masked_BPN, probability_M).flatten(1)
 
     share_B = masked_BPN.flatten(1).float().mean(1)
@@ -143,4 +147,4 @@ def unroll(
     still = least_confident(confidence, count_B).view_as(masked_BPN) & masked_BPN
     filled = masked_BPN & ~still
     inputs = first.inputs.masked_scatter(masked_BPN, predicted_M)
-    return Targets(inputs.masked_fill(still, config.mask_id), first.judged & ~filled)
+    return Targets(inputs.masked_fill(still, config.mask_id), first.loss_mask & ~filled)

@@ -23,23 +23,22 @@ from torch import Tensor
 from duomotion.checkpoint import RECIPE, environment, save_checkpoint
 from duomotion.config import from_dict, to_dict
 from duomotion.models.intermask import official_generator, official_tokenizer
-from duomotion.models.intermask.config import INTERX_TOKENIZER, TokenizerConfig
-from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.intermask.config import INTERX_TOKENIZER, InterMConfig, TokenizerConfig
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.intermask.tokenizer import MotionTokenizer
 from duomotion.motion import interx
-from duomotion.motion.features import NUM_FEATURES
+from duomotion.motion.interhuman import NUM_FEATURES
 from duomotion.names import check_name
-from duomotion.released import (
-    account_for,
-    agree,
-    listing,
+from duomotion.official import (
+    check_options,
+    check_state_dict,
+    get_state_dict,
+    join_names,
+    read_official,
     read_options,
-    read_released,
     read_statistics,
     renamed,
     sha256,
-    state_under,
 )
 
 DEFAULT_WEIGHTS = "best_fid.tar"  # what the released code generates and evaluates with
@@ -162,7 +161,7 @@ def find_run(path: Path) -> Run:
         if len(chosen) != 1:
             raise ValueError(
                 f"{path} holds no opt.txt"
-                + (f"; name one of {listing(chosen)}" if chosen else " of a released training")
+                + (f"; name one of {join_names(chosen)}" if chosen else " of a released training")
             )
         path = chosen[0]
     weights = sorted((path / "model").glob("*.tar"))
@@ -170,7 +169,7 @@ def find_run(path: Path) -> Run:
     if len(preferred) != 1:
         raise ValueError(
             f"{path / 'model'} holds no {DEFAULT_WEIGHTS}"
-            + (f"; name one of {listing(weights)}" if weights else " and no other .tar")
+            + (f"; name one of {join_names(weights)}" if weights else " and no other .tar")
         )
     return Run(preferred[0], *_options(path))
 
@@ -190,10 +189,10 @@ def tokenizer_state(
         config = TokenizerConfig()
     with torch.device("meta"):
         expected = official_tokenizer.to_official(MotionTokenizer(config).state_dict(), config)
-    account_for(official, expected, where)
+    check_state_dict(official, expected, where)
     sizes = {option: getattr(config, field) for option, field in TOKENIZER_SIZES.items()}
     sizes |= {"width": config.widths[0], "dataset_name": _dataset(config)}
-    agree(options, FIXED | sizes, where)
+    check_options(options, FIXED | sizes, where)
     settings = renamed(options, TOKENIZER_SETTINGS)
     config = from_dict(TokenizerConfig, to_dict(config) | settings, f"opt.txt of {where}")
     return config, official_tokenizer.from_official(official, config)
@@ -201,7 +200,7 @@ def tokenizer_state(
 
 def generator_state(
     official: Mapping[str, Tensor], options: Mapping[str, Any], where: str
-) -> tuple[GeneratorConfig, dict[str, Tensor]]:
+) -> tuple[InterMConfig, dict[str, Tensor]]:
     """Config and complete state of our `InterMTransformer` from a released state dict.
 
     The frozen CLIP tower, which the authors' files leave out, and the table of frequencies, which
@@ -216,22 +215,24 @@ def generator_state(
     if "dropout" in settings:
         settings["attention_dropout"] = settings["dropout"]
     try:
-        sizes = official_generator.sizes_of_released(official)
+        sizes = official_generator.official_sizes(official)
     except (KeyError, IndexError):  # account_for names what is missing
         sizes = {}
-    fields = to_dict(GeneratorConfig()) | sizes | settings
-    config = from_dict(GeneratorConfig, fields, f"opt.txt of {where}")
+    fields = to_dict(InterMConfig()) | sizes | settings
+    config = from_dict(InterMConfig, fields, f"opt.txt of {where}")
     with torch.device("meta"):
         ours = InterMTransformer(config).state_dict()
-    expected = official_generator.to_released(ours)
+    expected = official_generator.to_official(ours)
     frozen = official_generator.FROZEN_CLIP
     kept = {name: tensor for name, tensor in official.items() if not name.startswith(frozen)}
-    account_for(kept, expected, where)
+    check_state_dict(kept, expected, where)
     table = official_generator.FREQUENCIES
     if not torch.allclose(kept[table].float(), expected[table], rtol=1e-5):
         raise ValueError(f"{where}: {table} holds other frequencies than those of its width")
-    agree(options, {name: getattr(config, ours) for name, ours in GENERATOR_SIZES.items()}, where)
-    return config, official_generator.from_released(kept)
+    check_options(
+        options, {name: getattr(config, ours) for name, ours in GENERATOR_SIZES.items()}, where
+    )
+    return config, official_generator.from_official(kept)
 
 
 def _import_tokenizer(
@@ -239,8 +240,8 @@ def _import_tokenizer(
 ) -> tuple[TokenizerConfig, int]:
     if run.is_generator:
         raise ValueError(f"{run.options_file} lists the options of a generator, not a tokenizer's")
-    content = read_released(run.weights)
-    official = state_under(content, TOKENIZER_KEYS, run.weights)
+    content = read_official(run.weights)
+    official = get_state_dict(content, TOKENIZER_KEYS, run.weights)
     config, state = tokenizer_state(official, run.options, str(run.weights))
     if _dataset(config) == "interhuman":
         mean, std = _read_statistics(run, statistics)
@@ -261,8 +262,8 @@ def _import_tokenizer(
 def _import_generator(
     run: Run, target: Path, tokenizer: TokenizerConfig, child: Path, text_encoder: str
 ) -> int:
-    content = read_released(run.weights)
-    official = state_under(content, GENERATOR_KEYS, run.weights)
+    content = read_official(run.weights)
+    official = get_state_dict(content, GENERATOR_KEYS, run.weights)
     config, state = generator_state(official, run.options, str(run.weights))
     if (config.num_codes, config.token_dim) != (tokenizer.num_codes, tokenizer.code_dim):
         raise ValueError(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from duomotion.models.intermask.generator_config import GeneratorConfig
+from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.layers.positional import axis_frequencies
 
 FREQUENCIES = "position_enc.positional_encoding.inv_freq"
@@ -60,7 +60,7 @@ NAMES = (
 )
 
 
-def from_released(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def from_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """State of our `InterMTransformer` from a released one.
 
     Raises:
@@ -73,8 +73,8 @@ def from_released(state: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def to_released(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Released state from ours; undoes `from_released` exactly.
+def to_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Released state from ours; undoes `from_official` exactly.
 
     Raises:
         ValueError: a name that the released network doesn't have, such as low-rank modulation's.
@@ -86,14 +86,14 @@ def to_released(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def config_of_released(
-    state: dict[str, Tensor], defaults: GeneratorConfig | None = None
-) -> GeneratorConfig:
+    state: dict[str, Tensor], defaults: InterMConfig | None = None
+) -> InterMConfig:
     """Sizes of a released state; what shapes don't tell, such as heads, is that of `defaults`."""
-    return replace(defaults or GeneratorConfig(), **sizes_of_released(state))
+    return replace(defaults or InterMConfig(), **official_sizes(state))
 
 
-def sizes_of_released(state: Mapping[str, Tensor]) -> dict[str, int]:
-    """The fields of `GeneratorConfig` that the shapes of a released state tell.
+def official_sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """The fields of `InterMConfig` that the shapes of a released state tell.
 
     Raises:
         KeyError, IndexError: a tensor that tells one is missing or has too few axes.

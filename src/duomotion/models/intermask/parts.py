@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from duomotion.models.intermask.config import PartTokenizerConfig
 from duomotion.models.intermask.tokenizer import TokenizerOutput
 from duomotion.models.layers.quantize import VectorQuantizer, perplexity
-from duomotion.motion.features import JOINT_DIM, NUM_JOINTS
+from duomotion.motion.interhuman import JOINT_DIM, NUM_JOINTS
 from duomotion.motion.skeleton import SMPL22
 
 ROOT = (0,)
@@ -41,7 +41,7 @@ POSE = 9  # numbers a joint: position and 6-D rotation
 RIDGE = 1e-5
 
 
-class Stand(NamedTuple):
+class BodyFrame(NamedTuple):
     """Where a person stands during each block, and where they face.
 
     Attributes:
@@ -53,7 +53,7 @@ class Stand(NamedTuple):
     heading_BN: Tensor
 
     @classmethod
-    def of(cls, positions_BNFJ3: Tensor) -> "Stand":
+    def of(cls, positions_BNFJ3: Tensor) -> "BodyFrame":
         left, right = (
             [SMPL22.index(f"{side}_{joint}") for joint in ("hip", "shoulder")]
             for side in ("left", "right")
@@ -62,18 +62,18 @@ class Stand(NamedTuple):
         x_BN, _, z_BN = across.mean((2, 3)).unbind(-1)
         return cls(positions_BNFJ3[..., 0, ::2].mean(2), torch.atan2(-z_BN, x_BN))
 
-    def enter(self, positions_BNFJ3: Tensor) -> Tensor:
+    def to_local(self, positions_BNFJ3: Tensor) -> Tensor:
         """Positions in the world as seen from here."""
         return turned(positions_BNFJ3 - self._origin, -self.heading_BN[..., None, None])
 
-    def leave(self, positions_BNFJ3: Tensor) -> Tensor:
-        """The inverse of `enter`."""
+    def to_world(self, positions_BNFJ3: Tensor) -> Tensor:
+        """The inverse of `to_local`."""
         return turned(positions_BNFJ3, self.heading_BN[..., None, None]) + self._origin
 
-    def at(self, block_N: Tensor) -> "Stand":
-        return Stand(self.place_BN2[:, block_N], self.heading_BN[:, block_N])
+    def at(self, block_N: Tensor) -> "BodyFrame":
+        return BodyFrame(self.place_BN2[:, block_N], self.heading_BN[:, block_N])
 
-    def seen_from(self, other: "Stand") -> Tensor:
+    def seen_from(self, other: "BodyFrame") -> Tensor:
         """(B, N, 4): x and z in the other's frame, sine and cosine of the turn."""
         offset = turned(on_floor(self.place_BN2 - other.place_BN2), -other.heading_BN)
         turn = self.heading_BN - other.heading_BN
@@ -127,7 +127,7 @@ class PartTokenizer(nn.Module):
         super().__init__()
         self.config = config
         # Gradients that pass straight through the codes only lead away from the fit.
-        analyses = (
+        encoders = (
             nn.Linear(config.frames * len(row) * _numbers(row), config.channels).requires_grad_(
                 False
             )
@@ -135,11 +135,11 @@ class PartTokenizer(nn.Module):
         )
         widths = [PLACE, *(FACING * (row == ROOT) + config.channels for row in ROWS)]
         quantizers = (VectorQuantizer(config.num_codes, width) for width in widths)
-        self.analyses = cast(list[nn.Linear], nn.ModuleList(analyses))
+        self.encoders = cast(list[nn.Linear], nn.ModuleList(encoders))
         self.quantizers = cast(list[VectorQuantizer], nn.ModuleList(quantizers))
         neighbours = 2 * config.reach
         inputs = (neighbours + 1) * len(ROWS) * config.channels + neighbours * (PLACE + FACING)
-        self.synthesis = nn.Linear(inputs, config.frames * NUM_JOINTS * POSE)
+        self.decoder = nn.Linear(inputs, config.frames * NUM_JOINTS * POSE)
 
     @property
     def num_parts(self) -> int:
@@ -186,11 +186,11 @@ class PartTokenizer(nn.Module):
                 f"the number must be a multiple of {self.num_parts}"
             )
         stand, inputs_BNX = self.decoder_inputs(ids_BN)
-        local_BNX = self.synthesis(inputs_BNX)
+        local_BNX = self.decoder(inputs_BNX)
         local, sixd = local_BNX.unflatten(-1, (self.config.frames, NUM_JOINTS, POSE)).split(
             (3, 6), -1
         )
-        positions_BTJ3, sixd_BTJ6 = joined(stand.leave(local)), joined(sixd)
+        positions_BTJ3, sixd_BTJ6 = joined(stand.to_world(local)), joined(sixd)
         step = positions_BTJ3.diff(dim=1)
         velocities = torch.cat([step, step[:, -1:]], 1)
         rotations = F.pad(sixd_BTJ6[:, :, 1:], (0, 0, 1, 0))
@@ -198,19 +198,21 @@ class PartTokenizer(nn.Module):
 
     def latents(self, positions_BNFJ3: Tensor, sixd_BNFJ6: Tensor) -> list[Tensor]:
         """What is quantised, (B, N, channels) of each row."""
-        stand = Stand.of(positions_BNFJ3)
+        stand = BodyFrame.of(positions_BNFJ3)
         facing = torch.stack((stand.heading_BN.cos(), stand.heading_BN.sin()), -1)
         motion, *poses = (
             analysis(numbers)
             for analysis, numbers in zip(
-                self.analyses, self.numbers(stand, positions_BNFJ3, sixd_BNFJ6), strict=True
+                self.encoders, self.numbers(stand, positions_BNFJ3, sixd_BNFJ6), strict=True
             )
         )
         return [stand.place_BN2, torch.cat([facing, motion], -1), *poses]
 
-    def numbers(self, stand: Stand, positions_BNFJ3: Tensor, sixd_BNFJ6: Tensor) -> list[Tensor]:
+    def numbers(
+        self, stand: BodyFrame, positions_BNFJ3: Tensor, sixd_BNFJ6: Tensor
+    ) -> list[Tensor]:
         """What each row but the first is about, (B, N, X), in units of equal importance."""
-        local = stand.enter(positions_BNFJ3)
+        local = stand.to_local(positions_BNFJ3)
         from_body = local.clone()
         from_body[..., ARMS, :] -= local[..., ARMS_FROM, :]
         importance_J1 = local.new_ones(NUM_JOINTS, 1)
@@ -218,13 +220,13 @@ class PartTokenizer(nn.Module):
         described = torch.cat([from_body * importance_J1, sixd_BNFJ6 * self.config.rotations], -1)
         return [described[..., row, : _numbers(row)].flatten(2) for row in ROWS]
 
-    def decoder_inputs(self, ids_BN: Tensor) -> tuple[Stand, Tensor]:
-        """Stands, and what `synthesis` sees of each block; first and last are repeated."""
+    def decoder_inputs(self, ids_BN: Tensor) -> tuple[BodyFrame, Tensor]:
+        """Stands, and what `decoder` sees of each block; first and last are repeated."""
         place, root, *poses = (
             quantizer.lookup(ids)
             for quantizer, ids in zip(self.quantizers, ids_BN.chunk(self.num_parts, 1), strict=True)
         )
-        stand = Stand(place, torch.atan2(root[..., 1], root[..., 0]))
+        stand = BodyFrame(place, torch.atan2(root[..., 1], root[..., 0]))
         channels_BNC = torch.cat([root[..., FACING:], *poses], -1)
         blocks = torch.arange(channels_BNC.shape[1], device=ids_BN.device)
         inputs = [channels_BNC]
@@ -247,22 +249,22 @@ class PartTokenizer(nn.Module):
         return blocks[..., :3], blocks[..., 6:]
 
     @torch.no_grad()
-    def fit(self, joints_BTJD: Tensor, generator: torch.Generator) -> None:
+    def fit(self, joints_BTJD: Tensor, rng: torch.Generator) -> None:
         """Fit encoder, codebooks and decoder to joint maps in metres, in this order.
 
         Args:
             joints_BTJD: T a multiple of the frames of a token.
-            generator: chooses the vectors that the clusters of the codebooks start from.
+            rng: chooses the vectors that the clusters of the codebooks start from.
         """
         positions, sixd = self._blocks(joints_BTJD)
-        numbers = self.numbers(Stand.of(positions), positions, sixd)
-        for analysis, row_BNX in zip(self.analyses, numbers, strict=True):
+        numbers = self.numbers(BodyFrame.of(positions), positions, sixd)
+        for analysis, row_BNX in zip(self.encoders, numbers, strict=True):
             _fit_components(analysis, row_BNX.flatten(0, 1))
         for quantizer, row_BNC in zip(self.quantizers, self.latents(positions, sixd), strict=True):
-            quantizer.cluster(row_BNC.flatten(0, 1), generator)
+            quantizer.cluster(row_BNC.flatten(0, 1), rng)
         stand, inputs = self.decoder_inputs(self.encode(joints_BTJD))
-        targets = torch.cat([stand.enter(positions), sixd], -1)
-        _fit_least_squares(self.synthesis, inputs.flatten(0, 1), targets.flatten(2).flatten(0, 1))
+        targets = torch.cat([stand.to_local(positions), sixd], -1)
+        _fit_least_squares(self.decoder, inputs.flatten(0, 1), targets.flatten(2).flatten(0, 1))
 
 
 def _numbers(row: tuple[int, ...]) -> int:

@@ -22,7 +22,7 @@ from duomotion.models.layers.convolution import (
     ResidualBlock,
     UpsamplingConv,
     initialise_convolutions,
-    make_small,
+    scale_parameters,
 )
 from duomotion.models.layers.quantize import Quantized, VectorQuantizer
 
@@ -60,7 +60,7 @@ class MotionTokenizer(nn.Module):
         self.encoder, self.decoder = Encoder(config), Decoder(config)
         initialise_convolutions(self)
         last = self.decoder.project
-        make_small(last.second if isinstance(last, GraphLayers) else last)
+        scale_parameters(last.second if isinstance(last, GraphLayers) else last)
 
     @property
     def num_parts(self) -> int:

@@ -20,7 +20,7 @@ from duomotion.models.intermask.config import TokenizerLossWeights
 from duomotion.models.intermask.tokenizer import TokenizerOutput
 from duomotion.motion import interx
 from duomotion.motion.contacts import foot_joints
-from duomotion.motion.features import Normaliser, to_joint_map
+from duomotion.motion.interhuman import Normaliser, to_joint_map
 from duomotion.motion.rotations import (
     sixd_concatenated_to_matrix,
     sixd_interleaved_to_matrix,

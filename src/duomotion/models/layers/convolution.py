@@ -79,7 +79,7 @@ def initialise_convolutions(network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def make_small(last: nn.Module) -> None:
+def scale_parameters(last: nn.Module) -> None:
     """Let the output of a network's last layer start near zero."""
     for parameter in last.parameters():
         parameter.mul_(0.1)

@@ -120,14 +120,14 @@ class VectorQuantizer(nn.Module):
         return bool(self.code_counts.any())
 
     @torch.no_grad()
-    def cluster(self, x_ND: Tensor, generator: torch.Generator, *, rounds: int = 12) -> None:
+    def cluster(self, x_ND: Tensor, rng: torch.Generator, *, rounds: int = 12) -> None:
         """Start from the means of K clusters of the vectors (Lloyd 1982), N at least K.
 
         Clusters that lose all their vectors start again from a random one.
         """
 
         def draw(count: int) -> Tensor:
-            order = torch.randperm(len(x_ND), generator=generator, device=generator.device)
+            order = torch.randperm(len(x_ND), generator=rng, device=rng.device)
             return x_ND[order[:count].to(x_ND.device)]
 
         self.set_codebook(draw(self.num_codes))

@@ -41,5 +41,5 @@ class PostNormBlock(nn.Module):
     def forward(self, x_BLD: Tensor, mask: Tensor | None = None) -> Tensor:
         """`mask` is as for `Attention`."""
         x_BLD = self.norm1(x_BLD + self.dropout(self.self_attn(x_BLD, mask)))
-        fed = self.linear2(self.dropout(F.gelu(self.linear1(x_BLD))))
-        return self.norm2(x_BLD + self.dropout(fed))
+        hidden = self.linear2(self.dropout(F.gelu(self.linear1(x_BLD))))
+        return self.norm2(x_BLD + self.dropout(hidden))

@@ -59,7 +59,7 @@ class ResidualCodec(nn.Module):
         What a fitted tokenizer decodes is smoothed over time: its tokens don't overlap.
         """
         motion_BTF = self.denormalise(self.tokenizer.decode(ids_BNQ, layers))
-        return smoothed(motion_BTF) if self.tokenizer.config.fitted else motion_BTF
+        return smoothed(motion_BTF) if self.tokenizer.config.pca_encoder else motion_BTF
 
     @torch.no_grad()
     def reconstruct(self, features_PTF: np.ndarray) -> np.ndarray:
@@ -68,6 +68,15 @@ class ResidualCodec(nn.Module):
         frames = features_PTF.shape[1] // unit * unit
         batch = torch.from_numpy(np.ascontiguousarray(features_PTF[:, :frames])).to(self.mean)
         return self.decode(self.encode(batch)).cpu().numpy()
+
+    @torch.no_grad()
+    def reconstruct_by_layers(self, features_PTF: np.ndarray) -> list[np.ndarray]:
+        """The same from the first layer of tokens, from the first two, up to all (table 2)."""
+        unit = self.tokenizer.downsampling
+        given = np.ascontiguousarray(features_PTF[:, : features_PTF.shape[1] // unit * unit])
+        ids_PNQ = self.encode(torch.from_numpy(given).to(self.mean))
+        layers = range(1, self.tokenizer.config.num_layers + 1)
+        return [self.decode(ids_PNQ, count).cpu().numpy() for count in layers]
 
 
 def smoothed(x_BTF: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class ResidualTokenizerConfig:
     ema_decay: Share = 0.99  # released code
     temperature: Factor = 0.5  # of the code assignment in training, released code
     dead_below: Factor = 1.0  # average uses a batch below which a code is replaced, released code
-    fitted: bool = False  # ours: encoder and codes are fitted, only the decoder is trained
+    pca_encoder: bool = False  # ours: encoder and codes are fitted, only the decoder is trained
 
     def __post_init__(self) -> None:
         if self.dilations[0] > WIDEST_DILATION:
@@ -83,7 +83,7 @@ class TransformerConfig:
     attention_dropout: Share = 0.2  # released code; 0 lets attention use a fused kernel in training
     text_dim: Size = 512  # CLIP ViT-B/32; released code
     scale_text: bool = False  # ours; True: text vectors are brought to unit variance first
-    neighbours: ZeroOrMore = 0  # ours; tokens before and after that a token's input sees too
+    local_conv_radius: ZeroOrMore = 0  # ours; tokens before and after that a token's input sees too
     max_tokens: Length = 1024  # most tokens of a sequence; released code: 5000
     cond_drop: Share = 0.1  # share of samples trained without text; section 3.4
     temperature: Factor = 1.0  # released code

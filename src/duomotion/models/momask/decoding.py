@@ -3,7 +3,7 @@
 Axes: B batch, N tokens, C channels, V codes, Q quantisation layers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypedDict
@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from duomotion.models.momask.config import TransformerConfig
-from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer, inside
-from duomotion.sampling.masking import keep_top_k, pick, top_k_of_ratio
+from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer, length_mask
+from duomotion.sampling.guidance import GuidedNetwork
+from duomotion.sampling.masking import gumbel_argmax, keep_top_k, top_k_of_ratio
 from duomotion.sampling.tokens import (
     NO_CODE,
     TIE_BREAK,
     DecodingStep,
-    GuidedNetwork,
     Noise,
     check_lengths,
     check_settings,
@@ -41,7 +41,7 @@ def decode_tokens(
     text_BC: Tensor | None,
     lengths_B: Tensor,
     *,
-    generator: torch.Generator | Sequence[torch.Generator],
+    rng: torch.Generator | Sequence[torch.Generator],
     residual: ResidualTransformer | None = None,
     known_ids: Tensor | None = None,
     known_mask: Tensor | None = None,
@@ -50,6 +50,7 @@ def decode_tokens(
     residual_guidance: float | None = None,
     top_k: int | None = None,
     temperature: float | None = None,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Generate the unknown tokens of a batch; returns ids (B, N, Q), -1 behind a sample's end.
 
@@ -57,7 +58,7 @@ def decode_tokens(
         model: in evaluation mode, as is `residual`.
         text_BC: text vectors; None generates without a text.
         lengths_B: tokens of each sample, int64, on the model's device.
-        generator: source of all randomness. A sequence has one for each sample, which then comes
+        rng: source of all randomness. A sequence has one for each sample, which then comes
             out the same whatever else is in the batch, but for ties within rounding.
         residual: makes all layers but the first; None makes the base layer alone, and Q is 1.
         known_ids: (B, N, Q) codes, read only where `known_mask`; N is that of the longest sample.
@@ -68,6 +69,7 @@ def decode_tokens(
         residual_guidance: the same of the other layers.
         top_k: number of most likely codes to draw from. Default: configurations.
         temperature: of that draw; below 1 is less diverse. Default: configurations.
+        on_step: called after each iteration with those done and those in total.
 
     Raises:
         ValueError: an argument is out of its range or has the wrong shape, or the two transformers
@@ -81,9 +83,9 @@ def decode_tokens(
             f"{config.num_codes}; give one that was trained with it."
         )
     check_lengths(lengths_B)
-    inside_BN = inside(lengths_B, int(lengths_B.max()))
+    length_mask_BN = length_mask(lengths_B, int(lengths_B.max()))
     known_BNQ, given_BNQ = checked_known(
-        inside_BN.unsqueeze(-1).expand(-1, -1, num_layers),
+        length_mask_BN.unsqueeze(-1).expand(-1, -1, num_layers),
         config.num_codes,
         known_ids,
         None if known_mask is None else known_mask.unsqueeze(-1).expand(-1, -1, num_layers),
@@ -91,20 +93,25 @@ def decode_tokens(
     steps = config.steps if steps is None else steps
     drawing = _drawing(config, top_k, temperature)
     check_settings(config.num_codes, steps=steps, **drawing)
-    noise = sample_noise(generator, lengths_B, config.num_codes)
-    layers = [known_BNQ[..., 0]]
-    for step in base_steps(
-        model,
-        text_BC,
-        lengths_B,
-        noise=noise,
-        known_ids=known_BNQ[..., 0],
-        known_mask=given_BNQ[..., 0],
-        steps=steps,
-        guidance=config.guidance if guidance is None else guidance,
-        **drawing,
+    noise = sample_noise(rng, lengths_B, config.num_codes)
+    layers, total = [known_BNQ[..., 0]], steps + num_layers - 1
+    for done, step in enumerate(
+        base_steps(
+            model,
+            text_BC,
+            lengths_B,
+            noise=noise,
+            known_ids=known_BNQ[..., 0],
+            known_mask=given_BNQ[..., 0],
+            steps=steps,
+            guidance=config.guidance if guidance is None else guidance,
+            **drawing,
+        ),
+        1,
     ):
         layers = [step.ids]
+        if on_step is not None:
+            on_step(done, total)
     if residual is not None:
         scale = residual.config.guidance if residual_guidance is None else residual_guidance
         made = residual_steps(
@@ -118,8 +125,11 @@ def decode_tokens(
             guidance=scale,
             **_drawing(residual.config, top_k, temperature),
         )
-        layers += [step.ids for step in made]
-    return torch.stack(layers, -1).masked_fill(~inside_BN.unsqueeze(-1), NO_CODE)
+        for done, layer in enumerate(made, steps + 1):
+            layers.append(layer.ids)
+            if on_step is not None:
+                on_step(done, total)
+    return torch.stack(layers, -1).masked_fill(~length_mask_BN.unsqueeze(-1), NO_CODE)
 
 
 def base_steps(
@@ -138,13 +148,13 @@ def base_steps(
 ) -> Iterator[DecodingStep]:
     """The iterations of the base layer, ids and mask (B, N) and the noise being given."""
     config = model.config
-    inside_BN = inside(lengths_B, int(lengths_B.max()))
+    length_mask_BN = length_mask(lengths_B, int(lengths_B.max()))
     with torch.no_grad():
         guided = GuidedNetwork(model, text_BC, lengths_B, guidance)
     return fill_in(
         partial(guided, model),
-        known_ids.masked_fill(~inside_BN, config.pad_id),
-        inside_BN & ~known_mask,
+        known_ids.masked_fill(~length_mask_BN, config.pad_id),
+        length_mask_BN & ~known_mask,
         mask_id=config.mask_id,
         noise=noise,
         steps=steps,
@@ -179,17 +189,17 @@ def residual_steps(
             and by default only codes are drawn.
     """
     config = model.config
-    inside_BN = inside(lengths_B, base_BN.shape[1])
+    length_mask_BN = length_mask(lengths_B, base_BN.shape[1])
     guided = GuidedNetwork(model, text_BC, lengths_B, guidance)
-    ids_BN = base_BN.masked_fill(~inside_BN, config.pad_id)
+    ids_BN = base_BN.masked_fill(~length_mask_BN, config.pad_id)
     history_BNC = torch.zeros((), device=base_BN.device)
     for layer in range(1, config.num_layers):
         history_BNC = history_BNC + model.embed(ids_BN, layer - 1)
         logits_BNV = guided(partial(model, layer=layer), history_BNC)
         choices = logits_BNV if with_pad else logits_BNV[..., : config.num_codes]
-        drawn_BN = pick(keep_top_k(choices, top_k), noise(layer), temperature)
+        drawn_BN = gumbel_argmax(keep_top_k(choices, top_k), noise(layer), temperature)
         ids_BN = torch.where(known_mask, known_ids[..., layer], drawn_BN)
-        ids_BN = ids_BN.masked_fill(~inside_BN, config.pad_id)
+        ids_BN = ids_BN.masked_fill(~length_mask_BN, config.pad_id)
         yield LayerStep(ids_BN, logits_BNV)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from duomotion.models.layers.dropout import Dropout
 from duomotion.models.layers.linear import linear
-from duomotion.models.layers.neighbours import Neighbours
+from duomotion.models.layers.local_conv import LocalConv
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.models.layers.transformer import PostNormBlock
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig, TransformerConfig
@@ -33,8 +33,10 @@ class TextTransformer(nn.Module):
         width = config.width
         self.scale_text = config.scale_text
         self.input_projection = nn.Linear(config.token_dim, width)
-        self.neighbours = (
-            Neighbours(config.token_dim, width, config.neighbours) if config.neighbours else None
+        self.local_conv = (
+            LocalConv(config.token_dim, width, config.local_conv_radius)
+            if config.local_conv_radius
+            else None
         )
         self.text_projection = nn.Linear(config.text_dim, width)
         self.dropout = Dropout(config.dropout)
@@ -70,17 +72,17 @@ class TextTransformer(nn.Module):
         """Vectors of tokens, and what stands in front of them, to (B, N, output_dim)."""
         tokens, front = x_BNC.shape[1], front_BFD.shape[1]
         assert tokens <= len(self.positions)
-        inside_BN = None
+        length_mask_BN = None
         if lengths_B is not None and not bool((lengths_B == tokens).all()):
-            inside_BN = inside(lengths_B, tokens)
+            length_mask_BN = length_mask(lengths_B, tokens)
         x_BND = self.input_projection(x_BNC) + self.positions[:tokens]
-        if self.neighbours is not None:
-            heard_BNC = x_BNC if inside_BN is None else x_BNC * inside_BN.unsqueeze(-1)
-            x_BND = x_BND + self.neighbours(heard_BNC)
+        if self.local_conv is not None:
+            heard_BNC = x_BNC if length_mask_BN is None else x_BNC * length_mask_BN.unsqueeze(-1)
+            x_BND = x_BND + self.local_conv(heard_BNC)
         x_BLD = torch.cat((front_BFD, self.dropout(x_BND)), 1)
         mask = None
-        if inside_BN is not None:
-            mask = F.pad(inside_BN, (front, 0), value=True)[:, None, None]
+        if length_mask_BN is not None:
+            mask = F.pad(length_mask_BN, (front, 0), value=True)[:, None, None]
         for block in self.blocks:
             x_BLD = block(x_BLD, mask)
         hidden = F.gelu(self.output_dense(x_BLD[:, front:]))
@@ -107,7 +109,7 @@ class MaskedTransformer(TextTransformer):
         self._initialise()
 
     @torch.no_grad()
-    def start_from(self, codes_QVC: Tensor) -> None:
+    def init_from_codebooks(self, codes_QVC: Tensor) -> None:
         """Let the vectors of tokens start as the codes (Q, V, C) that they stand for (ours).
 
         The table that scores them starts small and as far as the layer is wide.
@@ -182,7 +184,7 @@ class ResidualTransformer(TextTransformer):
         return logits + self.output_bias[layer_B - 1].unsqueeze(1)
 
     @torch.no_grad()
-    def start_from(self, codes_QVC: Tensor) -> None:
+    def init_from_codebooks(self, codes_QVC: Tensor) -> None:
         """Let the tables start as the codes (Q, V, C) that their tokens stand for (ours)."""
         codes = codes_QVC.shape[1]
         for layer, codes_VC in enumerate(codes_QVC):
@@ -216,6 +218,6 @@ class ResidualTransformer(TextTransformer):
         return self.first_input[0] if layer == 0 else self.shared[layer - 1]
 
 
-def inside(lengths_B: Tensor, num_tokens: int) -> Tensor:
+def length_mask(lengths_B: Tensor, num_tokens: int) -> Tensor:
     """(B, N) bool: the tokens before the end of each sample."""
     return torch.arange(num_tokens, device=lengths_B.device) < lengths_B[:, None]

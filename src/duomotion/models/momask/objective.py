@@ -14,14 +14,14 @@ from torch import Tensor
 
 from duomotion.losses.masked import (
     Corruption,
+    corrupt_ids,
     draw_replacements,
-    judge,
-    select_at_random,
-    shown,
+    masked_cross_entropy,
+    sample_mask,
     uniform_from,
 )
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig
-from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer, inside
+from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer, length_mask
 from duomotion.sampling.masking import cosine_schedule
 
 
@@ -50,15 +50,17 @@ def masked_loss(
         text_BC: text vectors.
         lengths_B: tokens of each sample.
         corruption: of `draw_corruption`.
-        drop_B: bool, samples trained without a text; of `losses.masked.draw_text_drop`.
-        targets_VV: for each right code the probabilities to aim at; of `losses.masked.near_codes`.
+        drop_B: bool, samples trained without a text; of `guidance.draw_text_drop`.
+        targets_VV: for each right code the probabilities to aim at; of `soft_targets`.
     """
     config = model.config
-    inside_BN = inside(lengths_B, ids_BN.shape[1])
-    inputs = shown(ids_BN, inside_BN, corruption, mask_id=config.mask_id, pad_id=config.pad_id)
+    length_mask_BN = length_mask(lengths_B, ids_BN.shape[1])
+    inputs = corrupt_ids(
+        ids_BN, length_mask_BN, corruption, mask_id=config.mask_id, pad_id=config.pad_id
+    )
     logits_BNV = model(inputs, model.condition(text_BC, drop_B), lengths_B)
     targets_BNV = None if targets_VV is None else targets_VV[ids_BN]
-    return TokenLoss(*judge(logits_BNV, ids_BN, corruption.selected, targets_BNV))
+    return TokenLoss(*masked_cross_entropy(logits_BNV, ids_BN, corruption.selected, targets_BNV))
 
 
 def residual_loss(
@@ -79,30 +81,30 @@ def residual_loss(
         layer_B: the layer to be predicted, from 1; of `draw_layers`.
         targets_QVV: as for `masked_loss`, of all layers.
     """
-    inside_BN = inside(lengths_B, ids_BNQ.shape[1])
-    ids_BNQ = ids_BNQ.masked_fill(~inside_BN.unsqueeze(-1), model.config.pad_id)
+    length_mask_BN = length_mask(lengths_B, ids_BNQ.shape[1])
+    ids_BNQ = ids_BNQ.masked_fill(~length_mask_BN.unsqueeze(-1), model.config.pad_id)
     history_BNC = model.history(ids_BNQ, layer_B)
     logits_BNV = model(history_BNC, model.condition(text_BC, drop_B), lengths_B, layer=layer_B)
     ids_BN = ids_BNQ[torch.arange(len(ids_BNQ), device=ids_BNQ.device), :, layer_B]
     targets_BNV = None
     if targets_QVV is not None:
-        codes_BN = ids_BN.masked_fill(~inside_BN, 0)
+        codes_BN = ids_BN.masked_fill(~length_mask_BN, 0)
         targets_BNV = F.pad(targets_QVV[layer_B[:, None], codes_BN], (0, 1))
-    return TokenLoss(*judge(logits_BNV, ids_BN, inside_BN, targets_BNV))
+    return TokenLoss(*masked_cross_entropy(logits_BNV, ids_BN, length_mask_BN, targets_BNV))
 
 
 def draw_corruption(
-    lengths_B: Tensor, num_tokens: int, config: MaskedConfig, generator: torch.Generator
+    lengths_B: Tensor, num_tokens: int, config: MaskedConfig, rng: torch.Generator
 ) -> Corruption:
     """Draw what is masked and replaced in a batch of `num_tokens` places, each sample for itself.
 
     The released code counts tokens behind the end of a sample among those it may select; here they
     go by the sample.
     """
-    inside_BN = inside(lengths_B, num_tokens)
-    uniform = uniform_from(generator, lengths_B.device)
+    length_mask_BN = length_mask(lengths_B, num_tokens)
+    uniform = uniform_from(rng, lengths_B.device)
     return draw_replacements(
-        select_at_random(inside_BN, uniform(len(lengths_B)), uniform(*inside_BN.shape)),
+        sample_mask(length_mask_BN, uniform(len(lengths_B)), uniform(*length_mask_BN.shape)),
         num_codes=config.num_codes,
         random_id_prob=config.random_id_prob,
         mask_token_prob=config.mask_token_prob,
@@ -110,11 +112,11 @@ def draw_corruption(
     )
 
 
-def draw_layers(batch: int, config: ResidualConfig, generator: torch.Generator) -> Tensor:
+def draw_layers(batch: int, config: ResidualConfig, rng: torch.Generator) -> Tensor:
     """(B,) int64: the layer that each sample is judged by, from 1, low ones more often.
 
     Section 3.3 has them equally often; the released code spreads them as 1 - cos(pi u / 2) spreads
     u, uniform from 0 to 1.
     """
-    uniform_B = uniform_from(generator, generator.device)(batch)
+    uniform_B = uniform_from(rng, rng.device)(batch)
     return 1 + torch.round((1 - cosine_schedule(uniform_B)) * (config.num_layers - 2)).long()

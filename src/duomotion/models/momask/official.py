@@ -22,23 +22,23 @@ from torch import Tensor, nn
 
 from duomotion.checkpoint import RECIPE, environment, save_checkpoint
 from duomotion.config import from_dict, to_dict
-from duomotion.models.length import LengthConfig, LengthEstimator
+from duomotion.models.length.network import LengthConfig, LengthEstimator
 from duomotion.models.momask import official_tokenizer, official_transformers
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig, ResidualTokenizerConfig
 from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
 from duomotion.models.momask.tokenizer import ResidualTokenizer
 from duomotion.motion.humanml3d import HUMANML3D, KIT
 from duomotion.names import check_name
-from duomotion.released import (
-    account_for,
-    agree,
-    listing,
+from duomotion.official import (
+    check_options,
+    check_state_dict,
+    get_state_dict,
+    join_names,
+    read_official,
     read_options,
-    read_released,
     read_statistics,
     renamed,
     sha256,
-    state_under,
 )
 
 Config = TypeVar("Config", MaskedConfig, ResidualConfig)
@@ -144,17 +144,17 @@ def tokenizer_state(
         ValueError: tensors are missing, unknown or misshapen, or the options say something else.
     """
     try:
-        sizes = official_tokenizer.sizes_of_released(official)
+        sizes = official_tokenizer.official_sizes(official)
         config = from_dict(ResidualTokenizerConfig, sizes, where)
     except (KeyError, IndexError, ValueError):  # account_for names what is missing
         config = ResidualTokenizerConfig()
     layouts = {layout.NUM_FEATURES: layout.NAME for layout in LAYOUTS.values()}
     with torch.device("meta"):
         expected = official_tokenizer.to_official(ResidualTokenizer(config).state_dict(), config)
-    account_for(official, expected, where)
+    check_state_dict(official, expected, where)
     if config.num_features not in layouts:
         raise ValueError(f"{where}: {config.num_features} features are of no layout")
-    agree(options, FIXED | _told(config, TOKENIZER_SIZES), where)
+    check_options(options, FIXED | _told(config, TOKENIZER_SIZES), where)
     settings = renamed(options, TOKENIZER_SETTINGS) | {"layout": layouts[config.num_features]}
     config = from_dict(ResidualTokenizerConfig, to_dict(config) | settings, f"opt.txt of {where}")
     return config, official_tokenizer.from_official(official, config)
@@ -178,24 +178,24 @@ def transformer_state(
     if "dropout" in settings:
         settings["attention_dropout"] = settings["dropout"]
     try:
-        sizes = official_transformers.sizes_of_released(official)
+        sizes = official_transformers.official_sizes(official)
     except (KeyError, IndexError):  # account_for names what is missing
         sizes = {}
     config = from_dict(kind, sizes | settings, f"opt.txt of {where}")
     with torch.device("meta"):
         network = _network(config)
-        expected = official_transformers.to_released(network.state_dict(), names)
+        expected = official_transformers.to_official(network.state_dict(), names)
     own = {
         name: tensor
         for name, tensor in official.items()
         if not name.startswith(official_transformers.FROZEN_CLIP)
     }
-    account_for(own, expected, where)
+    check_state_dict(own, expected, where)
     table = own[official_transformers.POSITIONS].float()
     if not torch.allclose(table, official_transformers.positions(config.width), atol=1e-2):
         raise ValueError(f"{where} was trained with other positions than those of its width")
-    agree(options, _told(config, TRANSFORMER_SIZES), where)
-    return config, official_transformers.from_released(own, names)
+    check_options(options, _told(config, TRANSFORMER_SIZES), where)
+    return config, official_transformers.from_official(own, names)
 
 
 def _network(config: MaskedConfig | ResidualConfig) -> nn.Module:
@@ -206,8 +206,8 @@ def _network(config: MaskedConfig | ResidualConfig) -> nn.Module:
 
 def _import_tokenizer(folder: Path, target: Path) -> tuple[ResidualTokenizerConfig, int]:
     run = _run(folder, TOKENIZER_WEIGHTS)
-    content = read_released(run.weights)
-    official = state_under(content, TOKENIZER_KEYS, run.weights)
+    content = read_official(run.weights)
+    official = get_state_dict(content, TOKENIZER_KEYS, run.weights)
     config, tokenizer = tokenizer_state(official, run.options, str(run.weights))
     mean_path, std_path = (folder / "meta" / name for name in ("mean.npy", "std.npy"))
     for path in (mean_path, std_path):
@@ -229,8 +229,8 @@ def _import_masked(
     text_encoder: str,
 ) -> int:
     run = _run(folder, MASKED_WEIGHTS)
-    content = read_released(run.weights)
-    official = state_under(content, MASKED_KEYS, run.weights)
+    content = read_official(run.weights)
+    official = get_state_dict(content, MASKED_KEYS, run.weights)
     config, state = transformer_state(official, run.options, str(run.weights), MaskedConfig)
     _same_codes(config, tokenizer, run)
     recipe = {
@@ -244,8 +244,8 @@ def _import_masked(
 
 def _import_residual(folder: Path, target: Path, tokenizer: ResidualTokenizerConfig) -> int:
     run = _run(folder, RESIDUAL_WEIGHTS)
-    content = read_released(run.weights)
-    official = state_under(content, RESIDUAL_KEYS, run.weights)
+    content = read_official(run.weights)
+    official = get_state_dict(content, RESIDUAL_KEYS, run.weights)
     config, state = transformer_state(official, run.options, str(run.weights), ResidualConfig)
     _same_codes(config, tokenizer, run)
     if config.num_layers != tokenizer.num_layers:
@@ -259,11 +259,11 @@ def _import_residual(folder: Path, target: Path, tokenizer: ResidualTokenizerCon
 
 
 def _import_length(path: Path, target: Path) -> int:
-    content = read_released(path)
-    state = state_under(content, LENGTH_KEYS, path)
+    content = read_official(path)
+    state = get_state_dict(content, LENGTH_KEYS, path)
     with torch.device("meta"):
         expected = LengthEstimator(LengthConfig()).state_dict()
-    account_for(state, expected, str(path))
+    check_state_dict(state, expected, str(path))
     recipe = {"system": "length", "model": to_dict(LengthConfig())}
     save_checkpoint(target, state, recipe, _provenance(Run(path, {}), content))
     return _count(state)
@@ -281,7 +281,7 @@ def _training(path: Path) -> Path:
     if len(chosen) != 1:
         raise ValueError(
             f"{path} holds no opt.txt"
-            + (f"; name one of {listing(chosen)}" if chosen else " of a released training")
+            + (f"; name one of {join_names(chosen)}" if chosen else " of a released training")
         )
     return chosen[0]
 
@@ -302,8 +302,8 @@ def _residual_beside(folder: Path) -> Path | None:
             found.append(file.parent)
     if len(found) > 1:
         raise ValueError(
-            f"several residual transformers go with {folder}: {listing(found)}; keep one of them "
-            "beside it"
+            f"several residual transformers go with {folder}: {join_names(found)}; keep one of "
+            "them beside it"
         )
     return found[0] if found else None
 

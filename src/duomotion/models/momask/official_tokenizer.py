@@ -15,7 +15,7 @@ from duomotion.models.momask.config import ResidualTokenizerConfig
 _RESIDUAL_LAYERS = {"conv1": "dilated", "conv2": "mix"}
 
 
-def sizes_of_released(official: Mapping[str, Tensor]) -> dict[str, int]:
+def official_sizes(official: Mapping[str, Tensor]) -> dict[str, int]:
     """The fields of `ResidualTokenizerConfig` that the shapes of a released state tell.
 
     Raises:
@@ -37,7 +37,7 @@ def config_of_released(
     official: Mapping[str, Tensor], defaults: ResidualTokenizerConfig | None = None
 ) -> ResidualTokenizerConfig:
     """Sizes of a released state; what shapes don't tell is that of `defaults`."""
-    return replace(defaults or ResidualTokenizerConfig(), **sizes_of_released(official))
+    return replace(defaults or ResidualTokenizerConfig(), **official_sizes(official))
 
 
 def key_map(config: ResidualTokenizerConfig) -> dict[str, str]:

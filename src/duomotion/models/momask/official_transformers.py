@@ -54,7 +54,7 @@ RESIDUAL = _COMMON | {
 }
 
 
-def from_released(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+def from_official(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
     """State of ours from a released one; `names` is `MASKED` or `RESIDUAL`.
 
     Raises:
@@ -67,8 +67,8 @@ def from_released(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict
     }
 
 
-def to_released(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
-    """Released state from ours; undoes `from_released` exactly.
+def to_official(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+    """Released state from ours; undoes `from_official` exactly.
 
     Raises:
         ValueError: a name that the released network doesn't have, such as unshared tables'.
@@ -83,7 +83,7 @@ def positions(width: int) -> Tensor:
     return sinusoid_sequence(NUM_POSITIONS, width)[:, None]
 
 
-def sizes_of_released(state: Mapping[str, Tensor]) -> dict[str, int]:
+def official_sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
     """The fields of a config that the shapes of a released state tell.
 
     Raises:
@@ -108,7 +108,7 @@ def sizes_of_released(state: Mapping[str, Tensor]) -> dict[str, int]:
 
 def config_of_released(state: Mapping[str, Tensor], defaults: Config) -> Config:
     """Sizes of a released state; what shapes don't tell, such as heads, is that of `defaults`."""
-    return replace(defaults, **sizes_of_released(state))
+    return replace(defaults, **official_sizes(state))
 
 
 def _translate(name: str, names: Mapping[str, str]) -> str:

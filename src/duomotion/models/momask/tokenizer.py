@@ -17,7 +17,7 @@ from duomotion.models.layers.convolution import (
     ResidualBlock,
     UpsamplingConv,
     initialise_convolutions,
-    make_small,
+    scale_parameters,
 )
 from duomotion.models.layers.residual_quantize import ResidualQuantizer
 from duomotion.models.momask.config import ResidualTokenizerConfig
@@ -55,10 +55,10 @@ class ResidualTokenizer(nn.Module):
             temperature=config.temperature,
             dead_below=config.dead_below,
         )
-        self.encoder = Components(config) if config.fitted else Encoder(config)
+        self.encoder = PCAEncoder(config) if config.pca_encoder else Encoder(config)
         self.decoder = Decoder(config)
         initialise_convolutions(self)
-        make_small(self.decoder.project)
+        scale_parameters(self.decoder.project)
 
     @property
     def downsampling(self) -> int:
@@ -128,26 +128,26 @@ class ResidualTokenizer(nn.Module):
     def train(self, mode: bool = True) -> "ResidualTokenizer":
         """What is fitted stays as it is."""
         super().train(mode)
-        if self.config.fitted:
+        if self.config.pca_encoder:
             self.quantizer.eval()
         return self
 
     @torch.no_grad()
-    def fit(self, x_BTF: Tensor, importance_F: Tensor, generator: torch.Generator) -> None:
+    def fit(self, x_BTF: Tensor, importance_F: Tensor, rng: torch.Generator) -> None:
         """Fit the encoder to principal components and the codebooks to clusters of what is left.
 
         Args:
             x_BTF: normalised windows, as for `encode`.
             importance_F: what an error of each feature counts, next to the others.
         """
-        assert isinstance(self.encoder, Components) and self.decoder.straight is not None
+        assert isinstance(self.encoder, PCAEncoder) and self.decoder.linear_decoder is not None
         side_by_side = self._side_by_side(x_BTF)
         self.encoder.fit(
-            side_by_side, importance_F.repeat(self.config.num_people), self.decoder.straight
+            side_by_side, importance_F.repeat(self.config.num_people), self.decoder.linear_decoder
         )
         residual_ND = self.encoder(side_by_side).flatten(0, 1)
         for layer in self.quantizer.layers:
-            layer.cluster(residual_ND, generator)
+            layer.cluster(residual_ND, rng)
             residual_ND = residual_ND - layer.lookup(layer.nearest(residual_ND))
 
     def _side_by_side(self, x_BTF: Tensor) -> Tensor:
@@ -159,7 +159,7 @@ class ResidualTokenizer(nn.Module):
         return people.transpose(1, 2).flatten(0, 1)
 
 
-class Components(nn.Module):
+class PCAEncoder(nn.Module):
     """Principal components of the frames of a token (ours), in place of `Encoder`.
 
     What the paper's encoder and codebooks learn from tens of thousands of clips in days can be
@@ -222,16 +222,18 @@ class Decoder(nn.Module):
         )
         self.refine = _conv(width, width)
         self.project = _conv(width, config.num_people * config.num_features)
-        self.straight = nn.Linear(config.code_dim, _token_width(config)) if config.fitted else None
+        self.linear_decoder = (
+            nn.Linear(config.code_dim, _token_width(config)) if config.pca_encoder else None
+        )
 
     def forward(self, x_BND: Tensor) -> Tensor:
         x_BD1T = F.relu(self.from_code(_row(x_BND)))
         for level in self.levels:
             x_BD1T = level(x_BD1T)
         motion_BTF = _sequence(self.project(F.relu(self.refine(x_BD1T))))
-        if self.straight is None:
+        if self.linear_decoder is None:
             return motion_BTF
-        return motion_BTF + self.straight(x_BND).view_as(motion_BTF)
+        return motion_BTF + self.linear_decoder(x_BND).view_as(motion_BTF)
 
 
 def _token_width(config: ResidualTokenizerConfig) -> int:

@@ -1,0 +1,147 @@
+"""Trainings of evaluators: those that come with the package, and the released kinds."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from duomotion.data.pairs import PairConfig
+from duomotion.models.evaluator.interx import INTERX
+from duomotion.models.evaluator.matching import (
+    InterCLIPRecipe,
+    MovementData,
+    MovementRecipe,
+    WordsData,
+    WordsRecipe,
+)
+from duomotion.models.evaluator.open import OpenEvaluatorConfig
+from duomotion.models.evaluator.t2m import HUMANML3D, KIT
+from duomotion.models.evaluator.training import EvaluatorData, EvaluatorRecipe
+from duomotion.motion import humanml3d
+from duomotion.training.config import LogConfig, OptimConfig
+
+
+def open_pairs() -> EvaluatorRecipe:
+    """The evaluator of the open benchmark."""
+    return EvaluatorRecipe(
+        optim=OptimConfig(
+            steps=1000,
+            batch_size=60,
+            lr=5e-4,
+            weight_decay=1e-2,
+            warmup_steps=100,
+            schedule="cosine",
+            clip_norm=1.0,
+            ema_decay=0.995,
+        ),
+        log=LogConfig(validate_every=450, checkpoint_seconds=300.0),
+    )
+
+
+def solo_open() -> EvaluatorRecipe:
+    """The evaluator of the open benchmark for one person.
+
+    It is the last checkpoint that counts: the loss on the 32 validation clips grows from step 50
+    on, while texts of held-out subjects find their motion more often.
+    """
+    pairs = open_pairs()
+    return replace(
+        pairs,
+        model=OpenEvaluatorConfig(
+            num_people=1, num_features=humanml3d.HUMANML3D.NUM_FEATURES, every=2
+        ),
+        data=EvaluatorData(
+            clips="data/solo-open",
+            layout=humanml3d.HUMANML3D.NAME,
+            views=4,
+            examples=PairConfig(max_frames=196, mirror=False, shortest=0.6),
+        ),
+        optim=replace(pairs.optim, steps=300, batch_size=64),
+        log=replace(pairs.log, validate_every=50),
+    )
+
+
+def interclip() -> InterCLIPRecipe:
+    """InterCLIP on InterHuman with the loss and the sizes of InterGen's released code.
+
+    How it was trained is not published. Inferred: the optimiser is that of InterGen itself, a batch
+    is as large as a pool of the evaluation, and the number of steps is ours.
+    """
+    return InterCLIPRecipe(
+        optim=OptimConfig(
+            steps=50_000,
+            batch_size=96,
+            lr=1e-4,
+            betas=(0.9, 0.999),
+            weight_decay=2e-5,
+            warmup_steps=500,
+            schedule="cosine",
+            clip_norm=0.5,
+        )
+    )
+
+
+WORDS_DATA: dict[str, WordsData] = {
+    "interx": WordsData(layout="interx", folder="data/interx"),
+    "humanml3d": WordsData(layout="humanml3d", folder="data/humanml3d"),
+    "kit": WordsData(layout="kit-ml", folder="data/kit-ml"),
+}
+WORDS_SIZES = {"interx": INTERX, "humanml3d": HUMANML3D, "kit": KIT}
+
+
+def of_words(name: str, steps: int) -> WordsRecipe:
+    """The evaluator of Inter-X, HumanML3D or KIT-ML as its released code trains it.
+
+    300 epochs of the training split in batches of 32 (of HumanML3D 23,384 clips, of Inter-X 9,110;
+    of KIT-ML about 4,900 are taken). Gradients are clipped together, in the
+    released code those of texts and of motions apart.
+    """
+    return WordsRecipe(
+        system="evaluator/interx" if name == "interx" else "evaluator/t2m",
+        model=WORDS_SIZES[name],
+        data=replace(WORDS_DATA[name], movement=f"runs/evaluator/movement-{name}/best"),
+        optim=OptimConfig(
+            steps=steps,
+            batch_size=32,
+            lr=1e-4,
+            betas=(0.9, 0.999),
+            weight_decay=0.0,
+            schedule="constant",
+            clip_norm=0.5,
+        ),
+    )
+
+
+def movement(name: str) -> MovementRecipe:
+    """The movement encoder of such an evaluator as its released code trains it.
+
+    The number of steps is ours: 270 epochs of all windows, as in the released code, would be
+    millions of them on HumanML3D.
+    """
+    data = WORDS_DATA[name]
+    return MovementRecipe(
+        model=WORDS_SIZES[name],
+        data=MovementData(layout=data.layout, folder=data.folder),
+        optim=OptimConfig(
+            steps=100_000,
+            batch_size=128,
+            lr=1e-4,
+            betas=(0.9, 0.999),
+            weight_decay=0.0,
+            schedule="constant",
+        ),
+    )
+
+
+AnyRecipe = EvaluatorRecipe | InterCLIPRecipe | WordsRecipe | MovementRecipe
+
+RECIPES: dict[str, Callable[[], AnyRecipe]] = {
+    "evaluator/open": open_pairs,
+    "evaluator/solo": solo_open,
+    "evaluator/interclip": interclip,
+    "evaluator/movement-interx": partial(movement, "interx"),
+    "evaluator/movement-humanml3d": partial(movement, "humanml3d"),
+    "evaluator/movement-kit": partial(movement, "kit"),
+    "evaluator/interx": partial(of_words, "interx", 85_000),
+    "evaluator/humanml3d": partial(of_words, "humanml3d", 219_000),
+    "evaluator/kit": partial(of_words, "kit", 45_000),
+}

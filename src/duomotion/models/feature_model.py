@@ -1,0 +1,221 @@
+"""Models whose network makes the features of a layout: all of a model but the sampling itself.
+
+Axes: P people, T frames, F features, C text vector.
+"""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from duomotion.checkpoint import Checkpoint
+from duomotion.models.base import MotionModel, OnStep, in_batches
+from duomotion.motion.contacts import lock_feet, snap_to_floor
+from duomotion.motion.interaction import Interaction
+from duomotion.motion.layout import Layout
+from duomotion.sampling.known import KnownMotion, align_root_path
+from duomotion.sampling.request import Request, Sampling
+from duomotion.text.anchors import anchored
+from duomotion.text.cache import cached_encoder
+from duomotion.text.encoder import TextEncoder, fingerprint
+
+
+@dataclass(frozen=True)
+class KnownFeatures:
+    """Known motion as a network sees it; who is at the origin first is person 0.
+
+    Attributes:
+        features_PTF: in the layout's units, T whole units of the model's frames. Where nothing is
+            known between known frames, motion is filled in; behind the last frame it is held;
+            people of whom nothing is known have zeros.
+        mask_PT: bool, True where a frame is known; no longer than the motion that is asked for.
+    """
+
+    features_PTF: np.ndarray
+    mask_PT: np.ndarray
+
+    @property
+    def people(self) -> list[int]:
+        """Those of whom something is known."""
+        return np.flatnonzero(self.mask_PT.any(1)).tolist()
+
+    def swapped(self) -> "KnownFeatures":
+        """The same with people in the other order."""
+        return KnownFeatures(np.flip(self.features_PTF, 0).copy(), np.flip(self.mask_PT, 0).copy())
+
+
+class FeatureModel(MotionModel):
+    """Answers requests by `sample`.
+
+    Attributes:
+        layout: of the features.
+        encoder: of texts.
+        length: estimator of lengths; None where the model has none.
+    """
+
+    layout: Layout
+    encoder: TextEncoder
+    length: Any | None = None
+
+    @property
+    @abstractmethod
+    def networks(self) -> Sequence[nn.Module]:
+        """All that what it makes depends on."""
+
+    @property
+    @abstractmethod
+    def configs(self) -> Sequence[object]:
+        """The settings that what it makes depends on."""
+
+    @abstractmethod
+    def sample(
+        self,
+        texts: Sequence[str],
+        frames: int,
+        known: Sequence[KnownFeatures | None],
+        *,
+        rngs: Sequence[torch.Generator],
+        sampling: Sampling,
+        on_step: OnStep | None = None,
+    ) -> Sequence[np.ndarray]:
+        """Features (P, T, F) of each clip in the layout's units, the same as if it were alone.
+
+        Args:
+            texts: none of them is empty, or all are.
+            frames: T, whole units of the model's frames.
+            rngs: the source of each clip's randomness, on the CPU.
+            sampling: `tuned`, with what the user has set.
+            on_step: called after each iteration.
+        """
+
+    def refine(self, features_PTF: np.ndarray) -> np.ndarray:
+        """What is done to features before they become bodies; published evaluators don't see it."""
+        return features_PTF
+
+    @property
+    def fingerprint(self) -> str:
+        settings = (*map(fingerprint, self.networks), *self.configs, self.encoder.name)
+        return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
+
+    def answer(
+        self, requests: Sequence[Request], *, on_step: OnStep | None = None
+    ) -> list[Interaction]:
+        known = [KnownMotion.of(request, self.layout) for request in requests]
+        made = self._sampled(
+            requests,
+            [
+                self._known_features(each, request)
+                for each, request in zip(known, requests, strict=True)
+            ],
+            [each is not None and each.reference_person == 1 for each in known],
+            on_step,
+        )
+        return [
+            self._interaction(self.refine(features), request, each)
+            for features, request, each in zip(made, requests, known, strict=True)
+        ]
+
+    def features(self, requests: Sequence[Request]) -> list[np.ndarray]:
+        return self._sampled(requests, [None] * len(requests), [False] * len(requests))
+
+    def reactions(
+        self, requests: Sequence[Request], actors: Sequence[np.ndarray], people: Sequence[int]
+    ) -> list[np.ndarray]:
+        known = []
+        for actor, person in zip(actors, people, strict=True):
+            held = np.minimum(np.arange(self._whole_units(len(actor))), len(actor) - 1)
+            features_PTF = np.zeros((self.num_people, len(held), actor.shape[1]), actor.dtype)
+            features_PTF[person] = actor[held]
+            mask_PT = np.zeros((self.num_people, len(actor)), bool)
+            mask_PT[person] = True
+            known.append(KnownFeatures(features_PTF, mask_PT))
+        made = self._sampled(requests, known, [False] * len(requests))
+        return [features[1 - person] for features, person in zip(made, people, strict=True)]
+
+    def lengths(self, texts: Sequence[str], seed: int) -> list[int]:
+        if self.length is None:
+            return super().lengths(texts, seed)
+        text_BC = self.encoder.encode(list(texts)).vectors
+        with torch.no_grad():
+            drawn = self.length.draw(text_BC, [torch.Generator().manual_seed(seed) for _ in texts])
+        return [min(max(frames, self.min_frames), self.max_frames) for frames in drawn]
+
+    def bodies(self, interaction: Interaction) -> Interaction:
+        return self.layout.bodies(interaction)
+
+    def _sampled(
+        self,
+        requests: Sequence[Request],
+        known: Sequence[KnownFeatures | None],
+        swap_to_reference: Sequence[bool],
+        on_step: OnStep | None = None,
+    ) -> list[np.ndarray]:
+        """Features (P, T, F) of each request.
+
+        Args:
+            swap_to_reference: whether the second person's start is the origin; the network sees
+                that person as the first.
+        """
+
+        def make(batch: list[int]) -> list[np.ndarray]:
+            first = requests[batch[0]]
+            made = self.sample(
+                [requests[i].text for i in batch],
+                self._whole_units(first.frames),
+                [
+                    each.swapped() if each is not None and swap_to_reference[i] else each
+                    for i in batch
+                    for each in [known[i]]
+                ],
+                rngs=[torch.Generator().manual_seed(requests[i].seed) for i in batch],
+                sampling=first.sampling.resolved(self.tuned, self.name),
+                on_step=on_step,
+            )
+            return [
+                features[:: -1 if swap_to_reference[i] else 1, : requests[i].frames]
+                for i, features in zip(batch, made, strict=True)
+            ]
+
+        return in_batches([self.batch_key(request) for request in requests], make)
+
+    def _whole_units(self, frames: int) -> int:
+        return -(-frames // self.frame_unit) * self.frame_unit
+
+    def _known_features(self, known: KnownMotion | None, request: Request) -> KnownFeatures | None:
+        """In the order in which people are given."""
+        if known is None:
+            return None
+        frames = self._whole_units(request.frames)
+        features_PTF = np.zeros((self.num_people, frames, self.layout.NUM_FEATURES), np.float32)
+        for person in known.people:
+            given = known.filled_person(person, frames + 1)
+            features_PTF[person] = self.layout.encode(given)[0]
+        return KnownFeatures(features_PTF, known.fixed(self.num_people))
+
+    def _interaction(
+        self, features_PTF: np.ndarray, request: Request, known: KnownMotion | None
+    ) -> Interaction:
+        """Bodies on the ground, known frames as they were given."""
+        bodies = self.layout.decode(features_PTF, fps=self.fps)
+        if known is None:
+            bodies = lock_feet(snap_to_floor(self.layout.grounded(bodies)))
+        else:
+            bodies = known.to_world(bodies)
+            if self.layout.ACCUMULATES_ROOT:
+                bodies = align_root_path(bodies, known.known, known.mask)
+            bodies = known.joined(snap_to_floor(bodies))
+        return bodies.with_caption(request.text)
+
+
+def load_encoder(checkpoint: Checkpoint, dim: int) -> TextEncoder:
+    """The text encoder that a checkpoint's network reads, with the captions that go with it.
+
+    Raises:
+        ValueError: there is no such encoder, or it gives vectors of another size.
+    """
+    return anchored(cached_encoder(checkpoint.text_encoder, dim=dim), checkpoint.folder)

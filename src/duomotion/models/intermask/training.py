@@ -1,0 +1,434 @@
+"""What InterMask's two trainings consist of: recipes and tasks."""
+
+import copy
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from duomotion.checkpoint import load_weights, read_checkpoint
+from duomotion.data.layouts import VIEWS
+from duomotion.data.pairs import PairConfig
+from duomotion.data.windows import WindowConfig
+from duomotion.models.children import check_child, load_embedder
+from duomotion.models.intermask.alternating import transformer_of
+from duomotion.models.intermask.codec import MotionCodec, load_codec
+from duomotion.models.intermask.config import (
+    InterMConfig,
+    PartTokenizerConfig,
+    TokenizerConfig,
+    TokenizerLossWeights,
+)
+from duomotion.models.intermask.generate import InterMask
+from duomotion.models.intermask.objective import draw_corruption, generator_loss
+from duomotion.models.intermask.parts import PartTokenizer
+from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutput
+from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss, tokenizer_loss
+from duomotion.models.layers.acceleration import accelerate
+from duomotion.motion import interhuman as features
+from duomotion.motion.errors import mean_scores, reconstruction_scores
+from duomotion.sampling.guidance import draw_text_drop
+from duomotion.text.anchors import ANCHORS, save_anchors
+from duomotion.text.augment import mirror_text
+from duomotion.text.cache import cached_encoder
+from duomotion.training.batch import similar_lengths
+from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.validation import ValidationFID, held_out_scores
+
+CODEBOOK_WINDOWS = 256
+TOKENIZED_AT_ONCE = 32  # clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerData:
+    """Data sets in the tokenizer's layout, and the share of windows that shows lone people."""
+
+    pairs: str = "data/interhuman"
+    solo: str | None = None
+    solo_share: float = 0.0
+    windows: WindowConfig = field(default_factory=WindowConfig)
+    starting_windows: int = 4000  # from which the statistics come, and all that is fitted
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerRecipe:
+    """One training of the motion tokenizer; defaults are the released code's on InterHuman."""
+
+    optim: OptimConfig
+    system: str = "intermask/tokenizer"
+    model: TokenizerConfig | PartTokenizerConfig = field(default_factory=TokenizerConfig)
+    losses: TokenizerLossWeights = field(default_factory=TokenizerLossWeights)
+    data: TokenizerData = field(default_factory=TokenizerData)
+    continuous_steps: int = 0  # at the start, without codes; these then start from clusters
+    log: LogConfig = field(default_factory=LogConfig)
+
+    def __post_init__(self) -> None:
+        if self.continuous_steps and isinstance(self.model, PartTokenizerConfig):
+            raise ValueError("continuous_steps must be 0 for a tokenizer that starts fitted")
+
+
+class TokenizerTask:
+    """Windows of single people through the 2D VQ-VAE."""
+
+    score_name = "mpjpe_mm"
+    children: Mapping[str, Path] = {}
+
+    def __init__(self, recipe: TokenizerRecipe, device: torch.device) -> None:
+        self.recipe = recipe
+        data, sizes = recipe.data, recipe.model
+        people = sizes.num_people if isinstance(sizes, TokenizerConfig) else 1
+        windows = replace(data.windows, people=people)
+        torch.manual_seed(recipe.optim.seed)
+        self.model = MotionCodec(recipe.model)
+        views = VIEWS[self.model.layout.NAME]
+        self.pairs = views.windows(views.read_split(data.pairs, "train")[0], windows)
+        self.solo = (
+            views.windows(views.read_split(data.solo, "train")[0], windows) if data.solo else None
+        )
+        held_out, _ = views.read_split(data.pairs, "val")
+        self.held_out = {clip.name: views.whole(clip, data.windows.floor) for clip in held_out}
+        rng = np.random.default_rng(recipe.optim.seed)
+        joints_BTJD = self._draw(data.starting_windows, rng)
+        if isinstance(self.model.tokenizer, PartTokenizer):
+            torch_rng = torch.Generator().manual_seed(recipe.optim.seed)
+            self.model.tokenizer.fit(torch.from_numpy(joints_BTJD), torch_rng)
+        elif self.model.layout is features:
+            found = features.measured(features.from_joint_map(joints_BTJD))
+            self.model.mean.copy_(torch.from_numpy(found.mean))
+            self.model.std.copy_(torch.from_numpy(found.std))
+
+    def _draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        if self.solo is None:
+            return self.pairs.draw(count, rng)
+        solo = round(count * self.recipe.data.solo_share)
+        return np.concatenate([self.pairs.draw(count - solo, rng), self.solo.draw(solo, rng)])
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        size = self.recipe.optim.batch_size
+        windows = self.pairs.num_windows + (self.solo.num_windows if self.solo else 0)
+        per_epoch = max(1, windows // size)
+        for index in range(skip, per_epoch):
+            rng = np.random.default_rng([seed, epoch, index])
+            joints = torch.from_numpy(self._draw(size, rng))
+            yield {"joints_BTJD": joints}
+
+    def loss(
+        self, batch: dict[str, Any], rng: torch.Generator, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        target_BTJD = self.model.normalise(batch["joints_BTJD"])
+        output = self._output(target_BTJD, step)
+        if self.model.layout is features:
+            total, terms = tokenizer_loss(
+                output, target_BTJD, self.model.normaliser, self.recipe.losses
+            )
+        else:
+            total, terms = interx_tokenizer_loss(output, target_BTJD, self.recipe.losses)
+        return total, {**terms, "perplexity": output.perplexity}
+
+    def _output(self, target_BTJD: Tensor, step: int) -> TokenizerOutput:
+        tokenizer = self.model.tokenizer
+        if isinstance(tokenizer, MotionTokenizer):
+            if step < self.recipe.continuous_steps:
+                return tokenizer.unquantized(target_BTJD)
+            if self.recipe.continuous_steps and not tokenizer.quantizer.is_started:
+                self._start_codebook(tokenizer, step)
+        return tokenizer(target_BTJD)
+
+    @torch.no_grad()
+    def _start_codebook(self, tokenizer: MotionTokenizer, step: int) -> None:
+        seed = self.recipe.optim.seed
+        rng = np.random.default_rng([seed, step, CODEBOOK_WINDOWS])
+        joints_BTJD = torch.from_numpy(self._draw(CODEBOOK_WINDOWS, rng)).to(self.model.mean)
+        latents = [
+            tokenizer.latents(self.model.normalise(part)).flatten(0, -2)
+            for part in joints_BTJD.split(self.recipe.optim.batch_size)
+        ]
+        torch_rng = torch.Generator().manual_seed(seed)
+        tokenizer.quantizer.cluster(torch.cat(latents).float(), torch_rng)
+
+    def validate(self) -> dict[str, float]:
+        """Always with codes: before they have started they are noise and score badly."""
+        scores = reconstruction_scores(self.model.reconstruct, self.held_out, self.model.layout)
+        return mean_scores(scores.values())
+
+    def provenance(self) -> dict[str, Any]:
+        data = self.recipe.data
+        return {"data": [data.pairs] + ([data.solo] if data.solo else [])}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorData:
+    """A data set of pairs, the trained tokenizer, and how captions become vectors.
+
+    Attributes:
+        length: checkpoint of a length estimator to go with the generator.
+        views: random views of each clip that are tokenized before training starts. None: a fresh
+            view each time that a clip comes up, tokenized on the device in its batch with zeros
+            behind the end of shorter clips (released code).
+        text_noise: stands for other words, see `GeneratorTask.add_caption_noise`.
+        text_anchors: texts are read through the training captions, see text.anchors.
+        evaluator: checkpoint of an evaluator. `best` is then the one with the lowest FID of what is
+            generated for the validation clips (released code); None: with the lowest held-out
+            loss, which rises long before motion gets worse.
+    """
+
+    pairs: str = "data/interhuman"
+    tokenizer: str = "runs/intermask/tokenizer/best"
+    length: str | None = None
+    text_encoder: str = "clip"
+    views: int | None = None
+    text_noise: float = 0.0
+    text_anchors: bool = False
+    evaluator: str | None = None
+    examples: PairConfig = field(default_factory=PairConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorRecipe:
+    """One training of the Inter-M transformer; defaults are the released code's on InterHuman."""
+
+    optim: OptimConfig
+    system: str = "intermask/generator"
+    model: InterMConfig = field(default_factory=InterMConfig)
+    data: GeneratorData = field(default_factory=GeneratorData)
+    start: str | None = None  # checkpoint of a generator whose weights training starts with
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of a clip, captions that fit and the clip's name.
+
+    Attributes:
+        motion: codes (2, parts, N), or features (2, T, F) in metres that are tokenized later, T a
+            multiple of what a token covers.
+    """
+
+    motion: Tensor
+    captions: tuple[str, ...]
+    name: str
+
+
+class GeneratorTask:
+    """Tokens of two people and a caption through the masked transformer."""
+
+    def __init__(self, recipe: GeneratorRecipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        data = recipe.data
+        self.codec = accelerate(load_codec(Path(data.tokenizer)))
+        _check_tokenizer(self.codec, recipe)
+        self.encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
+        self.layout = VIEWS[self.codec.layout.NAME]
+        self.clips = self.layout.read_split(data.pairs, "train")[0]
+        held_out = self.layout.read_split(data.pairs, "val")[0]
+        whole = replace(data.examples, mirror=False, tempo=(1.0, 1.0), shortest=1.0)
+        views = self._fixed_views(held_out, whole, 2)
+        self.captions = self._captions()
+        self.encoder.prepare([*self.captions, *(text for view in views for text in view.captions)])
+        self.children = self._children()
+        torch.manual_seed(recipe.optim.seed)
+        self.model = transformer_of(recipe.model)
+        if recipe.start is not None:
+            load_weights(self.model, read_checkpoint(recipe.start))
+        elif isinstance(self.codec.tokenizer, PartTokenizer):
+            self.model.init_from_codebooks(
+                [part.codebook for part in self.codec.tokenizer.quantizers]
+            )
+        self.selection = None
+        if data.evaluator is not None:
+            clips = [(view.captions[0], view.motion.numpy()) for view in views[::2]]
+            self.selection = ValidationFID(load_embedder(Path(data.evaluator)), clips)
+        self.score_name = "loss" if self.selection is None else "fid"
+        self.views = None
+        self.held_out = views
+        if data.views is not None:
+            drawn = self._fixed_views(self.clips, data.examples, data.views)
+            self.views, self.held_out = _tokenized(self.codec, drawn), _tokenized(self.codec, views)
+        self.codec.to(device)
+
+    def _fixed_views(self, clips: list[Any], config: PairConfig, count: int) -> list[View]:
+        seed = self.recipe.optim.seed
+        return [
+            self._view(clip, config, rng)
+            for index, clip in enumerate(clips)
+            for rng in [np.random.default_rng([seed, index])]
+            for _ in range(count)
+        ]
+
+    def _view(self, clip: Any, config: PairConfig, rng: np.random.Generator) -> View:
+        example, unit = self.layout.example(clip, config, rng), self.codec.tokenizer.downsampling
+        frames = example.features.shape[1] // unit * unit
+        motion = torch.from_numpy(np.ascontiguousarray(example.features[:, :frames]))
+        return View(motion, example.captions, example.name)
+
+    def _captions(self) -> list[str]:
+        """Those of the training clips, also of their mirror images where these are seen."""
+        captions = {text for clip in self.clips for text in self.layout.captions(clip)}
+        if self.recipe.data.examples.mirror:
+            captions |= set(map(mirror_text, captions))
+        return sorted(captions)
+
+    def _children(self) -> Mapping[str, Path]:
+        data = self.recipe.data
+        children = {"tokenizer": Path(data.tokenizer)}
+        if data.length is not None:
+            children["length"] = Path(data.length)
+            check_child(children["length"], "length/estimator", data.text_encoder)
+        if data.text_anchors:
+            self.kept = tempfile.TemporaryDirectory()
+            children[ANCHORS] = Path(self.kept.name) / ANCHORS
+            save_anchors(children[ANCHORS], self.encoder.encode(self.captions))
+        return children
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        """An epoch has every fixed view once, or a fresh view of every clip for each side."""
+        size, config = self.recipe.optim.batch_size, self.recipe.data.examples
+        if self.views is not None:
+            lengths = [view.motion.shape[-1] for view in self.views]
+        else:
+            sides = 2 if config.mirror else 1
+            lengths = [min(clip.num_frames, config.max_frames) for clip in self.clips] * sides
+        batches = similar_lengths(lengths, size, np.random.default_rng([seed, epoch]))
+        for index, chosen in enumerate(batches[skip:], skip):
+            rng = np.random.default_rng([seed, epoch, index])
+            if self.views is not None:
+                views = [self.views[row] for row in chosen]
+            else:
+                clips = (self.clips[row % len(self.clips)] for row in chosen)
+                views = [self._view(clip, config, rng) for clip in clips]
+            yield self._batch(views, rng)
+
+    def _batch(self, views: list[View], rng: np.random.Generator) -> dict[str, Any]:
+        embedding = self.encoder.encode(
+            [view.captions[rng.integers(len(view.captions))] for view in views]
+        )
+        texts = {
+            "hidden_BLC": embedding.hidden_BLC,
+            "read_B": embedding.pool_index_B,
+            "names": [view.name for view in views],
+        }
+        if views[0].motion.is_floating_point():
+            frames = torch.tensor([view.motion.shape[1] for view in views])
+            shape = (len(views), 2, int(frames.max()), views[0].motion.shape[-1])
+            motion_BPTF = torch.zeros(shape)
+            for row, view in enumerate(views):
+                motion_BPTF[row, :, : frames[row]] = view.motion
+            lengths_B = frames // self.codec.tokenizer.downsampling
+            return {"motion_BPTF": motion_BPTF, "lengths_B": lengths_B, **texts}
+        lengths_B = torch.tensor([view.motion.shape[-1] for view in views])
+        ids = torch.zeros(len(views), 2, self.recipe.model.num_parts, int(lengths_B.max())).long()
+        for row, view in enumerate(views):
+            ids[row, ..., : lengths_B[row]] = view.motion
+        return {"ids_BPN": ids.flatten(2), "lengths_B": lengths_B, **texts}
+
+    def loss(
+        self, batch: dict[str, Any], rng: torch.Generator, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        config, lengths_B = self.recipe.model, batch["lengths_B"]
+        ids_BPN = batch["ids_BPN"] if "ids_BPN" in batch else self._ids(batch["motion_BPTF"])
+        frames = ids_BPN.shape[-1] // config.num_parts
+        text_BC = self.model.text_head(batch["hidden_BLC"], batch["read_B"])
+        if self.model.training and self.recipe.data.text_noise:
+            text_BC = self.add_caption_noise(text_BC, rng)
+        share = config.cond_drop if self.model.training else 0.0
+        result = generator_loss(
+            self.model,
+            ids_BPN,
+            text_BC,
+            lengths_B,
+            corruption=draw_corruption(lengths_B, frames, config, rng),
+            drop_B=draw_text_drop(len(lengths_B), share, rng),
+        )
+        return result.loss, {"masked": result.masked, "accuracy": result.accuracy}
+
+    @torch.no_grad()
+    def _ids(self, motion_BPTF: Tensor) -> Tensor:
+        """(B, 2, N), with anything behind the end of a clip."""
+        with torch.autocast(self.device.type, enabled=False):
+            return self.codec.encode(motion_BPTF.flatten(0, 1)).unflatten(0, (-1, 2))
+
+    def add_caption_noise(self, text_BC: Tensor, rng: torch.Generator) -> Tensor:
+        """Text vectors moved by `text_noise` times the way from one random caption to another.
+
+        The noise has twice the captions' covariance, so it goes where sentences differ.
+        """
+        device = text_BC.device
+        pairs_2B = torch.randint(
+            len(self.captions), (2, len(text_BC)), generator=rng, device=device
+        )
+        embedding = self.encoder.encode([self.captions[i] for i in pairs_2B.flatten().tolist()])
+        start_BC, end_BC = self.model.text_head(
+            embedding.hidden_BLC.to(device), embedding.pool_index_B.to(device)
+        ).chunk(2)
+        return text_BC + self.recipe.data.text_noise * (end_BC - start_BC)
+
+    def validate(self) -> dict[str, float]:
+        scores = held_out_scores(
+            self.loss,
+            self._batch,
+            self.held_out,
+            size=self.recipe.optim.batch_size,
+            seed=self.recipe.optim.seed,
+            device=self.device,
+        )
+        if self.selection is None:
+            return scores
+        # A copy: what only generates can't be trained.
+        model = InterMask(self.codec, copy.deepcopy(self.model), self.encoder)
+        return {**scores, "fid": self.selection.score(model)}
+
+    def provenance(self) -> dict[str, Any]:
+        return {"data": [self.recipe.data.pairs], "text_encoder": self.encoder.name}
+
+
+def _check_tokenizer(codec: MotionCodec, recipe: GeneratorRecipe) -> None:
+    """Raises ValueError where a generator can't be trained on the tokenizer's tokens."""
+    folder, sizes = recipe.data.tokenizer, codec.tokenizer.config
+    if isinstance(sizes, TokenizerConfig) and sizes.num_people > 1:
+        raise ValueError(
+            f"{folder} has one token map for both people of an interaction; "
+            "a generator needs a tokenizer with num_people 1"
+        )
+    if (sizes.num_codes, sizes.num_parts) != (recipe.model.num_codes, recipe.model.num_parts):
+        raise ValueError(
+            f"{folder} has {sizes.num_codes} codes and {sizes.num_parts} parts; "
+            "model.num_codes and model.num_parts must be the same"
+        )
+    if isinstance(sizes, PartTokenizerConfig) != recipe.model.per_part_codebooks:
+        raise ValueError(
+            f"model.per_part_codebooks is {recipe.model.per_part_codebooks}; it must be true where "
+            f"the rows of a tokenizer have codes of their own and false elsewhere, as in {folder}"
+        )
+    if isinstance(codec.tokenizer, PartTokenizer):
+        widest = max(part.codebook.shape[1] for part in codec.tokenizer.quantizers)
+        if recipe.model.token_dim < widest:
+            raise ValueError(
+                f"model.token_dim must be at least {widest}, the channels of the codes of "
+                f"{folder}, not {recipe.model.token_dim}"
+            )
+
+
+@torch.no_grad()
+def _tokenized(codec: MotionCodec, views: list[View]) -> list[View]:
+    """The views as codes; those of one length are tokenized together."""
+    made: list[View | None] = [None] * len(views)
+    alike: dict[int, list[int]] = {}
+    for index, view in enumerate(views):
+        alike.setdefault(view.motion.shape[1], []).append(index)
+    parts = codec.tokenizer.num_parts
+    with tqdm(total=len(views), desc="tokens", unit="clip", mininterval=5) as progress:
+        for indices in alike.values():
+            for start in range(0, len(indices), TOKENIZED_AT_ONCE):
+                chosen = indices[start : start + TOKENIZED_AT_ONCE]
+                motion = torch.cat([views[index].motion for index in chosen])
+                codes = codec.encode(motion).unflatten(1, (parts, -1)).unflatten(0, (-1, 2))
+                for index, code in zip(chosen, codes, strict=True):
+                    made[index] = replace(views[index], motion=code)
+                progress.update(len(chosen))
+    return [view for view in made if view is not None]

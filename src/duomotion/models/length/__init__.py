@@ -1,0 +1,39 @@
+"""How long what a text says takes (Guo et al. 2022): what several systems take along."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from duomotion.models.system import Part, System
+
+if TYPE_CHECKING:
+    import torch
+
+    from duomotion.models.length.network import LengthEstimator
+    from duomotion.models.length.training import LengthTask
+
+
+def _task(recipe: Any, device: "torch.device") -> "LengthTask":
+    from duomotion.models.length.training import LengthTask
+
+    return LengthTask(recipe, device)
+
+
+def _load(folder: Path) -> "LengthEstimator":
+    from duomotion.models.length.network import load_length_estimator
+
+    return load_length_estimator(folder)
+
+
+def _recipes() -> "Mapping[str, Any]":
+    from duomotion.models.length.recipes import RECIPES
+
+    return RECIPES
+
+
+SYSTEM = System(
+    name="length",
+    paper="Guo et al. 2022",
+    parts={"estimator": Part(task=_task, load=_load)},
+    recipes=_recipes,
+)

@@ -1,0 +1,92 @@
+"""Training of the length estimator: captions, and how long the motion they describe is."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from duomotion.data.layouts import CAPTIONED
+from duomotion.models.length.network import LengthConfig, LengthEstimator
+from duomotion.text.augment import add_caption_noise
+from duomotion.text.cache import CachedEncoder, cached_encoder
+from duomotion.training.config import LogConfig, OptimConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthData:
+    """A data set with captions and its layout, and how captions become vectors."""
+
+    clips: str = "data/interhuman"
+    layout: str = "interhuman"
+    text_encoder: str = "clip"
+    text_noise: float = 0.0  # of a vector, along the way from one random caption to another
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthRecipe:
+    """One training of a length estimator."""
+
+    optim: OptimConfig
+    system: str = "length/estimator"
+    model: LengthConfig = field(default_factory=LengthConfig)
+    data: LengthData = field(default_factory=LengthData)
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+class LengthTask:
+    """Every caption with the length of its clip."""
+
+    score_name = "frames_off"
+    children: Mapping[str, Path] = {}
+
+    def __init__(self, recipe: LengthRecipe, device: torch.device) -> None:
+        self.recipe = recipe
+        encoder = cached_encoder(recipe.data.text_encoder, dim=recipe.model.text_dim)
+        self.encoder_name = encoder.name
+        self.texts_NC, self.classes_N = self._examples(encoder, "train")
+        self.held_out = self._examples(encoder, "val")
+        torch.manual_seed(recipe.optim.seed)
+        self.model = LengthEstimator(recipe.model)
+
+    def _examples(self, encoder: CachedEncoder, split: str) -> tuple[Tensor, Tensor]:
+        """Vectors of all captions (N, C) and the classes of their clips' lengths (N)."""
+        data = self.recipe.data
+        layout = CAPTIONED[data.layout]
+        clips, _ = layout.read_split(data.clips, split)
+        captions = [(text, clip.num_frames) for clip in clips for text in layout.captions(clip)]
+        texts_NC = encoder.encode([caption for caption, _ in captions]).vectors
+        frames_N = torch.tensor([frames for _, frames in captions])
+        sizes = self.recipe.model
+        classes_N = frames_N // sizes.frames_per_class  # released code
+        return texts_NC, classes_N.clamp(max=sizes.num_classes - 1)
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        size = self.recipe.optim.batch_size
+        order = np.random.default_rng([seed, epoch]).permutation(len(self.classes_N))
+        for start in range(skip * size, len(order), size):
+            chosen = torch.from_numpy(order[start : start + size])
+            yield {"texts_BC": self.texts_NC[chosen], "classes_B": self.classes_N[chosen]}
+
+    def loss(
+        self, batch: dict[str, Any], rng: torch.Generator, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        texts_BC = batch["texts_BC"]
+        if self.model.training:
+            texts_BC = add_caption_noise(texts_BC, self.texts_NC, self.recipe.data.text_noise, rng)
+        return F.cross_entropy(self.model(texts_BC), batch["classes_B"]), {}
+
+    def validate(self) -> dict[str, float]:
+        """How far the most likely length is from the true one, the median over the captions."""
+        texts_NC, classes_N = (
+            part.to(next(self.model.parameters()).device) for part in self.held_out
+        )
+        off_N = (self.model(texts_NC).argmax(-1) - classes_N).abs().float()
+        return {"frames_off": off_N.median().item() * self.recipe.model.frames_per_class}
+
+    def provenance(self) -> dict[str, Any]:
+        return {"data": [self.recipe.data.clips], "text_encoder": self.encoder_name}

@@ -1,0 +1,128 @@
+"""How fast a system generates, next to its reference procedure in the same run."""
+
+import resource
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+
+SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One measurement.
+
+    Attributes:
+        seconds: length of a clip.
+        batch: clips at once.
+        precision: "float32" or "bfloat16", of the networks that choose tokens; those that make
+            motion of them and the reference procedure are in float32.
+        time: median seconds of one generation of the batch, text encoding excluded.
+        reference: the same of the reference procedure; None where it was not run.
+        same_tokens: whether both chose the same tokens; None where the reference one was not run.
+        memory_gb: peak memory so far, of the process or on the GPU.
+    """
+
+    seconds: float
+    batch: int
+    precision: str
+    time: float
+    reference: float | None
+    same_tokens: bool | None
+    memory_gb: float
+
+    @property
+    def ratio(self) -> float | None:
+        return None if self.reference is None else self.reference / self.time
+
+
+class Bench(ABC):
+    """A system at a size, with random weights: speed does not depend on them."""
+
+    device: torch.device
+    dtype: torch.dtype  # of the weights
+
+    @abstractmethod
+    def generate(self, seconds: float, batch: int, *, reference: bool = False) -> torch.Tensor:
+        """Tokens (batch, ...) of clips, which are decoded to features as well."""
+
+    def row(self, seconds: float, batch: int, *, repeats: int, reference: bool) -> Row:
+        """Measure one setting; fast and reference runs take turns, so that noise meets both."""
+        ours = Timer(lambda: self.generate(seconds, batch))
+        theirs = Timer(lambda: self.generate(seconds, batch, reference=True), run=reference)
+        for _ in range(repeats):
+            ours.again()
+            theirs.again()
+        return Row(
+            seconds=seconds,
+            batch=batch,
+            precision=str(self.dtype).removeprefix("torch."),
+            time=ours.median,
+            reference=theirs.median if reference else None,
+            same_tokens=bool(torch.equal(ours.result, theirs.result)) if reference else None,
+            memory_gb=peak_memory_gb(self.device),
+        )
+
+    def profile(self, seconds: float, batch: int) -> str:
+        """A table of the operators that take most of one generation's time."""
+        self.generate(seconds, batch)
+        with torch.profiler.profile() as profiler:
+            self.generate(seconds, batch)
+        return profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12)
+
+
+def random_texts(batch: int, dim: int, device: torch.device) -> torch.Tensor:
+    return torch.randn(batch, dim, generator=torch.Generator().manual_seed(SEED)).to(device)
+
+
+def seeded(batch: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in range(batch)]
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class Timer:
+    """Calls a function once to warm up, and times it each time it is called again."""
+
+    def __init__(self, function: Callable[[], torch.Tensor], *, run: bool = True) -> None:
+        self.function, self.run, self.times = function, run, []
+        self.result = function() if run else torch.empty(0)
+
+    def again(self) -> None:
+        if self.run:
+            start = time.perf_counter()
+            self.function()
+            self.times.append(time.perf_counter() - start)
+
+    @property
+    def median(self) -> float:
+        return median(self.times)
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return resident_peak_gb()
+
+
+def resident_peak_gb() -> float:
+    """The most memory that this process has held.
+
+    On Linux as the kernel counts it for the process itself: `getrusage` starts with what its parent
+    held when it was made.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
