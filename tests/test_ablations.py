@@ -16,12 +16,14 @@ from duomotion.models.intermask.alternating import (
     alternating_steps,
     transformer_of,
 )
+from duomotion.models.intermask.blocks import InterMBlock
 from duomotion.models.intermask.config import InterMConfig, TokenizerConfig
 from duomotion.models.intermask.decoding import decode_tokens, sample_noise
-from duomotion.models.intermask.network import InterMBlock, InterMTransformer, length_mask
+from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.intermask.objective import draw_corruption, generator_loss
 from duomotion.models.intermask.tokenizer import MotionTokenizer
 from duomotion.models.layers.convolution import UpsamplingConv
+from duomotion.models.layers.masks import token_map_mask
 from duomotion.sampling.masking import decoding_mask_counts
 from duomotion.sampling.tokens import DecodingStep
 
@@ -223,7 +225,7 @@ def test_the_partners_embeddings_are_not_updated():
     partner = F.layer_norm(partner, partner.shape[-1:], eps=1e-6)
     for block, modulation in zip(model.blocks, condition.blocks, strict=True):
         assert isinstance(block, InterMBlock)
-        own = block.follow(own, partner, modulation, model.key_masks(ids, None))
+        own = block.forward_person(own, partner, modulation, model.key_masks(ids, None))
     logits = model.logits(own[:, None], condition)
     torch.testing.assert_close(logits, model(ids, condition)[:, :1])
 
@@ -244,6 +246,7 @@ def turns(
             model,
             text_of(len(lengths)) if text is None else text,
             lengths,
+            length_mask=token_map_mask(lengths, PARTS, int(lengths.max())),
             noise=sample_noise(rngs, lengths, model.config),
             known_ids=torch.zeros(shape).long() if known_ids is None else known_ids,
             known_mask=torch.zeros(shape).bool() if known_mask is None else known_mask,
@@ -264,7 +267,7 @@ def test_people_take_turns(monkeypatch):
         return predict(self, own, partner, *rest)
 
     monkeypatch.setattr(AlternatingTransformer, "predict", watched)
-    real = length_mask(LENGTHS, PARTS, FRAMES)
+    real = token_map_mask(LENGTHS, PARTS, FRAMES)
     counts = decoding_mask_counts(PARTS * LENGTHS, 5)
     counts = torch.cat((counts, torch.zeros_like(counts[:1])))
     steps = turns()
@@ -290,7 +293,7 @@ def test_a_known_partner_has_no_turn():
     given = torch.randint(CONFIG.num_codes, known.shape, generator=seeded(4))
     steps = turns(given, known)
     assert len(steps) == 5
-    real = length_mask(LENGTHS, PARTS, FRAMES)
+    real = token_map_mask(LENGTHS, PARTS, FRAMES)
     assert torch.equal(steps[-1].ids[known & real], given[known & real])
 
 
@@ -307,7 +310,7 @@ def test_decoding_lets_alternating_people_take_turns():
     model = lively(alternating=True, steps=5, top_k_ratio=1 - 4 / 32)
     rngs = [seeded(sample) for sample in range(2)]
     ids = decode_tokens(model, text_of(2), LENGTHS, rng=rngs)
-    real = length_mask(LENGTHS, PARTS, FRAMES)
+    real = token_map_mask(LENGTHS, PARTS, FRAMES)
     assert torch.equal(ids[real], turns()[-1].ids[real])
     assert (ids[~real] == -1).all()
     with pytest.raises(ValueError, match="steps"):

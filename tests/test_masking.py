@@ -7,8 +7,8 @@ import torch
 
 from duomotion.losses.masked import sample_mask
 from duomotion.models.intermask.config import InterMConfig
-from duomotion.models.intermask.network import length_mask
 from duomotion.models.intermask.objective import corrupt, draw_corruption
+from duomotion.models.layers.masks import token_map_mask
 from duomotion.sampling.guidance import apply_cfg, draw_text_drop, duplicate_batch
 from duomotion.sampling.masking import (
     decoding_mask_counts,
@@ -65,7 +65,7 @@ def test_guidance_of_a_double_batch():
 
 def test_random_masking_counts_the_tokens_of_the_sample_alone():
     lengths = torch.tensor([6, 2])
-    real = length_mask(lengths, CONFIG.num_parts, 6)
+    real = token_map_mask(lengths, CONFIG.num_parts, 6)
     time = torch.tensor([0.0, 0.5])
     selected = sample_mask(real, time, torch.rand(real.shape, generator=seeded()))
     assert not (selected & ~real).any()
@@ -76,7 +76,7 @@ def test_corruption_has_the_shares_of_the_configuration():
     lengths = torch.full((2001,), 4)  # an odd batch
     lengths[0] = 1
     draw = draw_corruption(lengths, 4, CONFIG, seeded())
-    real = length_mask(lengths, CONFIG.num_parts, 4)
+    real = token_map_mask(lengths, CONFIG.num_parts, 4)
     assert not (draw.selected & ~real).any()
     assert draw.selected.flatten(1).any(1).all()
     assert not (draw.randomised & ~draw.selected).any()
@@ -100,7 +100,7 @@ def test_corrupted_inputs_show_what_the_draws_say():
     ids = torch.randint(CONFIG.num_codes, (3, 2, 20), generator=seeded(1))
     draw = draw_corruption(lengths, 4, CONFIG, seeded(2))
     targets = corrupt(ids, lengths, draw, CONFIG)
-    real = length_mask(lengths, CONFIG.num_parts, 4)
+    real = token_map_mask(lengths, CONFIG.num_parts, 4)
     untouched = real & ~draw.randomised & ~draw.masked
     assert (targets.inputs[draw.masked] == CONFIG.mask_id).all()
     assert (targets.inputs[~real] == CONFIG.pad_id).all()

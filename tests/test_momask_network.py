@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from duomotion.losses.masked import soft_targets
+from duomotion.models.layers.masks import length_mask
 from duomotion.models.layers.transformer import PostNormBlock, post_norm_transformer
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig
 from duomotion.models.momask.decoding import decode_tokens
 from duomotion.models.momask.network import (
-    SCORING,
+    INITIAL_SCALE,
     MaskedTransformer,
     ResidualTransformer,
-    length_mask,
 )
 from duomotion.models.momask.objective import (
     draw_corruption,
@@ -365,7 +365,7 @@ def test_tables_can_start_as_codes(share):
     masked.init_from_codebooks(vectors)
     assert torch.equal(masked.token_embedding.weight[:24], vectors[0])
     scoring = masked.output_projection.weight
-    torch.testing.assert_close(scoring[:, :8] / SCORING, vectors[0])
+    torch.testing.assert_close(scoring[:, :8] / INITIAL_SCALE, vectors[0])
     assert not scoring[:, 8:].any()
     residual = ResidualTransformer(replace(RESIDUAL, share_weights=share))
     residual.init_from_codebooks(vectors)

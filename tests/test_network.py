@@ -9,14 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from duomotion.models.intermask.config import InterMConfig
-from duomotion.models.intermask.decoding import decode_tokens, decoding_steps, sample_noise
-from duomotion.models.intermask.network import InterMTransformer, length_mask
+from duomotion.models.intermask.decoding import decode_tokens, sample_noise
+from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.intermask.objective import draw_corruption, generator_loss
 from duomotion.models.intermask.official_generator import to_official
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
+from duomotion.models.layers.masks import token_map_mask
 from duomotion.models.layers.modulation import Modulation
 from duomotion.sampling.guidance import apply_cfg, conditions, duplicate_batch
+from duomotion.sampling.tokens import decoding_steps
 
 CONFIG = InterMConfig(
     num_codes=32,
@@ -52,7 +54,7 @@ def batch(lengths: Tensor = LENGTHS) -> tuple[Tensor, Tensor]:
     """Ids, a third of them masked, and text vectors."""
     ids = torch.randint(CONFIG.num_codes, (len(lengths), 2, 3 * FRAMES), generator=seeded(1))
     ids[:, :, ::3] = CONFIG.mask_id
-    ids = ids.masked_fill(~length_mask(lengths, CONFIG.num_parts, FRAMES), CONFIG.pad_id)
+    ids = ids.masked_fill(~token_map_mask(lengths, CONFIG.num_parts, FRAMES), CONFIG.pad_id)
     return ids, torch.randn(len(lengths), CONFIG.text_dim, generator=seeded(2))
 
 
@@ -215,7 +217,7 @@ def generate(model: InterMTransformer, lengths=LENGTHS, text=None, **options) ->
 
 def test_decoding_gives_codes_inside_and_minus_one_behind():
     ids = generate(lively())
-    real = length_mask(LENGTHS, CONFIG.num_parts, FRAMES)
+    real = token_map_mask(LENGTHS, CONFIG.num_parts, FRAMES)
     assert ((ids[real] >= 0) & (ids[real] < CONFIG.num_codes)).all()
     assert (ids[~real] == -1).all()
 
@@ -252,7 +254,7 @@ def test_known_tokens_stay_as_they_are(make: Callable[[], Tensor]):
     given = torch.randint(CONFIG.num_codes, mask.shape, generator=seeded(6))
     model = lively()
     ids = generate(model, known_ids=given, known_mask=mask)
-    kept = mask & length_mask(LENGTHS, CONFIG.num_parts, FRAMES)
+    kept = mask & token_map_mask(LENGTHS, CONFIG.num_parts, FRAMES)
     assert torch.equal(ids[kept], given[kept])
     assert (ids != given)[~mask].any()
     ignored = given.masked_fill(~mask, 0)
@@ -262,13 +264,14 @@ def test_known_tokens_stay_as_they_are(make: Callable[[], Tensor]):
 @torch.no_grad()
 def test_known_tokens_are_never_remasked_and_shares_are_of_the_unknown():
     model = lively()
-    mask = known_everything(0.4) & length_mask(LENGTHS, CONFIG.num_parts, FRAMES)
+    mask = known_everything(0.4) & token_map_mask(LENGTHS, CONFIG.num_parts, FRAMES)
     given = torch.randint(CONFIG.num_codes, mask.shape, generator=seeded(6))
     steps = list(
         decoding_steps(
             model,
             batch()[1],
             LENGTHS,
+            length_mask=token_map_mask(LENGTHS, CONFIG.num_parts, FRAMES),
             noise=sample_noise(seeded(), LENGTHS, CONFIG),
             known_ids=given,
             known_mask=mask,
@@ -278,7 +281,7 @@ def test_known_tokens_are_never_remasked_and_shares_are_of_the_unknown():
             temperature=1,
         )
     )
-    unknown = (length_mask(LENGTHS, CONFIG.num_parts, FRAMES) & ~mask).flatten(1).sum(1)
+    unknown = (token_map_mask(LENGTHS, CONFIG.num_parts, FRAMES) & ~mask).flatten(1).sum(1)
     assert not any((step.predicted & mask).any() for step in steps)
     assert torch.equal(steps[0].predicted.flatten(1).sum(1), unknown)
     assert steps[-1].predicted.flatten(1).sum(1).tolist() == [1, 1, 1]
@@ -379,7 +382,7 @@ def test_the_loss_ignores_what_stands_behind_the_end():
     ids, text = batch()
     ids = ids.clamp(max=CONFIG.num_codes - 1)
     corruption = draw_corruption(LENGTHS, FRAMES, CONFIG, seeded(4))
-    other = ids.masked_fill(~length_mask(LENGTHS, CONFIG.num_parts, FRAMES), 0)
+    other = ids.masked_fill(~token_map_mask(LENGTHS, CONFIG.num_parts, FRAMES), 0)
     one, same = (
         generator_loss(model, given, text, LENGTHS, corruption=corruption) for given in (ids, other)
     )

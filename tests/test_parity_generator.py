@@ -9,8 +9,8 @@ from torch import Tensor
 
 from duomotion.losses.masked import Corruption, masked_cross_entropy
 from duomotion.models.intermask.config import InterMConfig
-from duomotion.models.intermask.decoding import decode_tokens, decoding_steps
-from duomotion.models.intermask.network import InterMTransformer, TextHead, length_mask
+from duomotion.models.intermask.decoding import decode_tokens
+from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.intermask.objective import (
     corrupt,
     generator_loss,
@@ -22,7 +22,9 @@ from duomotion.models.intermask.official_generator import (
     from_official,
     to_official,
 )
+from duomotion.models.layers.masks import token_map_mask
 from duomotion.models.layers.positional import sinusoid_grid
+from duomotion.models.layers.text_head import TextHead
 from duomotion.sampling.guidance import apply_cfg, conditions, duplicate_batch
 from duomotion.sampling.masking import (
     cosine_schedule,
@@ -31,6 +33,7 @@ from duomotion.sampling.masking import (
     mask_count,
     top_k_of_ratio,
 )
+from duomotion.sampling.tokens import decoding_steps
 
 TRANSFORMERS = fixtures("intermask_transformer*")
 TEXT_HEADS = fixtures("intermask_text_head*")
@@ -86,7 +89,7 @@ def test_network(name: str):
     lengths, text = tensors["in/lengths"], tensors["in/cond"]
     ids = by_person(tensors["in/token_ids"])
     parts, frames = model.config.num_parts, ids.shape[-1] // model.config.num_parts
-    real = length_mask(lengths, parts, frames)
+    real = token_map_mask(lengths, parts, frames)
     assert torch.equal(~real.flatten(1), tensors["in/padding_mask"])
 
     def expected(key: str) -> Tensor:
@@ -135,6 +138,7 @@ def test_decoding(name: str, run: str):
             model,
             text,
             lengths,
+            length_mask=token_map_mask(lengths, model.config.num_parts, int(lengths.max())),
             noise=lambda index: by_person(recorded[index if is_noisy else 0] * is_noisy),
             known_ids=known_ids,
             known_mask=known_mask,
@@ -159,7 +163,7 @@ def test_decoding(name: str, run: str):
         confidence = tensors[f"out/{run}/confidence_per_iteration"][index]
         close(step.confidence[:, generated].flatten(1)[predicted], confidence[predicted])
     if is_noisy:
-        real = length_mask(lengths, model.config.num_parts, int(lengths.max())).flatten(1)
+        real = token_map_mask(lengths, model.config.num_parts, int(lengths.max())).flatten(1)
         logits = steps[1].logits.flatten(1, 2)
         close(logits[real], tensors[f"out/{run}/logits_iteration1"][real])
     final = tensors[f"out/{run}/final_ids"]
@@ -197,12 +201,13 @@ def test_greedy_reaction_through_the_public_function(name: str):
 def test_text_head(name: str):
     description, tensors = load(name)
     sizes = description["config"]
+    config = InterMConfig()
     head = TextHead(
-        InterMConfig(
-            text_dim=sizes["text_dim"],
-            text_heads=sizes["text_heads"],
-            text_feedforward=sizes["text_ff"],
-        )
+        sizes["text_dim"],
+        num_layers=config.text_layers,
+        num_heads=sizes["text_heads"],
+        feedforward=sizes["text_ff"],
+        dropout=config.text_dropout,
     )
     state = from_official(prefixed(tensors, "weights"))
     head.load_state_dict({key.removeprefix("text_head."): state[key] for key in state})
@@ -228,7 +233,7 @@ def test_training_loss(name: str, stage: str):
         by_person(recorded["mask_token"]),
         by_person(recorded["x_ids"]),
     )
-    real = length_mask(lengths, config.num_parts, ids.shape[-1] // config.num_parts)
+    real = token_map_mask(lengths, config.num_parts, ids.shape[-1] // config.num_parts)
 
     def shown(labels: Tensor) -> tuple[Tensor, Tensor]:
         judged = by_person(labels) != config.mask_id
@@ -269,7 +274,7 @@ def test_interaction_masking_of_the_released_code(name: str):
     lengths = tensors["in/lengths"]
     config = released_model(name).config
     mask = by_person(tensors["out/interaction/mask"])
-    real = length_mask(lengths, config.num_parts, mask.shape[-1] // config.num_parts)
+    real = token_map_mask(lengths, config.num_parts, mask.shape[-1] // config.num_parts)
     half = torch.arange(len(lengths)) >= len(lengths) // 2
     options = [select_person(real, person.long()) for person in (half, ~half)]
     assert any(torch.equal(mask, option) for option in options)

@@ -7,9 +7,10 @@ import torch
 from parity import fixtures, load, prefixed
 from torch import Tensor
 
+from duomotion.models.layers.masks import length_mask
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig
-from duomotion.models.momask.decoding import base_steps, decode_tokens, residual_steps
-from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer, length_mask
+from duomotion.models.momask.decoding import decode_tokens, residual_steps
+from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
 from duomotion.models.momask.official_transformers import (
     MASKED,
     RESIDUAL,
@@ -20,6 +21,7 @@ from duomotion.models.momask.official_transformers import (
 from duomotion.models.momask.reference import ReferenceMoMask
 from duomotion.sampling.guidance import apply_cfg, conditions, duplicate_batch
 from duomotion.sampling.masking import top_k_of_ratio
+from duomotion.sampling.tokens import decoding_steps
 
 MASKED_NAMES = fixtures("momask_mask_transformer*")
 RESIDUAL_NAMES = fixtures("momask_residual_transformer*")
@@ -105,10 +107,11 @@ def test_masked_decoding(name: str):
     final = tensors["out/generate/final_ids"]
     counts = tensors["out/generate/num_masked"]
     steps = list(
-        base_steps(
+        decoding_steps(
             model,
             tensors["in/cond"],
             tensors["in/lengths"],
+            length_mask=length_mask(tensors["in/lengths"], final.shape[1]),
             noise=lambda index: torch.zeros(*final.shape, sizes["num_tokens"]),
             known_ids=torch.zeros_like(final),
             known_mask=torch.zeros_like(final).bool(),

@@ -5,10 +5,13 @@ Axes: B batch, V codes; `...` are the axes of a sample's tokens, such as people 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from duomotion.sampling.guidance import ConditionedNetwork, GuidedNetwork
 from duomotion.sampling.masking import (
     NEVER_REMASK,
     decoding_mask_counts,
@@ -27,6 +30,14 @@ where nothing is known yet, all that are certain. A little of each draw's noise 
 
 Noise = Callable[[int], Tensor]
 """Number of the step, from 0 -> standard Gumbel noise (B, ..., V)."""
+
+
+class MaskedNetwork(ConditionedNetwork, Protocol):
+    """A network that predicts masked tokens; its `config` also has `mask_id` and `pad_id`."""
+
+    def __call__(self, ids: Tensor, condition: Any, lengths_B: Tensor, /) -> Tensor:
+        """Ids (B, ...), what `condition` gave, lengths -> logits (B, ..., V)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,51 @@ def draw_masked(
     confidence_M = confidence_MV.gather(-1, picked_M[:, None])[:, 0]
     confidence = torch.full(ids.shape, NEVER_REMASK, device=ids.device)
     return ids.masked_scatter(masked, picked_M), confidence.masked_scatter(masked, confidence_M)
+
+
+@torch.no_grad()
+def decoding_steps(
+    model: MaskedNetwork,
+    text_BC: Tensor | None,
+    lengths_B: Tensor,
+    *,
+    length_mask: Tensor,
+    noise: Noise,
+    known_ids: Tensor,
+    known_mask: Tensor,
+    steps: int,
+    guidance: float,
+    top_k: int,
+    temperature: float,
+    tie_break: float = TIE_BREAK,
+) -> Iterator[DecodingStep]:
+    """The steps of `fill_in` for a batch of samples of different lengths, with guidance.
+
+    Args:
+        model: in evaluation mode.
+        text_BC: text vectors; None generates without a text.
+        lengths_B: of each sample, as the model takes them.
+        length_mask: (B, ...) bool: the tokens that are not padding.
+        noise: of the draws.
+        known_ids: (B, ...) codes, read only where `known_mask`.
+        known_mask: (B, ...) bool; these tokens are never masked.
+        steps, top_k, temperature: as for `check_settings`.
+        guidance: classifier-free guidance scale; 1 is without.
+        tie_break: as for `fill_in`.
+    """
+    config = model.config
+    guided = GuidedNetwork(model, text_BC, lengths_B, guidance)
+    return fill_in(
+        partial(guided, model),
+        known_ids.masked_fill(~length_mask, config.pad_id),
+        length_mask & ~known_mask,
+        mask_id=config.mask_id,
+        noise=noise,
+        steps=steps,
+        top_k=top_k,
+        temperature=temperature,
+        tie_break=tie_break,
+    )
 
 
 @torch.no_grad()

@@ -12,15 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from duomotion.models.intermask.blocks import NUM_PEOPLE, InterMBlock, KeyMasks
 from duomotion.models.intermask.config import InterMConfig
-from duomotion.models.intermask.network import (
-    NUM_PEOPLE,
-    Condition,
-    InterMBlock,
-    InterMTransformer,
-    KeyMasks,
-    length_mask,
-)
+from duomotion.models.intermask.network import Condition, InterMTransformer
+from duomotion.models.layers.masks import token_map_mask
 from duomotion.models.layers.modulation import normalise
 from duomotion.sampling.guidance import GuidedNetwork
 from duomotion.sampling.masking import decoding_mask_counts, least_confident
@@ -60,9 +55,9 @@ class AlternatingTransformer(InterMTransformer):
         own_BND, partner_BND = embedded_BLD[:, :-1].chunk(NUM_PEOPLE, 1)
         partner_BND = normalise(partner_BND)
         masks = self._own_masks(own_BN, lengths_B)
-        for block, modulation in zip(self.blocks, condition.blocks, strict=True):
+        for block, block_condition in zip(self.blocks, condition.blocks, strict=True):
             assert isinstance(block, InterMBlock)
-            own_BND = block.follow(own_BND, partner_BND, modulation, masks)
+            own_BND = block.forward_person(own_BND, partner_BND, block_condition, masks)
         return self.logits(own_BND[:, None], condition)[:, 0]
 
     def _own_masks(self, ids_BN: Tensor, lengths_B: Tensor | None) -> KeyMasks:
@@ -70,9 +65,9 @@ class AlternatingTransformer(InterMTransformer):
         frames = tokens // parts
         if lengths_B is None or bool((lengths_B == frames).all()):
             return KeyMasks(None, None, None)
-        length_mask_BN = length_mask(lengths_B, parts, frames)[:, 0]
-        seen = length_mask_BN[:, None, None]
-        return KeyMasks(joint=seen, temporal=length_mask_BN.reshape(-1, 1, 1, frames), cross=seen)
+        mask_BN = token_map_mask(lengths_B, parts, frames)[:, 0]
+        keys = mask_BN[:, None, None]
+        return KeyMasks(joint=keys, temporal=mask_BN.reshape(-1, 1, 1, frames), cross=keys)
 
 
 def transformer_of(config: InterMConfig) -> InterMTransformer:
@@ -86,6 +81,7 @@ def alternating_steps(
     text_BC: Tensor | None,
     lengths_B: Tensor,
     *,
+    length_mask: Tensor,
     noise: Noise,
     known_ids: Tensor,
     known_mask: Tensor,
@@ -95,28 +91,27 @@ def alternating_steps(
     temperature: float,
     tie_break: float = TIE_BREAK,
 ) -> Iterator[DecodingStep]:
-    """People take turns, `steps` each (figure 10b); arguments as of `decoding.decoding_steps`.
+    """People take turns, `steps` each (figure 10b); arguments as of `tokens.decoding_steps`.
 
     In a turn a person's masked tokens are predicted and at once the least confident of them are
     masked again, as many as the cosine schedule says, so that the partner's turn sees the others
     only. Nobody has a turn who has nothing to predict.
     """
     config = model.config
-    length_mask_BPN = length_mask(lengths_B, config.num_parts, int(lengths_B.max()))
-    masked_BPN = length_mask_BPN & ~known_mask
+    masked_BPN = length_mask & ~known_mask
     counts_BP = decoding_mask_counts(masked_BPN.sum(2).flatten(), steps).view(steps, -1, NUM_PEOPLE)
     counts_after_BP = F.pad(counts_BP[1:], (0, 0, 0, 0, 0, 1))
     guided = GuidedNetwork(model, text_BC, lengths_B, guidance)
 
     ids_BPN = known_ids.masked_fill(masked_BPN, config.mask_id)
-    ids_BPN = ids_BPN.masked_fill(~length_mask_BPN, config.pad_id)
+    ids_BPN = ids_BPN.masked_fill(~length_mask, config.pad_id)
     for turn in range(NUM_PEOPLE * steps):
         step, person = divmod(turn, NUM_PEOPLE)
         masked_BN = masked_BPN[:, person]
         if not masked_BN.any():
             continue
-        shown_BPN = ids_BPN.masked_fill(masked_BPN, config.mask_id)
-        logits_BNV = guided(model.predict, shown_BPN[:, person], shown_BPN[:, 1 - person])
+        input_BPN = ids_BPN.masked_fill(masked_BPN, config.mask_id)
+        logits_BNV = guided(model.predict, input_BPN[:, person], input_BPN[:, 1 - person])
         drawn_BN, confidence_BN = draw_masked(
             ids_BPN[:, person],
             masked_BN,
@@ -126,7 +121,7 @@ def alternating_steps(
             temperature=temperature,
             tie_break=tie_break,
         )
-        again_BN = least_confident(confidence_BN, counts_after_BP[step, :, person])
+        remasked_BN = least_confident(confidence_BN, counts_after_BP[step, :, person])
         ids_BPN, masked_BPN = ids_BPN.clone(), masked_BPN.clone()
-        ids_BPN[:, person], masked_BPN[:, person] = drawn_BN, again_BN
+        ids_BPN[:, person], masked_BPN[:, person] = drawn_BN, remasked_BN
         yield DecodingStep(ids_BPN, masked_BN[:, None], confidence_BN[:, None], logits_BNV[:, None])

@@ -3,27 +3,26 @@
 Axes: B batch, P the 2 people, N tokens of a person (index part T + frame), V codes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from duomotion.models.intermask.alternating import AlternatingTransformer, alternating_steps
+from duomotion.models.intermask.blocks import NUM_PEOPLE
 from duomotion.models.intermask.config import InterMConfig
-from duomotion.models.intermask.network import NUM_PEOPLE, InterMTransformer, length_mask
+from duomotion.models.intermask.network import InterMTransformer
+from duomotion.models.layers.masks import token_map_mask
 from duomotion.sampling import tokens
-from duomotion.sampling.guidance import GuidedNetwork
 from duomotion.sampling.masking import top_k_of_ratio
 from duomotion.sampling.tokens import (
     NO_CODE,
-    TIE_BREAK,
-    DecodingStep,
     Noise,
     check_lengths,
     check_settings,
     checked_known,
-    fill_in,
+    decoding_steps,
 )
 
 
@@ -66,7 +65,7 @@ def decode_tokens(
     """
     config = model.config
     check_lengths(lengths_B)
-    length_mask_BPN = _length_mask(lengths_B, config)
+    length_mask_BPN = token_map_mask(lengths_B, config.num_parts, int(lengths_B.max()))
     known_ids, known_mask = checked_known(length_mask_BPN, config.num_codes, known_ids, known_mask)
     tuned = config.steps
     if _is_reaction(known_mask, length_mask_BPN):
@@ -85,6 +84,7 @@ def decode_tokens(
         decoding(
             text_BC,
             lengths_B,
+            length_mask=length_mask_BPN,
             noise=sample_noise(rng, lengths_B, config),
             known_ids=known_ids,
             known_mask=known_mask,
@@ -101,38 +101,6 @@ def decode_tokens(
     return ids_BPN.masked_fill(~length_mask_BPN, NO_CODE)
 
 
-@torch.no_grad()
-def decoding_steps(
-    model: InterMTransformer,
-    text_BC: Tensor | None,
-    lengths_B: Tensor,
-    *,
-    noise: Noise,
-    known_ids: Tensor,
-    known_mask: Tensor,
-    steps: int,
-    guidance: float,
-    top_k: int,
-    temperature: float,
-    tie_break: float = TIE_BREAK,
-) -> Iterator[DecodingStep]:
-    """The steps of `decode_tokens`, one by one, with the noise of the draws given (`fill_in`)."""
-    config = model.config
-    length_mask_BPN = _length_mask(lengths_B, config)
-    guided = GuidedNetwork(model, text_BC, lengths_B, guidance)
-    return fill_in(
-        partial(guided, model),
-        known_ids.masked_fill(~length_mask_BPN, config.pad_id),
-        length_mask_BPN & ~known_mask,
-        mask_id=config.mask_id,
-        noise=noise,
-        steps=steps,
-        top_k=top_k,
-        temperature=temperature,
-        tie_break=tie_break,
-    )
-
-
 def sample_noise(
     rng: torch.Generator | Sequence[torch.Generator],
     lengths_B: Tensor,
@@ -146,10 +114,6 @@ def sample_noise(
     rows = (NUM_PEOPLE, config.num_parts)
     draw = tokens.sample_noise(rng, lengths_B, config.num_codes, rows=rows)
     return lambda index: draw(index).flatten(2, 3)
-
-
-def _length_mask(lengths_B: Tensor, config: InterMConfig) -> Tensor:
-    return length_mask(lengths_B, config.num_parts, int(lengths_B.max()))
 
 
 def _is_reaction(known_BPN: Tensor, length_mask_BPN: Tensor) -> bool:

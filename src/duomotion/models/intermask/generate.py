@@ -17,10 +17,11 @@ from duomotion.models.feature_model import (
     load_encoder,
 )
 from duomotion.models.intermask.alternating import transformer_of
+from duomotion.models.intermask.blocks import NUM_PEOPLE
 from duomotion.models.intermask.codec import MotionCodec, load_codec
 from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.intermask.decoding import decode_tokens
-from duomotion.models.intermask.network import NUM_PEOPLE, InterMTransformer
+from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.length.network import LengthEstimator
 from duomotion.precision import Precision, weight_type

@@ -21,8 +21,10 @@ from duomotion.losses.masked import (
     sample_mask,
     uniform_from,
 )
+from duomotion.models.intermask.blocks import NUM_PEOPLE
 from duomotion.models.intermask.config import InterMConfig
-from duomotion.models.intermask.network import NUM_PEOPLE, InterMTransformer, length_mask
+from duomotion.models.intermask.network import InterMTransformer
+from duomotion.models.layers.masks import token_map_mask
 from duomotion.sampling.masking import (
     NEVER_REMASK,
     cosine_schedule,
@@ -94,7 +96,7 @@ def draw_corruption(
     The released code decides between random and interaction masking once for a batch, and counts
     tokens behind the end of a sample among those it may select; here both go by the sample.
     """
-    length_mask_BPN = length_mask(lengths_B, config.num_parts, num_frames)
+    length_mask_BPN = token_map_mask(lengths_B, config.num_parts, num_frames)
     uniform = uniform_from(rng, lengths_B.device)
     batch = len(lengths_B)
     at_random = sample_mask(length_mask_BPN, uniform(batch), uniform(*length_mask_BPN.shape))
@@ -119,9 +121,8 @@ def corrupt(
     ids_BPN: Tensor, lengths_B: Tensor, corruption: Corruption, config: InterMConfig
 ) -> Targets:
     """Inputs of the first pass, which is judged by all selected tokens, masked or not."""
-    length_mask_BPN = length_mask(
-        lengths_B, config.num_parts, ids_BPN.shape[-1] // config.num_parts
-    )
+    num_frames = ids_BPN.shape[-1] // config.num_parts
+    length_mask_BPN = token_map_mask(lengths_B, config.num_parts, num_frames)
     inputs = corrupt_ids(
         ids_BPN, length_mask_BPN, corruption, mask_id=config.mask_id, pad_id=config.pad_id
     )

@@ -11,19 +11,18 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
+from duomotion.models.layers.masks import length_mask
 from duomotion.models.momask.config import TransformerConfig
-from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer, length_mask
+from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
 from duomotion.sampling.guidance import GuidedNetwork
 from duomotion.sampling.masking import gumbel_argmax, keep_top_k, top_k_of_ratio
 from duomotion.sampling.tokens import (
     NO_CODE,
-    TIE_BREAK,
-    DecodingStep,
     Noise,
     check_lengths,
     check_settings,
     checked_known,
-    fill_in,
+    decoding_steps,
     sample_noise,
 )
 
@@ -96,10 +95,11 @@ def decode_tokens(
     noise = sample_noise(rng, lengths_B, config.num_codes)
     layers, total = [known_BNQ[..., 0]], steps + num_layers - 1
     for done, step in enumerate(
-        base_steps(
+        decoding_steps(
             model,
             text_BC,
             lengths_B,
+            length_mask=length_mask_BN,
             noise=noise,
             known_ids=known_BNQ[..., 0],
             known_mask=given_BNQ[..., 0],
@@ -130,38 +130,6 @@ def decode_tokens(
             if on_step is not None:
                 on_step(done, total)
     return torch.stack(layers, -1).masked_fill(~length_mask_BN.unsqueeze(-1), NO_CODE)
-
-
-def base_steps(
-    model: MaskedTransformer,
-    text_BC: Tensor | None,
-    lengths_B: Tensor,
-    *,
-    noise: Noise,
-    known_ids: Tensor,
-    known_mask: Tensor,
-    steps: int,
-    guidance: float,
-    top_k: int,
-    temperature: float,
-    tie_break: float = TIE_BREAK,
-) -> Iterator[DecodingStep]:
-    """The iterations of the base layer, ids and mask (B, N) and the noise being given."""
-    config = model.config
-    length_mask_BN = length_mask(lengths_B, int(lengths_B.max()))
-    with torch.no_grad():
-        guided = GuidedNetwork(model, text_BC, lengths_B, guidance)
-    return fill_in(
-        partial(guided, model),
-        known_ids.masked_fill(~length_mask_BN, config.pad_id),
-        length_mask_BN & ~known_mask,
-        mask_id=config.mask_id,
-        noise=noise,
-        steps=steps,
-        top_k=top_k,
-        temperature=temperature,
-        tie_break=tie_break,
-    )
 
 
 @torch.no_grad()

@@ -16,11 +16,14 @@ from torch import Tensor, nn
 from duomotion.models.layers.dropout import Dropout
 from duomotion.models.layers.linear import linear
 from duomotion.models.layers.local_conv import LocalConv
+from duomotion.models.layers.masks import length_mask
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.models.layers.transformer import PostNormBlock
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig, TransformerConfig
 
-SCORING = 0.03  # of a code with numbers around 1; what the scores of an untrained network vary by
+INITIAL_SCALE = 0.03
+"""Of output weights that start as codes with entries around 1, so that the logits of an untrained
+network differ little."""
 
 
 class TextTransformer(nn.Module):
@@ -77,8 +80,8 @@ class TextTransformer(nn.Module):
             length_mask_BN = length_mask(lengths_B, tokens)
         x_BND = self.input_projection(x_BNC) + self.positions[:tokens]
         if self.local_conv is not None:
-            heard_BNC = x_BNC if length_mask_BN is None else x_BNC * length_mask_BN.unsqueeze(-1)
-            x_BND = x_BND + self.local_conv(heard_BNC)
+            context_BNC = x_BNC if length_mask_BN is None else x_BNC * length_mask_BN.unsqueeze(-1)
+            x_BND = x_BND + self.local_conv(context_BNC)
         x_BLD = torch.cat((front_BFD, self.dropout(x_BND)), 1)
         mask = None
         if length_mask_BN is not None:
@@ -110,15 +113,12 @@ class MaskedTransformer(TextTransformer):
 
     @torch.no_grad()
     def init_from_codebooks(self, codes_QVC: Tensor) -> None:
-        """Let the vectors of tokens start as the codes (Q, V, C) that they stand for (ours).
-
-        The table that scores them starts small and as far as the layer is wide.
-        """
+        """Start token embeddings and output weights from the tokenizer's codes (Q, V, C) (ours)."""
         codes_VC = codes_QVC[0]
         self.token_embedding.weight[: len(codes_VC)] = codes_VC
         table = self.output_projection.weight.zero_()
-        numbers = min(codes_VC.shape[1], table.shape[1])
-        table[:, :numbers] = SCORING * codes_VC[:, :numbers]
+        width = min(codes_VC.shape[1], table.shape[1])
+        table[:, :width] = INITIAL_SCALE * codes_VC[:, :width]
 
     def forward(self, ids_BN: Tensor, text_B1D: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         """Logits (B, N, V).
@@ -185,7 +185,7 @@ class ResidualTransformer(TextTransformer):
 
     @torch.no_grad()
     def init_from_codebooks(self, codes_QVC: Tensor) -> None:
-        """Let the tables start as the codes (Q, V, C) that their tokens stand for (ours)."""
+        """Start the tables from the tokenizer's codes (Q, V, C) (ours)."""
         codes = codes_QVC.shape[1]
         for layer, codes_VC in enumerate(codes_QVC):
             if layer < len(codes_QVC) - 1:
@@ -216,8 +216,3 @@ class ResidualTransformer(TextTransformer):
         if not self.config.share_weights:
             return self.inputs[layer]
         return self.first_input[0] if layer == 0 else self.shared[layer - 1]
-
-
-def length_mask(lengths_B: Tensor, num_tokens: int) -> Tensor:
-    """(B, N) bool: the tokens before the end of each sample."""
-    return torch.arange(num_tokens, device=lengths_B.device) < lengths_B[:, None]

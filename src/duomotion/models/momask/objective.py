@@ -20,8 +20,9 @@ from duomotion.losses.masked import (
     sample_mask,
     uniform_from,
 )
+from duomotion.models.layers.masks import length_mask
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig
-from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer, length_mask
+from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
 from duomotion.sampling.masking import cosine_schedule
 
 

@@ -15,14 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from duomotion.models.layers.masks import length_mask
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.models.momask.config import TransformerConfig
-from duomotion.models.momask.network import (
-    MaskedTransformer,
-    ResidualTransformer,
-    TextTransformer,
-    length_mask,
-)
+from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer, TextTransformer
 from duomotion.sampling.masking import NEVER_REMASK, cosine_schedule, keep_top_k, top_k_of_ratio
 from duomotion.sampling.tokens import NO_CODE, TIE_BREAK, Noise, sample_noise
 
