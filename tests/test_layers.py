@@ -131,3 +131,15 @@ def test_a_network_in_bfloat16_differs_by_rounding(monkeypatch, has_amx):
     inside = (torch.arange(6) < lengths[:, None]).repeat(1, 5)[:, None].expand(2, 2, 30)
     error = (rounded.float() - exact)[inside].norm() / exact[inside].norm()
     assert 1e-5 < error < 0.03
+
+
+def test_without_pytorchs_private_operators_layers_are_plain(monkeypatch):
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    assert not linear.has_onednn()
+    monkeypatch.setattr(linear, "HAS_ONEDNN", False)
+    torch.manual_seed(0)
+    layer, x = nn.Linear(24, 16), torch.randn(3, 24)
+    with torch.no_grad():
+        expected = F.linear(x, layer.weight, layer.bias)
+        assert torch.equal(linear.linear(x, layer.weight, layer.bias), expected)
+        assert torch.equal(accelerate(nn.Sequential(layer))(x), expected)

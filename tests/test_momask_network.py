@@ -241,7 +241,7 @@ def test_wrong_settings_are_refused(masked, settings, sentence):
 
 def test_transformers_of_other_codes_and_empty_samples_are_refused(masked):
     other = ResidualTransformer(replace(RESIDUAL, num_codes=9))
-    with pytest.raises(ValueError, match="speaks 9 codes, the masked transformer 24"):
+    with pytest.raises(ValueError, match="it has 9 codes, the masked transformer 24"):
         decode_tokens(masked, texts(), LENGTHS, residual=other, rng=seeded())
     with pytest.raises(ValueError, match="at least one"):
         decode_tokens(masked, texts(), torch.tensor([3, 0, 1]), rng=seeded())

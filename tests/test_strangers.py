@@ -150,7 +150,7 @@ SIZES = [
     ("intermask", ".", {"num_codes": 10**6}, "instead of"),
     ("intermask", ".", {"num_heads": 0}, "num_heads has to be a whole number from 1"),
     ("intermask", ".", {"width": -16}, "width has to be a whole number from 1"),
-    ("intermask", ".", {"num_parts": 4}, "speaks 32 codes of 4 parts, its tokenizer 32 of 5"),
+    ("intermask", ".", {"num_parts": 4}, "has 32 codes of 4 parts, its tokenizer 32 of 5"),
     ("intermask", ".", {"guidance": float("nan")}, "guidance has to be a number from 0"),
     ("intermask", "tokenizer", {"widths": [8] * 10**5}, "widths has to be a list, each a whole"),
     ("intermask", "tokenizer", {"stride": [0, 2]}, r"stride\[0\] has to be a whole number from 1"),

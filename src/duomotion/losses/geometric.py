@@ -1,7 +1,7 @@
-"""Losses that keep a reconstructed body moving like a body (InterGen; InterMask appendix C).
+"""Geometric losses of reconstructed motion (InterGen, Liang et al. 2024).
 
 Axes: B samples, T frames, J joints, E bones. `penalty` is any of torch.nn.functional's elementwise
-losses; InterMask's released code uses the smooth L1 norm with beta 1.
+losses.
 """
 
 import torch
@@ -33,7 +33,7 @@ def bone_length_loss(
     bones: tuple[tuple[int, int], ...],
     penalty: Penalty = F.smooth_l1_loss,
 ) -> Tensor:
-    """Mean penalty between bone lengths. InterMask's released code takes normalised positions."""
+    """Mean penalty between bone lengths."""
     return penalty(bone_lengths(prediction_BTJ3, bones), bone_lengths(target_BTJ3, bones))
 
 

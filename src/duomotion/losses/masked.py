@@ -1,4 +1,4 @@
-"""Masked prediction of tokens: what is selected, what is shown in its place, and the loss.
+"""Masked prediction of tokens: which are selected, what replaces them, and the loss.
 
 Every random choice is drawn into a `Corruption` first; all the rest is a function of it.
 
@@ -23,9 +23,9 @@ class Corruption:
     """Random choices of one training step, all (B, ...)."""
 
     selected: Tensor  # bool: tokens to be predicted
-    randomised: Tensor  # bool, within selected: a random code is shown instead
-    masked: Tensor  # bool, within the other selected: [MASK] is shown instead
-    random_ids: Tensor  # codes to be shown where randomised
+    randomised: Tensor  # bool, within selected: a random code replaces it
+    masked: Tensor  # bool, within the other selected: [MASK] replaces it
+    random_ids: Tensor  # the codes that replace it where randomised
 
 
 def uniform_from(rng: torch.Generator, device: torch.device) -> Uniform:
@@ -38,9 +38,12 @@ def uniform_from(rng: torch.Generator, device: torch.device) -> Uniform:
 
 
 def sample_mask(length_mask: Tensor, time_B: Tensor, order: Tensor) -> Tensor:
-    """Random masking: the share of the cosine schedule at `time`, at least one token.
+    """Random masking (MaskGIT, Chang et al. 2022): the cosine schedule's share, at least one token.
 
-    Of the tokens inside a sample, those with the lowest `order` (uniform noise) are taken.
+    Args:
+        length_mask: (B, ...) bool, False for padding, which is never selected.
+        time_B: time of the schedule, 0 to 1, of each sample.
+        order: (B, ...) uniform noise; the tokens with the lowest values are selected.
     """
     count_B = mask_count(cosine_schedule(time_B), length_mask.flatten(1).sum(1))
     order = order.masked_fill(~length_mask, NEVER_REMASK).flatten(1)
@@ -55,7 +58,7 @@ def draw_replacements(
     mask_token_prob: float,
     uniform: Uniform,
 ) -> Corruption:
-    """What is shown in place of the selected tokens, as in BERT (Devlin et al. 2019).
+    """Draw what replaces the selected tokens, as in BERT (Devlin et al. 2019).
 
     Args:
         selected: (B, ...) bool.
@@ -73,7 +76,7 @@ def draw_replacements(
 def corrupt_ids(
     ids: Tensor, length_mask: Tensor, corruption: Corruption, *, mask_id: int, pad_id: int
 ) -> Tensor:
-    """(B, ...) what the network sees of the tokens, with `pad_id` behind the end of a sample."""
+    """Inputs (B, ...) of the network: `ids` with replacements, and `pad_id` as padding."""
     inputs = torch.where(corruption.randomised, corruption.random_ids, ids)
     return inputs.masked_fill(corruption.masked, mask_id).masked_fill(~length_mask, pad_id)
 
@@ -81,7 +84,7 @@ def corrupt_ids(
 def masked_cross_entropy(
     logits_V: Tensor, ids: Tensor, loss_mask: Tensor, targets_V: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Mean cross entropy in float32, and accuracy, over the judged tokens.
+    """Mean cross entropy in float32, and accuracy, over the tokens of `loss_mask`.
 
     Args:
         logits_V: (B, ..., V).
@@ -96,10 +99,10 @@ def masked_cross_entropy(
 
 
 def soft_targets(codes_VD: Tensor, width: float) -> Tensor:
-    """(V, V) for each code probabilities of all, the nearer the higher (ours).
+    """(V, V) target probabilities for each right code, higher for nearer codes (ours).
 
-    As targets they say that a code next to the right one is nearly right, which one-hot targets
-    let a model find out from its examples.
+    They tell a model which codes are nearly right, which it has to learn from examples where
+    targets are one-hot.
 
     Args:
         codes_VD: vectors of the codes.

@@ -19,8 +19,7 @@ def joint_map_loss(
 ) -> Tensor:
     """Mean penalty over positions, velocities and rotations of a joint map (B, T, 22, 12).
 
-    The root's rotation is not a feature and does not count, nor do contacts. InterMask eq. 1 has
-    the L1 norm here, its released code the smooth L1 norm with beta 1.
+    The root's rotation is not a feature and does not count, nor do contacts.
     """
     prediction, target = (
         from_joint_map(x)[..., : CONTACTS.start] for x in (prediction_BTJD, target_BTJD)

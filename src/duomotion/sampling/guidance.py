@@ -1,8 +1,8 @@
 """Classifier-free guidance (Ho & Salimans 2021) with both predictions in one pass of the network.
 
-Put the conditioned samples first and the same samples without a condition behind them
-(`duplicate_batch`, `conditions`), run the network once over the double batch, and combine its two
-halves (`apply_cfg`). In training a share of the samples loses its text (`draw_text_drop`).
+The batch holds the conditioned samples, then the same samples without a condition
+(`duplicate_batch`, `conditions`); the network runs once over it, and its two halves are combined
+(`apply_cfg`). In training a share of the samples loses its text (`draw_text_drop`).
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,6 @@
-"""Mask schedules, token sampling and confidence remasking of masked generative models.
+"""Mask schedules, token sampling and confidence remasking (MaskGIT, Chang et al. 2022).
 
-Axes: B batch, N tokens, V vocabulary. The counts agree with the released code of InterMask and
-MoMask, which round half to even where InterMask's section 3.3 rounds up.
+Axes: B batch, N tokens, V vocabulary.
 """
 
 import math
@@ -16,7 +15,7 @@ NEVER_REMASK = 1e5
 
 
 def cosine_schedule(time: Tensor) -> Tensor:
-    """Share of masked tokens at a time in [0, 1]: cos(pi time / 2) (InterMask eq. 3)."""
+    """Share of masked tokens at a time in [0, 1]: cos(pi time / 2)."""
     return torch.cos(time * (math.pi / 2))
 
 
@@ -26,12 +25,15 @@ def cosine_schedule_time(share: Tensor) -> Tensor:
 
 
 def mask_count(share: Tensor, total: Tensor | int) -> Tensor:
-    """Number of masked tokens of `total`, at least one, in the shape that the two broadcast to."""
+    """Number of masked tokens of `total`, at least one, in the shape that the two broadcast to.
+
+    Halves are rounded to even, as the released code of motion models does; MaskGIT rounds up.
+    """
     return torch.round(share * total).clamp(min=1).long()
 
 
 def decoding_mask_counts(total_B: Tensor, num_steps: int) -> Tensor:
-    """(num_steps, B): how many of each sample's tokens a decoding step predicts anew.
+    """(num_steps, B): how many of each sample's tokens each decoding step predicts.
 
     The first step predicts all of them and the last one a single token; a sample with no tokens
     to predict has zeros.
@@ -41,7 +43,7 @@ def decoding_mask_counts(total_B: Tensor, num_steps: int) -> Tensor:
 
 
 def least_confident(confidence_BN: Tensor, count_B: Tensor) -> Tensor:
-    """Mask (B, N) of the `count` tokens of each row in which there is least confidence."""
+    """Mask (B, N) of the `count` least confident tokens of each row."""
     order = confidence_BN.argsort(dim=-1)
     places = torch.arange(confidence_BN.shape[-1], device=confidence_BN.device)
     ranks = torch.empty_like(order).scatter_(-1, order, places.expand_as(order))

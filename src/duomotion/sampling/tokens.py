@@ -1,4 +1,4 @@
-"""Decoding of tokens by confidence: guided logits, draws, what is masked again (MaskGIT).
+"""Iterative decoding of masked tokens by confidence (MaskGIT, Chang et al. 2022).
 
 Axes: B batch, V codes; `...` are the axes of a sample's tokens, such as people and places.
 """
@@ -22,11 +22,11 @@ from duomotion.sampling.masking import (
 )
 
 NO_CODE = -1
-"""Id behind the end of a sample; tokenizers decode it to nothing."""
+"""Id of padding and of no token; tokenizers decode it to a zero vector."""
 
 TIE_BREAK = 1e-5
-"""Tokens are often equally confident up to rounding, which depends on the batch: both people's
-where nothing is known yet, all that are certain. A little of each draw's noise decides instead."""
+"""Weight of each draw's noise in its confidence. Many tokens are equally confident up to rounding,
+which depends on the batch: those of both people in the first step, and all that are certain."""
 
 Noise = Callable[[int], Tensor]
 """Number of the step, from 0 -> standard Gumbel noise (B, ..., V)."""
@@ -42,11 +42,11 @@ class MaskedNetwork(ConditionedNetwork, Protocol):
 
 @dataclass(frozen=True)
 class DecodingStep:
-    """What one step has done, (B, ...) each; where people take turns, of one in all but `ids`."""
+    """Result of one step, (B, ...) each; of one person, but for `ids`, where people take turns."""
 
-    ids: Tensor  # with `pad_id` behind the end of a sample
-    predicted: Tensor  # bool: the tokens that this step has predicted anew
-    confidence: Tensor  # probability of each of these tokens (and tie-break), SETTLED elsewhere
+    ids: Tensor  # with `pad_id` as padding
+    predicted: Tensor  # bool: the tokens that this step has predicted
+    confidence: Tensor  # probability of each of these (with tie-break); elsewhere NEVER_REMASK
     logits: Tensor  # (B, ..., V) with guidance, before the least likely codes are dropped
 
 
@@ -60,7 +60,7 @@ def draw_masked(
     temperature: float,
     tie_break: float,
 ) -> tuple[Tensor, Tensor]:
-    """Codes for the masked tokens: new ids, and confidence in them, SETTLED elsewhere.
+    """Draw codes for the masked tokens: new ids, and their confidence, NEVER_REMASK elsewhere.
 
     Args:
         ids: (...), with anything where `masked` is True.
@@ -139,9 +139,9 @@ def fill_in(
 ) -> Iterator[DecodingStep]:
     """Generate the unknown tokens, step by step.
 
-    A step masks the tokens in which there is least confidence, as many as the cosine schedule
-    says, and predicts them anew. Shares are of the unknown tokens of each sample; a token that is
-    left once is settled. Nothing is yielded where nothing is unknown.
+    A step masks the least confident tokens, as many as the cosine schedule says, and predicts them
+    again. Shares are of the unknown tokens of each sample; a token that a step does not mask is
+    never masked again. Nothing is yielded where nothing is unknown.
 
     Args:
         predict: ids (B, ...) with `mask_id` -> float32 logits (B, ..., V).
@@ -206,7 +206,7 @@ def sample_noise(
 def checked_known(
     length_mask: Tensor, num_codes: int, ids: Tensor | None, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Known tokens and where they are, of the shape of `length_mask`; nothing is known by default.
+    """Known ids and their mask, of the shape of `length_mask`; nothing is known by default.
 
     Raises:
         ValueError: one is missing, has another shape, or holds what is no code.
@@ -229,7 +229,7 @@ def checked_known(
 
 
 def check_lengths(lengths_B: Tensor) -> None:
-    """Raises ValueError where a sample has no token to be."""
+    """Raises ValueError where a sample has no tokens."""
     if not len(lengths_B) or int(lengths_B.min()) < 1:
         raise ValueError("lengths: every sample needs at least one latent frame.")
 

@@ -1,4 +1,4 @@
-"""Inter-X's evaluator (Xu et al. 2024; InterMask's code carries a copy)."""
+"""Inter-X's evaluator (Xu et al. 2024)."""
 
 from torch import Tensor
 

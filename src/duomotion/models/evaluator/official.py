@@ -24,7 +24,7 @@ from duomotion.models.evaluator.bigru import BiGRUConfig, BiGRUEvaluator
 from duomotion.models.evaluator.interclip import InterCLIP, InterCLIPConfig
 from duomotion.models.evaluator.interx import INTERX, InterXEvaluator
 from duomotion.models.evaluator.t2m import HUMANML3D, KIT, NUM_CONTACTS, STATISTICS, T2MEvaluator
-from duomotion.models.evaluator.words import released_words
+from duomotion.models.evaluator.words import official_words
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.official import (
     check_state_dict,
@@ -97,7 +97,7 @@ def import_evaluator(
             state = {f"{part}.{name}": x for part in PARTS for name, x in parts[part].items()}
             config = bigru_config(state, NETWORKS[kind], str(source))
             dataset = _dataset(kind, config, str(source))
-            released_words(Path(vocabulary), config.word_dim).save(words)
+            official_words(Path(vocabulary), config.word_dim).save(words)
             extra = {}
             if statistics is not None and kind == "t2m-evaluator":
                 mean, std = (Path(statistics) / f"{name}.npy" for name in STATISTICS)

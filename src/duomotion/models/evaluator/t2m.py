@@ -1,4 +1,4 @@
-"""The evaluators of HumanML3D and KIT-ML (Guo et al. 2022; MoMask's code carries a copy)."""
+"""The evaluators of HumanML3D and KIT-ML (Guo et al. 2022)."""
 
 from torch import Tensor, ones, zeros
 

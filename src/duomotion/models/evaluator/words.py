@@ -4,7 +4,7 @@ Every word has a GloVe vector and a kind: its tag, or a kind of its own where it
 Words that have no vector are all the same one, "unk". Released as NAME_data.npy (V, C),
 NAME_words.pkl (a list) and NAME_idx.pkl (a dict to rows); here vectors.safetensors and words.json.
 
-Source: released code of text-to-motion (utils/word_vectorizer.py), as Inter-X and MoMask use it.
+Source: released code of text-to-motion (utils/word_vectorizer.py); Inter-X uses the same.
 
 Axes: B texts, W words, C numbers of a vector, K kinds, V words that have vectors.
 """
@@ -139,7 +139,7 @@ def load_words(folder: Path) -> Words:
         raise ValueError(f"{folder} holds no vectors of words: {error}") from None
 
 
-def released_words(folder: Path, size: int) -> Words:
+def official_words(folder: Path, size: int) -> Words:
     """The vectors of a released folder glove/: NAME_data.npy, NAME_words.pkl, NAME_idx.pkl.
 
     Args:

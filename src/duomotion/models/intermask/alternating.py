@@ -1,4 +1,4 @@
-"""InterMask that predicts one person at a time: alternative modeling (appendix G, table 3).
+"""Alternative modeling: one person at a time is predicted (InterMask, appendix G, table 3).
 
 A person's embeddings pass the blocks alone, without [SEP]; cross attention of every block attends
 to the partner's embeddings as they entered the network.
@@ -94,8 +94,8 @@ def alternating_steps(
     """People take turns, `steps` each (figure 10b); arguments as of `tokens.decoding_steps`.
 
     In a turn a person's masked tokens are predicted and at once the least confident of them are
-    masked again, as many as the cosine schedule says, so that the partner's turn sees the others
-    only. Nobody has a turn who has nothing to predict.
+    masked again, as many as the cosine schedule says, so that the partner's turn sees only the
+    others. A person with nothing to predict has no turn.
     """
     config = model.config
     masked_BPN = length_mask & ~known_mask

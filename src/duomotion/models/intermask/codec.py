@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from duomotion.checkpoint import load_network, model_config, read_checkpoint
 from duomotion.models.intermask.config import PartTokenizerConfig, TokenizerConfig
-from duomotion.models.intermask.parts import PartTokenizer
+from duomotion.models.intermask.part_tokenizer import PartTokenizer
 from duomotion.models.intermask.tokenizer import MotionTokenizer
 from duomotion.motion import interhuman as features
 from duomotion.motion.interhuman import Normaliser

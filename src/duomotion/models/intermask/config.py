@@ -17,11 +17,10 @@ class TokenizerConfig:
     Pairs are over (joint, frame). Every level of the encoder applies a strided convolution, every
     level of the decoder doubles the frames and brings the joints to the next of `decoder_joints`.
 
-    The network sees rows of numbers over time. They are the joints, one person's (paper's model) or
-    with the channels of both people side by side (`num_people=2`); or there is a single row of all
-    numbers and convolutions go over time alone (`token_map="1d"`, in which nothing that counts
-    joints has an effect, and neither has `input_layer`: it is a convolution). The paper does not
-    say how its ablations are built.
+    The input has a row of numbers over time for each joint, of one person (paper's model) or with
+    the channels of both people concatenated (`num_people=2`). With `token_map="1d"` there is a
+    single row of all numbers and convolutions are over time alone; fields that count joints and
+    `input_layer` then have no effect. The paper does not say how its ablations are built.
 
     Raises:
         ValueError: the sizes do not fit together.
@@ -43,7 +42,7 @@ class TokenizerConfig:
     dropout: Share = 0.2  # released code
     ema_decay: Share = 0.99  # mu, released code
     temperature: Factor = 0.5  # of the code assignment in training, released code
-    dead_below: Factor = 1.0  # average uses a batch below which a code is replaced, released code
+    dead_below: Factor = 1.0  # average uses per batch below which a code is replaced, released code
 
     def __post_init__(self) -> None:
         if self.kernel[1] != 4 or self.stride[1] != 2:
@@ -78,12 +77,12 @@ class TokenizerConfig:
 
     @property
     def num_rows(self) -> int:
-        """Rows that the network sees."""
+        """Rows of the tokenizer's input."""
         return 1 if self.is_flat else self.num_joints
 
     @property
     def row_dim(self) -> int:
-        """Numbers a row and frame."""
+        """Numbers per row and frame."""
         return self.num_people * self.num_joints * self.joint_dim // self.num_rows
 
     @property
@@ -104,18 +103,18 @@ class TokenizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PartTokenizerConfig:
-    """A tokenizer of body parts with closed-form fit, ours, for little data and time (`parts`).
+    """A tokenizer of body parts with a closed-form fit (ours), for little data and time.
 
     Raises:
         ValueError: the sizes do not fit together.
     """
 
-    frames: Length = 8  # that a token covers
-    reach: ZeroOrMore = 1  # tokens before and after that a decoded one takes note of
+    frames: Length = 8  # per token
+    reach: ZeroOrMore = 1  # tokens before and after that the decoder sees too
     channels: Size = 24  # principal components of a row
     num_codes: Size = 1024  # of each row
-    elbows: Factor = 2.0  # weight of their error; small movements of theirs are well seen
-    rotations: Factor = 0.05  # weight of a rotation's numbers against metres
+    elbows: Factor = 2.0  # weight of their error, which is more visible than that of other joints
+    rotations: Factor = 0.05  # weight of 6-D rotations, next to positions in metres
 
     def __post_init__(self) -> None:
         if self.frames < 2:
@@ -128,7 +127,7 @@ class PartTokenizerConfig:
 
     @property
     def num_parts(self) -> int:
-        """Rows of the token map: place, heading and path, trunk and legs, left arm, right arm."""
+        """Rows of the token map: position, heading and path, trunk and legs, each arm."""
         return 5
 
 
@@ -166,7 +165,7 @@ class TokenizerLossWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class InterMConfig:
-    """The Inter-M transformer of the paper; smaller models are made by smaller sizes.
+    """The Inter-M transformer of the paper; smaller sizes make smaller models.
 
     Raises:
         ValueError: the sizes do not fit together.
@@ -175,9 +174,9 @@ class InterMConfig:
     num_codes: Size = 1024  # |C|, table 5
     num_parts: Count = 5  # j, table 5
     per_part_codebooks: bool = False  # ours; True: each row of the token map has codes of its own
-    person_embedding: bool = False  # ours; True: the one at the origin first is told apart
+    person_embedding: bool = False  # ours; True: the person who starts at the origin is marked
     token_dim: Size = 512  # width of the token embedding; released code, equal to d' of table 5
-    local_conv_radius: ZeroOrMore = 0  # ours; frames before and after that a token's input sees too
+    local_conv_radius: ZeroOrMore = 0  # ours; frames before and after that a token's input covers
     width: Size = 384  # d~, table 5
     num_heads: Count = 6  # table 5
     num_blocks: Count = 6  # L, table 5
@@ -213,18 +212,16 @@ class InterMConfig:
     def __post_init__(self) -> None:
         if self.width % self.num_heads:
             raise ValueError(
-                f"GeneratorConfig: width {self.width} must be a multiple of "
-                f"num_heads {self.num_heads}."
+                f"width {self.width} must be a multiple of num_heads {self.num_heads}."
             )
         if self.person_embedding and self.alternating:
             raise ValueError(
-                "GeneratorConfig: person_embedding and alternating can't both be true; "
+                "person_embedding and alternating can't both be true; "
                 "a network that predicts one person at a time does not know which."
             )
         if self.text_layers and self.text_dim % self.text_heads:
             raise ValueError(
-                f"GeneratorConfig: text_dim {self.text_dim} must be a multiple of "
-                f"text_heads {self.text_heads}."
+                f"text_dim {self.text_dim} must be a multiple of text_heads {self.text_heads}."
             )
 
     @property
@@ -234,10 +231,10 @@ class InterMConfig:
 
     @property
     def pad_id(self) -> int:
-        """Id of the token behind the end of a shorter sample."""
+        """Id of the padding of shorter samples."""
         return self.num_codes + 1
 
     @property
     def vocabulary(self) -> int:
-        """Number of different tokens: codes, [MASK], the one behind the end, and [SEP]."""
+        """Number of different tokens: codes, [MASK], padding and [SEP]."""
         return self.num_codes * (self.num_parts if self.per_part_codebooks else 1) + 3

@@ -1,4 +1,4 @@
-"""Iterative decoding of InterMask on the level of tokens (section 3.3, appendix I).
+"""InterMask's iterative decoding of tokens (section 3.3, figure 3; reaction: appendix I).
 
 Axes: B batch, P the 2 people, N tokens of a person (index part T + frame), V codes.
 """
@@ -41,7 +41,7 @@ def decode_tokens(
     temperature: float | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Generate the unknown tokens of a batch; returns ids (B, P, N), -1 behind a sample's end.
+    """Generate the unknown tokens of a batch; returns ids (B, P, N), -1 as padding.
 
     Args:
         model: in evaluation mode. With an `AlternatingTransformer` people take turns.

@@ -1,4 +1,4 @@
-"""InterMask as a user meets it: known motion and a text in, features out (sections 3.3 and 4.3)."""
+"""InterMask as a model: known motion and a text in, features out (sections 3.3 and 4.3)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,8 +77,8 @@ class InterMask(FeatureModel):
         tokens = codec.tokenizer.config
         if (tokens.num_codes, tokens.num_parts) != (config.num_codes, config.num_parts):
             raise ValueError(
-                f"{folder} speaks {config.num_codes} codes of {config.num_parts} parts, its "
-                f"tokenizer {tokens.num_codes} of {tokens.num_parts}"
+                f"{folder} has {config.num_codes} codes of {config.num_parts} parts, its tokenizer "
+                f"{tokens.num_codes} of {tokens.num_parts}; they must be the same"
             )
         return cls(
             codec.to(device),

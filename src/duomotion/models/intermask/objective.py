@@ -36,7 +36,7 @@ from duomotion.sampling.masking import (
 
 @dataclass(frozen=True)
 class Targets:
-    """Inputs of one pass of the network and the tokens it is judged by, all (B, P, N)."""
+    """Inputs of one pass of the network and the tokens that its loss is over, all (B, P, N)."""
 
     inputs: Tensor
     loss_mask: Tensor  # bool
@@ -44,7 +44,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class GeneratorLoss:
-    """Scalars of one training step; `accuracy` counts right first choices in the first pass.
+    """Scalars of one training step; `accuracy` is the top-1 accuracy of the first pass.
 
     Those of the second pass are None where `unroll_weight` is 0.
     """
@@ -65,10 +65,10 @@ def generator_loss(
     corruption: Corruption,
     drop_B: Tensor | None = None,
 ) -> GeneratorLoss:
-    """Cross entropy of both passes, the mean over the tokens that each is judged by.
+    """Cross entropy of both passes, each the mean over its `loss_mask`.
 
     Args:
-        ids_BPN: codes of both people; anything may stand behind the end of a sample.
+        ids_BPN: codes of both people; values at padding have no effect.
         text_BC: vectors of `model.text_head`.
         lengths_B: latent frames of each sample.
         corruption: of `draw_corruption`.
@@ -93,8 +93,8 @@ def draw_corruption(
 ) -> Corruption:
     """Draw stage one for a batch with `num_frames` latent frames, each sample for itself.
 
-    The released code decides between random and interaction masking once for a batch, and counts
-    tokens behind the end of a sample among those it may select; here both go by the sample.
+    The released code chooses between random and interaction masking once per batch and may select
+    padding; here the choice is per sample and padding is never selected.
     """
     length_mask_BPN = token_map_mask(lengths_B, config.num_parts, num_frames)
     uniform = uniform_from(rng, lengths_B.device)
@@ -120,7 +120,7 @@ def select_person(length_mask_BPN: Tensor, person_B: Tensor) -> Tensor:
 def corrupt(
     ids_BPN: Tensor, lengths_B: Tensor, corruption: Corruption, config: InterMConfig
 ) -> Targets:
-    """Inputs of the first pass, which is judged by all selected tokens, masked or not."""
+    """Inputs of the first pass, whose loss is over all selected tokens, masked or not."""
     num_frames = ids_BPN.shape[-1] // config.num_parts
     length_mask_BPN = token_map_mask(lengths_B, config.num_parts, num_frames)
     inputs = corrupt_ids(
@@ -134,8 +134,8 @@ def unroll(
 ) -> Targets:
     """Inputs of the second pass: the schedule one step on, predictions in place of some [MASK]s.
 
-    The schedule's time follows from the share of [MASK] among all tokens, those behind the end of
-    a sample included (released code). Tokens filled in are judged no more.
+    The schedule's time follows from the share of [MASK] among all tokens, padding included
+    (released code). The loss leaves out the tokens that are filled in.
     """
     logits_MV = logits_BPNV[masked_BPN].float()
     probability_M, predicted_M = logits_MV.softmax(-1).max(-1)
@@ -145,7 +145,7 @@ def unroll(
     share_B = masked_BPN.flatten(1).float().mean(1)
     time_B = (cosine_schedule_time(share_B) + config.unroll_time_step).clamp(max=1)
     count_B = mask_count(cosine_schedule(time_B), confidence.shape[1])
-    still = least_confident(confidence, count_B).view_as(masked_BPN) & masked_BPN
-    filled = masked_BPN & ~still
+    remasked = least_confident(confidence, count_B).view_as(masked_BPN) & masked_BPN
+    filled = masked_BPN & ~remasked
     inputs = first.inputs.masked_scatter(masked_BPN, predicted_M)
-    return Targets(inputs.masked_fill(still, config.mask_id), first.loss_mask & ~filled)
+    return Targets(inputs.masked_fill(remasked, config.mask_id), first.loss_mask & ~filled)

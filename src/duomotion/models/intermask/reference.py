@@ -1,8 +1,8 @@
-"""The Inter-M transformer computed as it is drawn: slow, and what the fast one has to equal.
+"""Reference implementation of the Inter-M transformer, which the fast one has to equal.
 
 `ReferenceTransformer` stands in for an `InterMTransformer` in `decode_tokens`. Its attentions are
 `torch.nn.MultiheadAttention`, guidance takes two passes instead of one over a doubled batch, and
-what the text decides is computed anew in each of them, all as in the released code.
+modulation is computed in each of them, all as in the released code.
 
 Axes: B batch, P people, L tokens, J parts, T frames, D width.
 """
@@ -44,7 +44,7 @@ class ReferenceTransformer(nn.Module):
 
 
 class Text(NamedTuple):
-    """Text vectors, and which samples are to be treated as if they had none."""
+    """Text vectors, and which samples are to be treated as without one."""
 
     text_BC: Tensor
     drop_B: Tensor | None

@@ -5,8 +5,8 @@ tokens, numbered part by part: token p * (T / 4) + t. The 4 is `downsampling`.
 
 Inside, feature maps are (B, D, J, T) in channels-last memory, the fastest layout measured on CPU.
 
-A tokenizer of both people (table 2) takes them as neighbours in the batch: 2 B motions, person by
-person of each interaction, become B maps of tokens, and these become 2 B motions.
+A tokenizer of both people (table 2) takes them as adjacent entries of the batch: 2 B motions become
+B maps of tokens, and these become 2 B motions.
 """
 
 from collections.abc import Sequence
@@ -76,11 +76,11 @@ class MotionTokenizer(nn.Module):
         return self._output(self.quantizer(self.latents(motion_BTJD)))
 
     def unquantized(self, motion_BTJD: Tensor) -> TokenizerOutput:
-        """The same with the latents as they are, for the start of a training; ids are -1."""
+        """The same without quantisation, for the start of a training; ids are -1."""
         latents = self.latents(motion_BTJD)
         zero = latents.new_zeros(())
-        nowhere = torch.full(latents.shape[:-1], -1, device=latents.device)
-        return self._output(Quantized(latents, nowhere, commitment=zero, perplexity=zero))
+        no_ids = torch.full(latents.shape[:-1], -1, device=latents.device)
+        return self._output(Quantized(latents, no_ids, commitment=zero, perplexity=zero))
 
     def _output(self, quantized: Quantized) -> TokenizerOutput:
         return TokenizerOutput(
@@ -202,10 +202,10 @@ class GraphLayers(nn.Module):
 
 
 class GraphLayer(nn.Module):
-    """GraphSAGE layer (Hamilton et al. 2017) whose joints hear each other in frame 0 only.
+    """GraphSAGE layer (Hamilton et al. 2017) whose joints exchange messages in frame 0 only.
 
-    The released code passes messages along edges of the first frame of a batch alone, and its
-    results were made with batches of one; so here it is the first frame of every motion.
+    The released code passes messages in the first frame of a batch alone, and was evaluated with
+    batches of one; here it is the first frame of every motion.
     """
 
     adjacency: Tensor
@@ -219,8 +219,8 @@ class GraphLayer(nn.Module):
 
     def forward(self, x_BJTD: Tensor) -> Tensor:
         y_BJTD = F.linear(x_BJTD, self.own.weight, self.neighbours.bias)
-        heard_BJD = self.adjacency @ F.relu(self.message(x_BJTD[:, :, 0]))
-        y_BJTD[:, :, 0] += F.linear(heard_BJD, self.neighbours.weight)
+        messages_BJD = self.adjacency @ F.relu(self.message(x_BJTD[:, :, 0]))
+        y_BJTD[:, :, 0] += F.linear(messages_BJD, self.neighbours.weight)
         return y_BJTD
 
 
@@ -248,7 +248,7 @@ def _conv(config: TokenizerConfig, in_width: int, out_width: int) -> nn.Conv2d:
 
 
 def _rows(config: TokenizerConfig) -> int:
-    """Rows that a convolution which keeps their number is over."""
+    """Kernel size over rows of a convolution that keeps their number."""
     return 1 if config.is_flat else 3
 
 

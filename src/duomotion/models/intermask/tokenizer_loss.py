@@ -1,4 +1,4 @@
-"""What a motion tokenizer is trained to do (section 3.1, equation 2, appendix C).
+"""Objective of the 2D VQ-VAE (InterMask, section 3.1, equation 2, appendix C).
 
 Axes: B motions, T frames, J joints, D numbers a joint.
 """
@@ -81,8 +81,8 @@ def interx_tokenizer_loss(
 ) -> Loss:
     """The same for Inter-X maps, on joint positions by forward kinematics (released code).
 
-    There is no bone term: the body is the neutral one and keeps its lengths. The floor, which the
-    maps do not tell, is taken to be where the lowest foot of a motion is.
+    There is no bone term: the body is the neutral one and keeps its lengths. The maps do not
+    hold the height of the floor: it is taken to be that of the lowest foot of a motion.
 
     Args:
         output: of the tokenizer for `target_BTJD`.
@@ -96,16 +96,18 @@ def interx_tokenizer_loss(
     penalty = partial(F.smooth_l1_loss, beta=weights.beta)
     with torch.autocast(target_BTJD.device.type, enabled=False):
         maps = output.reconstruction.float(), target_BTJD.float()
-        predicted, given = (interx.positions(interx.from_joint_map(x)) for x in maps)
-        turned, turns = (sixd_rows_to_matrix(x[..., : interx.NUM_ROTATIONS, :]) for x in maps)
-        predicted_feet, feet = (x[..., foot_joints(SMPLX55), :] for x in (predicted, given))
+        predicted, target = (interx.positions(interx.from_joint_map(x)) for x in maps)
+        predicted_turns, target_turns = (
+            sixd_rows_to_matrix(x[..., : interx.NUM_ROTATIONS, :]) for x in maps
+        )
+        predicted_feet, feet = (x[..., foot_joints(SMPLX55), :] for x in (predicted, target))
         floor_B113 = F.pad(feet[..., 1].amin((1, 2))[:, None, None, None], (1, 1))
         terms = {
             "reconstruction": penalty(*maps),
             "commitment": output.commitment,
-            "position": penalty(predicted, given),
-            "velocity": velocity_loss(predicted, given, penalty),
-            "rotation": geodesic_loss(turned, turns),
+            "position": penalty(predicted, target),
+            "velocity": velocity_loss(predicted, target, penalty),
+            "rotation": geodesic_loss(predicted_turns, target_turns),
             "contact": foot_contact_loss(predicted_feet, feet - floor_B113, penalty),
         }
         return _weighted(terms, weights)

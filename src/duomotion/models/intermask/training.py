@@ -27,7 +27,7 @@ from duomotion.models.intermask.config import (
 )
 from duomotion.models.intermask.generate import InterMask
 from duomotion.models.intermask.objective import draw_corruption, generator_loss
-from duomotion.models.intermask.parts import PartTokenizer
+from duomotion.models.intermask.part_tokenizer import PartTokenizer
 from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutput
 from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss, tokenizer_loss
 from duomotion.models.layers.acceleration import accelerate

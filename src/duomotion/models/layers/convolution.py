@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class ResidualBlock(nn.Module):
-    """x + dropout(1x1 conv(relu(dilated 3x3 conv(relu(x))))) (released InterMask and MoMask)."""
+    """x + dropout(1x1 conv(relu(dilated 3x3 conv(relu(x))))) (T2M-GPT)."""
 
     def __init__(self, width: int, dilation: int, dropout: float, rows: int = 3) -> None:
         super().__init__()

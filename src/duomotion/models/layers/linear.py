@@ -9,12 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-HAS_ONEDNN = (
-    torch.backends.mkldnn.is_available()
-    and torch.backends.cpu.get_cpu_capability() == "AVX512"
-    and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # PyTorch's own, and may go
-    and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
-)
+
+def has_onednn() -> bool:
+    """Whether the CPU gains from oneDNN and PyTorch has the operators, which are private to it."""
+    return (
+        torch.backends.mkldnn.is_available()
+        and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+    )
+
+
+HAS_ONEDNN = has_onednn()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

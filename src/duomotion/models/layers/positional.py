@@ -1,6 +1,6 @@
 """Sinusoidal positions of sequences (Vaswani et al. 2017) and of grids (Wang & Liu 2021).
 
-Sine and cosine of one frequency stand side by side.
+Sine and cosine of a frequency are adjacent channels.
 """
 
 import torch

@@ -32,8 +32,8 @@ class Quantized:
 class VectorQuantizer(nn.Module):
     """Codebook learned by exponential moving averages with replacement of unused codes.
 
-    T2M-GPT (Zhang et al. 2023) describes it; InterMask and MoMask use it, with the training-time
-    assignment drawn at random as in their released code. Always computes in float32. The moving
+    T2M-GPT (Zhang et al. 2023) describes it; that a training step draws codes at random is from the
+    released code of the systems that use it. Always computes in float32. The moving
     averages are part of the state dict, so that a resumed training goes on exactly. With
     torch.distributed every rank keeps the same codebook.
 
@@ -94,7 +94,7 @@ class VectorQuantizer(nn.Module):
             )
 
     def nearest(self, x: Tensor) -> Tensor:
-        """(..., D) -> (...) ids of the nearest codes (InterMask eq. 9); the first one at ties."""
+        """(..., D) -> (...) ids of the nearest codes, the first one at ties."""
         return self._scores(x.float().flatten(0, -2)).argmax(-1).view(x.shape[:-1])
 
     def draw(self, x_ND: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class ResidualQuantized:
 
 
 class ResidualQuantizer(nn.Module):
-    """A sequence of `VectorQuantizer`s (SoundStream; MoMask, section 3.1).
+    """A sequence of `VectorQuantizer`s (SoundStream, Zeghidour et al. 2021).
 
     Args:
         num_layers: Q.
@@ -116,7 +116,7 @@ class ResidualQuantizer(nn.Module):
         return kept
 
     def nearest(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., Q) ids of the nearest codes, layer by layer (MoMask eq. 1)."""
+        """(..., D) -> (..., Q) ids of the nearest codes, layer by layer."""
         residual, ids = x.float(), []
         for layer in self.layers:
             ids.append(layer.nearest(residual))

@@ -1,4 +1,4 @@
-"""Transformer encoders with layer norms behind the residual sums, as the papers use them."""
+"""Transformer encoders with layer norm after each residual sum (post-norm)."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""How long what a text says takes (Guo et al. 2022): what several systems take along."""
+"""Length of the motion that a text describes (Guo et al. 2022), used by several systems."""
 
 from collections.abc import Mapping
 from pathlib import Path

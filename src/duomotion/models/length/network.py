@@ -1,4 +1,4 @@
-"""How long what a text says takes (Guo et al. 2022)."""
+"""Length of the motion that a text describes (text2length, Guo et al. 2022)."""
 
 from dataclasses import dataclass
 from itertools import pairwise

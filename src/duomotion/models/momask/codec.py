@@ -12,7 +12,7 @@ from duomotion.models.momask.config import ResidualTokenizerConfig
 from duomotion.models.momask.tokenizer import ResidualTokenizer
 from duomotion.motion.layout import layout_named
 
-SMOOTHING = 1.75  # frames, standard deviation; recorded motion comes back best with it
+SMOOTHING = 1.75  # frames, standard deviation; minimises the reconstruction error
 
 
 class ResidualCodec(nn.Module):
@@ -56,10 +56,10 @@ class ResidualCodec(nn.Module):
     def decode(self, ids_BNQ: Tensor, layers: int | None = None) -> Tensor:
         """Ids (B, N, Q) -> features (B, T, F); arguments are the tokenizer's.
 
-        What a fitted tokenizer decodes is smoothed over time: its tokens don't overlap.
+        With a `PCAEncoder` the result is smoothed over time, since its tokens don't overlap.
         """
         motion_BTF = self.denormalise(self.tokenizer.decode(ids_BNQ, layers))
-        return smoothed(motion_BTF) if self.tokenizer.config.pca_encoder else motion_BTF
+        return smooth(motion_BTF) if self.tokenizer.config.pca_encoder else motion_BTF
 
     @torch.no_grad()
     def reconstruct(self, features_PTF: np.ndarray) -> np.ndarray:
@@ -79,8 +79,8 @@ class ResidualCodec(nn.Module):
         return [self.decode(ids_PNQ, count).cpu().numpy() for count in layers]
 
 
-def smoothed(x_BTF: Tensor) -> Tensor:
-    """The same over time with a Gaussian of `SMOOTHING`; ends are held."""
+def smooth(x_BTF: Tensor) -> Tensor:
+    """Features filtered over time with a Gaussian of `SMOOTHING`; the ends are repeated."""
     radius = round(3 * SMOOTHING)
     times = torch.arange(-radius, radius + 1, device=x_BTF.device, dtype=x_BTF.dtype)
     weights = torch.softmax(-((times / SMOOTHING) ** 2) / 2, 0)

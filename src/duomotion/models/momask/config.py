@@ -24,7 +24,7 @@ class ResidualTokenizerConfig:
     num_features: Size = 263  # of a person and frame; section 4
     num_people: Literal[1, 2] = 1  # 2: one sequence of tokens for both people (ILD, appendix E)
     width: Size = 512  # channels of every layer; released code
-    depth: Count = 3  # residual blocks a level; released code
+    depth: Count = 3  # residual blocks per level; released code
     dilation_growth: Count = 3  # from a block to the one before it; released code: 9, 3, 1
     num_levels: Levels = 2  # each halves the frames; 2: a token covers 4 (section 4)
     dropout: Share = 0.2  # of residual blocks; released code
@@ -34,8 +34,8 @@ class ResidualTokenizerConfig:
     quantize_dropout: Share = 0.2  # q, section 4, table 2; 0: all layers in every step
     ema_decay: Share = 0.99  # released code
     temperature: Factor = 0.5  # of the code assignment in training, released code
-    dead_below: Factor = 1.0  # average uses a batch below which a code is replaced, released code
-    pca_encoder: bool = False  # ours: encoder and codes are fitted, only the decoder is trained
+    dead_below: Factor = 1.0  # average uses per batch below which a code is replaced, released code
+    pca_encoder: bool = False  # ours; True: encoder and codes are fitted in closed form
 
     def __post_init__(self) -> None:
         if self.dilations[0] > WIDEST_DILATION:
@@ -67,7 +67,7 @@ class ResidualTokenizerLossWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """What both transformers have; smaller models are made by smaller sizes.
+    """What both transformers have; smaller sizes make smaller models.
 
     Raises:
         ValueError: the heads do not divide the width.
@@ -82,8 +82,8 @@ class TransformerConfig:
     dropout: Share = 0.2  # released code
     attention_dropout: Share = 0.2  # released code; 0 lets attention use a fused kernel in training
     text_dim: Size = 512  # CLIP ViT-B/32; released code
-    scale_text: bool = False  # ours; True: text vectors are brought to unit variance first
-    local_conv_radius: ZeroOrMore = 0  # ours; tokens before and after that a token's input sees too
+    scale_text: bool = False  # ours; True: text vectors are normalised to unit variance
+    local_conv_radius: ZeroOrMore = 0  # ours; tokens before and after that a token's input covers
     max_tokens: Length = 1024  # most tokens of a sequence; released code: 5000
     cond_drop: Share = 0.1  # share of samples trained without text; section 3.4
     temperature: Factor = 1.0  # released code
@@ -98,7 +98,7 @@ class TransformerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedConfig(TransformerConfig):
-    """The masked transformer of section 3.2, which makes the base layer's tokens."""
+    """The masked transformer of section 3.2, which generates the tokens of the base layer."""
 
     random_id_prob: Share = 0.1  # share of selected tokens replaced by a random one; released code
     mask_token_prob: Share = 0.88  # share of the others replaced by [MASK]; released code
@@ -114,16 +114,16 @@ class MaskedConfig(TransformerConfig):
 
     @property
     def pad_id(self) -> int:
-        """Id of the token behind the end of a shorter sample."""
+        """Id of the padding of shorter samples."""
         return self.num_codes + 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualConfig(TransformerConfig):
-    """The residual transformer of section 3.3, which makes the tokens of the other layers.
+    """The residual transformer of section 3.3, which generates the tokens of the other layers.
 
     Raises:
-        ValueError: there is no layer to make.
+        ValueError: there is no residual layer.
     """
 
     num_layers: Count = 6  # quantisation layers with the base layer, V + 1; section 4
@@ -138,5 +138,5 @@ class ResidualConfig(TransformerConfig):
 
     @property
     def pad_id(self) -> int:
-        """Id of the token behind the end of a shorter sample, also a class that can win."""
+        """Id of the padding of shorter samples, which is also a class of the output."""
         return self.num_codes

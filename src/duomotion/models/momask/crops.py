@@ -34,7 +34,7 @@ class Crops(Protocol):
 
 
 class FreshCrops:
-    """Of each clip another crop every time, with zeros behind its end (released code)."""
+    """A new crop of a clip each time, zero-padded (released code)."""
 
     def __init__(self, codec: ResidualCodec, clips: Sequence[SoloClip]) -> None:
         self.codec = codec
@@ -53,7 +53,7 @@ class FixedCrops:
 
     Args:
         each: crops of each clip.
-        is_padded: whether there are zeros behind a crop's end when it is tokenized.
+        is_padded: whether a crop is zero-padded before it is tokenized.
         title: of the progress bar.
     """
 
@@ -75,9 +75,9 @@ class FixedCrops:
             for _ in range(each):
                 motion = _crop(clip, unit, rng)
                 motion_BTF = padded(codec, [motion])
-                shown = motion_BTF if is_padded else motion_BTF[:, : len(motion)]
+                tokenized = motion_BTF if is_padded else motion_BTF[:, : len(motion)]
                 with torch.no_grad():
-                    self.ids.append(codec.tokenizer.encode(shown)[0, : len(motion) // unit])
+                    self.ids.append(codec.tokenizer.encode(tokenized)[0, : len(motion) // unit])
         self.lengths: Sequence[int] = [len(ids) for ids in self.ids]
 
     def draw(self, rows: Sequence[int], rng: np.random.Generator) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Generation of MoMask's tokens: the base layer by confidence, then layer by layer (section 3.4).
+"""Decoding of MoMask's tokens: the base layer by confidence, then layer by layer (section 3.4).
 
 Axes: B batch, N tokens, C channels, V codes, Q quantisation layers.
 """
@@ -29,9 +29,9 @@ from duomotion.sampling.tokens import (
 
 @dataclass(frozen=True)
 class LayerStep:
-    """What the residual transformer has made of one layer: ids (B, N), logits (B, N, V + 1)."""
+    """Result of the residual transformer for one layer: ids (B, N), logits (B, N, V + 1)."""
 
-    ids: Tensor  # with `pad_id` behind the end of a sample
+    ids: Tensor  # with `pad_id` as padding
     logits: Tensor  # with guidance, before the least likely codes are dropped
 
 
@@ -51,7 +51,7 @@ def decode_tokens(
     temperature: float | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Generate the unknown tokens of a batch; returns ids (B, N, Q), -1 behind a sample's end.
+    """Generate the unknown tokens of a batch; returns ids (B, N, Q), -1 as padding.
 
     Args:
         model: in evaluation mode, as is `residual`.
@@ -59,7 +59,7 @@ def decode_tokens(
         lengths_B: tokens of each sample, int64, on the model's device.
         rng: source of all randomness. A sequence has one for each sample, which then comes
             out the same whatever else is in the batch, but for ties within rounding.
-        residual: makes all layers but the first; None makes the base layer alone, and Q is 1.
+        residual: generates all layers but the first; None: the base layer alone, and Q is 1.
         known_ids: (B, N, Q) codes, read only where `known_mask`; N is that of the longest sample.
         known_mask: (B, N) bool; these tokens come back as they are in all layers.
         steps: iterations of the base layer. Default: configuration.
@@ -78,20 +78,20 @@ def decode_tokens(
     num_layers = 1 if residual is None else residual.config.num_layers
     if residual is not None and residual.config.num_codes != config.num_codes:
         raise ValueError(
-            f"residual: it speaks {residual.config.num_codes} codes, the masked transformer "
-            f"{config.num_codes}; give one that was trained with it."
+            f"residual: it has {residual.config.num_codes} codes, the masked transformer "
+            f"{config.num_codes}; give one that was trained on the same tokens."
         )
     check_lengths(lengths_B)
     length_mask_BN = length_mask(lengths_B, int(lengths_B.max()))
-    known_BNQ, given_BNQ = checked_known(
+    known_BNQ, known_mask_BNQ = checked_known(
         length_mask_BN.unsqueeze(-1).expand(-1, -1, num_layers),
         config.num_codes,
         known_ids,
         None if known_mask is None else known_mask.unsqueeze(-1).expand(-1, -1, num_layers),
     )
     steps = config.steps if steps is None else steps
-    drawing = _drawing(config, top_k, temperature)
-    check_settings(config.num_codes, steps=steps, **drawing)
+    draw_settings = _draw_settings(config, top_k, temperature)
+    check_settings(config.num_codes, steps=steps, **draw_settings)
     noise = sample_noise(rng, lengths_B, config.num_codes)
     layers, total = [known_BNQ[..., 0]], steps + num_layers - 1
     for done, step in enumerate(
@@ -102,10 +102,10 @@ def decode_tokens(
             length_mask=length_mask_BN,
             noise=noise,
             known_ids=known_BNQ[..., 0],
-            known_mask=given_BNQ[..., 0],
+            known_mask=known_mask_BNQ[..., 0],
             steps=steps,
             guidance=config.guidance if guidance is None else guidance,
-            **drawing,
+            **draw_settings,
         ),
         1,
     ):
@@ -114,18 +114,18 @@ def decode_tokens(
             on_step(done, total)
     if residual is not None:
         scale = residual.config.guidance if residual_guidance is None else residual_guidance
-        made = residual_steps(
+        layer_steps = residual_steps(
             residual,
             layers[0],
             text_BC,
             lengths_B,
             noise=noise,
             known_ids=known_BNQ,
-            known_mask=given_BNQ[..., 0],
+            known_mask=known_mask_BNQ[..., 0],
             guidance=scale,
-            **_drawing(residual.config, top_k, temperature),
+            **_draw_settings(residual.config, top_k, temperature),
         )
-        for done, layer in enumerate(made, steps + 1):
+        for done, layer in enumerate(layer_steps, steps + 1):
             layers.append(layer.ids)
             if on_step is not None:
                 on_step(done, total)
@@ -150,11 +150,11 @@ def residual_steps(
     """The layers above the base, one pass each, each given all layers below it.
 
     Args:
-        base_BN: tokens of the base layer; anything behind the end of a sample.
+        base_BN: tokens of the base layer; values at padding have no effect.
         known_ids: (B, N, Q) codes, read only where `known_mask` (B, N).
-        with_pad: whether the place behind the end may be drawn inside a sample, as in the released
-            code, where that token then adds nothing. No token of a training is one, so it is noise,
-            and by default only codes are drawn.
+        with_pad: whether padding may be drawn inside a sample, as in the released code, where that
+            token then adds nothing. No training target is padding, so its logit is noise, and by
+            default only codes are drawn.
     """
     config = model.config
     length_mask_BN = length_mask(lengths_B, base_BN.shape[1])
@@ -171,12 +171,14 @@ def residual_steps(
         yield LayerStep(ids_BN, logits_BNV)
 
 
-class _Drawing(TypedDict):
+class _DrawSettings(TypedDict):
     top_k: int
     temperature: float
 
 
-def _drawing(config: TransformerConfig, top_k: int | None, temperature: float | None) -> _Drawing:
+def _draw_settings(
+    config: TransformerConfig, top_k: int | None, temperature: float | None
+) -> _DrawSettings:
     usual = top_k_of_ratio(config.top_k_ratio, config.num_codes)
     return {
         "top_k": usual if top_k is None else top_k,

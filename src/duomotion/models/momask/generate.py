@@ -1,4 +1,4 @@
-"""MoMask as a user meets it: known motion and a text in, features out (section 3.4)."""
+"""MoMask as a model: known motion and a text in, features out (section 3.4)."""
 
 import copy
 from collections.abc import Sequence
@@ -33,8 +33,8 @@ class MoMask(FeatureModel):
     """Tokenizer, masked and residual transformer together; without the latter the base layer alone.
 
     Known motion is tokenized and its tokens are kept in all layers (figure 6, inpainting). The
-    released script (edit_t2m.py) keeps tokens of the base layer only and generates those of all
-    other layers, and gives back what is decoded.
+    released script (edit_t2m.py) keeps tokens of the base layer only, generates those of all other
+    layers, and returns known frames as decoded.
 
     Raises:
         ValueError: the tokenizer is not one of a single person.
@@ -202,7 +202,7 @@ def _check_parts(model: MoMask, folder: Path) -> None:
         codes["residual transformer"] = model.residual.config.num_codes
         if model.residual.config.num_layers > sizes.num_layers:
             raise ValueError(
-                f"{folder}: the residual transformer makes {model.residual.config.num_layers} "
+                f"{folder}: the residual transformer generates {model.residual.config.num_layers} "
                 f"layers of tokens, the tokenizer has {sizes.num_layers}"
             )
     if len(set(codes.values())) > 1:

@@ -1,12 +1,12 @@
 """MoMask's two transformers (sections 3.2 and 3.3, figures 2b and 2c).
 
-Both read a sequence of vectors with positions, and in front of it, without positions, a token that
-the text decides; the residual transformer also one that names the quantisation layer.
+Both read a sequence of tokens with positions, preceded by a token of the text without a position,
+and in the residual transformer also by one of the quantisation layer.
 
-Axes: B batch, N tokens, L = tokens with those in front, D width, C width of the token embedding or
+Axes: B batch, N tokens, F prefix tokens, L = F + N, D width, C width of the token embedding or
 the text vector, V codes, Q quantisation layers.
 
-Paper's table 2, "w/o RRemask", is `random_id_prob=0` and `mask_token_prob=1` in training.
+Table 2, "w/o RRemask", is `random_id_prob=0` and `mask_token_prob=1` in training.
 """
 
 import torch
@@ -27,7 +27,7 @@ network differ little."""
 
 
 class TextTransformer(nn.Module):
-    """What both transformers have: the text in front, positions, blocks, the start of the head."""
+    """What both transformers share: text token, positions, blocks and output layers."""
 
     positions: Tensor
 
@@ -71,9 +71,9 @@ class TextTransformer(nn.Module):
             text_BC = text_BC.masked_fill(drop_B[:, None], 0)
         return self.text_projection(text_BC).unsqueeze(1)
 
-    def encode(self, x_BNC: Tensor, front_BFD: Tensor, lengths_B: Tensor | None) -> Tensor:
-        """Vectors of tokens, and what stands in front of them, to (B, N, output_dim)."""
-        tokens, front = x_BNC.shape[1], front_BFD.shape[1]
+    def encode(self, x_BNC: Tensor, prefix_BFD: Tensor, lengths_B: Tensor | None) -> Tensor:
+        """Token embeddings and the prefix tokens -> (B, N, output_dim)."""
+        tokens, prefix = x_BNC.shape[1], prefix_BFD.shape[1]
         assert tokens <= len(self.positions)
         length_mask_BN = None
         if lengths_B is not None and not bool((lengths_B == tokens).all()):
@@ -82,13 +82,13 @@ class TextTransformer(nn.Module):
         if self.local_conv is not None:
             context_BNC = x_BNC if length_mask_BN is None else x_BNC * length_mask_BN.unsqueeze(-1)
             x_BND = x_BND + self.local_conv(context_BNC)
-        x_BLD = torch.cat((front_BFD, self.dropout(x_BND)), 1)
+        x_BLD = torch.cat((prefix_BFD, self.dropout(x_BND)), 1)
         mask = None
         if length_mask_BN is not None:
-            mask = F.pad(length_mask_BN, (front, 0), value=True)[:, None, None]
+            mask = F.pad(length_mask_BN, (prefix, 0), value=True)[:, None, None]
         for block in self.blocks:
             x_BLD = block(x_BLD, mask)
-        hidden = F.gelu(self.output_dense(x_BLD[:, front:]))
+        hidden = F.gelu(self.output_dense(x_BLD[:, prefix:]))
         return self.output_projection(self.output_norm(hidden))
 
     def _initialise(self) -> None:
@@ -124,7 +124,7 @@ class MaskedTransformer(TextTransformer):
         """Logits (B, N, V).
 
         Args:
-            ids_BN: codes, `mask_id` and, behind the end of a sample, `pad_id`.
+            ids_BN: codes and `mask_id`, with `pad_id` as padding.
             text_B1D: of `condition`.
             lengths_B: tokens of each sample; None where all fill the N places.
         """
@@ -132,25 +132,25 @@ class MaskedTransformer(TextTransformer):
 
 
 class ResidualTransformer(TextTransformer):
-    """Tokens of all layers before one, and a text -> logits over that layer's codes.
+    """Tokens of all layers below one, and a text -> logits over that layer's codes.
 
-    Every layer but the last has a table of vectors for its tokens, every layer but the base layer
-    one that scores them; with `share_weights` a layer in between has one for both.
+    Every layer but the last has an embedding table, every layer but the base layer an output table;
+    with `share_weights` a layer in between has one table for both.
     """
 
     def __init__(self, config: ResidualConfig) -> None:
         super().__init__(config, config.token_dim)
         self.config = config
         table = (config.num_codes + 1, config.token_dim)
-        made = config.num_layers - 1
+        residual_layers = config.num_layers - 1
         if config.share_weights:
             self.first_input = nn.Parameter(torch.empty(1, *table))
-            self.shared = nn.Parameter(torch.empty(made - 1, *table))
+            self.shared = nn.Parameter(torch.empty(residual_layers - 1, *table))
             self.last_output = nn.Parameter(torch.empty(1, *table))
         else:
-            self.inputs = nn.Parameter(torch.empty(made, *table))
-            self.outputs = nn.Parameter(torch.empty(made, *table))
-            self.output_bias = nn.Parameter(torch.empty(made, config.num_codes + 1))
+            self.inputs = nn.Parameter(torch.empty(residual_layers, *table))
+            self.outputs = nn.Parameter(torch.empty(residual_layers, *table))
+            self.output_bias = nn.Parameter(torch.empty(residual_layers, config.num_codes + 1))
         self.layer_embedding = nn.Linear(config.num_layers, config.width)
         self._initialise()
 
@@ -162,7 +162,7 @@ class ResidualTransformer(TextTransformer):
         *,
         layer: int | Tensor,
     ) -> Tensor:
-        """Logits (B, N, V + 1) of the codes and, last, of the place behind a sample's end.
+        """Logits (B, N, V + 1) of the codes and, last, of padding.
 
         Args:
             history_BNC: of `history`.
@@ -171,9 +171,9 @@ class ResidualTransformer(TextTransformer):
             layer: the layer to be predicted, from 1; one of all samples, or (B,) of each.
         """
         layer_B = torch.as_tensor(layer, device=history_BNC.device).expand(len(history_BNC))
-        name_B1D = F.embedding(layer_B, self.layer_embedding.weight.T).unsqueeze(1)
-        front = torch.cat((text_B1D, name_B1D + self.layer_embedding.bias), 1)
-        hidden_BNC = self.encode(history_BNC, front, lengths_B)
+        layer_B1D = F.embedding(layer_B, self.layer_embedding.weight.T).unsqueeze(1)
+        prefix_BFD = torch.cat((text_B1D, layer_B1D + self.layer_embedding.bias), 1)
+        hidden_BNC = self.encode(history_BNC, prefix_BFD, lengths_B)
         if isinstance(layer, int):
             return linear(hidden_BNC, *self.scoring(layer))
         tables = [self.scoring(number) for number in range(1, self.config.num_layers)]
@@ -194,19 +194,19 @@ class ResidualTransformer(TextTransformer):
                 self.scoring(layer)[0][:codes] = codes_VC
 
     def embed(self, ids_BN: Tensor, layer: int) -> Tensor:
-        """Vectors (B, N, C) of the tokens of one layer, from 0, or `pad_id`."""
+        """Embeddings (B, N, C) of ids of one layer, from 0; `pad_id` has one too."""
         return F.embedding(ids_BN, self._table(layer))
 
     def history(self, ids_BNQ: Tensor, layer_B: Tensor) -> Tensor:
-        """(B, N, C) sums of the vectors of all layers before `layer` of each sample."""
+        """(B, N, C) sums of the embeddings of all layers below `layer` of each sample."""
         total = self.embed(ids_BNQ[..., 0], 0)
         for layer in range(1, self.config.num_layers - 1):
-            before = (layer < layer_B)[:, None, None]
-            total = total + self.embed(ids_BNQ[..., layer], layer) * before
+            is_below = (layer < layer_B)[:, None, None]
+            total = total + self.embed(ids_BNQ[..., layer], layer) * is_below
         return total
 
     def scoring(self, layer: int) -> tuple[Tensor, Tensor | None]:
-        """Table (V + 1, C) and bias that score the tokens of a layer, from 1."""
+        """Output weights (V + 1, C) and bias of a layer, from 1."""
         if not self.config.share_weights:
             return self.outputs[layer - 1], self.output_bias[layer - 1]
         is_last = layer == self.config.num_layers - 1

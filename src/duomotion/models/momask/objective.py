@@ -28,7 +28,7 @@ from duomotion.sampling.masking import cosine_schedule
 
 @dataclass(frozen=True)
 class TokenLoss:
-    """Scalars of one training step; `accuracy` counts right first choices."""
+    """Scalars of one training step; `accuracy` is top-1."""
 
     loss: Tensor
     accuracy: Tensor
@@ -47,12 +47,12 @@ def masked_loss(
     """Cross entropy (eq. 3), the mean over the selected tokens, masked or not (released code).
 
     Args:
-        ids_BN: codes of the base layer; anything may stand behind the end of a sample.
+        ids_BN: codes of the base layer; values at padding have no effect.
         text_BC: text vectors.
         lengths_B: tokens of each sample.
         corruption: of `draw_corruption`.
         drop_B: bool, samples trained without a text; of `guidance.draw_text_drop`.
-        targets_VV: for each right code the probabilities to aim at; of `soft_targets`.
+        targets_VV: target probabilities for each right code; of `soft_targets`.
     """
     config = model.config
     length_mask_BN = length_mask(lengths_B, ids_BN.shape[1])
@@ -77,7 +77,7 @@ def residual_loss(
     """Cross entropy (eq. 4) of one layer of each sample, the mean over all tokens.
 
     Args:
-        ids_BNQ: codes; anything may stand behind the end of a sample.
+        ids_BNQ: codes; values at padding have no effect.
         text_BC, lengths_B, drop_B: as for `masked_loss`.
         layer_B: the layer to be predicted, from 1; of `draw_layers`.
         targets_QVV: as for `masked_loss`, of all layers.
@@ -99,8 +99,7 @@ def draw_corruption(
 ) -> Corruption:
     """Draw what is masked and replaced in a batch of `num_tokens` places, each sample for itself.
 
-    The released code counts tokens behind the end of a sample among those it may select; here they
-    go by the sample.
+    The released code may select padding, which never happens here.
     """
     length_mask_BN = length_mask(lengths_B, num_tokens)
     uniform = uniform_from(rng, lengths_B.device)
@@ -114,10 +113,10 @@ def draw_corruption(
 
 
 def draw_layers(batch: int, config: ResidualConfig, rng: torch.Generator) -> Tensor:
-    """(B,) int64: the layer that each sample is judged by, from 1, low ones more often.
+    """(B,) int64: the layer that is predicted for each sample, from 1, low ones more often.
 
-    Section 3.3 has them equally often; the released code spreads them as 1 - cos(pi u / 2) spreads
-    u, uniform from 0 to 1.
+    Section 3.3 draws them uniformly; the released code draws them as 1 - cos(pi u / 2) with u
+    uniform from 0 to 1.
     """
     uniform_B = uniform_from(rng, rng.device)(batch)
     return 1 + torch.round((1 - cosine_schedule(uniform_B)) * (config.num_layers - 2)).long()

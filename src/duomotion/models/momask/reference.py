@@ -1,8 +1,8 @@
-"""MoMask's generation as it is written down: slow, and what the fast one has to equal.
+"""Reference implementation of MoMask's generation, which the fast one has to equal.
 
-Transformers are `torch.nn.TransformerEncoder`, guidance takes two passes, everything is computed
-anew in each of them, and the sum over the layers below is, too; all as in the released code, but
-for what `decoding` says about draws.
+Transformers are `torch.nn.TransformerEncoder`, guidance takes two passes, and each of them computes
+everything, also the sum over the layers below; all as in the released code, except for draws (see
+`decoding.residual_steps`).
 
 Axes: B batch, N tokens, C channels, D width, V codes, Q quantisation layers.
 """
@@ -24,7 +24,7 @@ from duomotion.sampling.tokens import NO_CODE, TIE_BREAK, Noise, sample_noise
 
 
 class ReferenceEncoder:
-    """The blocks of a transformer with what stands before and after them."""
+    """The blocks of a transformer with its input and output layers."""
 
     def __init__(self, model: TextTransformer, config: TransformerConfig) -> None:
         self.model = model
@@ -38,14 +38,14 @@ class ReferenceEncoder:
         )
         self.encoder = encoder.to(model.positions.device).eval()
 
-    def __call__(self, x_BNC: Tensor, front: Sequence[Tensor], padding_BN: Tensor) -> Tensor:
-        """Vectors of tokens behind those of `front` (B, D) -> (B, N, output_dim)."""
-        model, num_front = self.model, len(front)
+    def __call__(self, x_BNC: Tensor, prefix: Sequence[Tensor], padding_BN: Tensor) -> Tensor:
+        """Token embeddings, preceded by those of `prefix` (B, D) -> (B, N, output_dim)."""
+        model, num_prefix = self.model, len(prefix)
         x_NBD = model.input_projection(x_BNC).transpose(0, 1)
         positions = sinusoid_sequence(len(x_NBD), x_NBD.shape[-1], device=x_NBD.device)
-        x_LBD = torch.cat((torch.stack(tuple(front)), x_NBD + positions[:, None]))
-        hidden = F.pad(padding_BN, (num_front, 0), value=False)
-        x_LBD = self.encoder(x_LBD, src_key_padding_mask=hidden)[num_front:]
+        x_LBD = torch.cat((torch.stack(tuple(prefix)), x_NBD + positions[:, None]))
+        hidden = F.pad(padding_BN, (num_prefix, 0), value=False)
+        x_LBD = self.encoder(x_LBD, src_key_padding_mask=hidden)[num_prefix:]
         x_LBD = model.output_norm(F.gelu(model.output_dense(x_LBD)))
         return model.output_projection(x_LBD).transpose(0, 1)
 
@@ -99,8 +99,8 @@ class ReferenceMoMask:
         return torch.stack(layers, -1).masked_fill(padding_BN[..., None], NO_CODE)
 
     def _base(self, ids_BN: Tensor, padding_BN: Tensor, text_BC: Tensor) -> Tensor:
-        front = [self.masked.text_projection(text_BC)]
-        return self.masked_encoder(self.masked.token_embedding(ids_BN), front, padding_BN)
+        prefix = [self.masked.text_projection(text_BC)]
+        return self.masked_encoder(self.masked.token_embedding(ids_BN), prefix, padding_BN)
 
     def _layer(
         self, layers: list[Tensor], layer: int, padding_BN: Tensor, text_BC: Tensor
@@ -108,9 +108,9 @@ class ReferenceMoMask:
         model = self.residual
         history = torch.stack([model.embed(ids, below) for below, ids in enumerate(layers)]).sum(0)
         number_B = torch.full((len(text_BC),), layer, device=text_BC.device)
-        name_BD = model.layer_embedding(F.one_hot(number_B, model.config.num_layers).float())
-        front = [model.text_projection(text_BC), name_BD]
-        hidden_BNC = self.residual_encoder(history, front, padding_BN)
+        layer_BD = model.layer_embedding(F.one_hot(number_B, model.config.num_layers).float())
+        prefix = [model.text_projection(text_BC), layer_BD]
+        hidden_BNC = self.residual_encoder(history, prefix, padding_BN)
         weight_VC, bias = model.scoring(layer)
         logits = torch.einsum("vc,bnc->bnv", weight_VC, hidden_BNC)
         return logits if bias is None else logits + bias

@@ -3,8 +3,8 @@
 Axes: B motions, T frames, F features, D channels, N = T / 4 tokens, Q quantisation layers. The 4 is
 `downsampling`.
 
-A tokenizer of both people of an interaction takes them as neighbours in the batch: 2 B motions,
-person by person of each interaction, become B sequences of tokens, and these become 2 B motions.
+A tokenizer of both people of an interaction takes them as adjacent entries of the batch: 2 B
+motions become B sequences of tokens, and these become 2 B motions.
 """
 
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ class ResidualTokenizer(nn.Module):
 
         Args:
             ids_BNQ: of all layers, or of the first ones.
-            layers: number of layers to look at, from the first; None: all that there are.
+            layers: number of layers to decode, from the first; None: all.
 
         Raises:
             ValueError: there are no layers, or more than the tokenizer has.
@@ -126,7 +126,7 @@ class ResidualTokenizer(nn.Module):
         return self.encoder(self._side_by_side(x_BTF))
 
     def train(self, mode: bool = True) -> "ResidualTokenizer":
-        """What is fitted stays as it is."""
+        """Codebooks that were fitted are not updated."""
         super().train(mode)
         if self.config.pca_encoder:
             self.quantizer.eval()
@@ -138,7 +138,7 @@ class ResidualTokenizer(nn.Module):
 
         Args:
             x_BTF: normalised windows, as for `encode`.
-            importance_F: what an error of each feature counts, next to the others.
+            importance_F: weight of each feature's error.
         """
         assert isinstance(self.encoder, PCAEncoder) and self.decoder.linear_decoder is not None
         side_by_side = self._side_by_side(x_BTF)
@@ -162,8 +162,7 @@ class ResidualTokenizer(nn.Module):
 class PCAEncoder(nn.Module):
     """Principal components of the frames of a token (ours), in place of `Encoder`.
 
-    What the paper's encoder and codebooks learn from tens of thousands of clips in days can be
-    fitted to a thousand clips in a minute; the decoder then learns to see tokens in their context.
+    For little data: the fit to a thousand clips takes a minute, and only the decoder is trained.
     """
 
     def __init__(self, config: ResidualTokenizerConfig) -> None:
@@ -175,7 +174,7 @@ class PCAEncoder(nn.Module):
         return self.project(x_BTF.unflatten(1, (-1, self.frames)).flatten(2))
 
     def fit(self, x_BTF: Tensor, importance_F: Tensor, inverse: nn.Linear) -> None:
-        """Take the components of features times their importance; set the way back too."""
+        """Fit the components of the weighted features, and `inverse` to undo the projection."""
         scale_W = importance_F.repeat(self.frames)
         tokens_NW = x_BTF.unflatten(1, (-1, self.frames)).flatten(0, 1).flatten(1) * scale_W
         mean_W = tokens_NW.mean(0)
@@ -210,7 +209,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """(B, T / 4, D) -> (B, T, F); of a fitted tokenizer it adds to the components' inverse."""
+    """(B, T / 4, D) -> (B, T, F); with a `PCAEncoder` it adds to the linear reconstruction."""
 
     def __init__(self, config: ResidualTokenizerConfig) -> None:
         super().__init__()
@@ -237,7 +236,7 @@ class Decoder(nn.Module):
 
 
 def _token_width(config: ResidualTokenizerConfig) -> int:
-    """Numbers in the frames of a token."""
+    """Number of features in the frames of a token."""
     return config.downsampling * config.num_people * config.num_features
 
 

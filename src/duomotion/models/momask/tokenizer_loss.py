@@ -1,4 +1,4 @@
-"""What the residual tokenizer is trained to do (section 3.1, equation 2)."""
+"""Objective of the residual VQ-VAE (MoMask, section 3.1, equation 2)."""
 
 from functools import partial
 

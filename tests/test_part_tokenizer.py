@@ -12,14 +12,14 @@ from torch import Tensor
 from duomotion.config import from_dict
 from duomotion.data.windows import joint_map
 from duomotion.models.intermask.config import PartTokenizerConfig
-from duomotion.models.intermask.parts import (
-    FACING,
+from duomotion.models.intermask.part_tokenizer import (
+    FACING_DIM,
     LEFT_ARM,
     RIGHT_ARM,
     BodyFrame,
     PartTokenizer,
-    joined,
-    turned,
+    join_blocks,
+    rotate_y,
 )
 from duomotion.motion.canonical import facing
 from duomotion.motion.rotations import matrix_to_sixd_interleaved, yaw
@@ -46,8 +46,8 @@ def pca_encoder(joints: Tensor, **sizes: int) -> PartTokenizer:
 def elsewhere(joints: Tensor, angle: float, x: float, z: float) -> Tensor:
     """The same motion at another place of the world, turned about +Y."""
     turn = torch.full(joints.shape[:-1], angle)
-    position = turned(joints[..., :3], turn) + torch.tensor([x, 0, z])
-    return torch.cat([position, turned(joints[..., 3:6], turn), joints[..., 6:]], -1)
+    position = rotate_y(joints[..., :3], turn) + torch.tensor([x, 0, z])
+    return torch.cat([position, rotate_y(joints[..., 3:6], turn), joints[..., 6:]], -1)
 
 
 def rows(tokenizer: PartTokenizer, joints: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ def test_a_pose_has_the_same_tokens_everywhere(angle, x, z):
     here, there = (tokenizer.latents(*tokenizer._blocks(m)) for m in (joints, moved))
     for row in (BODIES, LEFT, RIGHT):
         torch.testing.assert_close(here[row], there[row], atol=1e-4, rtol=0)
-    path = slice(FACING, None)
+    path = slice(FACING_DIM, None)
     torch.testing.assert_close(
         here[COURSES][..., path], there[COURSES][..., path], atol=1e-4, rtol=0
     )
@@ -109,20 +109,22 @@ def test_an_arm_that_moves_changes_its_own_row_only(arm, row):
 @examples(20)
 def test_stands_say_where_people_are_and_face(angle, x, z, seed):
     rest = SMPL22.rest_positions @ yaw(angle).T + [x, 0, z]
-    stand = BodyFrame.of(torch.from_numpy(rest).float()[None, None, None])
+    body_frame = BodyFrame.from_positions(torch.from_numpy(rest).float()[None, None, None])
     root = rest[0]
-    np.testing.assert_allclose(stand.place_BN2[0, 0], root[[0, 2]], atol=1e-5)
-    np.testing.assert_allclose(stand.heading_BN[0, 0], facing(rest, SMPL22), atol=1e-4)
+    np.testing.assert_allclose(body_frame.position_BN2[0, 0], root[[0, 2]], atol=1e-5)
+    np.testing.assert_allclose(body_frame.heading_BN[0, 0], facing(rest, SMPL22), atol=1e-4)
     points = torch.randn(1, 1, 2, 22, 3, generator=torch.Generator().manual_seed(seed))
-    torch.testing.assert_close(stand.to_world(stand.to_local(points)), points, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        body_frame.to_world(body_frame.to_local(points)), points, atol=1e-4, rtol=0
+    )
 
 
 def test_a_stand_seen_from_another():
     """Two metres ahead of somebody who faces +X, and turned to face +Z."""
     other = BodyFrame(torch.tensor([[[1.0, 1.0]]]), torch.tensor([[torch.pi / 2]]))
-    stand = BodyFrame(torch.tensor([[[3.0, 1.0]]]), torch.tensor([[0.0]]))
+    body_frame = BodyFrame(torch.tensor([[[3.0, 1.0]]]), torch.tensor([[0.0]]))
     expected = torch.tensor([[[0.0, 2.0, -1.0, 0.0]]])
-    torch.testing.assert_close(stand.seen_from(other), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(body_frame.relative_to(other), expected, atol=1e-6, rtol=0)
 
 
 def test_training_moves_the_decoder_only():
@@ -156,11 +158,11 @@ def test_motion_and_tokens_that_do_not_fit_are_refused():
 def test_steady_motion_is_joined_as_it_is_and_steps_between_blocks_are_spread():
     time = torch.arange(24.0)[None, :, None, None]
     steady = (0.1 * time + torch.tensor([1.0, 2, 3])).unflatten(1, (3, 8))
-    torch.testing.assert_close(joined(steady), steady.flatten(1, 2))
+    torch.testing.assert_close(join_blocks(steady), steady.flatten(1, 2))
     torn = steady.clone()
     torn[:, 1] += 1
-    whole = joined(torn)
+    whole = join_blocks(torn)
     assert (torn.flatten(1, 2).diff(dim=1)[:, [7, 15]].abs() > 0.85).all()
     assert whole.diff(dim=1).abs().max() < 0.25
     torch.testing.assert_close(whole.mean(1), torn.flatten(1, 2).mean(1), atol=1e-3, rtol=0)
-    assert joined(steady[:, :1]).shape == (1, 8, 1, 3)
+    assert join_blocks(steady[:, :1]).shape == (1, 8, 1, 3)

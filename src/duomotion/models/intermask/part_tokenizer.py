@@ -1,13 +1,13 @@
-"""A tokenizer for little data, ours: body parts, seen from where the person stands.
+"""A tokenizer of body parts for little data (ours), in place of the 2D VQ-VAE.
 
-A few frames of a person become one token for each row of the token map: where they stand, which way
-they face and move, the pose of trunk and legs, and of each arm. Poses are coded in the person's own
-frame, so that the same movement has the same tokens wherever it takes place. Every row has its own
-codebook: clusters of principal components. What least squares make of a token and its neighbours
-in time is put back into the world.
+A block of frames of a person becomes one token for each row of the token map: position, heading and
+path, trunk and legs, left arm, right arm. Poses are relative to the person's own frame, so that the
+same movement has the same tokens wherever it takes place. Every row has its own codebook, k-means
+clusters of principal components. The decoder is linear in the codes of a block and its neighbours
+in time, fitted by least squares.
 
-Axes: B motions, T frames, N blocks, F frames of a block, J joints, D numbers a joint, P rows of the
-token map, C channels of a row, X numbers of a block.
+Axes: B motions, T frames, N blocks, F frames of a block, J joints, D numbers per joint, P rows of
+the token map, C channels of a row, X features of a row and block, M vectors to fit.
 """
 
 from typing import NamedTuple, cast
@@ -28,32 +28,32 @@ LEFT_ARM, RIGHT_ARM = (
     for side in ("left", "right")
 )
 BODY = tuple(j for j in range(NUM_JOINTS) if j not in ROOT + LEFT_ARM + RIGHT_ARM)
-ROWS = (ROOT, BODY, LEFT_ARM, RIGHT_ARM)  # behind the row of places
-# Arms are described from the neck to the shoulder and from there to elbow and wrist.
+ROWS = (ROOT, BODY, LEFT_ARM, RIGHT_ARM)  # after the row of positions
+# Shoulders are relative to the neck, elbows and wrists to their shoulder.
 ARMS = LEFT_ARM + RIGHT_ARM
 ARMS_FROM = tuple(
     start
     for shoulder, *_ in (LEFT_ARM, RIGHT_ARM)
     for start in (SMPL22.index("neck"), *2 * [shoulder])
 )
-PLACE, FACING = 2, 2  # numbers that say where somebody stands and where they face
-POSE = 9  # numbers a joint: position and 6-D rotation
-RIDGE = 1e-5
+POSITION_DIM, FACING_DIM = 2, 2  # x and z; cosine and sine of the heading
+POSE_DIM = 9  # per joint: position and 6-D rotation
+RIDGE = 1e-5  # of the least squares
 
 
 class BodyFrame(NamedTuple):
-    """Where a person stands during each block, and where they face.
+    """A person's own frame during each block.
 
     Attributes:
-        place_BN2: metres, x and z of the root, mean over the block.
+        position_BN2: metres, x and z of the root, mean over the block.
         heading_BN: radians about +Y from +Z, of hips and shoulders together.
     """
 
-    place_BN2: Tensor
+    position_BN2: Tensor
     heading_BN: Tensor
 
     @classmethod
-    def of(cls, positions_BNFJ3: Tensor) -> "BodyFrame":
+    def from_positions(cls, positions_BNFJ3: Tensor) -> "BodyFrame":
         left, right = (
             [SMPL22.index(f"{side}_{joint}") for joint in ("hip", "shoulder")]
             for side in ("left", "right")
@@ -63,45 +63,45 @@ class BodyFrame(NamedTuple):
         return cls(positions_BNFJ3[..., 0, ::2].mean(2), torch.atan2(-z_BN, x_BN))
 
     def to_local(self, positions_BNFJ3: Tensor) -> Tensor:
-        """Positions in the world as seen from here."""
-        return turned(positions_BNFJ3 - self._origin, -self.heading_BN[..., None, None])
+        """Positions in the world -> in this frame."""
+        return rotate_y(positions_BNFJ3 - self._origin, -self.heading_BN[..., None, None])
 
     def to_world(self, positions_BNFJ3: Tensor) -> Tensor:
         """The inverse of `to_local`."""
-        return turned(positions_BNFJ3, self.heading_BN[..., None, None]) + self._origin
+        return rotate_y(positions_BNFJ3, self.heading_BN[..., None, None]) + self._origin
 
     def at(self, block_N: Tensor) -> "BodyFrame":
-        return BodyFrame(self.place_BN2[:, block_N], self.heading_BN[:, block_N])
+        return BodyFrame(self.position_BN2[:, block_N], self.heading_BN[:, block_N])
 
-    def seen_from(self, other: "BodyFrame") -> Tensor:
-        """(B, N, 4): x and z in the other's frame, sine and cosine of the turn."""
-        offset = turned(on_floor(self.place_BN2 - other.place_BN2), -other.heading_BN)
+    def relative_to(self, other: "BodyFrame") -> Tensor:
+        """(B, N, 4): x and z in the other frame, sine and cosine of the difference of headings."""
+        offset = rotate_y(on_floor(self.position_BN2 - other.position_BN2), -other.heading_BN)
         turn = self.heading_BN - other.heading_BN
         return torch.cat([offset[..., ::2], torch.stack((turn.sin(), turn.cos()), -1)], -1)
 
     @property
     def _origin(self) -> Tensor:
-        return on_floor(self.place_BN2)[:, :, None, None]
+        return on_floor(self.position_BN2)[:, :, None, None]
 
 
-def on_floor(place: Tensor) -> Tensor:
+def on_floor(position: Tensor) -> Tensor:
     """(..., 2) x and z -> (..., 3)."""
-    x, z = place.unbind(-1)
+    x, z = position.unbind(-1)
     return torch.stack((x, torch.zeros_like(x), z), -1)
 
 
-def turned(vectors: Tensor, angle: Tensor) -> Tensor:
-    """Vectors (..., 3) turned by an angle (...) in radians about +Y."""
+def rotate_y(vectors: Tensor, angle: Tensor) -> Tensor:
+    """Vectors (..., 3) rotated by an angle (...) in radians about +Y."""
     x, y, z = vectors.unbind(-1)
     cos, sin = angle.cos(), angle.sin()
     return torch.stack((cos * x + sin * z, y, cos * z - sin * x), -1)
 
 
-def joined(x_BNFJD: Tensor) -> Tensor:
-    """Blocks one after the other (B, T, J, D), without steps between them.
+def join_blocks(x_BNFJD: Tensor) -> Tensor:
+    """Blocks in sequence (B, T, J, D), with the discontinuities between them smoothed.
 
-    What a step from one block to the next has beyond the motion around it goes half to either
-    side, and fades over a block.
+    The excess of a step between two blocks over the motion around it is split between both sides,
+    and fades over a block.
     """
     frames = x_BNFJD.shape[2]
     before, after = x_BNFJD[:, :-1], x_BNFJD[:, 1:]
@@ -110,36 +110,36 @@ def joined(x_BNFJD: Tensor) -> Tensor:
     excess = ((step - motion) / 2)[:, :, None]
     time_F = (torch.arange(frames, device=x_BNFJD.device) + 0.5) / frames
     fade_F11 = (0.5 + 0.5 * torch.cos(torch.pi * time_F))[:, None, None]
-    ahead, behind = excess * fade_F11.flip(0), excess * fade_F11
-    nothing = torch.zeros_like(x_BNFJD[:, :1])
-    moved = torch.cat((ahead, nothing), 1) - torch.cat((nothing, behind), 1)
-    return (x_BNFJD + moved).flatten(1, 2)
+    end, start = excess * fade_F11.flip(0), excess * fade_F11
+    zero = torch.zeros_like(x_BNFJD[:, :1])
+    offset = torch.cat((end, zero), 1) - torch.cat((zero, start), 1)
+    return (x_BNFJD + offset).flatten(1, 2)
 
 
 class PartTokenizer(nn.Module):
-    """Encoder, codebooks and decoder; all of it comes from `fit`, training refines the decoder.
+    """Encoders, codebooks and decoder, all set by `fit`; training refines the decoder.
 
-    Works on joint maps in metres, not normalised. The channels of a row: of the first x and z; of
-    the second cosine and sine of the heading, then components; of the others components.
+    Works on joint maps in metres, not normalised. The channels of the first row are x and z, those
+    of the second cosine and sine of the heading and components, those of the others components.
     """
 
     def __init__(self, config: PartTokenizerConfig) -> None:
         super().__init__()
         self.config = config
-        # Gradients that pass straight through the codes only lead away from the fit.
+        # Straight-through gradients would only lead away from the fit.
         encoders = (
-            nn.Linear(config.frames * len(row) * _numbers(row), config.channels).requires_grad_(
+            nn.Linear(config.frames * len(row) * _joint_dim(row), config.channels).requires_grad_(
                 False
             )
             for row in ROWS
         )
-        widths = [PLACE, *(FACING * (row == ROOT) + config.channels for row in ROWS)]
+        widths = [POSITION_DIM, *(FACING_DIM * (row == ROOT) + config.channels for row in ROWS)]
         quantizers = (VectorQuantizer(config.num_codes, width) for width in widths)
         self.encoders = cast(list[nn.Linear], nn.ModuleList(encoders))
         self.quantizers = cast(list[VectorQuantizer], nn.ModuleList(quantizers))
-        neighbours = 2 * config.reach
-        inputs = (neighbours + 1) * len(ROWS) * config.channels + neighbours * (PLACE + FACING)
-        self.decoder = nn.Linear(inputs, config.frames * NUM_JOINTS * POSE)
+        context = 2 * config.reach
+        inputs = (context + 1) * len(ROWS) * config.channels + context * (POSITION_DIM + FACING_DIM)
+        self.decoder = nn.Linear(inputs, config.frames * NUM_JOINTS * POSE_DIM)
 
     @property
     def num_parts(self) -> int:
@@ -151,7 +151,7 @@ class PartTokenizer(nn.Module):
         return self.config.frames
 
     def forward(self, joints_BTJD: Tensor) -> TokenizerOutput:
-        """Reconstruct motion; the codebooks stay as they are."""
+        """Reconstruct motion; the codebooks are not updated."""
         ids_BN = self.encode(joints_BTJD)
         used = [
             perplexity(torch.bincount(ids_N.flatten(), minlength=self.config.num_codes).float())
@@ -185,56 +185,58 @@ class PartTokenizer(nn.Module):
                 f"{ids_BN.shape[1]} tokens do not make a map of {self.num_parts} parts: "
                 f"the number must be a multiple of {self.num_parts}"
             )
-        stand, inputs_BNX = self.decoder_inputs(ids_BN)
+        body_frame, inputs_BNX = self.decoder_inputs(ids_BN)
         local_BNX = self.decoder(inputs_BNX)
-        local, sixd = local_BNX.unflatten(-1, (self.config.frames, NUM_JOINTS, POSE)).split(
+        local, sixd = local_BNX.unflatten(-1, (self.config.frames, NUM_JOINTS, POSE_DIM)).split(
             (3, 6), -1
         )
-        positions_BTJ3, sixd_BTJ6 = joined(stand.to_world(local)), joined(sixd)
+        positions_BTJ3, sixd_BTJ6 = join_blocks(body_frame.to_world(local)), join_blocks(sixd)
         step = positions_BTJ3.diff(dim=1)
         velocities = torch.cat([step, step[:, -1:]], 1)
         rotations = F.pad(sixd_BTJ6[:, :, 1:], (0, 0, 1, 0))
         return torch.cat([positions_BTJ3, velocities, rotations], -1)
 
     def latents(self, positions_BNFJ3: Tensor, sixd_BNFJ6: Tensor) -> list[Tensor]:
-        """What is quantised, (B, N, channels) of each row."""
-        stand = BodyFrame.of(positions_BNFJ3)
-        facing = torch.stack((stand.heading_BN.cos(), stand.heading_BN.sin()), -1)
+        """The vectors that are quantised, (B, N, channels) of each row."""
+        body_frame = BodyFrame.from_positions(positions_BNFJ3)
+        facing = torch.stack((body_frame.heading_BN.cos(), body_frame.heading_BN.sin()), -1)
         motion, *poses = (
-            analysis(numbers)
-            for analysis, numbers in zip(
-                self.encoders, self.numbers(stand, positions_BNFJ3, sixd_BNFJ6), strict=True
+            encoder(row_BNX)
+            for encoder, row_BNX in zip(
+                self.encoders,
+                self.row_features(body_frame, positions_BNFJ3, sixd_BNFJ6),
+                strict=True,
             )
         )
-        return [stand.place_BN2, torch.cat([facing, motion], -1), *poses]
+        return [body_frame.position_BN2, torch.cat([facing, motion], -1), *poses]
 
-    def numbers(
-        self, stand: BodyFrame, positions_BNFJ3: Tensor, sixd_BNFJ6: Tensor
+    def row_features(
+        self, body_frame: BodyFrame, positions_BNFJ3: Tensor, sixd_BNFJ6: Tensor
     ) -> list[Tensor]:
-        """What each row but the first is about, (B, N, X), in units of equal importance."""
-        local = stand.to_local(positions_BNFJ3)
-        from_body = local.clone()
-        from_body[..., ARMS, :] -= local[..., ARMS_FROM, :]
+        """Encoder inputs (B, N, X) of each row but the first, scaled so that errors weigh alike."""
+        local = body_frame.to_local(positions_BNFJ3)
+        relative = local.clone()
+        relative[..., ARMS, :] -= local[..., ARMS_FROM, :]
         importance_J1 = local.new_ones(NUM_JOINTS, 1)
         importance_J1[[LEFT_ARM[1], RIGHT_ARM[1]]] = self.config.elbows
-        described = torch.cat([from_body * importance_J1, sixd_BNFJ6 * self.config.rotations], -1)
-        return [described[..., row, : _numbers(row)].flatten(2) for row in ROWS]
+        features = torch.cat([relative * importance_J1, sixd_BNFJ6 * self.config.rotations], -1)
+        return [features[..., row, : _joint_dim(row)].flatten(2) for row in ROWS]
 
     def decoder_inputs(self, ids_BN: Tensor) -> tuple[BodyFrame, Tensor]:
-        """Stands, and what `decoder` sees of each block; first and last are repeated."""
-        place, root, *poses = (
+        """Frames and decoder inputs of each block; the first and the last block are repeated."""
+        position, root, *poses = (
             quantizer.lookup(ids)
             for quantizer, ids in zip(self.quantizers, ids_BN.chunk(self.num_parts, 1), strict=True)
         )
-        stand = BodyFrame(place, torch.atan2(root[..., 1], root[..., 0]))
-        channels_BNC = torch.cat([root[..., FACING:], *poses], -1)
+        body_frame = BodyFrame(position, torch.atan2(root[..., 1], root[..., 0]))
+        channels_BNC = torch.cat([root[..., FACING_DIM:], *poses], -1)
         blocks = torch.arange(channels_BNC.shape[1], device=ids_BN.device)
         inputs = [channels_BNC]
-        for ahead in range(-self.config.reach, self.config.reach + 1):
-            if ahead:
-                seen = (blocks + ahead).clamp(0, len(blocks) - 1)
-                inputs += [channels_BNC[:, seen], stand.at(seen).seen_from(stand)]
-        return stand, torch.cat(inputs, -1)
+        for offset in range(-self.config.reach, self.config.reach + 1):
+            if offset:
+                context = (blocks + offset).clamp(0, len(blocks) - 1)
+                inputs += [channels_BNC[:, context], body_frame.at(context).relative_to(body_frame)]
+        return body_frame, torch.cat(inputs, -1)
 
     def _blocks(self, joints_BTJD: Tensor) -> tuple[Tensor, Tensor]:
         """Positions (B, N, F, J, 3) and rotations (B, N, F, J, 6)."""
@@ -257,23 +259,23 @@ class PartTokenizer(nn.Module):
             rng: chooses the vectors that the clusters of the codebooks start from.
         """
         positions, sixd = self._blocks(joints_BTJD)
-        numbers = self.numbers(BodyFrame.of(positions), positions, sixd)
-        for analysis, row_BNX in zip(self.encoders, numbers, strict=True):
-            _fit_components(analysis, row_BNX.flatten(0, 1))
+        rows = self.row_features(BodyFrame.from_positions(positions), positions, sixd)
+        for encoder, row_BNX in zip(self.encoders, rows, strict=True):
+            _fit_pca(encoder, row_BNX.flatten(0, 1))
         for quantizer, row_BNC in zip(self.quantizers, self.latents(positions, sixd), strict=True):
             quantizer.cluster(row_BNC.flatten(0, 1), rng)
-        stand, inputs = self.decoder_inputs(self.encode(joints_BTJD))
-        targets = torch.cat([stand.to_local(positions), sixd], -1)
+        body_frame, inputs = self.decoder_inputs(self.encode(joints_BTJD))
+        targets = torch.cat([body_frame.to_local(positions), sixd], -1)
         _fit_least_squares(self.decoder, inputs.flatten(0, 1), targets.flatten(2).flatten(0, 1))
 
 
-def _numbers(row: tuple[int, ...]) -> int:
-    """Of a joint that a row is about; the root has no rotation."""
-    return 3 if row == ROOT else POSE
+def _joint_dim(row: tuple[int, ...]) -> int:
+    """Numbers per joint of a row; the root has no rotation."""
+    return 3 if row == ROOT else POSE_DIM
 
 
-def _fit_components(layer: nn.Linear, x_MX: Tensor) -> None:
-    """Make of a linear layer the principal components of M vectors."""
+def _fit_pca(layer: nn.Linear, x_MX: Tensor) -> None:
+    """Set a linear layer to project on the principal components of M vectors."""
     mean_X = x_MX.mean(0)
     centred_MX = (x_MX - mean_X).double()
     _, axes_XX = torch.linalg.eigh(centred_MX.T @ centred_MX)
