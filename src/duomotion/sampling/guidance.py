@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class ConditionedNetwork(Protocol):
-    """A network that takes a text; `condition` is what it makes of it."""
+    """A network that takes a text through `condition`."""
 
     config: Any  # with `text_dim`
 
@@ -61,7 +61,7 @@ class GuidedNetwork:
         return self.scale != 1
 
     def __call__(self, network: Callable[..., Tensor], *inputs_B: Tensor) -> Tensor:
-        """What `network`, the model or a method of it, predicts of inputs, condition, lengths."""
+        """Guided predictions of `network`, the model or a method of it."""
         if not self.is_guided:
             return network(*inputs_B, self.condition, self.lengths).float()
         predictions = network(*map(duplicate_batch, inputs_B), self.condition, self.lengths)
@@ -69,7 +69,7 @@ class GuidedNetwork:
 
 
 def conditions(model: ConditionedNetwork, text_BC: Tensor, *, guided: bool) -> Any:
-    """What `model` takes from the texts; if `guided`, of the doubled batch.
+    """`model.condition` of the texts; if `guided`, of the doubled batch.
 
     Each text is read alone, since how products are rounded depends on how many rows they have; the
     missing text of the second half is read once.

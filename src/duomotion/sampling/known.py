@@ -83,7 +83,7 @@ class KnownMotion:
 
 
 def filled(known: Interaction, mask_PT: np.ndarray) -> Interaction:
-    """The known motion, its open frames filled between known ones and held before and behind them.
+    """The known motion, open frames interpolated between known ones and held before and after them.
 
     Every person needs a known frame.
     """
@@ -229,7 +229,7 @@ def _fading(
     frames: int,
     settling: float,
 ) -> np.ndarray:
-    """(frames, K, 3) how an offset, a part of which lasts, goes on behind its last frame."""
+    """(frames, K, 3) continuation of an offset after its last frame; a part of it decays."""
     if not len(offset_TK3):
         return np.zeros((frames, *offset_TK3.shape[1:]))
     lasting, last = lasting_TK3[-1], offset_TK3[-1] - lasting_TK3[-1]

@@ -109,7 +109,7 @@ class TextEncoder(SequenceEncoder):
 class BiGRUEvaluator(ABC, nn.Module):
     """Embeddings (B, E) of motions and texts, in the order of the input.
 
-    The last movements of a clip see what lies behind its end, so all clips are padded to the same
+    The last movements of a clip also depend on its padding, so all clips are padded to the same
     number of frames, in one batch as in another (released code).
 
     Attributes:
@@ -140,7 +140,7 @@ class BiGRUEvaluator(ABC, nn.Module):
         return normalised_BTC[..., : normalised_BTC.shape[-1] - self.num_contacts]
 
     def embed_motion(self, motion: Tensor, lengths_B: Tensor) -> Tensor:
-        """Of padded features and their lengths in frames; behind these, zeros are read.
+        """Of padded features and their lengths in frames; padding is read as zeros.
 
         Raises:
             ValueError: a clip is shorter than one movement.
@@ -151,8 +151,8 @@ class BiGRUEvaluator(ABC, nn.Module):
                 f"one has {shortest}"
             )
         prepared_BTC = self.prepare(motion)
-        behind_BT = torch.arange(prepared_BTC.shape[1]) >= lengths_B.cpu()[:, None]
-        prepared_BTC = prepared_BTC.masked_fill(behind_BT[..., None].to(prepared_BTC.device), 0)
+        padding_BT = torch.arange(prepared_BTC.shape[1]) >= lengths_B.cpu()[:, None]
+        prepared_BTC = prepared_BTC.masked_fill(padding_BT[..., None].to(prepared_BTC.device), 0)
         movements = self.movement_encoder(prepared_BTC)
         return self.motion_encoder(movements, lengths_B // FRAMES_PER_MOVEMENT)
 

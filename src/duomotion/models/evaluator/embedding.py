@@ -208,7 +208,7 @@ def load_embedder(folder: Path, *, device: str = "cpu") -> AnyEmbedder:
 
 
 def padded(motions: Sequence[np.ndarray], frames: int = 0) -> tuple[Tensor, Tensor]:
-    """Features (P, T, F) of several lengths as (B, P, T, F) with zeros behind the ends; lengths.
+    """Features (P, T, F) of several lengths as (B, P, T, F) padded with zeros; lengths.
 
     Args:
         frames: T is so many or more.

@@ -64,7 +64,7 @@ class InterCLIPConfig(MotionEncoderConfig):
 
 
 class MotionEncoder(nn.Module):
-    """What a learned query, put before the frames, becomes in a transformer."""
+    """A transformer's output at a learned query, which precedes the frames."""
 
     def __init__(self, config: MotionEncoderConfig) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class MotionEncoder(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """What the end of a text becomes in a transformer; padding behind it is seen too."""
+    """A transformer's output at the end of a text; it also attends to the padding."""
 
     def __init__(self, config: InterCLIPConfig) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class InterCLIP(nn.Module):
         self.latent_scale = nn.Parameter(torch.ones(1))
 
     def embed_motion(self, motion_BPTF: Tensor, lengths_B: Tensor) -> Tensor:
-        """Of features in metres; neither contacts nor frames behind a clip's end are read."""
+        """Of features in metres; contacts and padding are not read."""
         return self._scaled(self.motion_encoder(motion_BPTF, lengths_B))
 
     def embed_text(self, ids_BS: Tensor) -> Tensor:

@@ -380,8 +380,8 @@ class MovementTask(ClipsTask):
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        movements, made, given = self.model(batch["motion_BPTF"])
-        reconstruction = F.l1_loss(made, given)
+        movements, reconstructed, target = self.model(batch["motion_BPTF"])
+        reconstruction = F.l1_loss(reconstructed, target)
         change = F.l1_loss(movements[:, 1:], movements[:, :-1])
         loss = reconstruction + SPARSITY * movements.abs().mean() + SMOOTHNESS * change
         return loss, {"reconstruction": reconstruction.detach()}

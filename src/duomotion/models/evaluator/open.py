@@ -56,7 +56,7 @@ class OpenEvaluator(nn.Module):
         self.register_buffer("std", torch.ones(config.num_features))
 
     def embed_motion(self, motion_BPTF: Tensor, lengths_B: Tensor) -> Tensor:
-        """Of features in metres; neither contacts nor frames behind a clip's end are read."""
+        """Of features in metres; contacts and padding are not read."""
         normalised = (motion_BPTF[:, :, :: self.every] - self.mean) / self.std
         seen_B = (lengths_B - 1) // self.every + 1
         return F.normalize(self.motion_encoder(normalised, seen_B), dim=-1)
