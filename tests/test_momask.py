@@ -158,7 +158,7 @@ def test_parts_that_do_not_belong_together_are_refused(tmp_path):
     for change, sentence in (
         ({"num_people": 2}, "for 2 people in the layout humanml3d; MoMask makes"),
         ({"num_codes": 16}, "tokenizer 16, masked transformer 32, residual transformer 32"),
-        ({"num_layers": 2}, "makes 3 layers of tokens, the tokenizer has 2"),
+        ({"num_layers": 2}, "generates 3 layers of tokens, the tokenizer has 2"),
     ):
         model = {**part.recipe["model"], **change}
         state = ResidualCodec(ResidualTokenizerConfig(**model)).state_dict()
