@@ -277,9 +277,9 @@ def test_t2m_from_the_command_line(run, tmp_path, monkeypatch, layout):
     assert status == 0, error
     cells = {line.split(" | ")[0][2:]: line.split(" | ") for line in text.splitlines()}
     assert "-" not in cells["MoMask"] and "-" in cells["T2M-GPT"]
-    assert "MPJPE around the root mm" in text and "Models sample with steps 18." in text
+    assert "root-aligned MPJPE mm" in text and "Models sample with steps 18." in text
     if layout is KIT:
-        assert "measured MPJPE around the root mm of KIT-ML's reference body ↓" in text
+        assert "measured root-aligned MPJPE mm of KIT-ML's reference body ↓" in text
         paper, ours = (float(cell.split(" ± ")[0]) for cell in cells["MoMask"][4:6])
         assert ours / paper == pytest.approx(0.75 / 0.48, rel=0.01)
     other = tiny.solo_data(tmp_path / "other", KIT if layout is HUMANML3D else HUMANML3D)

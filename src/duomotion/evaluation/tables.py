@@ -37,8 +37,8 @@ COLUMNS = {
     "mpjpe": ("MPJPE", 3, "-"),
     "mpjve": ("MPJVE", 3, "-"),
     "mpjpe_mm": ("MPJPE mm", 1, "-"),
-    "root_aligned_mpjpe_mm": ("MPJPE around the root mm", 1, "-"),
-    "root_aligned_mpjpe_kit": ("MPJPE around the root mm of KIT-ML's reference body", 1, "-"),
+    "root_aligned_mpjpe_mm": ("root-aligned MPJPE mm", 1, "-"),
+    "root_aligned_mpjpe_kit": ("root-aligned MPJPE mm of KIT-ML's reference body", 1, "-"),
     "mpjve_mm": ("MPJVE mm/frame", 2, "-"),
     "reaction_fid": ("FID of reactions", 3, "-"),
     "reaction_r1": ("R@1 of reactions", 3, "+"),
@@ -60,7 +60,7 @@ ARROWS = {"+": " ↑", "-": " ↓", "=": " →", "": ""}
 
 
 def by_layers(errors: Mapping[str, Sequence[float]]) -> str:
-    """A line a model: errors of reconstructions with 0, 1, 2, ... residual layers."""
+    """One line per model: errors of reconstructions with 0, 1, 2, ... residual layers."""
     most = max(map(len, errors.values()))
     lines = ["| model | " + " | ".join(map(str, range(most))) + " |", "|---" * (most + 1) + "|"]
     for name, row in errors.items():

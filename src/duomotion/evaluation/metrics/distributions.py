@@ -198,7 +198,7 @@ def _pair_distance(x_KSD: np.ndarray, pairs: int, rng: np.random.Generator) -> f
     return float(np.linalg.norm(x_KSD[:, first] - x_KSD[:, second], axis=-1).mean())
 
 
-def in_the_evaluators_space(
+def embedding_scores(
     protocol: Protocol,
     *,
     reference_ND: np.ndarray,

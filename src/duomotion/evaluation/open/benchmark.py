@@ -18,7 +18,7 @@ import numpy as np
 
 from duomotion.data.testsets import Query
 from duomotion.evaluation.metrics import agreement, physics
-from duomotion.evaluation.metrics.distributions import Multimodality, in_the_evaluators_space
+from duomotion.evaluation.metrics.distributions import Multimodality, embedding_scores
 from duomotion.evaluation.metrics.embedder import Embedder
 from duomotion.evaluation.metrics.estimates import Row
 from duomotion.evaluation.open.opensets import OPEN_SETS, Motion
@@ -88,7 +88,7 @@ class Benchmark:
         if shuffled:
             texts = [texts[index] for index in derangement(texts, rng)]
         embeddings = self.embeddings(texts, made, rng)
-        found = in_the_evaluators_space(
+        found = embedding_scores(
             self.protocol,
             reference_ND=embeddings.real_windows,
             compared_ND=embeddings.made_windows,
@@ -96,7 +96,7 @@ class Benchmark:
             made_NE=embeddings.made_NE,
             rng=rng,
         )
-        return found if shuffled else {**found, **self._without_a_network(queries, made)}
+        return found if shuffled else {**found, **self._motion_scores(queries, made)}
 
     def queries(self, seed: int, rng: np.random.Generator) -> list[Query]:
         """A text for every test clip, in random order."""
@@ -117,7 +117,7 @@ class Benchmark:
             self.embedder.motions(list(windows(made, frames, rng))),
         )
 
-    def _without_a_network(self, queries: list[Query], made: list[Motion]) -> dict[str, float]:
+    def _motion_scores(self, queries: list[Query], made: list[Motion]) -> dict[str, float]:
         each = [
             self._measured(query.clip, motion) for query, motion in zip(queries, made, strict=True)
         ]

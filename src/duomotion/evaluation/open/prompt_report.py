@@ -79,7 +79,7 @@ class PromptReport:
                 lines.append(f"| {name} | " + " | ".join(f"{v:.1f}" for v in row.values()) + " |")
             lines.append("")
         if self.layers:
-            lines += ["Around the root in mm, by the number of residual layers:", ""]
+            lines += ["Root-aligned MPJPE in mm, by the number of residual layers:", ""]
             lines += [by_layers({self.model: self.layers})]
         ratio = self.sliding["generated"] / self.sliding["real"]
         lines += [

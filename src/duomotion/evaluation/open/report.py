@@ -120,7 +120,7 @@ def run(
         models: of two people, or of one.
         root: the prepared open pairs, or the open solo clips.
         embedder: the evaluator of this data set.
-        folder: where generated clips are kept, in a folder a model.
+        folder: where generated clips are cached, in one folder per model.
         repeats: see `Benchmark`.
         sampling: of the models.
 

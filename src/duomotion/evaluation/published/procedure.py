@@ -23,7 +23,7 @@ import torch
 from duomotion.checkpoint import environment
 from duomotion.data.testsets import TEST_SETS, Query, TestSet, test_sets_of
 from duomotion.distributed import Processes
-from duomotion.evaluation.metrics.distributions import Multimodality, in_the_evaluators_space
+from duomotion.evaluation.metrics.distributions import Multimodality, embedding_scores
 from duomotion.evaluation.metrics.embedder import Embedder
 from duomotion.evaluation.metrics.estimates import Row
 from duomotion.evaluation.metrics.protocols import PUBLISHED, Protocol
@@ -189,7 +189,7 @@ class Evaluation:
             for entry in entries:
                 made = entry.source(queries)
                 made_NE = self.embedder.motions(made)
-                found = in_the_evaluators_space(
+                found = embedding_scores(
                     self.protocol,
                     reference_ND=another_NE if entry.is_recorded else same_NE,
                     compared_ND=made_NE,
