@@ -15,12 +15,16 @@ import duomotion
 from duomotion.config import apply_overrides
 from duomotion.data.interhuman import Clip, read_split, write_clip, write_splits
 from duomotion.distributed import Processes
-from duomotion.evaluation import sources, tables
+from duomotion.evaluation import tables
+from duomotion.evaluation.metrics.estimates import Estimate, Row
 from duomotion.evaluation.metrics.protocols import OPEN
-from duomotion.evaluation.open import benchmark, opensets, speed
+from duomotion.evaluation.open import benchmark, opensets, separation, sources, speed
 from duomotion.evaluation.open.opensets import PAIRS
+from duomotion.evaluation.open.report import OpenReport
+from duomotion.evaluation.open.separation import Separation
 from duomotion.models import find_recipe
-from duomotion.models.evaluator.embedding import OpenEmbedder, load_embedder, padded
+from duomotion.models.children import load_embedder
+from duomotion.models.evaluator.embedding import OpenEmbedder, padded
 from duomotion.models.evaluator.open import OpenEvaluator, OpenEvaluatorConfig, matching_loss
 
 TAKES = ("18_01", "18_08", "18_10", "18_13", "20_01", "20_08", "20_11", "22_01", "22_03", "22_05")
@@ -34,7 +38,7 @@ def small(monkeypatch):
     monkeypatch.setitem(
         opensets.OPEN_SETS, "open-pairs", replace(PAIRS, protocol=replace(OPEN, **fewer))
     )
-    monkeypatch.setattr(benchmark, "PERMUTATIONS", 19)
+    monkeypatch.setattr(separation, "PERMUTATIONS", 19)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +137,7 @@ def test_scoring_is_timed(run, data, monkeypatch, tmp_path):
 
 def test_a_collapsed_source_and_permutations(tmp_path):
     """Embeddings made up so that the answers are known."""
-    benefits = benchmark.text_benefits(OPEN.pool)
+    benefits = separation.text_benefits(OPEN.pool)
     gaps = np.full((24, 24), 2.0)
     np.fill_diagonal(gaps, 1.0)
     for name in ("r1", "r2", "r3"):
@@ -145,29 +149,29 @@ def test_a_collapsed_source_and_permutations(tmp_path):
 
 
 def test_a_score_that_says_nothing_is_not_printed_as_quality():
-    row = benchmark.Row(
-        "real motion", {name: benchmark.Estimate(1.0, 0.1) for name in tables.COLUMNS}
-    )
+    row = Row("real motion", {name: Estimate(1.0, 0.1) for name in tables.COLUMNS})
     separations = {
-        "fid": benchmark.Separation(None, 0.001),
-        "r1": benchmark.Separation(0.3, 0.001),
+        "fid": Separation(None, 0.001),
+        "r1": Separation(0.3, 0.001),
     }
     needed = ["clips", "data", "repeats", "evaluator", "duomotion", "torch", "hardware", "date"]
     facts = {**dict.fromkeys(needed, "x"), "precision": {}, "sampling": {}}
-    text = tables.report(benchmark.OpenReport((row,), separations, {}, {}, facts))
+    text = OpenReport((row,), separations, {}, {}, facts).markdown()
     first = text.split("| metric |")[0]
     assert "FID" in first and "R@1" not in first
     assert "| R@1 | 0.300 | 0.001 | no |" in text
 
 
-def test_a_picture_of_fid_against_time(tmp_path):
+def test_a_picture_of_fid_against_time():
     rows = tuple(
-        benchmark.Row(name, {"fid": benchmark.Estimate(value, 0.1)})
+        Row(name, {"fid": Estimate(value, 0.1)})
         for name, value in (("real motion", 0.1), ("a", 1.0), ("b", 2.0))
     )
-    found = benchmark.OpenReport(rows, {}, {"a": 0.5, "b": 2.0}, {}, {})
-    tables.plot(found, tmp_path / "plot.png")
-    assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
+    numbers = {"facts": {"precision": {"a": "float32", "b": "float32"}}}
+    files = tables.report_files("text", numbers, rows, {"a": 0.5, "b": 2.0})
+    assert list(files)[:3] == ["report.md", "report.csv", "report.json"]
+    assert files["fid-against-time.png"][:4] == b"\x89PNG"
+    assert len(tables.report_files("text", numbers, rows, {"a": 0.5})) == 3  # b was cached
 
 
 def test_matching_with_several_texts_for_one_motion():

@@ -17,13 +17,21 @@ from duomotion.config import to_dict
 from duomotion.data import humanml3d
 from duomotion.data.humanml3d import SoloClip
 from duomotion.distributed import Processes
-from duomotion.evaluation import sources, tables
+from duomotion.evaluation import tables
 from duomotion.evaluation.metrics.protocols import OPEN_SOLO
-from duomotion.evaluation.open import benchmark, opensets, prompt_report
+from duomotion.evaluation.open import (
+    benchmark,
+    opensets,
+    prompt_report,
+    report,
+    separation,
+    sources,
+)
 from duomotion.evaluation.open.opensets import PAIRS, SOLO, PairMotion, SoloMotion, open_set_of
 from duomotion.evaluation.open.solo_prompts import SOLO_PROMPTS
 from duomotion.models.base import MotionModel
-from duomotion.models.evaluator.embedding import OpenEmbedder, load_embedder
+from duomotion.models.children import load_embedder
+from duomotion.models.evaluator.embedding import OpenEmbedder
 from duomotion.models.evaluator.open import OpenEvaluator, OpenEvaluatorConfig
 from duomotion.models.momask.codec import ResidualCodec
 from duomotion.models.momask.config import ResidualTokenizerConfig
@@ -120,7 +128,7 @@ def evaluator(tmp_path_factory):
 def small(monkeypatch, tmp_path):
     """Pools, pairs and permutations that fit a few clips."""
     monkeypatch.setitem(opensets.OPEN_SETS, "solo-open", replace(SOLO, protocol=FEW))
-    monkeypatch.setattr(benchmark, "PERMUTATIONS", 19)
+    monkeypatch.setattr(separation, "PERMUTATIONS", 19)
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
 
 
@@ -192,7 +200,7 @@ def test_an_evaluator_of_two_people_is_refused(data, tmp_path):
     with pytest.raises(
         ValueError, match="other is not an evaluator of the open benchmark for one person"
     ):
-        benchmark.run([Dancer()], data, other, folder=tmp_path)
+        report.run([Dancer()], data, other, folder=tmp_path)
 
 
 def test_the_data_set_of_an_evaluator_is_in_its_checkpoint(evaluator, tmp_path):
@@ -299,16 +307,16 @@ def test_measurements_of_two_people_are_of_two_people():
 
 def test_what_ten_prompts_ask_for_of_one_person(data):
     model = Dancer()
-    report = prompt_report.evaluate(model, data, seeds=1)
+    found = prompt_report.run(model, data, seeds=1)
     texts = [text for text, _ in model.asked]
     wordings = zip(*(prompt.texts for prompt in SOLO_PROMPTS.values()), strict=True)
     assert texts == [text for wording in wordings for text in wording]
-    numbers = report.as_dict()
+    numbers = found.as_dict()
     assert set(numbers["prompts"]) == set(SOLO_PROMPTS) == set(numbers["copies"]["generated"])
     assert len(numbers["reconstruction"]) == 6
     assert all(row["mpjpe_mm"] > 100 for row in numbers["reconstruction"].values())
-    assert report.prompts.limits == SOLO.limits
-    text = report.markdown()
+    assert found.prompts.limits == SOLO.limits
+    text = found.markdown()
     assert all(f"| {name} |" in text for name in SOLO_PROMPTS) and "Foot sliding" in text
     with pytest.raises(ValueError, match="0 seeds are too few"):
-        prompt_report.evaluate(model, data, seeds=0)
+        prompt_report.run(model, data, seeds=0)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,7 +16,11 @@ import tiny
 from limits import ordinary_user
 from motions import standing, waving
 
-from duomotion import cli
+from duomotion.cli import evaluate
+from duomotion.cli.generate import FORMATS
+from duomotion.cli.importing import importers
+from duomotion.evaluation.metrics.protocols import PUBLISHED
+from duomotion.models import systems
 from duomotion.motion.interaction import Interaction
 
 
@@ -45,7 +50,7 @@ def test_generate_writes_every_format(run, model, tmp_path):
         "generate", "Two people shake hands!", "--seconds", 1, "--model", model, "--out", out
     )
     assert status == 0
-    names = [f"two-people-shake-hands-0.{suffix}" for suffix in cli.FORMATS]
+    names = [f"two-people-shake-hands-0.{suffix}" for suffix in FORMATS]
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
     assert all(str(out / name) in printed for name in names)
     clip = Interaction.load(out / names[0])
@@ -190,14 +195,34 @@ def test_what_is_no_released_checkpoint_is_refused(run, tmp_path):
     junk = tmp_path / "junk.tar"
     junk.write_bytes(b"no checkpoint")
     assert refused(run("import-official", "intermask", junk, *out), "opt.txt is missing")
-    assert refused(run("import-official", "clip", junk, *out), "--vocabulary")
+    assert refused(run("import-official", "clipp", junk, *out), "'clipp'", "did you mean clip?")
+    for words in (("clip",), ("momask", "--vocabulary", "x")):  # missing, and another one's
+        status, printed, error = run("import-official", *words[:1], junk, *out, *words[1:])
+        assert (status, printed) == (2, "") and "--vocabulary" in error and "Trace" not in error
     assert not (tmp_path / "o").exists()
+
+
+def test_every_importer_has_its_own_help(run):
+    for name in importers():
+        status, printed, _ = run("import-official", name, "--help")
+        assert status == 0 and "--out PATH" in printed
+        assert ("--vocabulary" in printed) == (name not in ("intermask", "momask"))
+
+
+def test_every_protocol_is_in_the_table():
+    assert set(evaluate.PROTOCOLS) == set(get_args(evaluate.Protocol))
+    assert set(PUBLISHED) < set(evaluate.PROTOCOLS)
 
 
 def test_models_and_data_sets_are_listed(run):
     status, printed, _ = run("data", "list")
     assert status == 0 and "open-pairs" in printed and "interhuman" in printed
-    assert run("models")[0] == 0
+    status, printed, _ = run("models")
+    assert (
+        status == 0 and "intermask  Javed et al. 2025\n  parts: tokenizer, generator\n" in printed
+    )
+    recipes = {name for system in systems().values() for name in system.recipes()}
+    assert recipes <= set(printed.replace(",", " ").split()) and "intermask-open  " in printed
 
 
 @pytest.mark.parametrize(
@@ -355,7 +380,7 @@ def test_names_that_are_no_text_are_shown(run, tmp_path):
 def test_every_format_takes_half_a_character(tmp_path):
     clip = waving(frames=2).with_caption("they \ud800 wave")
     assert clip.caption == "they ? wave"
-    for suffix in cli.FORMATS:
+    for suffix in FORMATS:
         clip.save(tmp_path / f"clip.{suffix}")
 
 

@@ -10,7 +10,7 @@ from motions import swaying
 
 from duomotion.data.interhuman import Clip
 from duomotion.evaluation.metrics.neighbours import nearest
-from duomotion.evaluation.open.checks import Prompt, judge
+from duomotion.evaluation.open.checks import Prompt, check_limits
 from duomotion.evaluation.open.copies import Copies, Nearest, find_copies
 from duomotion.evaluation.open.opensets import PAIRS, PairMotion
 from duomotion.models.base import MotionModel
@@ -56,7 +56,7 @@ class Parrot(MotionModel):
 
 
 def nothing(made: Interaction):
-    return judge({}, {})
+    return check_limits({}, {})
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from duomotion.evaluation.metrics.distributions import (
     Multimodality,
     RPrecision,
     frechet_distance,
-    over_repeats,
 )
+from duomotion.evaluation.metrics.estimates import over_repeats
 from duomotion.evaluation.metrics.protocols import INTERGEN, INTERMASK, INTERX, T2M
 
 PROTOCOLS = {"intergen": INTERGEN, "intermask": INTERMASK, "t2m": T2M, "interx": INTERX}

@@ -8,7 +8,7 @@ from recordings import needs_recordings, prepare
 
 import duomotion
 from duomotion.data.interhuman import write_splits
-from duomotion.evaluation.open.prompt_report import evaluate
+from duomotion.evaluation.open.prompt_report import run
 from duomotion.evaluation.open.prompts import PROMPTS
 
 
@@ -18,13 +18,13 @@ def test_a_report_covers_everything_and_comes_out_the_same_twice(tmp_path, monke
     prepared = prepare(tmp_path / "pairs", ("18_01", "20_11"))
     write_splits(prepared, {"train": ["18_01-00"], "val": [], "test": ["20_11-00"]})
     model = duomotion.load(tiny.checkpoint(tmp_path / "tiny"))
-    report = evaluate(model, prepared, seeds=1)
+    report = run(model, prepared, seeds=1)
     numbers = report.as_dict()
     assert set(numbers["prompts"]) == set(PROMPTS) == set(numbers["copies"]["generated"])
     assert list(numbers["reconstruction"]) == ["20_11"] and len(numbers["copies"]["held_out"]) == 1
     assert numbers["reconstruction"]["20_11"]["mpjpe_mm"] > 100
     assert json.loads(json.dumps(numbers)) == json.loads(
-        json.dumps(evaluate(model, prepared, seeds=1).as_dict())
+        json.dumps(run(model, prepared, seeds=1).as_dict())
     )
     text = report.markdown()
     assert all(f"| {name} |" in text for name in PROMPTS) and "Foot sliding" in text
@@ -33,4 +33,4 @@ def test_a_report_covers_everything_and_comes_out_the_same_twice(tmp_path, monke
 def test_without_the_data_set_there_is_one_sentence(tmp_path):
     model = duomotion.load(tiny.checkpoint(tmp_path / "tiny"))
     with pytest.raises(ValueError, match=r"split/train\.txt"):
-        evaluate(model, tmp_path, seeds=1)
+        run(model, tmp_path, seeds=1)

@@ -20,7 +20,8 @@ from duomotion.distributed import Processes
 from duomotion.evaluation.metrics.protocols import INTERX as INTERX_PROTOCOL
 from duomotion.evaluation.published.procedure import Evaluation, Reactions
 from duomotion.models.base import MotionModel
-from duomotion.models.evaluator.embedding import WordEmbedder, load_embedder
+from duomotion.models.children import load_embedder
+from duomotion.models.evaluator.embedding import WordEmbedder
 from duomotion.models.evaluator.interx import INTERX as INTERX_SIZES
 from duomotion.models.evaluator.t2m import HUMANML3D as HUMANML3D_SIZES
 from duomotion.models.evaluator.t2m import KIT as KIT_SIZES
@@ -69,7 +70,7 @@ def test_interx_from_the_command_line(run, data, evaluator, model, tmp_path):
     lines = text.splitlines()
     assert any(line.startswith("| ground truth | ") for line in lines)
     assert any(line.startswith("| InterMask (published: Javed et al. 2025") for line in lines)
-    assert "1 captions have no tagged words" in text and "Seconds a clip (median): " in text
+    assert "1 captions have no tagged words" in text and "s/clip, median: " in text
     first = json.loads((out / "report.json").read_text())
     assert first["facts"]["protocol"]["frame_unit"] == 4 and first["facts"]["clips"] == 9
     assert first["rows"][str(model)]["multimodality"]["mean"] > 0
@@ -276,9 +277,9 @@ def test_t2m_from_the_command_line(run, tmp_path, monkeypatch, layout):
     assert status == 0, error
     cells = {line.split(" | ")[0][2:]: line.split(" | ") for line in text.splitlines()}
     assert "-" not in cells["MoMask"] and "-" in cells["T2M-GPT"]
-    assert "MPJPE around the root mm" in text and "Models sample with steps 18." in text
+    assert "root-aligned MPJPE mm" in text and "Models sample with steps 18." in text
     if layout is KIT:
-        assert "measured MPJPE around the root mm of KIT-ML's reference body ↓" in text
+        assert "measured root-aligned MPJPE mm of KIT-ML's reference body ↓" in text
         paper, ours = (float(cell.split(" ± ")[0]) for cell in cells["MoMask"][4:6])
         assert ours / paper == pytest.approx(0.75 / 0.48, rel=0.01)
     other = tiny.solo_data(tmp_path / "other", KIT if layout is HUMANML3D else HUMANML3D)

@@ -19,12 +19,14 @@ from duomotion.evaluation import tables
 from duomotion.evaluation.metrics import protocols
 from duomotion.evaluation.metrics.protocols import INTERMASK
 from duomotion.evaluation.published import numbers as published
-from duomotion.evaluation.published import procedure, reproduce
+from duomotion.evaluation.published import reproduce
 from duomotion.evaluation.published.procedure import Entry, Evaluation, Generated, Reactions
+from duomotion.evaluation.published.report import MEASURED
 from duomotion.evaluation.published.reproduce import paper_table
 from duomotion.loading import shipped_evaluator
 from duomotion.models.base import MotionModel
-from duomotion.models.evaluator.embedding import InterCLIPEmbedder, load_embedder
+from duomotion.models.children import load_embedder
+from duomotion.models.evaluator.embedding import InterCLIPEmbedder
 from duomotion.models.intermask import generate
 from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.momask.generate import MoMask
@@ -69,8 +71,8 @@ def test_the_command_goes_on_where_it_stopped_and_gives_the_same_twice(
     assert any(line.startswith("| InterMask (published: Javed et al. 2025") for line in lines)
     first = json.loads((out / "report.json").read_text())
     assert list(first["rows"]) == ["ground truth", str(model)]
-    assert first["rows"][str(model)].keys() == set(procedure.MEASURED)
-    assert first["rows"]["ground truth"].keys() == set(procedure.MEASURED) - {"multimodality"}
+    assert first["rows"][str(model)].keys() == set(MEASURED)
+    assert first["rows"]["ground truth"].keys() == set(MEASURED) - {"multimodality"}
     assert first["facts"]["protocol"]["name"] == "intermask" and first["facts"]["clips"] == 9
     rows = list(csv.DictReader((out / "report.csv").open()))
     assert {row["motion"] for row in rows} == set(first["rows"])

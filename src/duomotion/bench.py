@@ -50,7 +50,7 @@ def machine(device: torch.device) -> dict[str, str | int]:
 def table(rows: list[Row]) -> str:
     """Markdown."""
     lines = [
-        "| clip s | batch | precision | s a batch | s a clip | reference s a batch | times faster "
+        "| clip s | batch | precision | s/batch | s/clip | reference s/batch | times faster "
         "| same tokens | peak GB |",
         "|---|---|---|---|---|---|---|---|---|",
     ]

@@ -115,8 +115,6 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
         ValueError: a file is missing, cut or not what it should be; the sentence names it.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no checkpoint folder is there")
     recipe = read_recipe(folder)
     provenance = _read_json(folder / PROVENANCE)
     return Checkpoint(read_tensors(folder / WEIGHTS), recipe, provenance, folder)
@@ -128,7 +126,10 @@ def read_recipe(folder: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: as for `read_checkpoint`.
     """
-    path = Path(folder) / RECIPE
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no checkpoint folder is there")
+    path = folder / RECIPE
     recipe = _read_json(path)
     if not isinstance(recipe.get("system"), str):
         raise ValueError(f"{path}: the field 'system' has to name the system")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from duomotion.checkpoint import read_recipe, text_encoder_of
+from duomotion.evaluation.metrics.embedder import Embedder
 from duomotion.models import kinds, part_of
 
 
@@ -42,7 +43,7 @@ def load_length_estimator(folder: Path, *, text_dim: int) -> Any | None:
     return estimator
 
 
-def load_embedder(folder: Path, *, device: str = "cpu") -> Any:
+def load_embedder(folder: Path, *, device: str = "cpu") -> Embedder:
     """An evaluator with what it reads texts with.
 
     Raises:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from duomotion.evaluation.metrics.embedder import Embedder
     from duomotion.models.base import MotionModel, Reconstructor
     from duomotion.models.timing import Bench
     from duomotion.models.trainings import PaperTable
@@ -36,7 +37,7 @@ class Part:
     load: "Callable[[Any], nn.Module]"
     model: "Callable[..., MotionModel] | None" = None
     reconstructor: "Callable[..., Reconstructor] | None" = None
-    embedder: "Callable[..., Any] | None" = None
+    embedder: "Callable[..., Embedder] | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)

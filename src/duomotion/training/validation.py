@@ -8,26 +8,12 @@ import torch
 from torch import Tensor
 
 from duomotion.evaluation.metrics.distributions import FrechetDistance
+from duomotion.evaluation.metrics.embedder import Embedder
 from duomotion.evaluation.metrics.protocols import INTERMASK, INTERX, OPEN, T2M
 from duomotion.sampling.request import Request
 from duomotion.training.batch import take
 
 View = TypeVar("View")
-
-
-class Embedder(Protocol):
-    """An evaluator.
-
-    Attributes:
-        data: the data set whose features it reads.
-    """
-
-    name: str
-    data: str
-
-    def motions(self, motions: Sequence[np.ndarray], /) -> np.ndarray:
-        """(N, E) of the features (P, T, F) of each, in metres."""
-        ...
 
 
 class FeatureSource(Protocol):

@@ -7,9 +7,8 @@ clips in the order in which they came, so clips come in random order.
 Axes: N clips, G pools, K texts, S motions of each text, D numbers of an embedding.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -17,7 +16,6 @@ from scipy.spatial.distance import cdist
 from duomotion.evaluation.metrics.protocols import Protocol
 
 TOP = 3  # R-precision is given for the 1, 2 and 3 nearest
-NORMAL_95 = 1.96  # standard errors on either side
 
 
 class Metric:
@@ -192,26 +190,6 @@ def frechet_distance(one: Gaussian, other: Gaussian) -> float:
     return max(0.0, float(np.square(one.mean - other.mean).sum() + variance - 2 * shared))
 
 
-class Estimate(NamedTuple):
-    """A mean over repeats, and how far on either side of it the 95 % confidence interval goes."""
-
-    mean: float | np.ndarray
-    margin: float | np.ndarray
-
-
-def over_repeats(values: Sequence[float] | Sequence[np.ndarray]) -> Estimate:
-    """Of a metric's values; squared deviations are divided by their number (as published).
-
-    Raises:
-        ValueError: there are fewer than 2, which say nothing about confidence.
-    """
-    if len(values) < 2:
-        raise ValueError(f"a confidence interval needs at least 2 repeats, not {len(values)}")
-    repeats = np.asarray(values)
-    margin = NORMAL_95 * repeats.std(0) / np.sqrt(len(repeats))
-    return Estimate(repeats.mean(0), margin)
-
-
 def _pair_distance(x_KSD: np.ndarray, pairs: int, rng: np.random.Generator) -> float:
     """Mean distance of random pairs of S, the same ones for all K; both sides are drawn without
     replacement, so one of them may meet itself (as published).
@@ -220,7 +198,7 @@ def _pair_distance(x_KSD: np.ndarray, pairs: int, rng: np.random.Generator) -> f
     return float(np.linalg.norm(x_KSD[:, first] - x_KSD[:, second], axis=-1).mean())
 
 
-def in_the_evaluators_space(
+def embedding_scores(
     protocol: Protocol,
     *,
     reference_ND: np.ndarray,

@@ -1,7 +1,7 @@
 """The constants of the published ways to score text-to-motion models with a learned evaluator.
 
-Values of different protocols can't be compared, even on the same data: InterMask's multimodality is
-three times InterGen's for the same embeddings.
+Values of different protocols can't be compared, even on the same data: the multimodality of
+"intermask" is three times that of "intergen" for the same embeddings.
 """
 
 from dataclasses import dataclass, replace
@@ -45,16 +45,16 @@ class Protocol:
 
 # InterHuman with InterCLIP. Released code of InterGen (tools/eval.py, utils/metrics.py): embeddings
 # times 6, and the distances of diversity halved; those of multimodality as they are. Multimodality
-# is measured 5 times, all else 20 times, as the papers of InterMask and InterMamba say.
+# is measured 5 times, all else 20 times, as Javed et al. 2025 and Wu et al. 2025 say.
 INTERGEN = Protocol(pool=96, fid_scale=6, diversity_scale=3)
 
 # InterHuman with InterCLIP. Released code of InterMask (eval.py, utils/metrics.py): InterGen's, but
 # multimodality is scaled as diversity is, and lengths are rounded down to whole tokens.
 INTERMASK = Protocol(pool=96, fid_scale=6, diversity_scale=3, multimodality_scale=3, frame_unit=4)
 
-# HumanML3D and KIT-ML. Released code of MoMask (utils/eval_t2m.py): the texts of multimodality are
-# the first three batches, in all repeats; FID compares with the same batches. (Text-to-motion's own
-# code compares with another draw.)
+# HumanML3D and KIT-ML. Released code of Guo et al. 2024 (utils/eval_t2m.py): the texts of
+# multimodality are the first three batches, in all repeats; FID compares with the same batches.
+# (Text-to-motion's own code compares with another draw.)
 T2M = Protocol(
     pool=32, multimodality_texts=96, multimodality_repeats=20, frame_unit=4, is_paired=True
 )

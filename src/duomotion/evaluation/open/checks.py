@@ -58,7 +58,7 @@ class Prompt:
         return kind in self.kinds and any(self.word in caption for caption in captions)
 
 
-def judge(limits: Limits, measured: Measurements) -> CheckResult:
+def check_limits(limits: Limits, measured: Measurements) -> CheckResult:
     """Which measurements are outside of their limits."""
     assert measured.keys() == limits.keys()
     failed = [name for name, (low, high) in limits.items() if not low <= measured[name] <= high]
@@ -69,8 +69,8 @@ def best(limits: Limits, found: Iterable[Measurements]) -> CheckResult:
     """The candidate that fails the fewest limits; of several the one with the largest
     measurements, in their order. Not a number for all when there is none.
     """
-    results = [judge(limits, measured) for measured in found]
-    nothing = judge(limits, dict.fromkeys(limits, nan))
+    results = [check_limits(limits, measured) for measured in found]
+    nothing = check_limits(limits, dict.fromkeys(limits, nan))
     return max(results, key=lambda r: (-len(r.failed), *r.measurements.values()), default=nothing)
 
 

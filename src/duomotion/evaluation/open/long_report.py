@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from duomotion.evaluation.open.checks import Prompt
+from duomotion.evaluation.report import Content
 from duomotion.models.base import MotionModel
 from duomotion.motion.seams import seams
 
@@ -22,7 +23,7 @@ Measured = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Report:
+class LongReport:
     """What the protocol found.
 
     Attributes:
@@ -40,6 +41,10 @@ class Report:
     def as_dict(self) -> dict[str, object]:
         """Numbers only, for JSON."""
         return vars(self)
+
+    def files(self) -> dict[str, Content]:
+        """long.md and long.json."""
+        return {"long.md": self.markdown(), "long.json": self.as_dict()}
 
     def markdown(self) -> str:
         """Tables for a person."""
@@ -77,9 +82,9 @@ def _row(name: str, measured: list[Measured]) -> str:
     )
 
 
-def evaluate(
+def run(
     model: MotionModel, prompts: Mapping[str, Prompt], *, seconds: float = 60.0, seed: int = 0
-) -> Report:
+) -> LongReport:
     """Generate long clips of the first wordings of every prompt and measure their seams.
 
     Raises:
@@ -98,4 +103,4 @@ def evaluate(
         far = np.abs(np.subtract.outer(places, starts)).min(1) >= AWAY
         at_seams[text] = [seams(clip, [start]) for start in starts]
         elsewhere[text] = [seams(clip, [int(place)]) for place in places[far]]
-    return Report(model.name, seconds, at_seams, elsewhere)
+    return LongReport(model.name, seconds, at_seams, elsewhere)

@@ -16,6 +16,7 @@ from duomotion.evaluation.metrics import physics
 from duomotion.evaluation.open.checks import Score, score
 from duomotion.evaluation.open.copies import Copies, find_copies
 from duomotion.evaluation.open.opensets import OPEN_SETS, OpenSet, open_set_of
+from duomotion.evaluation.report import Content
 from duomotion.evaluation.tables import by_layers
 from duomotion.models.base import MotionModel
 from duomotion.motion.errors import errors_by_layers, mean_scores, reconstruction_scores
@@ -23,7 +24,7 @@ from duomotion.motion.interaction import Interaction
 
 
 @dataclass(frozen=True)
-class Report:
+class PromptReport:
     """What the prompts' protocol found.
 
     Attributes:
@@ -63,18 +64,22 @@ class Report:
             "copies": self.copies.as_dict(),
         }
 
+    def files(self) -> dict[str, Content]:
+        """prompts.md and prompts.json."""
+        return {"prompts.md": self.markdown(), "prompts.json": self.as_dict()}
+
     def markdown(self) -> str:
         """Tables for a person."""
         lines = [f"# {self.model}: what ten prompts ask for", ""]
         if self.reconstruction:
-            lines += ["| held-out take | MPJPE mm | root-aligned mm | MPJVE mm a frame |"]
+            lines += ["| held-out take | MPJPE mm | root-aligned mm | MPJVE mm/frame |"]
             lines += ["|---|---|---|---|"]
             rows = {**self.reconstruction, "mean": mean_scores(self.reconstruction.values())}
             for name, row in rows.items():
                 lines.append(f"| {name} | " + " | ".join(f"{v:.1f}" for v in row.values()) + " |")
             lines.append("")
         if self.layers:
-            lines += ["Around the root in mm, by the number of residual layers:", ""]
+            lines += ["Root-aligned MPJPE in mm, by the number of residual layers:", ""]
             lines += [by_layers({self.model: self.layers})]
         ratio = self.sliding["generated"] / self.sliding["real"]
         lines += [
@@ -90,7 +95,7 @@ class Report:
         return "\n".join(lines) + "\n"
 
 
-def evaluate(model: MotionModel, root: str | Path, *, seeds: int = 5) -> Report:
+def run(model: MotionModel, root: str | Path, *, seeds: int = 5) -> PromptReport:
     """Run the protocol on a model.
 
     Args:
@@ -121,7 +126,7 @@ def evaluate(model: MotionModel, root: str | Path, *, seeds: int = 5) -> Report:
         for wording in range(wordings)
     )
     progress.close()
-    return Report(
+    return PromptReport(
         model=model.name,
         seeds=seeds,
         reconstruction=_reconstruction(model, data, test),

@@ -17,7 +17,14 @@ import numpy as np
 from scipy.signal import find_peaks
 
 from duomotion.evaluation.metrics.measurements import Scene, gaps, runs, segment_gap
-from duomotion.evaluation.open.checks import CheckResult, Limits, Measurements, Prompt, best, judge
+from duomotion.evaluation.open.checks import (
+    CheckResult,
+    Limits,
+    Measurements,
+    Prompt,
+    best,
+    check_limits,
+)
 from duomotion.motion.interaction import Interaction
 
 # Hands whose middles are this close touch, in metres; palms in real handshakes are 0.06 apart.
@@ -189,7 +196,7 @@ def march(interaction: Interaction) -> CheckResult:
         "arm_swing": float(np.ptp(wrists, axis=1).min()),
         "alternating_arms": max(_correlation(*person.T) for person in wrists),
     }
-    return judge(MARCH, measured)
+    return check_limits(MARCH, measured)
 
 
 CHICKEN_DANCE: Limits = {
@@ -217,7 +224,7 @@ def chicken_dance(interaction: Interaction) -> CheckResult:
         "palm_gap": float(scene.palm_gaps.min()),
         "wander": float(wander.max()),
     }
-    return judge(CHICKEN_DANCE, measured)
+    return check_limits(CHICKEN_DANCE, measured)
 
 
 SALSA_TURN: Limits = {
@@ -318,7 +325,7 @@ def quarrel(interaction: Interaction) -> CheckResult:
         "stance": float(np.ptp(np.percentile(scene.stature, (5, 95), axis=1), axis=0).max()),
         "upright": float(np.median(scene.stature, 1).min()),
     }
-    return judge(QUARREL, measured)
+    return check_limits(QUARREL, measured)
 
 
 LINK_ARMS: Limits = {

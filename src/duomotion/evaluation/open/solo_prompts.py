@@ -14,7 +14,14 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
-from duomotion.evaluation.open.checks import CheckResult, Limits, Measurements, Prompt, best, judge
+from duomotion.evaluation.open.checks import (
+    CheckResult,
+    Limits,
+    Measurements,
+    Prompt,
+    best,
+    check_limits,
+)
 from duomotion.motion.canonical import facing
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.rotations import normalise
@@ -108,7 +115,9 @@ WALK: Limits = {
 def walk(interaction: Interaction) -> CheckResult:
     """Someone goes somewhere in steps, upright, without leaving the ground."""
     person = Person.of(interaction)
-    return judge(WALK, {**_going(person), "clearance": float(np.percentile(person.clearance, 90))})
+    return check_limits(
+        WALK, {**_going(person), "clearance": float(np.percentile(person.clearance, 90))}
+    )
 
 
 RUN: Limits = {
@@ -121,7 +130,7 @@ RUN: Limits = {
 
 def run(interaction: Interaction) -> CheckResult:
     """The same, faster than people walk."""
-    return judge(RUN, _going(Person.of(interaction)))
+    return check_limits(RUN, _going(Person.of(interaction)))
 
 
 def _going(person: Person) -> Measurements:
@@ -146,7 +155,7 @@ def jump(interaction: Interaction) -> CheckResult:
     person = Person.of(interaction)
     height = person.joint("pelvis")[:, 1]
     top = int(person.clearance.argmax())
-    return judge(
+    return check_limits(
         JUMP,
         {
             "clearance": float(person.clearance[top]),
@@ -164,7 +173,7 @@ def sit(interaction: Interaction) -> CheckResult:
     thighs = normalise(person.sides("knee") - person.sides("hip"))
     tilt = np.degrees(np.arccos((-thighs[..., 1]).clip(-1, 1))).min(1)
     sitting = (tilt > 50) & (person.lean < 55) & (person.joint("pelvis")[:, 1] < 0.75)
-    return judge(SIT, {"seconds": float(sitting.sum() / person.fps)})
+    return check_limits(SIT, {"seconds": float(sitting.sum() / person.fps)})
 
 
 WAVE: Limits = {
@@ -257,7 +266,7 @@ TURN: Limits = {"degrees": (90, inf)}  # 37 to 298: some only turn a corner
 
 def turn(interaction: Interaction) -> CheckResult:
     """Someone comes to face another way."""
-    return judge(TURN, {"degrees": float(np.ptp(Person.of(interaction).turned))})
+    return check_limits(TURN, {"degrees": float(np.ptp(Person.of(interaction).turned))})
 
 
 DANCE: Limits = {
@@ -272,7 +281,7 @@ def dance(interaction: Interaction) -> CheckResult:
     person = Person.of(interaction)
     from_chest = person.sides("wrist") - person.joint("spine3")[:, None]
     away = np.linalg.norm(person.way - person.way.mean(0), axis=-1)
-    return judge(
+    return check_limits(
         DANCE,
         {
             "hands": float(person.hands_up.mean()),
@@ -293,7 +302,7 @@ def crawl(interaction: Interaction) -> CheckResult:
     person = Person.of(interaction)
     on_hands = person.sides("wrist")[..., 1].min(1) < 0.25
     crawling = (person.lean > 50) & on_hands & (person.joint("pelvis")[:, 1] < 0.7)
-    return judge(CRAWL, {"share": float(crawling.mean()), "way": _going(person)["way"]})
+    return check_limits(CRAWL, {"share": float(crawling.mean()), "way": _going(person)["way"]})
 
 
 SOLO_PROMPTS: dict[str, Prompt] = {

@@ -11,9 +11,9 @@ from duomotion.evaluation.metrics.distributions import FrechetDistance
 from duomotion.evaluation.metrics.protocols import T2M
 from duomotion.evaluation.open.benchmark import Benchmark
 from duomotion.evaluation.open.opensets import OPEN_SETS
-from duomotion.evaluation.sources import real
+from duomotion.evaluation.open.sources import real
 from duomotion.loading import shipped_evaluator
-from duomotion.models.evaluator.embedding import OpenEmbedder, load_embedder
+from duomotion.models.children import load_embedder
 
 VECTORS, WIDTH = 10_000, 512
 
@@ -62,16 +62,14 @@ def _with_a_root(one_ND: np.ndarray, other_ND: np.ndarray) -> float:
 
 
 def clip_seconds(root: str | Path) -> float:
-    """Seconds a clip to score the real test clips of the open pairs with every metric.
+    """Seconds per clip to score the real test clips of the open pairs with every metric.
 
     Raises:
         ValueError: the data set is not there.
     """
     data = OPEN_SETS["open-pairs"]
     train, test = (data.read(root, split) for split in ("train", "test"))
-    embedder = load_embedder(shipped_evaluator())
-    assert isinstance(embedder, OpenEmbedder)
-    benchmark = Benchmark(embedder, test, train)
+    benchmark = Benchmark(load_embedder(shipped_evaluator()), test, train)
     start = time.perf_counter()
     benchmark.scores(real(data), 0)
     return (time.perf_counter() - start) / len(test)

@@ -12,7 +12,7 @@ Source: released code of InterGen (tools/eval.py), InterMask (eval.py) and text-
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -23,22 +23,22 @@ import torch
 from duomotion.checkpoint import environment
 from duomotion.data.testsets import TEST_SETS, Query, TestSet, test_sets_of
 from duomotion.distributed import Processes
-from duomotion.evaluation.metrics.distributions import Multimodality, in_the_evaluators_space
+from duomotion.evaluation.metrics.distributions import Multimodality, embedding_scores
+from duomotion.evaluation.metrics.embedder import Embedder
+from duomotion.evaluation.metrics.estimates import Row
 from duomotion.evaluation.metrics.protocols import PUBLISHED, Protocol
-from duomotion.evaluation.open.benchmark import Row
+from duomotion.evaluation.published.report import PublishedReport
 from duomotion.evaluation.sources import CachedSource, computation
 from duomotion.models.base import BATCH_SIZE, MotionModel, Reconstructor
-from duomotion.models.evaluator.embedding import Embedder
 from duomotion.motion.errors import scores_of
 from duomotion.sampling.request import AS_TUNED, Request, Sampling
 
 GROUND_TRUTH = "ground truth"
-MEASURED = ("r1", "r2", "r3", "fid", "mm_dist", "diversity", "multimodality")
 GENERATION, RECONSTRUCTION, REACTION = "generation", "reconstruction", "reaction"
 SUFFIX = {GENERATION: "", RECONSTRUCTION: ", reconstruction only", REACTION: ", reactions"}
 
 Source = Callable[[Sequence[Query]], list[np.ndarray]]
-"""Features (P, T, F) in metres for each ask."""
+"""Features (P, T, F) in metres for each query."""
 
 
 class Features(NamedTuple):
@@ -48,7 +48,7 @@ class Features(NamedTuple):
 
 
 class Generated(CachedSource[Features]):
-    """What a model's network makes, kept on disk."""
+    """What a model's network makes, cached on disk."""
 
     kind = Features
     batch = BATCH_SIZE
@@ -189,7 +189,7 @@ class Evaluation:
             for entry in entries:
                 made = entry.source(queries)
                 made_NE = self.embedder.motions(made)
-                found = in_the_evaluators_space(
+                found = embedding_scores(
                     self.protocol,
                     reference_ND=another_NE if entry.is_recorded else same_NE,
                     compared_ND=made_NE,
@@ -229,7 +229,7 @@ class Evaluation:
     def _errors(
         self, made: Sequence[np.ndarray], recorded: Sequence[np.ndarray]
     ) -> dict[str, float]:
-        """How far joints are from the recorded ones, each pose counting the same (MoMask)."""
+        """Distances of joints from the recorded ones; poses weigh the same (Guo et al. 2024)."""
         pairs = zip(made, recorded, strict=True)
         found = [scores_of(*pair, self.test_set.positions) for pair in pairs]
         weights = [features.shape[1] for features in made]
@@ -244,24 +244,6 @@ class Evaluation:
         return errors
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a published protocol found: the recorded motion first, then models.
-
-    Attributes:
-        seconds: a clip, for each model; the median of those made in this run.
-    """
-
-    rows: tuple[Row, ...]
-    facts: dict[str, Any]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Numbers only, for JSON."""
-        rows = {row.name: row.as_dict() for row in self.rows}
-        return {"rows": rows, "seconds": self.seconds, "facts": self.facts}
-
-
 def run(
     models: Mapping[str, Reconstructor],
     data: str | Path,
@@ -273,14 +255,14 @@ def run(
     repeats: int | None = None,
     sampling: Sampling = AS_TUNED,
     processes: Processes | None = None,
-) -> Report:
+) -> PublishedReport:
     """Score models by name with a published protocol on its data set.
 
     Args:
         models: those that are no `MotionModel` are asked for reconstructions alone.
         protocol: one of `protocols.PUBLISHED`.
-        folder: where generated motions are kept.
-        tasks: of GENERATION, RECONSTRUCTION and REACTION; each makes a row a model.
+        folder: where generated motions are cached.
+        tasks: of GENERATION, RECONSTRUCTION and REACTION; each makes one row per model.
         repeats: the protocol's if left out; fewer are quicker and less certain.
         sampling: of the models.
 
@@ -295,7 +277,7 @@ def run(
         constants = replace(constants, repeats=repeats)
     clips, problems = test_set.read(Path(data), "test")
     evaluation = Evaluation(embedder, clips, constants, test_set)
-    entries, makers = [Entry(GROUND_TRUTH, evaluation.recorded, is_recorded=True)], {}
+    entries, generated = [Entry(GROUND_TRUTH, evaluation.recorded, is_recorded=True)], {}
     for name, model in models.items():
         if RECONSTRUCTION in tasks:
             source = reconstructed(model, evaluation.recorded)
@@ -311,10 +293,12 @@ def run(
         }
         for task, (kind, own) in kinds.items():
             if task in tasks:
-                maker = kind(model, folder, processes, test_set, protocol=protocol, sampling=own)
                 row = name + SUFFIX[task]
-                entries.append(Entry(row, maker.source, is_varied=task == GENERATION))
-                makers[row] = maker
+                generated[row] = kind(
+                    model, folder, processes, test_set, protocol=protocol, sampling=own
+                )
+                varied = task == GENERATION
+                entries.append(Entry(row, generated[row].source, is_varied=varied))
     rows = evaluation.rows(entries)
     facts = {
         "protocol": {"name": protocol, **asdict(constants)},
@@ -329,8 +313,8 @@ def run(
         **computation(models, sampling),
         **environment(processes.device),
     }
-    seconds = {name: median(maker.seconds) for name, maker in makers.items() if maker.seconds}
-    return Report(tuple(rows), facts, seconds)
+    seconds = {name: median(source.seconds) for name, source in generated.items() if source.seconds}
+    return PublishedReport(tuple(rows), embedder.data, facts, seconds)
 
 
 def _test_set(embedder: Embedder, protocol: str) -> TestSet:

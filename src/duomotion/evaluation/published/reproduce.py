@@ -5,18 +5,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from duomotion.data.testsets import TEST_SETS
-from duomotion.evaluation.open.benchmark import Row
+from duomotion.evaluation.metrics.estimates import Row
 from duomotion.evaluation.published.numbers import Table
 from duomotion.evaluation.published.procedure import (
     GENERATION,
     GROUND_TRUTH,
-    MEASURED,
     REACTION,
     RECONSTRUCTION,
     SUFFIX,
-    Report,
 )
-from duomotion.evaluation.tables import COLUMNS, ERRORS, cell, computed, estimates, heading
+from duomotion.evaluation.published.report import MEASURED, PublishedReport, estimates
+from duomotion.evaluation.tables import COLUMNS, ERRORS, cell, computed, heading
 from duomotion.loading import load_reconstructor
 from duomotion.models import systems
 from duomotion.models.base import Reconstructor
@@ -35,7 +34,7 @@ SCORES: dict[str, Measured] = {name: (GENERATION, (name,)) for name in MEASURED}
     "reaction_r1": (REACTION, ("r1",)),
 }
 """By a paper's column."""
-# MoMask's code; KIT-ML's errors also in the unit in which the paper gives them.
+# Released code of Guo et al. 2024; KIT-ML's errors also in the unit in which the paper gives them.
 ONE_PERSON: Measured = (RECONSTRUCTION, ("root_aligned_mpjpe_mm",))
 ONE_PERSON_OF_KIT: Measured = (
     RECONSTRUCTION,
@@ -177,7 +176,7 @@ def needs(
 def report(
     table: Table,
     folders: Mapping[str, Path],
-    found: Report | None,
+    found: PublishedReport | None,
     *,
     sampling: Sampling,
     data: bool,

@@ -63,22 +63,22 @@ def _imported(
 
 
 def _import_interclip(source: Path, /, *, out: Path, vocabulary: Path) -> Mapping[str, int]:
-    """Turn InterHuman's released evaluator, InterCLIP, into one of ours.
+    """Convert InterHuman's released evaluator, InterCLIP.
 
     Args:
         source: The .ckpt file that came with InterGen.
-        out: Folder to be made.
+        out: Folder to write.
         vocabulary: CLIP's own bpe_simple_vocab_16e6.txt.gz, or a tokenizer's folder.
     """
     return _imported("interclip", source, out, vocabulary=vocabulary)
 
 
 def _import_interx(source: Path, /, *, out: Path, vocabulary: Path) -> Mapping[str, int]:
-    """Turn Inter-X's released evaluator into one of ours.
+    """Convert Inter-X's released evaluator.
 
     Args:
         source: Its finest.tar.
-        out: Folder to be made.
+        out: Folder to write.
         vocabulary: The folder glove/ of its code.
     """
     return _imported("interx-evaluator", source, out, vocabulary=vocabulary)
@@ -87,11 +87,11 @@ def _import_interx(source: Path, /, *, out: Path, vocabulary: Path) -> Mapping[s
 def _import_t2m(
     source: Path, /, *, out: Path, vocabulary: Path, statistics: Path
 ) -> Mapping[str, int]:
-    """Turn the released evaluator of HumanML3D or KIT-ML into one of ours.
+    """Convert the released evaluator of HumanML3D or KIT-ML.
 
     Args:
         source: Its finest.tar.
-        out: Folder to be made.
+        out: Folder to write.
         vocabulary: The folder glove/ of its code.
         statistics: The folder meta/ beside it, with mean.npy and std.npy.
     """

@@ -33,7 +33,7 @@ class Embedder(ABC, Generic[Network]):
     """An evaluator with what it reads texts with; axes: N motions or texts, E embedding.
 
     Attributes:
-        data: the data set whose features it reads, as `evaluation.testsets` calls it.
+        data: the data set whose features it reads, as `data.DATASETS` calls it.
         frames: the fewest that motions are padded to.
     """
 

@@ -71,13 +71,14 @@ def _import_official(
     statistics: Path | None = None,
     text_encoder: str = "clip",
 ) -> Mapping[str, int]:
-    """Turn a released checkpoint of InterMask into one of ours.
+    """Convert a released checkpoint of InterMask.
 
     Args:
         source: Folder of a run with its opt.txt, or a .tar file in it.
-        out: Folder to be made.
-        tokenizer: The tokenizer's run, where it is not beside the generator's.
-        statistics: Folder with global_mean.npy and global_std.npy, where it is elsewhere.
+        out: Folder to write.
+        tokenizer: Folder of the tokenizer's run, where it is not next to the generator's.
+        statistics: Folder with global_mean.npy and global_std.npy, where it is not in their
+            repository's data/stats.
         text_encoder: "clip", or clip:FOLDER as made with `import-official clip`.
     """
     from duomotion.models.intermask.official import import_official

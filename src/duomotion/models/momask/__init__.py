@@ -77,11 +77,11 @@ def _recipes() -> "Mapping[str, Any]":
 def _import_official(
     source: Path, /, *, out: Path, text_encoder: str = "clip-vector"
 ) -> Mapping[str, int]:
-    """Turn released checkpoints of MoMask into one of ours.
+    """Convert the released checkpoints of MoMask.
 
     Args:
         source: Folder of a data set (checkpoints/t2m), or of one run in it with its opt.txt.
-        out: Folder to be made.
+        out: Folder to write.
         text_encoder: "clip-vector", or clip-vector:FOLDER as made with `import-official clip`.
     """
     from duomotion.models.momask.official import import_official

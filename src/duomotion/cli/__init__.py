@@ -1,0 +1,60 @@
+"""The command line. Every command is one library call and what is printed around it."""
+
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+import duomotion
+from duomotion.cli import data, evaluate, generate, importing, train
+from duomotion.signals import raised
+from duomotion.streams import lasting_streams
+
+DESCRIPTION = f"Text to the 3D motion of two interacting people (version {duomotion.__version__})."
+COMMANDS = (
+    generate.generate,
+    generate.react,
+    generate.inpaint,
+    generate.extend,
+    generate.view,
+    generate.convert,
+    train.models,
+    train.train,
+    train.pack,
+    importing.import_official,
+    evaluate.evaluate,
+    evaluate.reproduce,
+    evaluate.bench,
+)
+
+
+def main() -> None:
+    """Entry point: one sentence and exit status 2 for whatever the user can put right."""
+    with lasting_streams(), raised():
+        try:
+            run(sys.argv[1:])
+            sys.stdout.flush()
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            fail(f"{where}{error.strerror or error}")
+        except ValueError as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+
+
+def run(words: Sequence[str]) -> None:
+    """Do what is typed behind `duomotion`."""
+    if words[:1] in (["import-official"], ["import_official"]):
+        importing.run(words[1:])
+        return
+    app = tyro.extras.SubcommandApp()
+    for command in COMMANDS:
+        app.command(command)
+    app.command(data.app, name="data", help="Prepare and check data sets.")
+    app.cli(prog="duomotion", description=DESCRIPTION, args=words)
+
+
+def fail(sentence: str) -> None:
+    print(f"duomotion: {sentence}", file=sys.stderr)
+    raise SystemExit(2)

@@ -1,0 +1,357 @@
+"""Commands that measure: scores of models, the papers' tables, speed."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+import duomotion
+from duomotion.cli.files import writable_folder, write_report
+from duomotion.precision import Precision
+
+if TYPE_CHECKING:
+    from duomotion.evaluation.report import Report
+    from duomotion.models.base import MotionModel
+    from duomotion.sampling.request import Sampling
+
+Protocol = Literal["open", "prompts", "long", "intergen", "intermask", "interx", "t2m"]
+Task = Literal["generation", "reconstruction", "reaction"]
+GENERATION: tuple[Task, ...] = ("generation",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What `evaluate` takes.
+
+    Attributes:
+        protocol: "open": FID, R-precision and more on the test clips, next to real motion.
+            "prompts": ten prompts with measured checks, reconstruction errors, copies of training
+            clips. "long": visible seams between the windows of clips of 60 s. These three are for
+            models of two people and of one person. Published protocols, next to the papers'
+            numbers: "intergen" and "intermask" on InterHuman, "interx" on Inter-X, "t2m" on
+            HumanML3D or KIT-ML.
+        compare: Further models for the same table, and a plot of FID against time.
+        tasks: Of published protocols: generation from text, reconstruction of recorded motion by
+            the tokenizer, reaction to one recorded person.
+        data: Prepared data set. By default data/open-pairs, for models of one person
+            data/solo-open; for published protocols the evaluator's: data/interhuman, data/interx,
+            data/humanml3d or data/kit-ml.
+        evaluator: Folder of an evaluator's checkpoint. Those for "open" come with duomotion;
+            published protocols need their own (see `duomotion import-official --help`).
+        repeats: Clips per text: by default 5, in published protocols 20; "long" makes one.
+        steps: Number of sampling iterations; by default as each model was tuned.
+        guidance: Scale of classifier-free guidance; by default as each model was tuned.
+        reaction_steps: Number of sampling iterations where one person is given; by default as each
+            model was tuned.
+        out: Folder for report.md, report.json, report.csv and the generated clips.
+        device: "cpu" or "cuda".
+        precision: Of the networks; "auto" is bfloat16 where that is faster. The report says which.
+    """
+
+    protocol: Protocol = "open"
+    compare: tuple[str, ...] = ()
+    tasks: tuple[Task, ...] = GENERATION
+    data: Path | None = None
+    evaluator: Path | None = None
+    repeats: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    reaction_steps: int | None = None
+    out: Path = Path("out/evaluation")
+    device: str = "cpu"
+    precision: Precision = "auto"
+
+    @property
+    def sampling(self) -> "Sampling":
+        """Raises ValueError where a setting is out of range."""
+        from duomotion.sampling.request import Sampling
+
+        return Sampling(
+            steps=self.steps, guidance=self.guidance, reaction_steps=self.reaction_steps
+        )
+
+
+def evaluate(
+    model: str = "intermask-open",
+    /,
+    *,
+    options: Annotated[Options, tyro.conf.arg(name="")] = Options(),
+) -> None:
+    """Score a model: with an evaluator on held-out clips, or with checks of ten prompts.
+
+    All protocols but "prompts" and "long" resume when run again, and run on several processes with
+    torchrun.
+
+    Args:
+        model: Name of a model or folder of a checkpoint.
+        options: What this command takes.
+    """
+    from duomotion.distributed import connect
+
+    report = PROTOCOLS[options.protocol]((model, *options.compare), options)
+    if connect(options.device).is_first:
+        write_report(options.out, report.files())
+
+
+def _open(names: Sequence[str], options: Options) -> "Report":
+    from duomotion.distributed import connect
+    from duomotion.evaluation.open import report
+    from duomotion.evaluation.open.opensets import OPEN_SETS, open_set_of
+    from duomotion.loading import shipped_evaluator
+    from duomotion.models.children import load_embedder
+
+    _refuse_tasks(options)
+    models = _load(names, options)
+    evaluator = options.evaluator
+    if evaluator is None:
+        evaluator = shipped_evaluator(OPEN_SETS[open_set_of(models)].num_people)
+    processes = connect(options.device)
+    embedder = load_embedder(evaluator, device=options.device)
+    return report.run(
+        models,
+        options.data or Path("data") / embedder.data,
+        embedder,
+        folder=options.out / "clips",
+        repeats=options.repeats,
+        sampling=options.sampling,
+        processes=processes,
+    )
+
+
+def _prompts(names: Sequence[str], options: Options) -> "Report":
+    from duomotion.evaluation.open import prompt_report
+    from duomotion.evaluation.open.opensets import OPEN_SETS, open_set_of
+
+    _refuse_settings(options)
+    models = _load(names, options)
+    name = open_set_of(models)
+    repeats = OPEN_SETS[name].protocol.repeats if options.repeats is None else options.repeats
+    return prompt_report.run(models[0], options.data or Path("data") / name, seeds=repeats)
+
+
+def _long(names: Sequence[str], options: Options) -> "Report":
+    from duomotion.evaluation.open import long_report
+    from duomotion.evaluation.open.opensets import OPEN_SETS, open_set_of
+
+    _refuse_settings(options)
+    models = _load(names, options)
+    return long_report.run(models[0], OPEN_SETS[open_set_of(models)].prompts)
+
+
+def _published(names: Sequence[str], options: Options) -> "Report":
+    from duomotion.data.testsets import test_sets_of
+    from duomotion.distributed import connect
+    from duomotion.evaluation.published import procedure
+    from duomotion.models.children import load_embedder
+
+    if options.evaluator is None:
+        needed = next(iter(test_sets_of(options.protocol).values()))
+        raise ValueError(
+            f"--evaluator is missing: the protocol {options.protocol} needs the folder of "
+            f"{needed.evaluator}, which `duomotion import-official {needed.importer}` makes"
+        )
+    models = dict(zip(names, _load(names, options), strict=True))
+    processes = connect(options.device)
+    embedder = load_embedder(options.evaluator, device=options.device)
+    return procedure.run(
+        models,
+        options.data or Path("data") / embedder.data,
+        embedder,
+        options.protocol,
+        folder=options.out / "clips",
+        tasks=options.tasks,
+        repeats=options.repeats,
+        sampling=options.sampling,
+        processes=processes,
+    )
+
+
+PROTOCOLS: Mapping[Protocol, Callable[[Sequence[str], Options], "Report"]] = {
+    "open": _open,
+    "prompts": _prompts,
+    "long": _long,
+    "intergen": _published,
+    "intermask": _published,
+    "interx": _published,
+    "t2m": _published,
+}
+
+
+def _refuse_settings(options: Options) -> None:
+    """Raises ValueError where a protocol of one model, as it was tuned, is given more."""
+    protocol = options.protocol
+    if options.compare:
+        raise ValueError(f"--compare does not go with --protocol {protocol}; score them one by one")
+    if str(options.sampling):
+        raise ValueError(
+            f"--protocol {protocol} takes models as they were tuned, not {options.sampling}"
+        )
+    _refuse_tasks(options)
+
+
+def _refuse_tasks(options: Options) -> None:
+    """Raises ValueError where a protocol with its own tasks is given others."""
+    if options.tasks != GENERATION:
+        raise ValueError(
+            f"--tasks does not go with --protocol {options.protocol}, which has its own"
+        )
+
+
+def _load(names: Sequence[str], options: Options) -> "list[MotionModel]":
+    """The models, if all else can be had too, so that nothing is loaded in vain."""
+    _ = options.sampling
+    check_repeats(options.repeats)
+    writable_folder(options.out)
+    return [
+        duomotion.load(name, device=options.device, precision=options.precision) for name in names
+    ]
+
+
+def check_repeats(repeats: int | None) -> None:
+    """Raises ValueError where there are none."""
+    if repeats is not None and repeats < 1:
+        raise ValueError(f"--repeats has to be 1 or more, not {repeats}")
+
+
+def reproduce(
+    table: str = "",
+    /,
+    checkpoint: tuple[str, ...] = (),
+    data: Path | None = None,
+    evaluator: Path | None = None,
+    repeats: int | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    reaction_steps: int | None = None,
+    out: Path = Path("out/reproduce"),
+    device: str = "cpu",
+    precision: Precision = "auto",
+) -> None:
+    """Measure a paper's table again, for the rows with checkpoints; without a name, list tables.
+
+    Args:
+        table: As in intermask/table3.
+        checkpoint: ROW=FOLDER for each row to be filled by a model of yours.
+        data: Data set of the table, prepared.
+        evaluator: Folder of its evaluator's checkpoint.
+        repeats: Number of times that everything is generated; by default as published.
+        steps: Number of sampling iterations; by default as in the table's paper, else as each model
+            was tuned.
+        guidance: Scale of classifier-free guidance; likewise.
+        reaction_steps: Number of sampling iterations where one person is given; likewise.
+        out: Folder for generated clips and TABLE.md.
+        device: "cpu" or "cuda".
+        precision: Of the networks; "auto" is bfloat16 where that is faster. TABLE.md says which.
+    """
+    from duomotion.distributed import connect
+    from duomotion.evaluation.published import numbers, procedure
+    from duomotion.evaluation.published import reproduce as tables
+    from duomotion.models.children import load_embedder
+    from duomotion.sampling.request import Sampling
+
+    if not table:
+        for each in numbers.published().values():
+            print(f"{each.name:28} {each.title} ({each.source})")
+        return
+    check_repeats(repeats)
+    chosen = numbers.find(table)
+    folders = tables.checkpoints(chosen, checkpoint)
+    if folders and (data is None or evaluator is None):
+        raise ValueError("--checkpoint needs --data and --evaluator too, which measure it")
+    if data is not None and not tables.measured_columns(chosen):
+        raise ValueError(f"no number of {table} can be measured here; leave --data out")
+    asked = Sampling(steps=steps, guidance=guidance, reaction_steps=reaction_steps)
+    sampling, found = tables.sampling_of(chosen, asked), None
+    if data is not None and evaluator is not None:
+        writable_folder(out)
+        processes = connect(device)
+        found = procedure.run(
+            tables.models(chosen, folders, device=device, precision=precision),
+            data,
+            load_embedder(evaluator, device=device),
+            tables.protocol_of(chosen),
+            folder=out / "clips",
+            tasks=tables.tasks(chosen),
+            repeats=repeats,
+            sampling=sampling,
+            processes=processes,
+        )
+        if not processes.is_first:
+            return
+    given = {"data": data is not None, "evaluator": evaluator is not None}
+    text = tables.report(chosen, folders, found, sampling=sampling, **given)
+    if found is not None:
+        write_report(out, {f"{table.replace('/', '-')}.md": text})
+    else:
+        print(text)
+
+
+def bench(
+    system: str = "intermask",
+    /,
+    seconds: tuple[float, ...] = (3.0, 10.0),
+    batch: tuple[int, ...] = (1, 8),
+    precision: Precision = "auto",
+    reference: bool = True,
+    repeats: int = 3,
+    profile: bool = False,
+    start_up: bool = False,
+    out: Path | None = None,
+    device: str = "cpu",
+) -> None:
+    """Time a system at the paper's size, next to its reference procedure; without text encoding.
+
+    Args:
+        system: Name of a system (see `duomotion models`); those of HumanML3D make clips of at most
+            9.8 s. "scores" times the scoring of clips instead, on the open pairs in
+            data/open-pairs, and reads no option.
+        seconds: Lengths of clips.
+        batch: Batch sizes.
+        precision: Of matrix products; the reference procedure is always in float32.
+        reference: Whether to run the reference procedure as well.
+        repeats: Number of runs after the warm-up; their median is reported.
+        profile: Print the operators that take the most time.
+        start_up: Also time the open model in a new process, from import to the first clip.
+        out: .json file for the numbers.
+        device: "cpu" or "cuda".
+    """
+    import json
+
+    import torch
+
+    from duomotion import bench as benchmark
+    from duomotion.config import nearest
+    from duomotion.distributed import find_device
+    from duomotion.models import systems
+    from duomotion.storage import atomic_file
+
+    if system == "scores":
+        from duomotion.evaluation.open import speed
+
+        print(speed.report(Path("data") / "open-pairs"))
+        return
+    if min(repeats, *batch) < 1 or not 0.2 <= min(seconds) <= max(seconds) <= 10:
+        raise ValueError("repeats and batches have to be 1 or more, clips 0.2 to 10 s long")
+    find_device(device)
+    known = {name: each.bench for name, each in systems().items() if each.bench is not None}
+    if system not in known:
+        raise ValueError(f"no bench is called {system!r}; {nearest(system, [*known, 'scores'])}")
+    bench_of = known[system](precision=precision, device=device)
+    rows = []
+    for length in seconds:
+        for size in batch:
+            rows.append(bench_of.row(length, size, repeats=repeats, reference=reference))
+            print(f"{length:g} s, batch {size}: {rows[-1].time:.3f} s", file=sys.stderr)
+    print(benchmark.table(rows))
+    if profile:
+        print(bench_of.profile(seconds[0], batch[0]))
+    if start_up:
+        first, memory = benchmark.start_up()
+        print(f"intermask-open, import to first clip: {first:.1f} s, peak memory {memory:.2f} GB")
+    if out is not None:
+        with atomic_file(out) as path:
+            numbers = benchmark.as_dict(rows, torch.device(device))
+            path.write_text(json.dumps(numbers, indent=1), encoding="utf-8")

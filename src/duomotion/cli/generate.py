@@ -1,0 +1,322 @@
+"""Commands that make motion, show it and convert it."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+import duomotion
+from duomotion.cli.files import file_name, writable_folder
+
+if TYPE_CHECKING:
+    from duomotion.models.base import MotionModel
+    from duomotion.sampling.request import Sampling
+
+Format = Literal["npz", "bvh", "glb", "mp4", "gif", "png", "html"]
+FORMATS: tuple[Format, ...] = ("npz", "bvh", "glb", "mp4", "html")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all commands that generate share.
+
+    Attributes:
+        seed: Seed of the random numbers; the same seed gives the same motion.
+        out: Folder for the files.
+        formats: File formats to write.
+        model: Name of a model (see `duomotion models`) or folder of a checkpoint.
+        guidance: Scale of classifier-free guidance, 0 to 100: how closely the text is followed. By
+            default as the model was tuned.
+        steps: Number of sampling iterations, 1 to 1,000; by default as the model was tuned.
+        device: "cpu" or "cuda".
+    """
+
+    seed: int = 0
+    out: Path = Path("out")
+    formats: tuple[Format, ...] = FORMATS
+    model: str = "intermask-open"
+    guidance: float | None = None
+    steps: int | None = None
+    device: str = "cpu"
+
+    @property
+    def sampling(self) -> "Sampling":
+        """Raises ValueError where a setting is out of range."""
+        from duomotion.sampling.request import Sampling
+
+        return Sampling(steps=self.steps, guidance=self.guidance)
+
+
+Shared = Annotated[Options, tyro.conf.arg(name="")]
+
+
+def generate(
+    text: str = "",
+    /,
+    partner: str = "",
+    seconds: float | None = None,
+    prompts: Path | None = None,
+    *,
+    options: Shared = Options(),
+) -> None:
+    """Generate an interaction of two people from a sentence.
+
+    Args:
+        text: What happens, in English, as in "two people shake hands".
+        partner: What the other person does, where the sentence describes only one of the two. Which
+            of them comes first in the files is up to the model.
+        seconds: Length of the motion, at most 60; by default estimated from the text.
+        prompts: Text file with one sentence per line, in place of one sentence.
+        options: What all commands that generate share.
+    """
+    from tqdm import tqdm
+
+    if prompts is not None and (text or partner):
+        raise ValueError("give a sentence or --prompts, not both")
+    texts = [text] if prompts is None else read_prompts(prompts)
+    start = time.perf_counter()
+    model = load_model(options)
+    loaded = time.perf_counter()
+    texts = [model.merge_prompts(text, partner)] if partner else texts
+    clips = model.generate_many(
+        texts,
+        seconds=seconds,
+        seed=options.seed,
+        sampling=options.sampling,
+    )
+    names: set[str] = set()
+    for clip in tqdm(clips, total=len(texts), unit="clip", disable=len(texts) == 1):
+        if len(texts) == 1:
+            done = time.perf_counter()
+            print(
+                f"{clip.num_frames} frames in {done - loaded:.1f} s "
+                f"(model loaded in {loaded - start:.1f} s)"
+            )
+        names.add(name := file_name(clip.caption, options.seed, names))
+        save_all(clip, name, options)
+
+
+def read_prompts(path: Path) -> list[str]:
+    """The sentences of a file, one per line; empty lines and those that begin with # don't count.
+
+    Raises:
+        ValueError: a line is no usable prompt, or there is none.
+    """
+    from duomotion.text.prompt import check_prompt
+
+    prompts = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file in UTF-8") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            prompts.append(check_prompt(line))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+    if not prompts:
+        raise ValueError(f"{path} holds no sentence; one per line is expected")
+    return prompts
+
+
+def react(
+    actor: Path,
+    /,
+    text: str = "",
+    partner: str = "",
+    person: Literal["A", "B"] = "A",
+    *,
+    options: Shared = Options(),
+) -> None:
+    """Generate a partner for the given motion of one person.
+
+    Args:
+        actor: The given motion, .bvh or .npz.
+        text: What happens between the two, or what the given person does; optional.
+        partner: What the other person does, in addition to the text.
+        person: Which person to react to, where the file holds two.
+        options: What all commands that generate share.
+    """
+    given = duomotion.Interaction.load(actor)
+    if given.num_people > 2:
+        raise ValueError(f"{actor} holds {given.num_people} people; one or two are expected")
+    if given.num_people == 2:
+        given = given.person("AB".index(person))
+    elif person == "B":
+        raise ValueError(f"{actor} holds one person; there is no person B to react to")
+    clip = load_model(options).react(
+        given,
+        text,
+        partner=partner,
+        seed=options.seed,
+        sampling=options.sampling,
+    )
+    save_all(clip, file_name(f"{actor.stem} {clip.caption}", options.seed), options)
+
+
+def inpaint(
+    clip: Path,
+    /,
+    unknown: str,
+    text: str = "",
+    person: Literal["A", "B", "both"] = "both",
+    *,
+    options: Shared = Options(),
+) -> None:
+    """Regenerate a stretch of an interaction, or several, and keep the rest.
+
+    Args:
+        clip: The given motion, .bvh or .npz, at most 10 s.
+        unknown: Start and end of the stretch in seconds, as in 1.0:2.0; 1.0: goes to the end.
+            Several are separated by commas, as in 0:1,3:4.
+        text: What happens; optional.
+        person: Whose motion is regenerated.
+        options: What all commands that generate share.
+    """
+    given = duomotion.Interaction.load(clip)
+    stretches = [parse_stretch(part, given.seconds) for part in unknown.split(",")]
+    made = load_model(options).inpaint(
+        given,
+        text,
+        unknown=stretches,
+        person=None if person == "both" else "AB".index(person),
+        seed=options.seed,
+        sampling=options.sampling,
+    )
+    save_all(made, file_name(f"{clip.stem} {made.caption}", options.seed), options)
+
+
+def parse_stretch(text: str, seconds: float) -> tuple[float, float]:
+    """START:STOP in seconds; either may be left out.
+
+    Raises:
+        ValueError: it reads otherwise.
+    """
+    start, colon, stop = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError
+        return float(start or 0), float(stop or seconds)
+    except ValueError:
+        raise ValueError(
+            f"--unknown {text}: start and end in seconds are expected, as in 1.0:2.0 or 0:1,3:4"
+        ) from None
+
+
+def extend(
+    clip: Path,
+    /,
+    seconds: float,
+    text: str = "",
+    *,
+    options: Shared = Options(),
+) -> None:
+    """Extend an interaction.
+
+    Args:
+        clip: The given motion, .bvh or .npz.
+        seconds: Length of the result, at most 60.
+        text: What happens after the given motion; optional.
+        options: What all commands that generate share.
+    """
+    given = duomotion.Interaction.load(clip)
+    made = load_model(options).extend(
+        given,
+        text,
+        seconds=seconds,
+        seed=options.seed,
+        sampling=options.sampling,
+    )
+    save_all(made, file_name(f"{clip.stem} {made.caption}", options.seed), options)
+
+
+def view(clip: Path, /, out: Path | None = None) -> None:
+    """Show a motion in the browser.
+
+    Args:
+        clip: .npz or .bvh.
+        out: The .html file to write; by default next to the motion.
+    """
+    import webbrowser
+
+    page = out or clip.with_suffix(".html")
+    if page.suffix.lower() != ".html":
+        raise ValueError(f"--out {page}: the page's name has to end in .html")
+    duomotion.Interaction.load(clip).save(page)
+    print(page)
+    webbrowser.open(page.resolve().as_uri())
+
+
+def convert(
+    source: Path,
+    target: Path,
+    /,
+    second: Path | None = None,
+    scale: float = 1.0,
+    up: Literal["auto", "y", "z"] = "auto",
+    smpl: bool = False,
+    split: bool = False,
+) -> None:
+    """Convert a motion file to another format, given by the suffix.
+
+    Args:
+        source: .npz (ours or AMASS's), .bvh, or .amc with its .asf beside it.
+        target: .npz, .smpl.npz (AMASS's format, one file per person), .bvh, .glb, .mp4, .gif, .png
+            (a strip of frames) or .html.
+        second: The partner's file, where each person has a file: .bvh, .amc or AMASS's .npz.
+        scale: Metres per unit of .bvh files, read or written; 0.01 for centimetres.
+        up: Vertical axis of .bvh files that are read.
+        smpl: Retarget to the SMPL-22 skeleton.
+        split: Write one .bvh file per person.
+    """
+    from duomotion.formats import asf, bvh, load, save
+    from duomotion.formats import smpl as smpl_files
+    from duomotion.motion.retarget import to_smpl22
+
+    files = [source] if second is None else [source, second]
+    if source.suffix.lower() == ".bvh":
+        clip = bvh.read(files, scale=scale, up=up)
+    elif source.suffix.lower() == ".amc":
+        clip = asf.read(files)
+    elif second is not None and smpl_files.is_smpl(source):
+        clip = smpl_files.read(source, second)
+    else:
+        clip = load(source)
+    if second is not None and clip.num_people != 2:
+        raise ValueError(f"{source} and {second} hold {clip.num_people} people; two are needed")
+    if smpl:
+        clip = to_smpl22(clip)
+    if target.suffix.lower() == ".bvh":
+        written = bvh.write(clip, target, scale=scale, split=split)
+    elif target.name.lower().endswith(".smpl.npz"):
+        written = smpl_files.write(clip, target)
+    else:
+        save(clip, target)
+        written = [target]
+    print("\n".join(str(path) for path in written))
+
+
+def load_model(options: Options) -> "MotionModel":
+    """The model that is asked for, if all else can be had too, so that nothing is loaded in vain.
+
+    Raises:
+        ValueError: there is no such model, or a setting is out of range.
+        OSError: the folder for the files can't be made or written.
+    """
+    from duomotion.sampling.request import check_seed
+
+    check_seed(options.seed)
+    _ = options.sampling
+    writable_folder(options.out)
+    return duomotion.load(options.model, device=options.device)
+
+
+def save_all(clip: "duomotion.Interaction", name: str, options: Options) -> None:
+    for suffix in options.formats:
+        path = options.out / f"{name}.{suffix}"
+        clip.save(path)
+        print(path)

@@ -1,0 +1,76 @@
+"""Commands that train, and that list and pack what was trained."""
+
+from pathlib import Path
+from textwrap import fill
+
+from duomotion.cli.files import size_mb, writable_folder
+
+WIDTH = 100
+
+
+def models() -> None:
+    """List the systems with their recipes, and the models that come with duomotion."""
+    import json
+
+    from duomotion.loading import shipped
+    from duomotion.models import systems
+
+    for system in systems().values():
+        print(f"{system.name}  {system.paper}")
+        for title, names in (("parts", system.parts), ("recipes", system.recipes())):
+            text = f"{title}: {', '.join(names)}"
+            print(
+                fill(
+                    text,
+                    WIDTH,
+                    initial_indent="  ",
+                    subsequent_indent="    ",
+                    break_on_hyphens=False,
+                    break_long_words=False,
+                )
+            )
+    print()
+    for name, folder in shipped().items():
+        provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        print(f"{name}  {size_mb(folder):.1f} MB  trained on {', '.join(provenance['data'])}")
+        print(f"  card: {folder / 'README.md'}")
+
+
+def train(
+    recipe: str,
+    changes: tuple[str, ...] = (),
+    /,
+    out: Path | None = None,
+    device: str | None = None,
+) -> None:
+    """Train a recipe; run again to resume. With torchrun on several GPUs.
+
+    Args:
+        recipe: Name of a recipe (see `duomotion models`), as in intermask/tokenizer-open.
+        changes: Fields to change, as in optim.lr=3e-4.
+        out: Folder for checkpoints and logs; by default runs/RECIPE.
+        device: "cpu" or "cuda"; by default CUDA where it is available.
+    """
+    from duomotion.config import apply_overrides
+    from duomotion.loading import load_trainer
+    from duomotion.models import find_recipe
+
+    chosen = apply_overrides(find_recipe(recipe), changes)
+    folder = out or Path("runs") / recipe
+    writable_folder(folder)
+    scores = load_trainer(chosen, folder, device=device).run()
+    listing = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+    print(f"best: {listing}; checkpoints in {folder}")
+
+
+def pack(source: Path, target: Path, /) -> None:
+    """Copy a checkpoint in half precision and without training state, to share it.
+
+    Args:
+        source: Folder of a checkpoint, as in runs/intermask/generator-open/last.
+        target: Folder to write.
+    """
+    from duomotion.checkpoint import pack_checkpoint
+
+    pack_checkpoint(source, target)
+    print(f"{target}: {size_mb(target):.1f} MB")

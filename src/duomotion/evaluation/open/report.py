@@ -1,0 +1,178 @@
+"""The protocol "open": models, and what is none, on the test clips of an open data set."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import nan
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from duomotion.checkpoint import environment
+from duomotion.distributed import Processes
+from duomotion.evaluation.metrics.embedder import Embedder, SentenceEmbedder
+from duomotion.evaluation.metrics.estimates import Estimate, Row
+from duomotion.evaluation.open.benchmark import Benchmark, multimodality
+from duomotion.evaluation.open.opensets import OPEN_SETS, PAIRS, open_set_of
+from duomotion.evaluation.open.separation import Separation, separation
+from duomotion.evaluation.open.sources import (
+    Generated,
+    mean_pose,
+    real,
+    reconstructed,
+    retrieval,
+)
+from duomotion.evaluation.report import Content
+from duomotion.evaluation.sources import computation
+from duomotion.evaluation.tables import (
+    COLUMNS,
+    by_layers,
+    computed,
+    markdown,
+    report_files,
+    seconds_a_clip,
+)
+from duomotion.models.base import MotionModel
+from duomotion.motion.errors import errors_by_layers
+from duomotion.sampling.request import AS_TUNED, Sampling
+
+
+@dataclass(frozen=True)
+class OpenReport:
+    """What the open benchmark found.
+
+    Attributes:
+        rows: real motion first, then what is no model, then models.
+        separations: of each candidate for a score of quality.
+        seconds: per clip, for each model; the median of those made in this run.
+        layers: by model with several layers of tokens, the error in mm around the root of a
+            reconstruction from the first of them, from the first two, and so on.
+        facts: evaluator, data, repeats, versions, hardware.
+    """
+
+    rows: tuple[Row, ...]
+    separations: dict[str, Separation]
+    seconds: dict[str, float]
+    layers: dict[str, list[float]]
+    facts: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Numbers only, for JSON."""
+        return {
+            "rows": {row.name: row.as_dict() for row in self.rows},
+            "separation": {name: asdict(each) for name, each in self.separations.items()},
+            "seconds": self.seconds,
+            "layers": self.layers,
+            "facts": self.facts,
+        }
+
+    def markdown(self) -> str:
+        """All of it, for a person.
+
+        A candidate for a score of quality that does not tell real motion from something worse is
+        left out of the first table.
+        """
+        quality = [name for name, each in self.separations.items() if each.is_significant]
+        facts = self.facts
+        lines = [
+            "# The open benchmark",
+            "",
+            f"{facts['clips']} test clips of {facts['data']}, {facts['repeats']} repeats, "
+            f"evaluator {facts['evaluator']}; ± is a 95 % interval over the repeats. ↑ more is "
+            "better, ↓ less is better, → as the real motion.",
+            "",
+            markdown(self.rows, [*quality, "diversity", "multimodality"]),
+            separations(self.separations),
+            "Without a network:",
+            "",
+            markdown(self.rows, [*PAIRS.agreement, "spread", *PAIRS.physics, "nearest_mm"]),
+        ]
+        if self.layers:
+            lines += [
+                f"{COLUMNS['root_aligned_mpjpe_mm'][0]} of reconstructions of the test clips, by "
+                "the number of residual layers behind the base layer:",
+                "",
+                by_layers(self.layers),
+            ]
+        if self.seconds:
+            lines += [seconds_a_clip(self.seconds), ""]
+        return "\n".join([*lines, computed(facts), ""])
+
+    def files(self) -> dict[str, Content]:
+        """report.md, report.csv, report.json, and a picture where models are compared."""
+        return report_files(self.markdown(), self.as_dict(), self.rows, self.seconds)
+
+
+def run(
+    models: Sequence[MotionModel],
+    root: str | Path,
+    embedder: Embedder,
+    *,
+    folder: Path,
+    repeats: int | None = None,
+    sampling: Sampling = AS_TUNED,
+    processes: Processes | None = None,
+) -> OpenReport:
+    """Score models by the open benchmark.
+
+    Args:
+        models: of two people, or of one.
+        root: the prepared open pairs, or the open solo clips.
+        embedder: the evaluator of this data set.
+        folder: where generated clips are cached, in one folder per model.
+        repeats: see `Benchmark`.
+        sampling: of the models.
+
+    Raises:
+        ValueError: the data set is not there or too small, the evaluator is another one, or some
+            models make two people and others one.
+    """
+    data = OPEN_SETS[open_set_of(models)]
+    if not isinstance(embedder, SentenceEmbedder) or OPEN_SETS.get(embedder.data) is not data:
+        raise ValueError(
+            f"{embedder.name} is not an evaluator of the open benchmark for {data.title}; the "
+            f"recipe {data.recipe} trains one"
+        )
+    processes = processes or Processes(torch.device("cpu"))
+    train, test = (data.read(root, split) for split in ("train", "test"))
+    benchmark = Benchmark(embedder, test, train, repeats=repeats)
+    still = mean_pose(data, train)
+    rows = [
+        benchmark.row("real motion", real(data)),
+        benchmark.row("real motion, other captions", real(data), shuffled=True),
+        benchmark.row("mean pose", still),
+        benchmark.row("training clip of the nearest caption", retrieval(data, train, embedder)),
+    ]
+    seconds, layers = {}, {}
+    for model in models:
+        rows.append(benchmark.row(f"{model.name}, reconstruction only", reconstructed(data, model)))
+        source = Generated(data, model, folder, processes, sampling=sampling)
+        row = benchmark.row(model.name, source)
+        spread = multimodality(benchmark, source)
+        rows.append(replace(row, scores={**row.scores, "multimodality": Estimate(spread, nan)}))
+        if source.seconds:
+            seconds[model.name] = median(source.seconds)
+        if errors := errors_by_layers(model, map(data.whole, test), data.layout):
+            layers[model.name] = errors
+    facts = {
+        "protocol": asdict(data.protocol),
+        "evaluator": embedder.name,
+        "data": str(root),
+        "clips": len(test),
+        "repeats": benchmark.repeats,
+        **computation({model.name: model for model in models}, sampling),
+        **environment(processes.device),
+    }
+    return OpenReport(tuple(rows), separation(benchmark, still), seconds, layers, facts)
+
+
+def separations(found: Mapping[str, Separation]) -> str:
+    """A line a metric: whether it says anything on these clips."""
+    lines = ["| metric | p against other captions | p against the mean pose | a quality score |"]
+    lines += ["|---|---|---|---|"]
+    for name, each in found.items():
+        shuffled = "" if each.shuffled is None else f"{each.shuffled:.3f}"
+        verdict = "yes" if each.is_significant else "no"
+        lines.append(f"| {COLUMNS[name][0]} | {shuffled} | {each.mean_pose:.3f} | {verdict} |")
+    return "\n".join(lines) + "\n"
