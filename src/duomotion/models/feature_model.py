@@ -191,7 +191,7 @@ class FeatureModel(MotionModel):
         if known is None:
             return None
         frames = self._whole_units(request.frames)
-        features_PTF = np.zeros((self.num_people, frames, self.layout.NUM_FEATURES), np.float32)
+        features_PTF = np.zeros((self.num_people, frames, self.layout.num_features), np.float32)
         for person in known.people:
             given = known.filled_person(person, frames + 1)
             features_PTF[person] = self.layout.encode(given)[0]
@@ -206,7 +206,7 @@ class FeatureModel(MotionModel):
             bodies = lock_feet(snap_to_floor(self.layout.grounded(bodies)))
         else:
             bodies = known.to_world(bodies)
-            if self.layout.ACCUMULATES_ROOT:
+            if self.layout.accumulates_root:
                 bodies = align_root_path(bodies, known.known, known.mask)
             bodies = known.joined(snap_to_floor(bodies))
         return bodies.with_caption(request.text)

@@ -156,7 +156,7 @@ class Benchmark:
 
     def seen(self, texts: list[str], made: list[Motion], rng: np.random.Generator) -> Embeddings:
         truth = [self.data.motion.recorded(clip) for clip in self.test]
-        frames = round(WINDOW * self.data.layout.FPS)
+        frames = round(WINDOW * self.data.layout.fps)
         return Embeddings(
             self.embedder.texts(texts),
             self.embedder.motions([motion.features() for motion in made]),

@@ -53,7 +53,7 @@ class InterMask(FeatureModel):
         self.precision = str(dtype).removeprefix("torch.")
         self.layout = codec.layout
         self.frame_unit = codec.tokenizer.downsampling
-        self.min_frames, self.max_frames = codec.layout.MIN_FRAMES, codec.layout.MAX_FRAMES
+        self.min_frames, self.max_frames = codec.layout.min_frames, codec.layout.max_frames
         self.encoder = encoder
         self.length = length.eval() if length is not None else None
         self.name = name

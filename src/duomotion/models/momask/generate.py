@@ -58,7 +58,7 @@ class MoMask(FeatureModel):
         if not isinstance(codec.layout, SoloLayout) or people != 1:
             raise ValueError(
                 f"the tokenizer has one sequence of tokens for {people} people in the layout "
-                f"{codec.layout.NAME}; MoMask makes the motion of one person in HumanML3D's or "
+                f"{codec.layout.name}; MoMask makes the motion of one person in HumanML3D's or "
                 "KIT-ML's layout"
             )
         self.layout = codec.layout
@@ -67,8 +67,8 @@ class MoMask(FeatureModel):
         self.masked = accelerate(masked.to(dtype))
         self.precision = str(dtype).removeprefix("torch.")
         self.residual = accelerate(residual.to(dtype)) if residual is not None else None
-        self.fps = self.layout.FPS
-        self.min_frames, self.max_frames = self.layout.MIN_FRAMES, self.layout.MAX_FRAMES
+        self.fps = self.layout.fps
+        self.min_frames, self.max_frames = self.layout.min_frames, self.layout.max_frames
         self.frame_unit = codec.tokenizer.downsampling
         self.encoder = encoder
         self.length = length.eval() if length is not None else None
