@@ -19,7 +19,7 @@ from duomotion.sampling.masking import (
 )
 
 NO_CODE = -1
-"""Id behind the end of a sample; tokenizers decode it to nothing."""
+"""Id behind the end of a sample, or of a dropped quantisation layer; decoded to nothing."""
 
 TIE_BREAK = 1e-5
 """Tokens are often equally confident up to rounding, which depends on the batch: both people's
