@@ -654,7 +654,7 @@ def save_intergen(path, state):
 def test_the_text_tower_gives_the_recorded_states(tmp_path, words, monkeypatch):
     from transformers import CLIPTextModel
 
-    from duomotion.text.encoder import load_encoder
+    from duomotion.text.encoders import load_encoder
 
     description, tensors = parity.load("intergen_denoiser")
     width = description["config"]["text_dim"]
