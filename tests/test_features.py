@@ -13,6 +13,7 @@ from duomotion.motion.interhuman import (
     mirror_pair,
     to_interhuman_raw,
 )
+from duomotion.motion.layouts import LAYOUTS, layout_named
 from duomotion.motion.normaliser import Normaliser
 from duomotion.motion.rotations import (
     matrix_to_sixd_interleaved,
@@ -33,10 +34,15 @@ def raw_pair():
     return np.stack([tensors["in/person1_raw"], tensors["in/person2_raw"]])
 
 
-def test_the_slices_share_out_the_vector():
-    indices = np.arange(INTERHUMAN.num_features)
-    covered = np.concatenate([indices[block] for block in INTERHUMAN.blocks])
-    np.testing.assert_array_equal(covered, np.arange(262))
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+def test_the_blocks_are_all_features_in_their_order(layout):
+    indices = np.arange(layout.num_features)
+    covered = np.concatenate([indices[block] for block in layout.blocks])
+    np.testing.assert_array_equal(covered, indices)
+    assert layout_named(layout.name) is layout
+
+
+def test_interhumans_blocks():
     assert [part.stop - part.start for part in INTERHUMAN.blocks] == [66, 66, 126, 4]
 
 

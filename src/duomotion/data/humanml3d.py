@@ -31,7 +31,7 @@ from duomotion.text.augment import mirror_text
 
 STRETCH_FPS = 20  # of a caption's start and end, in KIT-ML too (released code)
 TOO_LONG = 200  # frames; released loaders skip clips of so many
-FEAT_BIAS = 5.0  # how much closer a tokenizer looks at the root and the contacts (released code)
+FEAT_BIAS = 5.0  # weight of root and contacts in a tokenizer's training (released code)
 REFERENCES = {HUMANML3D.name: "000021", KIT.name: "03950"}  # whose bones all clips get
 
 

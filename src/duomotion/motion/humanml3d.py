@@ -71,7 +71,7 @@ class SoloLayout(Layout):
         rest: for each joint the axis along which the bone to it rests.
         from_root: joints whose rotation is relative to the root's, not their parent's.
         leg: two joints, the lengths of whose bones are a body's size.
-        feet: the parts of a foot whose contacts are told.
+        feet: the joints of a foot whose contacts are features.
         contact_speed: squared units a frame; a slower foot is in contact, however high.
         metres: in a unit.
     """
@@ -126,7 +126,7 @@ class SoloLayout(Layout):
         return self._placing(positions_TJ3)
 
     def encode(self, people: Interaction) -> np.ndarray:
-        """Features (1, T - 1, F) float32 of a person who stands where they should say."""
+        """Features (1, T - 1, F) float32 of a person in the layout's world."""
         joints_PTJ3 = people.positions.astype(np.float64) / self.metres
         return np.stack([self.encode_joints(joints_TJ3) for joints_TJ3 in joints_PTJ3])
 
