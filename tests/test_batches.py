@@ -20,7 +20,7 @@ from duomotion.motion.canonical import resample
 from duomotion.sampling.guidance import conditions
 from duomotion.sampling.request import Request, Sampling
 from duomotion.text.anchors import CaptionAnchoredEncoder
-from duomotion.text.encoder import load_encoder
+from duomotion.text.encoders import load_encoder
 
 TEXTS = ("two people wave", "they argue and one leaves", "a dance", "")
 FRAMES = (40, 61, 41, 96, 62)

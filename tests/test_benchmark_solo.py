@@ -44,7 +44,7 @@ from duomotion.sampling.request import Request
 FEW = replace(OPEN_SOLO, pool=4, diversity_pairs=4, multimodality_texts=1, multimodality_samples=3)
 CONFIG = OpenEvaluatorConfig(
     num_people=1,
-    num_features=HUMANML3D.NUM_FEATURES,
+    num_features=HUMANML3D.num_features,
     every=2,
     width=16,
     num_layers=1,
@@ -58,7 +58,7 @@ class Dancer(MotionModel):
     """Makes the same wild motion for every text, a little higher for each seed."""
 
     name, fingerprint, num_people = "dancer", "0" * 12, 1
-    fps, min_frames, max_frames = HUMANML3D.FPS, HUMANML3D.MIN_FRAMES, HUMANML3D.MAX_FRAMES
+    fps, min_frames, max_frames = HUMANML3D.fps, HUMANML3D.min_frames, HUMANML3D.max_frames
 
     def __init__(self) -> None:
         torch.manual_seed(0)
@@ -238,7 +238,7 @@ def test_what_is_made_is_read_as_what_is_recorded():
     np.testing.assert_array_equal(made.features(10, 30), made.features()[:, 10:40])
     standing_still = recorded.held(np.zeros(50, int))
     assert standing_still.num_frames == standing_still.features().shape[1] == 50
-    np.testing.assert_allclose(standing_still.features()[..., HUMANML3D.local_velocities], 0)
+    np.testing.assert_allclose(standing_still.features()[..., HUMANML3D.blocks.local_velocities], 0)
 
 
 def test_pairs_have_one_frame_of_features_fewer():

@@ -14,8 +14,8 @@ from duomotion.evaluation.open.checks import Prompt, check_limits
 from duomotion.evaluation.open.copies import Copies, Nearest, find_copies
 from duomotion.evaluation.open.opensets import PAIRS, PairMotion
 from duomotion.models.base import MotionModel
-from duomotion.motion import interhuman as features
 from duomotion.motion.interaction import Interaction
+from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.sampling.request import Request
 
 TOKEN = 8
@@ -36,7 +36,7 @@ class Parrot(MotionModel):
     """
 
     name, fingerprint = "parrot", "0" * 12
-    min_frames, max_frames = features.MIN_FRAMES, features.MAX_FRAMES
+    min_frames, max_frames = INTERHUMAN.min_frames, INTERHUMAN.max_frames
 
     def answer(self, requests: Sequence[Request]) -> list[Interaction]:
         raise NotImplementedError
@@ -69,7 +69,7 @@ def found() -> Copies:
 def test_a_replay_is_a_copy_however_coarse_the_tokenizer(found, prompt):
     (motion,) = Parrot().features([Request(text=prompt, frames=75)])
     recordings = {clip.name: clip.positions for clip in TRAIN}
-    assert nearest(features.positions(motion), recordings)[1] > 25
+    assert nearest(INTERHUMAN.positions(motion), recordings)[1] > 25
     assert {each.clip for each in found.generated[prompt]} == {"clip1"}
     assert max(each.mm for each in found.generated[prompt]) < 0.01
     assert found.share(found.generated[prompt]) == 1

@@ -11,18 +11,15 @@ from recordings import needs_recordings, take
 
 from duomotion.motion.canonical import facing, transform
 from duomotion.motion.humanml3d import (
-    CONTACTS,
     HUMANML3D,
     KIT,
-    ROOT_HEIGHT,
-    ROOT_VELOCITY,
     SOLO_LAYOUTS,
 )
 from duomotion.motion.retarget import to_kit21
 from duomotion.motion.rotations import sixd_concatenated_to_matrix, yaw
 from duomotion.motion.skeleton import KIT21, SMPL22
 
-both = pytest.mark.parametrize("layout", SOLO_LAYOUTS, ids=lambda layout: layout.NAME)
+both = pytest.mark.parametrize("layout", SOLO_LAYOUTS, ids=lambda layout: layout.name)
 
 
 def person(layout, frames=45):
@@ -32,11 +29,9 @@ def person(layout, frames=45):
 
 
 @both
-def test_the_blocks_are_all_features_in_their_order(layout):
-    indices = np.arange(layout.NUM_FEATURES)
-    np.testing.assert_array_equal(np.concatenate([indices[b] for b in layout.blocks]), indices)
-    joints = layout.NUM_JOINTS
-    assert [len(indices[b]) for b in layout.blocks] == [
+def test_sizes_of_the_blocks(layout):
+    joints = layout.num_joints
+    assert [block.stop - block.start for block in layout.blocks] == [
         1, 2, 1, 3 * joints - 3, 6 * joints - 6, 3 * joints, 4
     ]  # fmt: skip
     assert joints == layout.skeleton.num_joints == len(layout.rest.split())
@@ -46,40 +41,40 @@ def test_the_blocks_are_all_features_in_their_order(layout):
 def test_features_and_back(layout):
     motion = person(layout)
     features = layout.encode(motion)
-    assert features.shape == (1, 44, layout.NUM_FEATURES) and features.dtype == np.float32
+    assert features.shape == (1, 44, layout.num_features) and features.dtype == np.float32
     np.testing.assert_allclose(layout.positions(features), motion.positions[:, :-1], atol=2e-4)
     back = layout.decode(features, caption="waves")
     np.testing.assert_allclose(back.positions, motion.positions[:, :-1], atol=1e-3)
-    assert (back.fps, back.caption) == (layout.FPS, "waves")
+    assert (back.fps, back.caption) == (layout.fps, "waves")
     assert back.skeletons[0].same_tree(layout.skeleton)
-    height = features[0, :, ROOT_HEIGHT][:, 0] * layout.metres
+    height = features[0, :, layout.blocks.root_height][:, 0] * layout.metres
     np.testing.assert_allclose(height, motion.root_positions[0, :-1, 1], atol=1e-5)
-    sixd = features[..., layout.rotations].reshape(1, 44, -1, 6)
+    sixd = features[..., layout.blocks.rotations].reshape(1, 44, -1, 6)
     assert is_rotation(sixd_concatenated_to_matrix(sixd.astype(float)), atol=1e-5)
 
 
 @both
-def test_planted_feet_stand(layout):
+def test_feet_in_contact_stay_where_they_are(layout):
     """Someone who is carried along by their features, with one foot, all feet, and none at rest."""
     features = layout.encode(person(layout, frames=65)).astype(np.float64)
-    features[..., CONTACTS] = 0
-    features[..., ROOT_VELOCITY] += 0.05 / layout.metres
+    features[..., layout.blocks.contacts] = 0
+    features[..., layout.blocks.root_velocity] += 0.05 / layout.metres
     np.testing.assert_array_equal(layout.fix_root_from_contacts(features), features)
     feet = [layout.skeleton.index(f"{s}_{part}") for s in ("left", "right") for part in layout.feet]
     for number, flag in ((1, 1.2), (slice(None), 0.7)):  # decoded flags are not sharp
         resting = features.copy()
-        resting[:, 20:50, np.arange(layout.NUM_FEATURES)[CONTACTS][number]] = flag
-        fix_root_from_contacts = layout.fix_root_from_contacts(resting)
+        resting[:, 20:50, np.arange(layout.num_features)[layout.blocks.contacts][number]] = flag
+        fixed = layout.fix_root_from_contacts(resting)
         before, after = (
             layout.positions(x)[0, :, feet, ::2][number].reshape(-1, 64, 2).mean(0)
-            for x in (resting, fix_root_from_contacts)
+            for x in (resting, fixed)
         )
         drift = [np.linalg.norm(place[45] - place[25]) for place in (before, after)]
         assert drift[0] > 1 and drift[1] < 0.02
-        changed = (fix_root_from_contacts != resting).any((0, 1))
+        changed = (fixed != resting).any((0, 1))
         assert list(np.flatnonzero(changed)) == [1, 2]
         far = np.r_[:10, 60 : features.shape[1]]
-        np.testing.assert_array_equal(fix_root_from_contacts[:, far], resting[:, far])
+        np.testing.assert_array_equal(fixed[:, far], resting[:, far])
 
 
 @both
@@ -90,7 +85,7 @@ def test_positions_are_the_same_in_torch_and_have_a_gradient(layout):
     np.testing.assert_allclose(positions.detach(), layout.positions(features), atol=1e-4)
     positions.square().sum().backward()
     assert tensor.grad is not None and tensor.grad.isfinite().all()
-    assert (tensor.grad[..., : layout.local_positions.stop] != 0).float().mean() > 0.9
+    assert (tensor.grad[..., : layout.blocks.local_positions.stop] != 0).float().mean() > 0.9
 
 
 @both
@@ -137,7 +132,7 @@ def test_contacts_are_where_feet_are_slow_at_any_height(layout):
     step = np.sqrt(layout.contact_speed)
     joints[3:, feet[1], 0] += 1.1 * step
     joints[4:, feet[2], 2] += 0.9 * step
-    contacts = layout.encode_joints(joints)[:, CONTACTS]
+    contacts = layout.encode_joints(joints)[:, layout.blocks.contacts]
     expected = np.ones((5, 4))
     expected[2, 1] = 0
     np.testing.assert_array_equal(contacts, expected)
@@ -170,14 +165,14 @@ def test_turning_through_the_back_comes_back_or_has_the_released_codes_sign():
 def test_bodies_are_brought_to_skeleton_and_frame_rate(layout):
     motion = waving(1, 61)
     body = layout.bodies(motion)
-    assert body.skeletons[0].same_tree(layout.skeleton) and body.fps == layout.FPS
-    assert body.num_frames == 1 + int(2 * layout.FPS)
+    assert body.skeletons[0].same_tree(layout.skeleton) and body.fps == layout.fps
+    assert body.num_frames == 1 + int(2 * layout.fps)
     assert layout.bodies(body) is not None and layout.grounded(body) is body
     knee = SMPL22.index("left_knee"), layout.skeleton.index("left_knee")
     np.testing.assert_allclose(
         body.positions[0, 0, knee[1]], motion.positions[0, 0, knee[0]], atol=1e-4
     )
-    with pytest.raises(ValueError, match=rf"{layout.NAME} describes one person; the motion has 2"):
+    with pytest.raises(ValueError, match=rf"{layout.name} describes one person; the motion has 2"):
         layout.bodies(waving(2))
     with pytest.raises(ValueError, match="left knee"):
         layout.bodies(waving(1, 20, TAIL))

@@ -13,9 +13,9 @@ from properties import examples
 from duomotion.data import humanml3d as dataset
 from duomotion.data.captions import Caption, parse_caption
 from duomotion.data.humanml3d import read_split
-from duomotion.motion.humanml3d import CONTACTS, HUMANML3D, KIT, SOLO_LAYOUTS
+from duomotion.motion.humanml3d import HUMANML3D, KIT, SOLO_LAYOUTS
 
-both = pytest.mark.parametrize("layout", SOLO_LAYOUTS, ids=lambda layout: layout.NAME)
+both = pytest.mark.parametrize("layout", SOLO_LAYOUTS, ids=lambda layout: layout.name)
 LINE = "a man waves.#a/DET man/NOUN wave/VERB#0.0#0.0\n"
 OTHER = "he greets#he/PRON greet/VERB#nan#nan\n"
 
@@ -26,7 +26,7 @@ def published(root, layout=HUMANML3D, clips=("000001", "000002", "000003"), fram
     (root / "new_joint_vecs").mkdir(parents=True)
     (root / "texts").mkdir()
     for name in clips:
-        vectors = rng.normal(size=(frames, layout.NUM_FEATURES)).astype(np.float32)
+        vectors = rng.normal(size=(frames, layout.num_features)).astype(np.float32)
         np.save(root / "new_joint_vecs" / f"{name}.npy", vectors)
         (root / "texts" / f"{name}.txt").write_text(
             f"{LINE}\nhe greets#he/PRON greet/VERB#nan#nan\n"
@@ -34,8 +34,8 @@ def published(root, layout=HUMANML3D, clips=("000001", "000002", "000003"), fram
     for split, name in zip(("train", "val", "test"), clips, strict=True):
         (root / f"{split}.txt").write_text(f"{name}\n")
     (root / "all.txt").write_text("".join(f"{name}\n" for name in clips))
-    np.save(root / "Mean.npy", np.zeros(layout.NUM_FEATURES, np.float32))
-    np.save(root / "Std.npy", np.full(layout.NUM_FEATURES, 2, np.float32))
+    np.save(root / "Mean.npy", np.zeros(layout.num_features, np.float32))
+    np.save(root / "Std.npy", np.full(layout.num_features, 2, np.float32))
     return root
 
 
@@ -176,16 +176,16 @@ def test_captions_may_hold_a_number_sign_and_words_a_slash():
 @both
 def test_statistics_have_one_deviation_a_block(layout):
     rng = np.random.default_rng(1)
-    motions = [rng.normal(3, 2, (n, layout.NUM_FEATURES)).astype(np.float32) for n in (50, 70)]
+    motions = [rng.normal(3, 2, (n, layout.num_features)).astype(np.float32) for n in (50, 70)]
     for motion in motions:
-        motion[:, CONTACTS] = 1
+        motion[:, layout.blocks.contacts] = 1
     found = dataset.statistics(iter(motions), layout)
     together = np.concatenate(motions)
     np.testing.assert_allclose(found.mean, together.mean(0), atol=1e-5)
     for block in layout.blocks[:-1]:
         np.testing.assert_allclose(found.std[block], together.std(0)[block].mean(), rtol=1e-5)
-    np.testing.assert_array_equal(found.std[CONTACTS], 1)
-    tokenizer = dataset.tokenizer_statistics(found)
+    np.testing.assert_array_equal(found.std[layout.blocks.contacts], 1)
+    tokenizer = dataset.tokenizer_statistics(found, layout)
     np.testing.assert_array_equal(tokenizer.mean, found.mean)
     ratio = found.std / tokenizer.std
     np.testing.assert_allclose(ratio[:4], 5, rtol=1e-6)
@@ -239,8 +239,8 @@ def test_joints_become_a_data_set_of_equal_bodies(tmp_path, layout):
     assert plain.captions[0].text == "he raises the left hand"
     assert mirrored.captions[0].text == "he raises the right hand"
     assert mirrored.captions[0].tokens[3] == "right/ADJ"
-    reference = np.load(source / "joints" / f"{dataset.REFERENCES[layout.NAME]}.npy")
-    lengths = layout.lengths(reference[0, : layout.NUM_JOINTS])
+    reference = np.load(source / "joints" / f"{dataset.REFERENCES[layout.name]}.npy")
+    lengths = layout.lengths(reference[0, : layout.num_joints])
     for clip in (plain, mirrored):
         joints = layout.decode_joints(clip.features)
         np.testing.assert_allclose(
@@ -267,7 +267,7 @@ def test_mirrored_copies_are_mirrored_first_and_get_the_same_bones(tmp_path, lay
     plain, mirrored = read_split(target, "train")[0]
     lengths = [layout.lengths(layout.decode_joints(clip.features))[0] for clip in (plain, mirrored)]
     np.testing.assert_allclose(lengths[0], lengths[1], rtol=1e-4)
-    joints = layout.mirror(np.load(source / "joints" / "000001.npy")[:, : layout.NUM_JOINTS])
+    joints = layout.mirror(np.load(source / "joints" / "000001.npy")[:, : layout.num_joints])
     dataset.write_clip(
         tmp_path, "a", layout, joints.astype(float), [LINE],
         lengths_J=lengths[0].astype(float), published_turns=True,

@@ -26,7 +26,7 @@ from duomotion.models.intermask.official_generator import to_official as generat
 from duomotion.models.intermask.official_tokenizer import to_official
 from duomotion.models.intermask.tokenizer import MotionTokenizer
 from duomotion.models.intermask.training import GeneratorRecipe, TokenizerRecipe
-from duomotion.motion.interhuman import from_joint_map, to_joint_map
+from duomotion.motion import layouts
 from duomotion.official import check_state_dict, read_options
 from duomotion.text.encoder import TextEmbedding
 from duomotion.text.official_clip import import_text_tower
@@ -165,11 +165,12 @@ def test_an_imported_tokenizer_gives_the_recorded_outputs(tmp_path, name):
     motion = tensors["in/b1/motion"]
     ids = tensors["in/b1/indices"].squeeze(-1)
     recorded_ids = tensors["out/b1/code_indices"].squeeze(-1)
-    joint_map = to_joint_map(motion) if motion.ndim == 3 else motion
+    layout = layouts.INTERHUMAN
+    joint_map = layout.to_joint_map(motion) if motion.ndim == 3 else motion
     assert torch.equal(codec.tokenizer.encode(joint_map), recorded_ids)
     decoded = codec.tokenizer.decode(ids)
     recorded = tensors["out/b1/decoded_from_indices"]
-    assert_close(from_joint_map(decoded) if motion.ndim == 3 else decoded, recorded)
+    assert_close(layout.from_joint_map(decoded) if motion.ndim == 3 else decoded, recorded)
     if motion.ndim == 3:
         mean, std = (torch.from_numpy(array) for array in statistics())
         assert torch.equal(codec.encode(motion * std + mean), recorded_ids)
@@ -653,7 +654,7 @@ def save_intergen(path, state):
 def test_the_text_tower_gives_the_recorded_states(tmp_path, words, monkeypatch):
     from transformers import CLIPTextModel
 
-    from duomotion.text.encoder import load_encoder
+    from duomotion.text.encoders import load_encoder
 
     description, tensors = parity.load("intergen_denoiser")
     width = description["config"]["text_dim"]

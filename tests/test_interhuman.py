@@ -9,7 +9,6 @@ from limits import largest_file
 from motions import waving
 
 from duomotion.data.interhuman import (
-    MIN_FRAMES,
     Clip,
     Problem,
     check,
@@ -20,6 +19,7 @@ from duomotion.data.interhuman import (
     write_clip,
     write_splits,
 )
+from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.motion.rotations import matrix_to_sixd_interleaved
 
 FRAMES = 20
@@ -163,7 +163,7 @@ def test_a_broken_clip_is_named_and_skipped(root, case):
 def test_the_shortest_clip_that_is_taken(root):
     for which in ("person1", "person2"):
         path = person(root, "a", which)
-        np.save(path, np.load(path)[:MIN_FRAMES].astype(np.float64))
+        np.save(path, np.load(path)[: INTERHUMAN.min_frames].astype(np.float64))
     found = read_clip(root, "a")
     assert isinstance(found, Clip) and found.num_frames == 15
     assert found.positions.dtype == np.float32

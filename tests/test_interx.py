@@ -24,9 +24,9 @@ from duomotion.models import find_recipe
 from duomotion.models.intermask.config import TokenizerLossWeights
 from duomotion.models.intermask.tokenizer import TokenizerOutput
 from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss
-from duomotion.motion import interx
+from duomotion.motion.interx import INTERX, body
 from duomotion.motion.kinematics import global_rotations
-from duomotion.motion.layout import layout_of
+from duomotion.motion.layouts import layout_of
 from duomotion.motion.skeleton import SMPL22, SMPLX55, SMPLX_PELVIS
 
 NEUTRAL = (SMPLX55,) * 2
@@ -34,9 +34,9 @@ NEUTRAL = (SMPLX55,) * 2
 
 @pytest.fixture(autouse=True)
 def fresh_body():
-    interx.body.cache_clear()
+    body.cache_clear()
     yield
-    interx.body.cache_clear()
+    body.cache_clear()
 
 
 def moving(frames=40):
@@ -57,12 +57,12 @@ def test_smplx_has_smpls_body_and_mirrored_hands():
 
 def test_features_and_back():
     motion = moving()
-    encoded = interx.encode(motion)
+    encoded = INTERX.encode(motion)
     assert encoded.shape == (2, 39, 336) and encoded.dtype == np.float32
-    back = interx.decode(encoded)
+    back = INTERX.decode(encoded)
     np.testing.assert_allclose(back.positions, motion.positions[:, :-1], atol=1e-5)
-    joints = interx.to_joint_map(encoded)
-    np.testing.assert_array_equal(interx.from_joint_map(joints), encoded)
+    joints = INTERX.to_joint_map(encoded)
+    np.testing.assert_array_equal(INTERX.from_joint_map(joints), encoded)
     np.testing.assert_allclose(
         joints[:, :-1, 55, :3] + joints[:, :-1, 55, 3:], joints[:, 1:, 55, :3], atol=1e-6
     )
@@ -73,12 +73,12 @@ def test_features_and_back():
 
 def test_positions_by_forward_kinematics_in_numpy_and_torch():
     motion = moving()
-    encoded = interx.encode(motion)
-    positions = interx.positions(encoded)
+    encoded = INTERX.encode(motion)
+    positions = INTERX.positions(encoded)
     np.testing.assert_allclose(positions, motion.positions[:, :-1], atol=1e-5)
     tensor = torch.from_numpy(encoded).requires_grad_()
-    np.testing.assert_allclose(interx.positions(tensor).detach(), positions, atol=1e-5)
-    interx.positions(tensor).square().sum().backward()
+    np.testing.assert_allclose(INTERX.positions(tensor).detach(), positions, atol=1e-5)
+    INTERX.positions(tensor).square().sum().backward()
     assert tensor.grad.isfinite().all() and tensor.grad.abs().sum() > 0
 
 
@@ -87,15 +87,15 @@ def test_positions_by_forward_kinematics_in_numpy_and_torch():
 def test_rotations_are_stored_as_their_first_two_rows(turns):
     rotations = np.tile(np.eye(3), (2, 3, 55, 1, 1))
     rotations[:, :, 7] = turns
-    rows = interx.to_joint_map(interx.join(rotations, np.zeros((2, 3, 3))))[:, :, 7]
+    rows = INTERX.to_joint_map(INTERX.encode_smplx(rotations, np.zeros((2, 3, 3))))[:, :, 7]
     np.testing.assert_allclose(rows.reshape(2, 2, 2, 3), turns[:, :2, :2], atol=1e-6)
 
 
 def test_mirrored_twice_is_the_same_and_once_is_the_mirror_image():
-    joints = interx.to_joint_map(interx.encode(moving()))
-    mirrored = interx.mirror(joints)
-    np.testing.assert_allclose(interx.mirror(mirrored), joints, atol=1e-6)
-    seen, image = (interx.decode(interx.from_joint_map(x)) for x in (joints, mirrored))
+    joints = INTERX.to_joint_map(INTERX.encode(moving()))
+    mirrored = INTERX.mirror(joints)
+    np.testing.assert_allclose(INTERX.mirror(mirrored), joints, atol=1e-6)
+    seen, image = (INTERX.decode(INTERX.from_joint_map(x)) for x in (joints, mirrored))
     across = np.diag([-1.0, 1, 1])
     turned, other = (global_rotations(x.rotations, SMPLX55) for x in (seen, image))
     np.testing.assert_allclose(other, across @ turned[:, :, SMPLX55.mirrored] @ across, atol=1e-5)
@@ -109,11 +109,11 @@ def test_mirrored_twice_is_the_same_and_once_is_the_mirror_image():
 @needs_recordings
 def test_recorded_people_keep_their_poses_and_their_place():
     motion = take("18_01")
-    posed = interx.bodies(motion)
+    posed = INTERX.bodies(motion)
     assert posed.skeletons[0].same_tree(SMPLX55)
     np.testing.assert_allclose(posed.positions[:, :, :22], motion.positions, atol=1e-4)
     assert (posed.rotations[:, :, 22:] == np.eye(3)).all()
-    assert interx.bodies(posed) is posed
+    assert INTERX.bodies(posed) is posed
 
 
 def test_a_body_model_of_the_user_is_taken(tmp_path, monkeypatch):
@@ -122,7 +122,7 @@ def test_a_body_model_of_the_user_is_taken(tmp_path, monkeypatch):
     path = tmp_path / "SMPLX_NEUTRAL.npz"
     np.savez(path, v_template=vertices, J_regressor=regressor)
     monkeypatch.setenv("DUOMOTION_SMPLX", str(path))
-    skeleton, pelvis = interx.body()
+    skeleton, pelvis = body()
     np.testing.assert_allclose(pelvis, vertices[0])
     np.testing.assert_allclose(skeleton.rest_positions + pelvis, vertices[:55])
 
@@ -138,18 +138,18 @@ def test_a_bad_body_model_is_named(tmp_path, monkeypatch, kind):
         path.unlink()
     monkeypatch.setenv("DUOMOTION_SMPLX", str(path))
     with pytest.raises(OSError if kind == "missing" else ValueError, match=r"model\.npz"):
-        interx.body()
+        body()
 
 
 def test_no_layout_has_other_sizes():
-    assert layout_of(56, 6) is interx
+    assert layout_of(56, 6) is INTERX
     with pytest.raises(ValueError, match=r"no layout of motion has 24 x 6 .* 22 x 12 .* 56 x 6"):
         layout_of(24, 6)
 
 
 def test_loss_is_zero_for_the_same_motion_and_feet_have_to_stay():
-    still = interx.bodies(standing(2, 24))
-    target = torch.from_numpy(interx.to_joint_map(interx.encode(still)))
+    still = INTERX.bodies(standing(2, 24))
+    target = torch.from_numpy(INTERX.to_joint_map(INTERX.encode(still)))
 
     def terms(prediction):
         output = TokenizerOutput(
@@ -212,7 +212,7 @@ def test_published_files_are_prepared_as_the_authors_do(tmp_path):
     np.testing.assert_allclose(
         np.diff(clip.translations[1], axis=0), np.diff(trans, axis=0), atol=1e-5
     )
-    lowest = interx.decode(interx.join(clip.rotations, clip.translations)).positions[..., 1]
+    lowest = INTERX.decode(INTERX.encode_smplx(clip.rotations, clip.translations)).positions[..., 1]
     lowest = lowest.min((1, 2))
     np.testing.assert_allclose(lowest[0], lowest[1], atol=0.02)
 
@@ -353,7 +353,7 @@ def test_examples_start_where_the_first_person_does(clips):
     rng = np.random.default_rng(0)
     for _ in range(20):
         example = draw_example(clips[0], config, rng)
-        joints = interx.to_joint_map(example.features)
+        joints = INTERX.to_joint_map(example.features)
         assert joints.shape[0] == 2 and joints.shape[1] <= 31
         assert example.captions == clips[0].captions and example.name == clips[0].name
         np.testing.assert_array_equal(joints[0, 0, 55, :3], 0)

@@ -12,8 +12,9 @@ from scipy.spatial.transform import Rotation
 from duomotion.motion.canonical import facing, transform
 from duomotion.motion.interaction import Interaction, together
 from duomotion.motion.rotations import yaw
+from duomotion.motion.runs import runs
 from duomotion.motion.skeleton import SMPL22
-from duomotion.sampling.known import align_root_path, filled, impose, kept_tokens, runs
+from duomotion.sampling.known import align_root_path, filled, impose, kept_tokens
 
 MASKS = arrays.arrays(bool, st.integers(3, 50)).filter(lambda mask: mask.any())
 

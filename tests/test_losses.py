@@ -17,7 +17,8 @@ from duomotion.losses.reconstruction import joint_map_loss
 from duomotion.models.intermask.config import TokenizerConfig, TokenizerLossWeights
 from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutput
 from duomotion.models.intermask.tokenizer_loss import tokenizer_loss
-from duomotion.motion.interhuman import Normaliser, to_joint_map
+from duomotion.motion.interhuman import INTERHUMAN
+from duomotion.motion.normaliser import Normaliser
 from duomotion.motion.rotations import matrix_to_sixd_interleaved, yaw
 from duomotion.motion.skeleton import SMPL22
 
@@ -57,7 +58,7 @@ def unit_normaliser():
 def test_official_terms(name, penalty, data):
     _, tensors = parity.load(name)
     suffix = ("random_gt", "random_pred") if data == "random" else ("gt1", "pred1")
-    target, prediction = (to_joint_map(tensors[f"in/{key}"]) for key in suffix)
+    target, prediction = (INTERHUMAN.to_joint_map(tensors[f"in/{key}"]) for key in suffix)
     normaliser = Normaliser(tensors["in/global_mean"], tensors["in/global_std"])
     weights = TokenizerLossWeights(beta=BETAS[penalty])
     total, terms = tokenizer_loss(as_output(prediction, 0.7), target, normaliser, weights)
@@ -72,7 +73,7 @@ def test_official_terms(name, penalty, data):
 @pytest.mark.parametrize("name", NAMES)
 def test_official_bone_lengths(name):
     _, tensors = parity.load(name)
-    lengths = bone_lengths(to_joint_map(tensors["in/gt1"])[..., :3], tuple(SMPL22.bones))
+    lengths = bone_lengths(INTERHUMAN.to_joint_map(tensors["in/gt1"])[..., :3], tuple(SMPL22.bones))
     recorded = tensors["out/geometric_l1/bone_lengths_gt1"]
     torch.testing.assert_close(lengths.sort().values, recorded.sort().values)
 
@@ -109,7 +110,7 @@ def test_interleaved_reading_measures_the_true_angle():
     identity = torch.eye(3).expand(1, 4, 21, 3, 3)
     turned = torch.tensor(yaw(angle), dtype=torch.float32).expand(1, 4, 21, 3, 3)
     normaliser = Normaliser(torch.randn(262), torch.rand(262) + 0.5)
-    mean, std = (to_joint_map(x) for x in (normaliser.mean, normaliser.std))
+    mean, std = (INTERHUMAN.to_joint_map(x) for x in (normaliser.mean, normaliser.std))
 
     def joint_map(matrices):
         motion = torch.zeros(1, 4, 22, 12)

@@ -55,10 +55,10 @@ def solo(tmp_path_factory):
     """By layout; with the statistics that a data set has."""
     found = {}
     for layout in (HUMANML3D, KIT):
-        folder = tiny.solo_data(tmp_path_factory.mktemp("data") / layout.NAME, layout)
+        folder = tiny.solo_data(tmp_path_factory.mktemp("data") / layout.name, layout)
         names = (folder / "train.txt").read_text().split()
         finish(folder, layout, {"train": names, "val": names[:3], "test": names})
-        found[layout.NAME] = folder
+        found[layout.name] = folder
     return found
 
 

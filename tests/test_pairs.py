@@ -4,7 +4,7 @@ from motions import waving
 
 from duomotion.data.interhuman import Clip
 from duomotion.data.pairs import PairConfig, draw_example
-from duomotion.motion.interhuman import POSITIONS, encode_pair, mirror_pair
+from duomotion.motion.interhuman import INTERHUMAN, mirror_pair
 from duomotion.motion.rotations import matrix_to_sixd_interleaved
 
 PLAIN = PairConfig(mirror=False)
@@ -24,8 +24,8 @@ def draws(clip, config, count=60):
 
 
 def test_both_orders_of_the_people_come_with_all_captions(clip):
-    one = encode_pair(clip.positions, clip.sixd)
-    other = encode_pair(clip.positions[::-1], clip.sixd[::-1])
+    one = INTERHUMAN.encode_pair(clip.positions, clip.sixd)
+    other = INTERHUMAN.encode_pair(clip.positions[::-1], clip.sixd[::-1])
     seen = set()
     for example in draws(clip, PLAIN):
         order = next(
@@ -39,10 +39,13 @@ def test_both_orders_of_the_people_come_with_all_captions(clip):
 
 def test_motion_and_caption_are_mirrored_together(clip):
     plain = [
-        encode_pair(clip.positions[o], clip.sixd[o]) for o in (slice(None), slice(None, None, -1))
+        INTERHUMAN.encode_pair(clip.positions[o], clip.sixd[o])
+        for o in (slice(None), slice(None, None, -1))
     ]
     positions, sixd = mirror_pair(clip.positions, clip.sixd)
-    mirrored = [encode_pair(positions[o], sixd[o]) for o in (slice(None), slice(None, None, -1))]
+    mirrored = [
+        INTERHUMAN.encode_pair(positions[o], sixd[o]) for o in (slice(None), slice(None, None, -1))
+    ]
     sides = []
     for example in draws(clip, PairConfig()):
         left = "left" in example.captions[0]
@@ -55,7 +58,9 @@ def test_motion_and_caption_are_mirrored_together(clip):
 
 def stretch(clip, order, start, frames):
     cut = slice(start, start + frames)
-    return encode_pair(clip.positions[::order, cut], clip.sixd[::order, cut], floor="keep")
+    return INTERHUMAN.encode_pair(
+        clip.positions[::order, cut], clip.sixd[::order, cut], floor="keep"
+    )
 
 
 def test_long_clips_are_cut_to_a_random_stretch(clip):
@@ -89,7 +94,7 @@ def test_floors(clip):
         example = draw_example(
             lifted, PairConfig(mirror=False, floor=floor), np.random.default_rng(0)
         )
-        lowest = example.features[..., POSITIONS].reshape(-1, 3)[:, 1].min()
+        lowest = example.features[..., INTERHUMAN.blocks.positions].reshape(-1, 3)[:, 1].min()
         assert lowest == pytest.approx(height, abs=0.05)
 
 
@@ -97,9 +102,9 @@ def test_floors(clip):
 def test_another_tempo_changes_length_and_velocity(clip, speed):
     config = PairConfig(mirror=False, tempo=(speed, speed), floor="keep")
     example = draw_example(clip, config, np.random.default_rng(3))
-    played = encode_pair(clip.positions, clip.sixd, floor="keep")
+    played = INTERHUMAN.encode_pair(clip.positions, clip.sixd, floor="keep")
     if not np.allclose(example.features[0, 0, :66], played[0, 0, :66], atol=1e-5):
-        played = encode_pair(clip.positions[::-1], clip.sixd[::-1], floor="keep")
+        played = INTERHUMAN.encode_pair(clip.positions[::-1], clip.sixd[::-1], floor="keep")
     frames = example.features.shape[1]
     assert frames == pytest.approx(59 / speed, abs=1.5)
     at = np.arange(frames) * speed

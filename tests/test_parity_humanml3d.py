@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from parity import load
 
-from duomotion.motion.humanml3d import CONTACTS, HUMANML3D
+from duomotion.motion.humanml3d import HUMANML3D
 from duomotion.motion.rotations import yaw
 
 FIXTURE = "humanml3d_features"
+CONTACTS = HUMANML3D.blocks.contacts
 CLIPS = ("hml_012314", "cmu_a", "cmu_b")
 
 

@@ -15,7 +15,7 @@ from duomotion.models.intermask.official_tokenizer import (
 )
 from duomotion.models.intermask.tokenizer import GraphLayer, MotionTokenizer
 from duomotion.models.layers.quantize import perplexity
-from duomotion.motion.interhuman import from_joint_map, to_joint_map
+from duomotion.motion.interhuman import INTERHUMAN
 
 NAMES = parity.fixtures("intermask_vqvae*")
 CASES = [(name, batch) for name in NAMES for batch in ("b1", "b2")]
@@ -44,11 +44,11 @@ def assert_close(ours, recorded):
 
 
 def to_map(motion):
-    return to_joint_map(motion) if motion.ndim == 3 else motion
+    return INTERHUMAN.to_joint_map(motion) if motion.ndim == 3 else motion
 
 
 def from_map(motion, like):
-    return from_joint_map(motion) if like.ndim == 3 else motion
+    return INTERHUMAN.from_joint_map(motion) if like.ndim == 3 else motion
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -19,10 +19,9 @@ from duomotion.models.intermask.part_tokenizer import (
     BodyFrame,
     PartTokenizer,
     join_blocks,
-    rotate_y,
 )
 from duomotion.motion.canonical import facing
-from duomotion.motion.rotations import matrix_to_sixd_interleaved, yaw
+from duomotion.motion.rotations import matrix_to_sixd_interleaved, rotate_about_y, yaw
 from duomotion.motion.skeleton import SMPL22
 
 UNIT = 4
@@ -46,8 +45,8 @@ def pca_encoder(joints: Tensor, **sizes: int) -> PartTokenizer:
 def elsewhere(joints: Tensor, angle: float, x: float, z: float) -> Tensor:
     """The same motion at another place of the world, turned about +Y."""
     turn = torch.full(joints.shape[:-1], angle)
-    position = rotate_y(joints[..., :3], turn) + torch.tensor([x, 0, z])
-    return torch.cat([position, rotate_y(joints[..., 3:6], turn), joints[..., 6:]], -1)
+    position = rotate_about_y(joints[..., :3], turn) + torch.tensor([x, 0, z])
+    return torch.cat([position, rotate_about_y(joints[..., 3:6], turn), joints[..., 6:]], -1)
 
 
 def rows(tokenizer: PartTokenizer, joints: Tensor) -> Tensor:

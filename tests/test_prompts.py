@@ -7,13 +7,14 @@ from motions import point, standing
 from recordings import needs_recordings, take
 
 from duomotion.data.open_pairs import segments
-from duomotion.evaluation.metrics.measurements import Scene, runs, segment_gap
+from duomotion.evaluation.metrics.measurements import Scene, segment_gap
 from duomotion.evaluation.open import prompts
 from duomotion.evaluation.open.checks import CheckResult, Prompt, score
 from duomotion.evaluation.open.prompts import PROMPTS
 from duomotion.motion.canonical import mirror, swap, transform
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.rotations import rotation_between, yaw
+from duomotion.motion.runs import runs
 
 FRAMES = 90
 ABOUT_FACE = yaw(np.pi)

@@ -25,7 +25,7 @@ from duomotion.models.evaluator.embedding import WordEmbedder
 from duomotion.models.evaluator.interx import INTERX as INTERX_SIZES
 from duomotion.models.evaluator.t2m import HUMANML3D as HUMANML3D_SIZES
 from duomotion.models.evaluator.t2m import KIT as KIT_SIZES
-from duomotion.motion import interx
+from duomotion.motion import layouts
 from duomotion.motion.humanml3d import HUMANML3D, KIT, SOLO_LAYOUTS
 from duomotion.motion.skeleton import SMPLX55
 
@@ -109,8 +109,10 @@ def test_views_are_whole_units_of_the_first_five_seconds(data):
     assert set(shown) == {40, 36} and 0.25 < shown.count(36) / 300 < 0.42
     recorded = INTERX.recorded(clip, 0)
     assert recorded.shape == (2, 41, 336)
-    np.testing.assert_array_equal(recorded[:, :-1], interx.join(clip.rotations, clip.translations))
-    joints = interx.to_joint_map(recorded)
+    np.testing.assert_array_equal(
+        recorded[:, :-1], layouts.INTERX.encode_smplx(clip.rotations, clip.translations)
+    )
+    joints = layouts.INTERX.to_joint_map(recorded)
     np.testing.assert_array_equal(joints[:, -1, 55, 3:], 0)
     np.testing.assert_allclose(joints[:, -1, 55, :3], clip.translations[:, -1])
 
@@ -221,8 +223,8 @@ def test_partners_react_to_the_person_who_acts(run, data, evaluator, model, tmp_
 
 # one person ------------------------------------------------------------------------------------
 
-both = pytest.mark.parametrize("layout", SOLO_LAYOUTS, ids=lambda layout: layout.NAME)
-SIZES = {HUMANML3D.NAME: HUMANML3D_SIZES, KIT.NAME: KIT_SIZES}
+both = pytest.mark.parametrize("layout", SOLO_LAYOUTS, ids=lambda layout: layout.name)
+SIZES = {HUMANML3D.name: HUMANML3D_SIZES, KIT.name: KIT_SIZES}
 
 
 class Still(MotionModel):
@@ -250,7 +252,7 @@ class Still(MotionModel):
 @both
 def test_t2m_from_the_command_line(run, tmp_path, monkeypatch, layout):
     data = tiny.solo_data(tmp_path / "data", layout)
-    evaluator = tiny.bigru(tmp_path / layout.NAME, "t2m-evaluator", SIZES[layout.NAME].motion_dim)
+    evaluator = tiny.bigru(tmp_path / layout.name, "t2m-evaluator", SIZES[layout.name].motion_dim)
     model = Still(solo.read_split(data, "test")[0][0].features.mean(0))
     monkeypatch.setattr(duomotion, "load", lambda *args, **more: model)
     monkeypatch.setattr(loading, "load", lambda *args, **more: model)
@@ -267,7 +269,7 @@ def test_t2m_from_the_command_line(run, tmp_path, monkeypatch, layout):
     assert len(made) == 2 * (8 + 2 * 3)
     for path in made:
         people, frames, width = np.load(path)["features"].shape
-        assert (people, width) == (1, layout.NUM_FEATURES) and frames % 4 == 0
+        assert (people, width) == (1, layout.num_features) and frames % 4 == 0
 
     name = "momask/table2" if layout is HUMANML3D else "momask/table2-kit"
     words = ["reproduce", name, "--data", data, "--evaluator", evaluator]
@@ -290,10 +292,10 @@ def test_t2m_from_the_command_line(run, tmp_path, monkeypatch, layout):
 @both
 def test_views_of_one_person_and_their_evaluator(tmp_path, layout):
     data = tiny.solo_data(tmp_path / "data", layout)
-    evaluator = tiny.bigru(tmp_path / "e", "t2m-evaluator", SIZES[layout.NAME].motion_dim)
-    embedder, test_set = load_embedder(evaluator), TEST_SETS[layout.NAME]
+    evaluator = tiny.bigru(tmp_path / "e", "t2m-evaluator", SIZES[layout.name].motion_dim)
+    embedder, test_set = load_embedder(evaluator), TEST_SETS[layout.name]
     clips, problems = test_set.read(data, "test")
-    assert not problems and embedder.data == layout.NAME and len(clips) == 9
+    assert not problems and embedder.data == layout.name and len(clips) == 9
     rng = np.random.default_rng(0)
     frames = clips[3].num_frames // 4 * 4
     shown = [test_set.query(clips[3], rng) for _ in range(200)]
@@ -305,7 +307,7 @@ def test_views_of_one_person_and_their_evaluator(tmp_path, layout):
     np.testing.assert_allclose(embedder.motions([motion]), made[:1], atol=1e-6)
     # normalised with the evaluator's own statistics, then zeros up to 196 frames
     mean, std = (np.load(tmp_path / "meta" / f"{name}.npy") for name in ("mean", "std"))
-    normalised = torch.zeros(1, 196, layout.NUM_FEATURES - 4)
+    normalised = torch.zeros(1, 196, layout.num_features - 4)
     normalised[0, : motion.shape[1]] = torch.from_numpy(((motion[0] - mean) / std)[:, :-4])
     network = embedder.evaluator
     with torch.no_grad():

@@ -194,7 +194,7 @@ def test_a_codec_works_in_units_of_the_features(layout, features):
     torch.manual_seed(0)
     sizes = {**vars(SMALL), "layout": layout, "num_features": features}
     codec = ResidualCodec(ResidualTokenizerConfig(**sizes)).eval()
-    assert layout == codec.layout.NAME
+    assert layout == codec.layout.name
     codec.mean.copy_(vectors(features))
     codec.std.copy_(vectors(features, seed=1).abs() + 0.1)
     motion = vectors(2, 8, features, seed=2)

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 from duomotion.text.augment import mirror_text
 from duomotion.text.cache import CachedEncoder, default_folder
-from duomotion.text.encoder import TextEmbedding, TextEncoder, load_encoder
+from duomotion.text.encoder import TextEmbedding, TextEncoder
+from duomotion.text.encoders import load_encoder
 from duomotion.text.prompt import MAX_CHARACTERS, check_prompt, roles
 
 SENTENCES = [
@@ -100,7 +101,7 @@ def test_no_texts_give_no_rows(sentence_encoder: TextEncoder) -> None:
 
 def test_the_sentence_encoder_imports_no_heavy_library() -> None:
     code = (
-        "import sys; from duomotion.text.encoder import load_encoder;"
+        "import sys; from duomotion.text.encoders import load_encoder;"
         "load_encoder('sentence').encode(['two people hug']);"
         "heavy = {'transformers', 'sentence_transformers', 'torch._dynamo'};"
         "print(sorted(heavy & sys.modules.keys()))"

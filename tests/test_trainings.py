@@ -74,7 +74,7 @@ def test_every_row_of_momasks_second_table_is_filled(run, few_clips, tmp_path, m
     monkeypatch.setattr(os, "fsync", lambda file: None)
     data = tiny.solo_data(tmp_path / "data" / "humanml3d", HUMANML3D)
     for name, value in (("Mean", 0.0), ("Std", 1.0)):
-        np.save(data / f"{name}.npy", np.full(HUMANML3D.NUM_FEATURES, value, np.float32))
+        np.save(data / f"{name}.npy", np.full(HUMANML3D.num_features, value, np.float32))
     tiny.bigru(tmp_path / "evaluator", "t2m-evaluator", HUMANML3D_SIZES.motion_dim)
     status, text, _ = run("reproduce", "momask/table2")
     assert status == 0

@@ -126,7 +126,7 @@ def test_foot_marks_show_only_on_the_ground():
 
 
 def test_touching_hands_are_marked():
-    touch = Image.new("RGB", (1, 1), drawing.TOUCH).getpixel((0, 0))
+    touch = Image.new("RGB", (1, 1), drawing.TOUCH_COLOUR).getpixel((0, 0))
     colour = "#{:02x}{:02x}{:02x}".format(*touch)
     apart, together = standing(gap=3.0), standing(gap=1.66)
     assert near(first_frame(apart), colour, 20).sum() == 0

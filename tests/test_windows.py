@@ -7,7 +7,7 @@ from motions import waving
 from duomotion.data.interhuman import Clip
 from duomotion.data.windows import SOLO_RADIUS, WindowConfig, WindowSampler, joint_map
 from duomotion.motion.canonical import facing, transform
-from duomotion.motion.interhuman import encode_pair, mirror_pair
+from duomotion.motion.interhuman import INTERHUMAN, mirror_pair
 from duomotion.motion.rotations import (
     matrix_to_sixd_interleaved,
     yaw,
@@ -129,7 +129,7 @@ def test_everyone_stands_on_their_own_floor():
         pairs = WindowSampler([source], config).draw(8, np.random.default_rng(0))
         found = np.sort(pairs[..., 1].min((1, 2)).reshape(4, 2), axis=1)
         np.testing.assert_allclose(found, np.sort([expected] * 4, axis=1), atol=1e-2)
-        whole = encode_pair(positions, sixd, floor=floor)[..., :66].reshape(2, 99, 22, 3)
+        whole = INTERHUMAN.encode_pair(positions, sixd, floor=floor)[..., :66].reshape(2, 99, 22, 3)
         heights = {tuple(window[:, 0, 1].round(4)) for window in pairs}
         assert heights <= {tuple(person[:, 0, 1].round(4)) for person in whole}
 

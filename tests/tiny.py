@@ -22,7 +22,7 @@ from duomotion.models.evaluator.t2m import NUM_CONTACTS, STATISTICS, T2MEvaluato
 from duomotion.models.evaluator.words import KINDS
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.network import InterMTransformer
-from duomotion.motion import interhuman as features
+from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.training.log import read_records
 
 TOKENIZERS = {
@@ -111,7 +111,7 @@ def checkpoint(folder: Path, name: str = "intermask/tokenizer-small") -> Path:
     codec = MotionCodec(tokenizer.model)
     for parameter in codec.parameters():
         parameter.data += 0.02 * torch.randn_like(parameter)
-    if codec.layout is features:
+    if codec.layout is INTERHUMAN:
         codec.mean.copy_(_standing())
         codec.std.fill_(0.05)
     transformer = InterMTransformer(generator_recipe().model)
@@ -159,7 +159,7 @@ def solo_data(folder, layout):
     """Nine clips of turning people; the last caption of each is about a stretch."""
     names = [f"{number:06d}" for number in range(9)]
     for number, name in enumerate(names):
-        person = waving(1, 2 * layout.MIN_FRAMES + number, layout.skeleton).positions[0]
+        person = waving(1, 2 * layout.min_frames + number, layout.skeleton).positions[0]
         lines = ["A man waves.#a/DET man/NOUN wave/VERB#0.0#0.0", "he turns#turn/VERB#0.0#0.0"]
         joints = person / layout.metres
         solo.write_clip(folder, name, layout, joints, lines)

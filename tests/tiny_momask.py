@@ -11,7 +11,7 @@ from duomotion.models.length.network import LengthConfig, LengthEstimator
 from duomotion.models.momask.codec import ResidualCodec
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig, ResidualTokenizerConfig
 from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
-from duomotion.motion.layout import layout_named
+from duomotion.motion.layouts import layout_named
 
 TRANSFORMER = {
     "num_codes": 32,
@@ -33,7 +33,7 @@ def checkpoint(
     described = layout_named(layout)
     sizes = ResidualTokenizerConfig(
         layout=layout,
-        num_features=described.NUM_FEATURES,
+        num_features=described.num_features,
         width=8,
         depth=1,
         num_layers=3,

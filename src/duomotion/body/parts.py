@@ -1,4 +1,4 @@
-"""Which part of the body a joint is, told by its name and its place in the tree."""
+"""Which part of the body a joint is, from its name and its place in the tree."""
 
 import re
 

@@ -124,10 +124,10 @@ class AmassJoints:
             raise ValueError(f"{label} can't be read: {error.strerror or error}") from None
         except ValueError as error:
             raise ValueError(str(error).replace(str(path), label)) from None
-        every = int(recording.fps / HUMANML3D.FPS)
+        every = int(recording.fps / HUMANML3D.fps)
         if not every:
             raise ValueError(f"{label} has {recording.fps:g} frames a second, fewer than 20")
-        skipped = int(CALIBRATION.get(entry.source[0], 0) * HUMANML3D.FPS)
+        skipped = int(CALIBRATION.get(entry.source[0], 0) * HUMANML3D.fps)
         frames = slice((skipped + entry.start) * every, (skipped + entry.end) * every, every)
         stretch = replace(
             recording,

@@ -23,17 +23,16 @@ from tqdm import tqdm
 from duomotion.data import interhuman
 from duomotion.data.captions import Caption, parse_caption
 from duomotion.data.interhuman import SPLITS, Problem
-from duomotion.motion.humanml3d import CONTACTS, HUMANML3D, KIT, SOLO_LAYOUTS, SoloLayout
-from duomotion.motion.interhuman import Normaliser
+from duomotion.motion.humanml3d import HUMANML3D, KIT, SOLO_LAYOUTS, SoloLayout
+from duomotion.motion.normaliser import Normaliser
 from duomotion.reading import array_shape
 from duomotion.storage import atomic_file
 from duomotion.text.augment import mirror_text
 
 STRETCH_FPS = 20  # of a caption's start and end, in KIT-ML too (released code)
 TOO_LONG = 200  # frames; released loaders skip clips of so many
-FEAT_BIAS = 5.0  # how much closer a tokenizer looks at the root and the contacts (released code)
-ROOT = slice(0, 4)
-REFERENCES = {HUMANML3D.NAME: "000021", KIT.NAME: "03950"}  # whose bones all clips get
+FEAT_BIAS = 5.0  # weight of root and contacts in a tokenizer's training (released code)
+REFERENCES = {HUMANML3D.name: "000021", KIT.name: "03950"}  # whose bones all clips get
 
 
 @dataclass(frozen=True)
@@ -128,9 +127,9 @@ def layout_of(root: Path) -> SoloLayout:
         except (ValueError, OSError):  # a damaged file; whoever reads the clip says so
             continue
         for layout in SOLO_LAYOUTS:
-            if shape[1:] == (layout.NUM_FEATURES,):
+            if shape[1:] == (layout.num_features,):
                 return layout
-    widths = " or ".join(str(layout.NUM_FEATURES) for layout in SOLO_LAYOUTS)
+    widths = " or ".join(str(layout.num_features) for layout in SOLO_LAYOUTS)
     raise ValueError(
         f"{root}/new_joint_vecs has no .npy file of vectors of {widths} numbers; is it a data set? "
         "`duomotion data prepare` makes one"
@@ -166,13 +165,13 @@ def read_clip(root: Path, name: str, layout: SoloLayout) -> list[SoloClip | Prob
 
 def _read_features(root: Path, name: str, layout: SoloLayout) -> np.ndarray:
     label = f"new_joint_vecs/{name}.npy"
-    return interhuman.read_floats(root / label, label, (layout.NUM_FEATURES,)).astype(np.float32)
+    return interhuman.read_floats(root / label, label, (layout.num_features,)).astype(np.float32)
 
 
 def check_length(frames: int, layout: SoloLayout) -> None:
     """Raises ValueError where released loaders would skip a clip of so many frames."""
-    if not layout.MIN_FRAMES <= frames < TOO_LONG:
-        raise ValueError(f"it has {frames} frames, not {layout.MIN_FRAMES} to {TOO_LONG - 1}")
+    if not layout.min_frames <= frames < TOO_LONG:
+        raise ValueError(f"it has {frames} frames, not {layout.min_frames} to {TOO_LONG - 1}")
 
 
 def read_text(root: Path, name: str) -> list[str]:
@@ -201,8 +200,8 @@ def read_statistics(root: str | Path) -> Normaliser:
     found = []
     for name in ("Mean.npy", "Std.npy"):
         row = interhuman.read_floats(Path(root) / name, f"{root}/{name}", ())
-        if len(row) != layout.NUM_FEATURES:
-            raise ValueError(f"{root}/{name} has {len(row)} numbers, not {layout.NUM_FEATURES}")
+        if len(row) != layout.num_features:
+            raise ValueError(f"{root}/{name} has {len(row)} numbers, not {layout.num_features}")
         found.append(row.astype(np.float32))
     if not (found[1] > 0).all():
         raise ValueError(f"{root}/Std.npy is not above 0 everywhere")
@@ -214,7 +213,7 @@ def statistics(motions: Iterable[np.ndarray], layout: SoloLayout) -> Normaliser:
 
     The numbers of a block have one deviation, the mean of theirs; a block that never changes has 1.
     """
-    frames, total, squares = 0, np.zeros(layout.NUM_FEATURES), np.zeros(layout.NUM_FEATURES)
+    frames, total, squares = 0, np.zeros(layout.num_features), np.zeros(layout.num_features)
     for motion in motions:
         exact = motion.astype(np.float64)
         frames += len(exact)
@@ -227,11 +226,11 @@ def statistics(motions: Iterable[np.ndarray], layout: SoloLayout) -> Normaliser:
     return Normaliser(mean.astype(np.float32), std.astype(np.float32))
 
 
-def tokenizer_statistics(of_data: Normaliser) -> Normaliser:
+def tokenizer_statistics(of_data: Normaliser, layout: SoloLayout) -> Normaliser:
     """Those that MoMask's tokenizer is trained with: root and contacts weigh more."""
     std = of_data.std.copy()
-    std[ROOT] /= FEAT_BIAS
-    std[CONTACTS] /= FEAT_BIAS
+    std[layout.root_features] /= FEAT_BIAS
+    std[layout.blocks.contacts] /= FEAT_BIAS
     return Normaliser(of_data.mean, std)
 
 
@@ -266,7 +265,7 @@ class JointFolder:
         self.source, self.layout = source, layout
         if not (source / "joints").is_dir():
             raise ValueError(
-                f"{source} has no folder joints with a .npy file (T, {layout.NUM_JOINTS}, 3) a "
+                f"{source} has no folder joints with a .npy file (T, {layout.num_joints}, 3) a "
                 "clip; a folder that has new_joint_vecs is prepared already and is read as it is"
             )
         self.names: Collection[str] = {path.stem for path in (source / "joints").glob("*.npy")}
@@ -283,9 +282,9 @@ def read_joints(path: Path, label: str, layout: SoloLayout) -> np.ndarray:
         ValueError: what is wrong with the file, which `label` names.
     """
     joints = interhuman.read_floats(path, label, (None, 3)).astype(np.float64)
-    if joints.shape[1] < layout.NUM_JOINTS:
-        raise ValueError(f"{label} has {joints.shape[1]} joints, not {layout.NUM_JOINTS}")
-    return joints[:, : layout.NUM_JOINTS]
+    if joints.shape[1] < layout.num_joints:
+        raise ValueError(f"{label} has {joints.shape[1]} joints, not {layout.num_joints}")
+    return joints[:, : layout.num_joints]
 
 
 def prepare(
@@ -416,7 +415,7 @@ def _mirrored_text(source: Path, name: str, lines: Iterable[str]) -> list[str]:
 
 
 def _reference(joints: Joints, layout: SoloLayout) -> np.ndarray:
-    name = REFERENCES[layout.NAME]
+    name = REFERENCES[layout.name]
     if name not in joints.names:
         return layout.reference_lengths
     try:

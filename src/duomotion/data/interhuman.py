@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from duomotion.motion.interaction import Interaction
-from duomotion.motion.interhuman import MIN_FRAMES, from_interhuman_raw, to_interhuman_raw
+from duomotion.motion.interhuman import INTERHUMAN, from_interhuman_raw, to_interhuman_raw
 from duomotion.names import check_name
 from duomotion.reading import read_array, read_text
 from duomotion.storage import atomic_file
@@ -148,8 +148,9 @@ def read_clip(root: Path, name: str) -> Clip | Problem:
             raw = read_floats(path, person, (RAW_DIM,))
         except ValueError as error:
             return Problem(name, str(error))
-        if len(raw) < MIN_FRAMES:
-            return Problem(name, f"{person} has {len(raw)} frames, fewer than {MIN_FRAMES}")
+        if len(raw) < INTERHUMAN.min_frames:
+            shortest = INTERHUMAN.min_frames
+            return Problem(name, f"{person} has {len(raw)} frames, fewer than {shortest}")
         people.append(raw)
     if len({len(raw) for raw in people}) != 1:
         return Problem(name, f"the people have {' and '.join(str(len(p)) for p in people)} frames")

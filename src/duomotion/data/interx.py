@@ -27,9 +27,9 @@ from tqdm import tqdm
 from duomotion.data import interhuman
 from duomotion.data.captions import read_caption
 from duomotion.data.interhuman import SPLITS, Problem
-from duomotion.motion import interhuman as features
-from duomotion.motion import interx
 from duomotion.motion.interaction import Interaction
+from duomotion.motion.interhuman import twist
+from duomotion.motion.interx import INTERX, NUM_ROTATIONS, body
 from duomotion.official import read_plain_pickle
 from duomotion.reading import read_arrays
 from duomotion.storage import atomic_file
@@ -95,18 +95,18 @@ def read_clip(root: Path, name: str) -> InterxClip | Problem:
     """One prepared clip, or what is wrong with it."""
     try:
         raw = interhuman.read_floats(
-            root / "motions" / f"{name}.npy", f"motions/{name}.npy", (interx.NUM_JOINTS, 2 * 3)
+            root / "motions" / f"{name}.npy", f"motions/{name}.npy", (INTERX.num_joints, 2 * 3)
         )
     except ValueError as error:
         return Problem(name, str(error))
-    if not interx.MIN_FRAMES <= len(raw) < TOO_LONG:
-        return Problem(name, f"it has {len(raw)} frames, not {interx.MIN_FRAMES} to {TOO_LONG - 1}")
+    if not INTERX.min_frames <= len(raw) < TOO_LONG:
+        return Problem(name, f"it has {len(raw)} frames, not {INTERX.min_frames} to {TOO_LONG - 1}")
     try:
         captions = [read_caption(line) for line in _lines(root, name)]
     except ValueError as error:
         return Problem(name, f"texts/{name}.txt: {error}")
     people = np.stack([raw[..., :3], raw[..., 3:]])
-    vectors = people[:, :, : interx.NUM_ROTATIONS]
+    vectors = people[:, :, :NUM_ROTATIONS]
     matrices = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
     rotations = matrices.reshape(*vectors.shape, 3).astype(np.float32)
     return InterxClip(
@@ -168,7 +168,7 @@ def write_clip(root: Path, name: str, people: Interaction, captions: Iterable[st
     As the authors do it, every person's lowest joint over the clip is put at the height of the
     others', on the neutral body, and the first person's first translation becomes zero.
     """
-    neutral, _ = interx.body()
+    neutral, _ = body()
     on_neutral = replace(people, skeletons=(neutral,) * people.num_people)
     translations = people.root_positions.astype(np.float64)
     translations[..., 1] -= on_neutral.positions[..., 1].min((1, 2))[:, None]
@@ -241,7 +241,7 @@ def _published(source: Path, name: str) -> Captioned | Problem:
     rows = np.stack(people)
     vectors = rows[:, :, :-1]
     rotations = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
-    neutral, pelvis = interx.body()
+    neutral, pelvis = body()
     roots = rows[:, :, -1] + pelvis
     return Interaction(roots, rotations.reshape(*vectors.shape, 3), (neutral,) * 2), captions
 
@@ -274,6 +274,5 @@ def _converted(source: Path, name: str) -> Captioned | Problem:
         return clip
     if len(clip.positions) != len(PEOPLE):
         return Problem(name, "it shows one person")
-    twist = features.twist(clip.sixd)
-    people = Interaction.from_positions(clip.positions, twist)
-    return interx.bodies(people), clip.captions
+    people = Interaction.from_positions(clip.positions, twist(clip.sixd))
+    return INTERX.bodies(people), clip.captions

@@ -5,7 +5,7 @@ import numpy as np
 from duomotion.data.interx import InterxClip
 from duomotion.data.pairs import Example, PairConfig, replayed, stretch
 from duomotion.data.windows import WindowConfig, with_window
-from duomotion.motion import interx
+from duomotion.motion.interx import INTERX, ROOT, TRANSLATION, VELOCITY
 from duomotion.text.augment import mirror_text
 
 
@@ -38,11 +38,11 @@ class InterxWindows:
             clip = self.clips[index]
             start, person = rng.integers(clip.shape[1] - length + 1), rng.integers(len(clip))
             first = rng.integers(max(0, start + length - self.config.reach), start + 1)
-            origin = clip[rng.integers(len(clip)), first, -1, :3]
+            origin = clip[rng.integers(len(clip)), first, ROOT, TRANSLATION]
             window = clip[[person, 1 - person][:together], start : start + length].copy()
-            window[..., -1, :3] -= origin
+            window[..., ROOT, TRANSLATION] -= origin
             if self.config.mirror and rng.random() < 0.5:
-                window = interx.mirror(window)
+                window = INTERX.mirror(window)
             windows.append(window)
         return np.concatenate(windows)
 
@@ -57,25 +57,25 @@ def draw_example(clip: InterxClip, config: PairConfig, rng: np.random.Generator)
     if rng.random() < 0.5:
         joints = joints[::-1]
     if config.mirror and rng.random() < 0.5:
-        joints, captions = interx.mirror(joints), tuple(map(mirror_text, captions))
+        joints, captions = INTERX.mirror(joints), tuple(map(mirror_text, captions))
     speed = np.exp(rng.uniform(*np.log(config.tempo)))
     pace = np.ones_like(joints[0, 0])
-    pace[-1, 3:] = speed
+    pace[ROOT, VELOCITY] = speed
     joints = replayed(joints, speed) * pace
     return Example(_placed(joints[:, stretch(joints.shape[1], config, rng)]), captions, clip.name)
 
 
 def whole(clip: InterxClip) -> np.ndarray:
     """Features (2, T, 336) of a clip's first frames."""
-    return _placed(maps(clip)[:, : interx.MAX_FRAMES])
+    return _placed(maps(clip)[:, : INTERX.max_frames])
 
 
 def maps(clip: InterxClip) -> np.ndarray:
     """(2, T - 1, 56, 6) float32."""
-    return interx.to_joint_map(interx.join(clip.rotations, clip.translations))
+    return INTERX.to_joint_map(INTERX.encode_smplx(clip.rotations, clip.translations))
 
 
 def _placed(joints: np.ndarray) -> np.ndarray:
     joints = joints.copy()
-    joints[..., -1, :3] -= joints[0, 0, -1, :3].copy()
-    return interx.from_joint_map(joints)
+    joints[..., ROOT, TRANSLATION] -= joints[0, 0, ROOT, TRANSLATION].copy()
+    return INTERX.from_joint_map(joints)

@@ -12,8 +12,8 @@ from duomotion.data.interhuman import Clip, Problem
 from duomotion.data.interx import InterxClip
 from duomotion.data.pairs import Example, PairConfig, draw_example
 from duomotion.data.windows import WindowConfig, WindowSampler
-from duomotion.motion import interhuman as features
 from duomotion.motion.humanml3d import SOLO_LAYOUTS
+from duomotion.motion.interhuman import INTERHUMAN
 
 
 class Sampler(Protocol):
@@ -47,7 +47,7 @@ class Views(Captioned):
     Attributes:
         windows: (clips, config) -> windows for a tokenizer.
         whole: (clip, floor) -> features (P, T, F) of its first frames; `floor` is that of
-            `features.encode_pair`.
+            `motion.interhuman.on_floor`.
     """
 
     windows: Callable[[list[Any], WindowConfig], Sampler]
@@ -59,8 +59,8 @@ def _captions(clip: Clip | InterxClip) -> tuple[str, ...]:
 
 
 def _whole_interhuman(clip: Clip, floor: str) -> np.ndarray:
-    cut = slice(0, features.MAX_FRAMES + 1)
-    return features.encode_pair(clip.positions[:, cut], clip.sixd[:, cut], floor=floor)
+    cut = slice(0, INTERHUMAN.max_frames + 1)
+    return INTERHUMAN.encode_pair(clip.positions[:, cut], clip.sixd[:, cut], floor=floor)
 
 
 def _whole_interx(clip: InterxClip, floor: str) -> np.ndarray:
@@ -83,7 +83,7 @@ VIEWS: Mapping[str, Views] = {
 CAPTIONED: Mapping[str, Captioned] = {
     **VIEWS,
     **{
-        layout.NAME: Captioned(
+        layout.name: Captioned(
             humanml3d.read_split, humanml3d_views.captions, humanml3d_views.draw_example
         )
         for layout in SOLO_LAYOUTS

@@ -69,8 +69,8 @@ def prepare_humanml3d(source: str | Path, target: str | Path) -> list[Problem]:
             continue
         joints = layout.bodies(clip).positions[0].astype(np.float64)
         frames = len(joints) - 1
-        if frames < layout.MIN_FRAMES:
-            reason = f"it has {frames} frames at {layout.FPS:g} fps, fewer than {layout.MIN_FRAMES}"
+        if frames < layout.min_frames:
+            reason = f"it has {frames} frames at {layout.fps:g} fps, fewer than {layout.min_frames}"
             problems.append(Problem(name, reason))
             continue
         split, line = _split_of(name), _tagged(clip.caption)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from duomotion.data.interhuman import Clip
-from duomotion.motion.interhuman import encode_pair, mirror_pair
+from duomotion.motion.interhuman import INTERHUMAN, mirror_pair
 from duomotion.text.augment import mirror_text
 
 
@@ -15,7 +15,7 @@ class PairConfig:
 
     Attributes:
         max_frames: longer clips are cut to a random stretch of this length (InterGen: 300).
-        floor: see `features.encode_pair`.
+        floor: see `motion.interhuman.on_floor`.
         mirror: left and right are swapped, in motion and caption, in half of the examples.
         tempo: slowest and fastest replay speed; 1 is as recorded.
         shortest: after slowing down and cutting, an example has at least this share of its frames.
@@ -48,7 +48,7 @@ def draw_example(clip: Clip, config: PairConfig, rng: np.random.Generator) -> Ex
     speed = np.exp(rng.uniform(*np.log(config.tempo)))
     positions, sixd = replayed(positions, speed), replayed(sixd, speed)
     cut = stretch(positions.shape[1], config, rng)
-    pair = encode_pair(positions[:, cut], sixd[:, cut], floor=config.floor)
+    pair = INTERHUMAN.encode_pair(positions[:, cut], sixd[:, cut], floor=config.floor)
     return Example(pair, captions, clip.name)
 
 

@@ -19,9 +19,7 @@ from duomotion.data.captions import untagged
 from duomotion.data.humanml3d import SoloClip
 from duomotion.data.interhuman import Clip, Problem
 from duomotion.data.interx import InterxClip
-from duomotion.motion import humanml3d as humanml3d_motion
-from duomotion.motion import interhuman as features
-from duomotion.motion import interx as interx_motion
+from duomotion.motion import layouts
 from duomotion.motion.humanml3d import SoloLayout
 
 UNIT = 4  # frames
@@ -118,14 +116,15 @@ def _people_of_interhuman(root: Path, split: str) -> tuple[list[Clip], list[Prob
 
 def _view_of_interhuman(clip: Clip, rng: np.random.Generator) -> Clip:
     """A stretch of at most ten seconds, either person first."""
-    start = rng.integers(max(1, clip.num_frames - features.MAX_FRAMES))
-    cut = (slice(None, None, rng.choice([-1, 1])), slice(start, start + features.MAX_FRAMES))
+    longest = layouts.INTERHUMAN.max_frames
+    start = rng.integers(max(1, clip.num_frames - longest))
+    cut = (slice(None, None, rng.choice([-1, 1])), slice(start, start + longest))
     return replace(clip, positions=clip.positions[cut], sixd=clip.sixd[cut])
 
 
 def _recorded_interhuman(clip: Clip, seed: int) -> np.ndarray:
     """Features whose origin is where the first person starts; then either is first again."""
-    found = features.encode_pair(clip.positions, clip.sixd, floor="each")
+    found = layouts.INTERHUMAN.encode_pair(clip.positions, clip.sixd, floor="each")
     return found[:: np.random.default_rng(seed).choice([-1, 1])]
 
 
@@ -139,14 +138,14 @@ def _in_units(frames: int, rng: np.random.Generator) -> slice:
 def _view_of_interx(clip: InterxClip, rng: np.random.Generator) -> InterxClip:
     """Whole units, and of these the first five seconds."""
     cut = _in_units(clip.num_frames, rng)
-    cut = slice(cut.start, min(cut.stop, cut.start + interx_motion.MAX_FRAMES))
+    cut = slice(cut.start, min(cut.stop, cut.start + layouts.INTERX.max_frames))
     return replace(clip, rotations=clip.rotations[:, cut], translations=clip.translations[:, cut])
 
 
 def _recorded_interx(clip: InterxClip, seed: int) -> np.ndarray:
     """As many features as frames: in the last one nobody moves."""
     held = np.minimum(np.arange(clip.num_frames + 1), clip.num_frames - 1)
-    return interx_motion.join(clip.rotations[:, held], clip.translations[:, held])
+    return layouts.INTERX.encode_smplx(clip.rotations[:, held], clip.translations[:, held])
 
 
 def _people_alone(
@@ -154,7 +153,7 @@ def _people_alone(
 ) -> tuple[list[SoloClip], list[Problem]]:
     clips, problems = humanml3d.read_split(root, split)
     if (found := clips[0].layout) is not layout:
-        raise ValueError(f"{root} is in the layout {found.NAME}; the evaluator reads {layout.NAME}")
+        raise ValueError(f"{root} is in the layout {found.name}; the evaluator reads {layout.name}")
     return clips, problems
 
 
@@ -167,12 +166,12 @@ INTERHUMAN = TestSet(
     protocols=("intergen", "intermask"),
     evaluator="InterCLIP",
     importer="interclip",
-    num_features=features.NUM_FEATURES,
+    num_features=layouts.INTERHUMAN.num_features,
     read=_people_of_interhuman,
     view=_view_of_interhuman,
     num_frames=lambda clip: clip.num_frames - 1,
     recorded=_recorded_interhuman,
-    positions=features.positions,
+    positions=layouts.INTERHUMAN.positions,
     captions=lambda clip: (clip.captions, ("",) * len(clip.captions)),
 )
 
@@ -181,12 +180,12 @@ INTERX = TestSet(
     protocols=("interx",),
     evaluator="Inter-X's evaluator",
     importer="interx-evaluator",
-    num_features=interx_motion.NUM_FEATURES,
+    num_features=layouts.INTERX.num_features,
     read=interx.read_split,
     view=_view_of_interx,
     num_frames=lambda clip: clip.num_frames,
     recorded=_recorded_interx,
-    positions=interx_motion.positions,
+    positions=layouts.INTERX.positions,
     captions=lambda clip: (clip.captions, clip.words),
     actor=lambda clip: clip.actor,
     is_tagged=True,
@@ -199,7 +198,7 @@ def _solo(title: str, layout: SoloLayout) -> TestSet[SoloClip]:
         protocols=("t2m",),
         evaluator=f"{title}'s evaluator",
         importer="t2m-evaluator",
-        num_features=layout.NUM_FEATURES,
+        num_features=layout.num_features,
         read=partial(_people_alone, layout=layout),
         view=_view_of_one,
         num_frames=lambda clip: clip.num_frames,
@@ -214,14 +213,14 @@ def _solo(title: str, layout: SoloLayout) -> TestSet[SoloClip]:
     )
 
 
-HUMANML3D = _solo("HumanML3D", humanml3d_motion.HUMANML3D)
-KIT = _solo("KIT-ML", humanml3d_motion.KIT)
+HUMANML3D = _solo("HumanML3D", layouts.HUMANML3D)
+KIT = _solo("KIT-ML", layouts.KIT)
 
 TEST_SETS: Mapping[str, TestSet] = {
     "interhuman": INTERHUMAN,
     "interx": INTERX,
-    humanml3d_motion.HUMANML3D.NAME: HUMANML3D,
-    humanml3d_motion.KIT.NAME: KIT,
+    layouts.HUMANML3D.name: HUMANML3D,
+    layouts.KIT.name: KIT,
 }
 
 

@@ -22,7 +22,7 @@ class WindowConfig:
         frames: frames a window (64: InterMask, released code). Shorter clips are left out.
         stride: an epoch counts a window every so many frames (10: released code), for each person
             and, where windows are mirrored, each side. Windows themselves begin anywhere.
-        floor: see `features.on_floor`; a person's floor is that of the whole clip.
+        floor: see `motion.interhuman.on_floor`; a person's floor is that of the whole clip.
         reach: a window lies at most this many frames after the frame whose first person defines
             origin and facing; 300 is the longest motion that is ever generated at once.
         mirror: left and right are swapped in half of the windows.

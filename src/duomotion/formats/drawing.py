@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from duomotion.body import PERSON_COLOURS, person_names
 from duomotion.body.limbs import distance_to_body, foot_joints, hand_points, is_body
 from duomotion.body.mesh import BodyMesh, posed_bodies
-from duomotion.motion.contacts import CONTACT_HEIGHT, CONTACT_SPEED
+from duomotion.motion.contacts import ANKLE_CONTACT, CONTACT_SPEED, FOOT_CONTACT
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.rotations import normalise
 
@@ -20,7 +20,7 @@ BACKGROUND = (246, 247, 249)
 GRID = (205, 210, 218)
 INK = (38, 43, 52)
 FAINT_INK = (122, 130, 142)
-TOUCH = (255, 196, 46)
+TOUCH_COLOUR = (255, 196, 46)
 SHADOW = (88, 98, 116)
 # Directions towards the lamps, the camera's right, up and back.
 KEY_LIGHT = normalise(np.array([-0.45, 0.80, 0.55]))
@@ -257,7 +257,7 @@ class Stage:
         radius = 0.075 * camera.focal / depth
         box = [*(pixel - radius), *(pixel + radius)]
         draw.ellipse(box, outline=(255, 255, 255), width=4 * OVERSAMPLE)
-        draw.ellipse(box, outline=TOUCH, width=3 * OVERSAMPLE)
+        draw.ellipse(box, outline=TOUCH_COLOUR, width=3 * OVERSAMPLE)
 
 
 def draw_frames(
@@ -366,10 +366,10 @@ def _feet_on_ground(interaction: Interaction, person: int) -> list[tuple[np.ndar
     found = []
     for ankle, toe in foot_joints(interaction.skeletons[person]):
         rests = np.zeros(len(positions), dtype=bool)
-        for joint, name in ((ankle, "ankle"), (toe, "foot")):
+        for joint, height in ((ankle, ANKLE_CONTACT), (toe, FOOT_CONTACT)):
             path = positions[:, joint]
             step = np.linalg.norm(np.gradient(path, axis=0), axis=-1) if len(path) > 1 else 0
-            rests |= (step < speed) & (path[:, 1] < CONTACT_HEIGHT[name])
+            rests |= (step < speed) & (path[:, 1] < height)
         found.append((rests, (positions[:, ankle] + 2 * positions[:, toe]) / 3))
     return found
 

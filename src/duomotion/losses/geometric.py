@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from duomotion.losses.reconstruction import Penalty
-from duomotion.motion.contacts import CONTACT_HEIGHT, CONTACT_SPEED, FOOT_JOINTS
+from duomotion.motion.contacts import CONTACT_HEIGHTS, CONTACT_SPEED
 
 
 def velocity_loss(
@@ -49,7 +49,7 @@ def foot_contact_loss(
     Returns:
         (), zero where no foot has contact.
     """
-    heights_4 = target_BT43.new_tensor([CONTACT_HEIGHT[name.split("_")[1]] for name in FOOT_JOINTS])
+    heights_4 = target_BT43.new_tensor(CONTACT_HEIGHTS)
     still = target_BT43.diff(dim=1).square().sum(-1) < CONTACT_SPEED
     low = target_BT43[:, :-1, :, 1] < heights_4
     contact_BT41 = (still & low).unsqueeze(-1)

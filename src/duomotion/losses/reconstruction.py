@@ -5,7 +5,7 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor
 
-from duomotion.motion.interhuman import CONTACTS, from_joint_map
+from duomotion.motion.interhuman import INTERHUMAN
 
 
 class Penalty(Protocol):
@@ -21,7 +21,8 @@ def joint_map_loss(
 
     The root's rotation is not a feature and does not count, nor do contacts.
     """
+    without_contacts = slice(INTERHUMAN.blocks.contacts.start)
     prediction, target = (
-        from_joint_map(x)[..., : CONTACTS.start] for x in (prediction_BTJD, target_BTJD)
+        INTERHUMAN.from_joint_map(x)[..., without_contacts] for x in (prediction_BTJD, target_BTJD)
     )
     return penalty(prediction, target)

@@ -88,8 +88,8 @@ class FeatureModel(MotionModel):
         """
         self.name, self.layout, self.encoder, self.networks = name, layout, encoder, networks
         self.length, self.frame_unit = length, frame_unit
-        self.fps = layout.FPS
-        self.min_frames, self.max_frames = layout.MIN_FRAMES, layout.MAX_FRAMES
+        self.fps = layout.fps
+        self.min_frames, self.max_frames = layout.min_frames, layout.max_frames
         self.precision = str(dtype).removeprefix("torch.")
 
     @abstractmethod
@@ -212,7 +212,7 @@ class FeatureModel(MotionModel):
         if known is None:
             return None
         frames = self._whole_units(request.frames)
-        features_PTF = np.zeros((self.num_people, frames, self.layout.NUM_FEATURES), np.float32)
+        features_PTF = np.zeros((self.num_people, frames, self.layout.num_features), np.float32)
         for person in known.people:
             given = known.filled_person(person, frames + 1)
             features_PTF[person] = self.layout.encode(given)[0]
@@ -227,7 +227,7 @@ class FeatureModel(MotionModel):
             bodies = lock_feet(snap_to_floor(self.layout.grounded(bodies)))
         else:
             bodies = known.to_world(bodies)
-            if self.layout.ACCUMULATES_ROOT:
+            if self.layout.accumulates_root:
                 bodies = align_root_path(bodies, known.known, known.mask)
             bodies = known.joined(snap_to_floor(bodies))
         return bodies.with_caption(request.text)

@@ -9,15 +9,29 @@ from scipy.ndimage import distance_transform_cdt, gaussian_filter1d
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import global_rotations, local_rotations
 from duomotion.motion.rotations import normalise, rotation_between
+from duomotion.motion.runs import runs
 from duomotion.motion.skeleton import Skeleton
 
+FOOT_JOINTS = ("left_ankle", "left_foot", "right_ankle", "right_foot")
 # InterGen's thresholds at 30 fps: squared metres a frame, and metres above the floor.
 CONTACT_SPEED = 0.001
-CONTACT_HEIGHT = {"ankle": 0.12, "foot": 0.05}
-SETTLED_FROM = 0.12  # metres over or under the floor; what is further is left alone
-SOLE = 0.011  # metres; median height of the lowest joint in the open pairs
-HELD_BELOW = 0.6  # m/s; a low foot that is slower stands
-FOOT_JOINTS = ("left_ankle", "left_foot", "right_ankle", "right_foot")
+ANKLE_CONTACT, FOOT_CONTACT = 0.12, 0.05
+CONTACT_HEIGHTS = 2 * (ANKLE_CONTACT, FOOT_CONTACT)
+
+# Those below are ours; heights are of joints above the floor in metres.
+SOLE = 0.011  # median height of the lowest joint in the open pairs
+SNAP_WITHIN = 0.12  # people whose lowest joint is further from the floor are left alone
+SNAP_SECONDS = 0.2  # standard deviation of the Gaussian over which that height is averaged
+
+# A foot is in stance where it is low and slow. The heights leave room for motion that floats.
+STANCE_TOE, STANCE_ANKLE = 0.08, 0.18
+STANCE_SPEED = 0.6  # m/s
+SPEED_SMOOTHING = 1.0  # frames, standard deviation; keeps jitter from ending a stance
+ANKLE_FLOOR = 0.04  # an ankle below it has its heel in the floor
+LIFT_SMOOTHING = 2.0  # frames, standard deviation, of what lifts feet out of the floor
+
+STRAIGHT_LEG = 0.9995  # share of its length up to which a leg is stretched; knees keep their plane
+FOLDED_LEG = 1e-4  # metres that a folded leg is longer than thigh less shin
 
 
 def foot_joints(skeleton: Skeleton) -> list[int]:
@@ -34,10 +48,9 @@ def foot_contacts(feet: np.ndarray) -> np.ndarray:
     Returns:
         (..., T, 4) bool; the last frame repeats the one before it.
     """
-    heights = np.array([CONTACT_HEIGHT[name.split("_")[1]] for name in FOOT_JOINTS])
     last, before = feet[..., -1:, :, :], feet[..., -2:, :, :][..., :1, :, :]
     step = np.diff(feet, axis=-3, append=2 * last - before)
-    return ((step**2).sum(-1) < CONTACT_SPEED) & (feet[..., 1] < heights)
+    return ((step**2).sum(-1) < CONTACT_SPEED) & (feet[..., 1] < np.array(CONTACT_HEIGHTS))
 
 
 def foot_sliding(feet: np.ndarray, fps: float = 30.0) -> np.ndarray:
@@ -50,23 +63,21 @@ def foot_sliding(feet: np.ndarray, fps: float = 30.0) -> np.ndarray:
     height in this frame and the next, as in Ling et al. 2020 (Motion VAEs), so that a swinging foot
     does not count at all and one flat on the floor counts fully.
     """
-    heights = np.array([CONTACT_HEIGHT[name.split("_")[1]] for name in FOOT_JOINTS])
     speed = np.linalg.norm(np.diff(feet[..., [0, 2]], axis=-3), axis=-1) * fps
     height = np.maximum(feet[..., :-1, :, 1], feet[..., 1:, :, 1])
-    weight = 2 - 2 ** np.clip(height / heights, 0, 1)
+    weight = 2 - 2 ** np.clip(height / np.array(CONTACT_HEIGHTS), 0, 1)
     return (speed * weight).mean((-1, -2))
 
 
 def snap_to_floor(interaction: Interaction) -> Interaction:
-    """Bodies that hang a little over the floor or stand a little in it are put onto it.
+    """Moves people who float a little above the floor, or stand a little in it, onto it.
 
-    The height of a person's lowest joint above the sole changes slowly, but for steps and jumps;
-    its slow part is taken out where it is small. Who is in the air, as in a jump or carried, stays
-    there.
+    But for steps and jumps the height of a person's lowest joint changes slowly; where it is near
+    the sole's, its slow part is subtracted. Whoever is in the air, jumping or carried, stays there.
     """
     lowest_PT = interaction.positions[..., 1].min(-1).astype(np.float64) - SOLE
-    near_PT = np.where(np.abs(lowest_PT) < SETTLED_FROM, lowest_PT, 0)
-    slow_PT = gaussian_filter1d(near_PT, 0.2 * interaction.fps, axis=1, mode="nearest")
+    near_PT = np.where(np.abs(lowest_PT) < SNAP_WITHIN, lowest_PT, 0)
+    slow_PT = gaussian_filter1d(near_PT, SNAP_SECONDS * interaction.fps, axis=1, mode="nearest")
     roots = interaction.root_positions.copy()
     roots[..., 1] -= slow_PT
     return replace(interaction, root_positions=roots)
@@ -79,13 +90,13 @@ def lock_feet(
     blend: int = 5,
     min_frames: int = 4,
 ) -> Interaction:
-    """Feet that are on the ground stay where they are, by two-bone inverse kinematics of the legs.
+    """Removes foot skating by two-bone inverse kinematics of the legs.
 
-    A foot is held while it is low and slow for at least `min_frames`; it is held at its mean place
-    of that time, and the correction fades in and out over `blend` frames on either side, faster
-    where the next hold is nearer. The foot keeps its orientation in the world, knees keep the plane
-    they bend in. Frames marked in `fixed_PT` stay as they are, and a foot that stands when they end
-    stays where they leave it; other corrections fade in over `blend` frames from there.
+    A foot is in stance while it is low and slow for at least `min_frames`. It is held at its mean
+    position of that time, and the correction fades in and out over `blend` frames on either side,
+    faster where the next stance is nearer. The foot keeps its orientation in the world, knees keep
+    the plane they bend in. Frames marked in `fixed_PT` stay as they are, and a foot in stance at
+    their border stays where it is there; other corrections fade in over `blend` frames from there.
     """
     if interaction.num_frames < min_frames:
         return interaction
@@ -99,14 +110,14 @@ def lock_feet(
         for side in ("left", "right"):
             chain = [skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle", "foot")]
             hip, knee, ankle, toe = positions[person][:, chain].swapaxes(0, 1)
-            shift = _holding_shift(ankle, toe, interaction.fps, blend, min_frames, fixed_PT[person])
+            shift = _stance_shift(ankle, toe, interaction.fps, blend, min_frames, fixed_PT[person])
             if shift.any():
                 _two_bone_ik(world, chain, hip, knee, ankle, ankle + shift)
         rotations[person] = local_rotations(world, skeleton)
     return replace(interaction, rotations=rotations)
 
 
-def _holding_shift(
+def _stance_shift(
     ankle: np.ndarray,
     toe: np.ndarray,
     fps: float,
@@ -114,23 +125,22 @@ def _holding_shift(
     min_frames: int,
     fixed_T: np.ndarray,
 ) -> np.ndarray:
-    """Displacement (T, 3) of an ankle that keeps the foot in place during contacts."""
+    """Displacement (T, 3) of an ankle that keeps the foot in place while in stance."""
     ball = (ankle + toe) / 2
-    smooth = gaussian_filter1d(ball, 1.0, axis=0, mode="nearest")
+    smooth = gaussian_filter1d(ball, SPEED_SMOOTHING, axis=0, mode="nearest")
     speed = np.linalg.norm(np.gradient(smooth[:, [0, 2]], axis=0), axis=-1) * fps
-    low = (toe[:, 1] < 0.08) & (ankle[:, 1] < 0.18)
-    held = low & (speed < HELD_BELOW)
+    low = (toe[:, 1] < STANCE_TOE) & (ankle[:, 1] < STANCE_ANKLE)
+    stances = runs(low & (speed < STANCE_SPEED), min_frames)
     shift, frames = np.zeros_like(ankle), np.arange(len(ankle))
     free_T = _ease_mask(fixed_T, blend)
-    runs = _runs(held, min_frames)
-    gaps = [blend, *(after[0] - run[1] for run, after in pairwise(runs)), blend]
-    for (start, stop), gap_before, gap_after in zip(runs, gaps, gaps[1:], strict=False):
+    gaps = [blend, *(after[0] - before[1] for before, after in pairwise(stances)), blend]
+    for (start, stop), gap_before, gap_after in zip(stances, gaps, gaps[1:], strict=False):
         anchor, ease_T = ball[start:stop].mean(0), free_T
         if (border := start + np.flatnonzero(_borders(fixed_T[start:stop]))).size:
-            inside = np.clip(frames, start, stop - 1)
-            anchor = np.stack([np.interp(inside, border, axis) for axis in ball[border].T], -1)
+            nearest = np.clip(frames, start, stop - 1)
+            anchor = np.stack([np.interp(nearest, border, axis) for axis in ball[border].T], -1)
             ease_T = ~fixed_T
-        # Between holds that are close the fades add up to one: the foot goes from one to the other.
+        # Between stances that are close the fades add up to one, so the foot goes straight over.
         distance = np.maximum(
             (start - frames) / (min(blend, gap_before) + 1),
             (frames - (stop - 1)) / (min(blend, gap_after) + 1),
@@ -139,8 +149,8 @@ def _holding_shift(
         pull = anchor - ball[np.clip(frames, start, stop - 1)]
         pull[:, 1] = 0
         shift += pull * (fade * ease_T)[:, None]
-    sunk = np.minimum(np.minimum(toe[:, 1], ankle[:, 1] - 0.04), 0)
-    shift[:, 1] -= gaussian_filter1d(sunk, 2.0, mode="nearest") * free_T
+    below_floor = np.minimum(np.minimum(toe[:, 1], ankle[:, 1] - ANKLE_FLOOR), 0)
+    shift[:, 1] -= gaussian_filter1d(below_floor, LIFT_SMOOTHING, mode="nearest") * free_T
     return shift
 
 
@@ -154,13 +164,8 @@ def _ease_mask(fixed_T: np.ndarray, blend: int) -> np.ndarray:
 
 def _borders(flags: np.ndarray) -> np.ndarray:
     """Those flags that have a neighbour which is not set."""
-    low = np.pad(flags, 1, mode="edge")
-    return flags & ~(low[:-2] & low[2:])
-
-
-def _runs(flags: np.ndarray, min_frames: int) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
-    return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= min_frames]
+    padded = np.pad(flags, 1, mode="edge")
+    return flags & ~(padded[:-2] & padded[2:])
 
 
 def _two_bone_ik(
@@ -175,16 +180,16 @@ def _two_bone_ik(
     thigh = np.linalg.norm(knee - hip, axis=-1)
     shin = np.linalg.norm(ankle - knee, axis=-1)
     before = np.linalg.norm(ankle - hip, axis=-1)
-    reach = np.maximum(np.linalg.norm(goal - hip, axis=-1), abs(thigh - shin) + 1e-4)
-    # A leg that comes to its full length at once throws its knee, so it nears it exponentially.
-    room = np.maximum((thigh + shin) * 0.9995 - before, 1e-6)
-    beyond = np.maximum(reach - before, 0)
-    reach = np.minimum(reach, before) - room * np.expm1(-beyond / room)
+    length = np.maximum(np.linalg.norm(goal - hip, axis=-1), abs(thigh - shin) + FOLDED_LEG)
+    # A leg that is straightened at once jerks its knee, so it nears its full length exponentially.
+    room = np.maximum((thigh + shin) * STRAIGHT_LEG - before, 1e-6)
+    excess = np.maximum(length - before, 0)
+    length = np.minimum(length, before) - room * np.expm1(-excess / room)
     direction = normalise(goal - hip)
     bend = (knee - hip) - ((knee - hip) * direction).sum(-1)[:, None] * direction
-    along = (thigh**2 + reach**2 - shin**2) / (2 * reach)
+    along = (thigh**2 + length**2 - shin**2) / (2 * length)
     out = np.sqrt(np.maximum(thigh**2 - along**2, 0))
     new_knee = hip + along[:, None] * direction + out[:, None] * normalise(bend)
-    new_ankle = hip + reach[:, None] * direction
+    new_ankle = hip + length[:, None] * direction
     world[:, chain[0]] = rotation_between(knee - hip, new_knee - hip) @ world[:, chain[0]]
     world[:, chain[1]] = rotation_between(ankle - knee, new_ankle - new_knee) @ world[:, chain[1]]

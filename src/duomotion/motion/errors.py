@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from duomotion.motion import interhuman as features
+from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.motion.layout import Layout
 
 
@@ -34,7 +34,7 @@ SCORES = {
 def reconstruction_scores(
     reconstruct: Callable[[np.ndarray], np.ndarray],
     motions: Mapping[str, np.ndarray],
-    layout: Layout = features,
+    layout: Layout = INTERHUMAN,
 ) -> dict[str, dict[str, float]]:
     """Errors of motions after tokenizer or autoencoder and back, by name.
 

@@ -21,6 +21,7 @@ its resting direction, and how limbs turn about themselves is not in it.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -28,51 +29,55 @@ from scipy.ndimage import gaussian_filter1d
 from duomotion.motion.canonical import REFLECTION, resample
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import forward_kinematics
+from duomotion.motion.layout import Layout, consecutive
 from duomotion.motion.retarget import to_kit21, to_smpl22
 from duomotion.motion.rotations import (
     Array,
     matrix_to_sixd_concatenated,
     namespace,
     normalise,
+    rotate_about_y,
     rotation_between,
     yaw,
 )
 from duomotion.motion.skeleton import KIT21, SMPL22, Skeleton
 
 SMOOTHING = 20.0  # frames, of the forward direction (released code)
-PLANTING = 0.1  # seconds, of the change that makes feet stand
-ROOT_TURN = slice(0, 1)
-ROOT_VELOCITY = slice(1, 3)
-ROOT_HEIGHT = slice(3, 4)
-CONTACTS = slice(-4, None)
+CORRECTION_SECONDS = 0.1  # standard deviation over which corrections of the root fade
 _AXES = {
     "0": (0, 0, 0), "x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1), "-x": (-1, 0, 0),
     "-y": (0, -1, 0),
 }  # fmt: skip
 
 
+class SoloBlocks(NamedTuple):
+    """The table above."""
+
+    root_turn: slice
+    root_velocity: slice
+    root_height: slice
+    local_positions: slice
+    rotations: slice
+    local_velocities: slice
+    contacts: slice
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SoloLayout:
-    """Vectors of one person, a `motion.layout.Layout`.
+class SoloLayout(Layout):
+    """Vectors of one person.
 
     Attributes:
-        NAME, ... ACCUMULATES_ROOT: see `motion.layout.Layout`.
         skeleton: of bodies, in metres.
         rest: for each joint the axis along which the bone to it rests.
         from_root: joints whose rotation is relative to the root's, not their parent's.
         leg: two joints, the lengths of whose bones are a body's size.
-        feet: the parts of a foot whose contacts are told.
+        feet: the joints of a foot whose contacts are features.
         contact_speed: squared units a frame; a slower foot is in contact, however high.
         metres: in a unit.
     """
 
-    NAME: str
-    NUM_FEATURES: int
-    NUM_JOINTS: int
-    FPS: float
-    MIN_FRAMES: int
-    MAX_FRAMES: int = 196  # the longest motion that is generated at once (released code)
-    ACCUMULATES_ROOT: bool = True
+    max_frames: int = 196  # released code
+    accumulates_root: bool = True
     skeleton: Skeleton
     rest: str
     from_root: tuple[str, ...]
@@ -82,28 +87,21 @@ class SoloLayout:
     metres: float
 
     @property
-    def local_positions(self) -> slice:
-        return slice(4, 3 * self.NUM_JOINTS + 1)
+    def blocks(self) -> SoloBlocks:
+        joints = self.num_joints
+        widths = 1, 2, 1, 3 * (joints - 1), 6 * (joints - 1), 3 * joints, 4
+        return SoloBlocks(*consecutive(*widths))
+
+    @property
+    def root_features(self) -> slice:
+        """The blocks of the root: turn, velocity and height."""
+        return slice(self.blocks.root_turn.start, self.blocks.root_height.stop)
 
     @property
     def foot_positions(self) -> np.ndarray:
         """Indices (12,) of the numbers among `local_positions` that say where feet are."""
-        first = self.local_positions.start + 3 * (np.array(self._feet) - 1)
+        first = self.blocks.local_positions.start + 3 * (np.array(self._feet) - 1)
         return np.add.outer(first, np.arange(3)).ravel()
-
-    @property
-    def rotations(self) -> slice:
-        return slice(3 * self.NUM_JOINTS + 1, 9 * self.NUM_JOINTS - 5)
-
-    @property
-    def local_velocities(self) -> slice:
-        return slice(9 * self.NUM_JOINTS - 5, -4)
-
-    @property
-    def blocks(self) -> tuple[slice, ...]:
-        """The slices above, in their order."""
-        root = (ROOT_TURN, ROOT_VELOCITY, ROOT_HEIGHT)
-        return (*root, self.local_positions, self.rotations, self.local_velocities, CONTACTS)
 
     # bodies in metres ------------------------------------------------------------------------
 
@@ -115,12 +113,12 @@ class SoloLayout:
         """
         if interaction.num_people != 1:
             raise ValueError(
-                f"{self.NAME} describes one person; the motion has {interaction.num_people}"
+                f"{self.name} describes one person; the motion has {interaction.num_people}"
             )
         if not interaction.skeletons[0].same_tree(self.skeleton):
             mapped = to_kit21 if self.skeleton is KIT21 else to_smpl22
             interaction = mapped(interaction)
-        return resample(interaction, self.FPS)
+        return resample(interaction, self.fps)
 
     def placing(self, people: Interaction) -> tuple[np.ndarray, np.ndarray]:
         """Rotation and translation: floor at 0, start at the origin, hips and shoulders to +Z."""
@@ -128,7 +126,7 @@ class SoloLayout:
         return self._placing(positions_TJ3)
 
     def encode(self, people: Interaction) -> np.ndarray:
-        """Features (1, T - 1, F) float32 of a person who stands where they should say."""
+        """Features (1, T - 1, F) float32 of a person in the layout's world."""
         joints_PTJ3 = people.positions.astype(np.float64) / self.metres
         return np.stack([self.encode_joints(joints_TJ3) for joints_TJ3 in joints_PTJ3])
 
@@ -142,7 +140,7 @@ class SoloLayout:
         return Interaction.from_positions(
             self.positions(features.astype(np.float64)),
             like=self.skeleton,
-            fps=self.FPS if fps is None else fps,
+            fps=self.fps if fps is None else fps,
             caption=caption,
         )
 
@@ -151,32 +149,28 @@ class SoloLayout:
         return self.decode_joints(features) * self.metres
 
     def fix_root_from_contacts(self, features: np.ndarray) -> np.ndarray:
-        """Features (..., T, F) whose root steps so that feet which say they are in contact stand.
+        """Features (..., T, F) with root velocities that keep feet in contact where they are.
 
-        A model's way of the root and its legs can contradict each other; where a foot is in contact
-        the legs are believed (ours). What is changed comes and goes smoothly; away from contacts
-        steps stay as they are.
+        The root's path and the legs that a model generates can contradict each other; where a foot
+        is in contact the legs decide (ours). The correction fades in and out; away from contacts
+        velocities stay as they are.
         """
         turns, _ = self.decode_root(features)
         feet = features[..., self.foot_positions]
-        feet = _turned(feet.reshape(*feet.shape[:-1], 4, 3), -turns[..., None])
+        feet = rotate_about_y(feet.reshape(*feet.shape[:-1], 4, 3), -turns[..., None])
         steps = feet[..., :-1, :, :] - feet[..., 1:, :, :]
-        contact = np.clip(features[..., :-1, CONTACTS], 0, 1)
+        contact = np.clip(features[..., :-1, self.blocks.contacts], 0, 1)
         contact = np.where(contact > 0.5, contact, 0)[..., None]
         weight = contact.sum(-2)
         step = (contact * steps).sum(-2) / np.maximum(weight, 1e-6)
-        step = _turned(step, turns[..., 1:])[..., [0, 2]]
-        root_step = features[..., :-1, ROOT_VELOCITY]
+        step = rotate_about_y(step, turns[..., 1:])[..., [0, 2]]
+        root_step = features[..., :-1, self.blocks.root_velocity]
         correction = np.minimum(weight, 1) * (step - root_step)
-        fix_root_from_contacts = features.copy()
-        fix_root_from_contacts[..., :-1, ROOT_VELOCITY] += gaussian_filter1d(
-            correction, PLANTING * self.FPS, axis=-2, mode="nearest"
+        fixed = features.copy()
+        fixed[..., :-1, self.blocks.root_velocity] += gaussian_filter1d(
+            correction, CORRECTION_SECONDS * self.fps, axis=-2, mode="nearest"
         )
-        return fix_root_from_contacts
-
-    def grounded(self, people: Interaction) -> Interaction:
-        """The people as they are: the floor is at height 0."""
-        return people
+        return fixed
 
     # joints in the layout's unit -------------------------------------------------------------
 
@@ -232,7 +226,7 @@ class SoloLayout:
         root_step = (turn_T33[1:] @ steps[:, 0, :, None])[..., 0]
         sixd = matrix_to_sixd_concatenated(self._rotations(joints_TJ3, turn_T33))
         contacts = (steps[:, self._feet] ** 2).sum(-1) < self.contact_speed
-        blocks = (
+        parts = (
             np.arcsin(np.sin(half)) if published_turns else np.arctan(np.tan(half)),
             root_step[:, [0, 2]],
             joints_TJ3[:-1, 0, 1],
@@ -242,27 +236,29 @@ class SoloLayout:
             contacts,
         )
         frames = len(steps)
-        return np.concatenate([b.reshape(frames, -1) for b in blocks], 1, dtype=np.float32)
+        return np.concatenate([part.reshape(frames, -1) for part in parts], 1, dtype=np.float32)
 
     def decode_joints(self, features: Array) -> Array:
         """Features (..., T, F) -> joints (..., T, J, 3), by positions; numpy or torch."""
         xp = namespace(features)
         turns, root = self.decode_root(features)
-        local = features[..., self.local_positions]
-        local = local.reshape(*local.shape[:-1], self.NUM_JOINTS - 1, 3)
+        local = features[..., self.blocks.local_positions]
+        local = local.reshape(*local.shape[:-1], self.num_joints - 1, 3)
         under_root = _level(root[..., 0], root[..., 2])
-        joints = _turned(local, -turns[..., None]) + under_root[..., None, :]
+        joints = rotate_about_y(local, -turns[..., None]) + under_root[..., None, :]
         return xp.concatenate([root[..., None, :], joints], -2)
 
     def decode_root(self, features: Array) -> tuple[Array, Array]:
         """The angle (..., T) about +Y that makes the person face +Z, and the root (..., T, 3)."""
         xp = namespace(features)
-        turns = 2 * _sums_before(features[..., 0])
+        blocks = self.blocks
+        turns = 2 * _sums_before(features[..., blocks.root_turn][..., 0])
         # A step is turned by the angle of the frame it leads to.
         following = xp.concatenate([turns[..., 1:], turns[..., -1:]], -1)
-        step = _turned(_level(features[..., 1], features[..., 2]), -following)
+        velocity = features[..., blocks.root_velocity]
+        step = rotate_about_y(_level(velocity[..., 0], velocity[..., 1]), -following)
         x, z = (_sums_before(step[..., axis]) for axis in (0, 2))
-        return turns, xp.stack([x, features[..., 3], z], -1)
+        return turns, xp.stack([x, features[..., blocks.root_height][..., 0], z], -1)
 
     # -----------------------------------------------------------------------------------------
 
@@ -327,14 +323,6 @@ def _forward(across: np.ndarray) -> np.ndarray:
     return np.cross([0, 1, 0], normalise(across))
 
 
-def _turned(points: Array, angles: Array) -> Array:
-    """Points (..., 3) turned about +Y by angles (...) in radians."""
-    xp = namespace(points)
-    c, s = xp.cos(angles), xp.sin(angles)
-    x, y, z = points[..., 0], points[..., 1], points[..., 2]
-    return xp.stack([c * x + s * z, y, c * z - s * x], -1)
-
-
 def _sums_before(x: Array) -> Array:
     """(..., T): the sum of everything before each entry."""
     return namespace(x).concatenate([0 * x[..., :1], x[..., :-1].cumsum(-1)], -1)
@@ -346,11 +334,11 @@ def _level(x: Array, z: Array) -> Array:
 
 
 HUMANML3D = SoloLayout(
-    NAME="humanml3d",
-    NUM_FEATURES=263,
-    NUM_JOINTS=22,
-    FPS=20.0,
-    MIN_FRAMES=40,
+    name="humanml3d",
+    num_features=263,
+    num_joints=22,
+    fps=20.0,
+    min_frames=40,
     skeleton=SMPL22,
     rest="0 x -x y -y -y y -y -y y z z y x -x z -y -y -y -y -y -y",
     from_root=("left_collar", "right_collar"),
@@ -360,11 +348,11 @@ HUMANML3D = SoloLayout(
     metres=1.0,
 )
 KIT = SoloLayout(
-    NAME="kit-ml",
-    NUM_FEATURES=251,
-    NUM_JOINTS=21,
-    FPS=12.5,
-    MIN_FRAMES=24,
+    name="kit-ml",
+    num_features=251,
+    num_joints=21,
+    fps=12.5,
+    min_frames=24,
     skeleton=KIT21,
     rest="0 y y y y x -y -y -x -y -y x -y -y z z -x -y -y z z",
     from_root=("right_shoulder", "left_shoulder"),

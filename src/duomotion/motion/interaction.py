@@ -2,12 +2,17 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from duomotion.motion.kinematics import fit_rotations, fit_skeleton, forward_kinematics
 from duomotion.motion.skeleton import SMPL22, Skeleton
+
+FORMATS = "duomotion.formats"
+"""What reads and writes files. Formats are made of interactions, not the other way round, so the
+package is named here and found when a file is met, as Python finds its codecs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +131,7 @@ class Interaction:
             ValueError: unknown suffix, or the format can't hold the motion.
             OSError: the file can't be written.
         """
-        from duomotion import formats
-
-        formats.save(self, path)
+        import_module(FORMATS).save(self, path)
 
     @staticmethod
     def load(path: str | Path) -> "Interaction":
@@ -138,9 +141,7 @@ class Interaction:
             ValueError: unknown suffix, or a file that does not hold what its suffix says.
             OSError: the file can't be read.
         """
-        from duomotion import formats
-
-        return formats.load(path)
+        return import_module(FORMATS).load(path)
 
 
 def together(people: list[Interaction]) -> Interaction:

@@ -1,6 +1,4 @@
-"""The per-frame vectors that networks see, as named slices.
-
-InterHuman (Liang et al. 2024), 262 numbers a person and frame:
+"""InterHuman's per-frame vectors (Liang et al. 2024), 262 numbers a person and frame:
 
     positions    66   22 joints in the world, metres, Y up
     velocities   66   position in the next frame minus position in this one, metres a frame
@@ -8,16 +6,21 @@ InterHuman (Liang et al. 2024), 262 numbers a person and frame:
     contacts      4   left ankle, left foot, right ankle, right foot: 1 on the floor
 
 There is no root rotation; it follows from the positions of hips and spine.
+
+A recording is held as positions (P, T, 22, 3) and interleaved 6-D rotations (P, T, 21, 6), which do
+not depend on the world frame.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from duomotion.motion.canonical import Z_UP_TO_Y_UP, facing
-from duomotion.motion.canonical import placing as placing  # part of the layout
-from duomotion.motion.contacts import foot_contacts, foot_joints
+from duomotion.motion.canonical import Z_UP_TO_Y_UP, facing, placing
+from duomotion.motion.contacts import FOOT_JOINTS, foot_contacts, foot_joints
 from duomotion.motion.interaction import Interaction
+from duomotion.motion.layout import MapLayout, consecutive
+from duomotion.motion.normaliser import Normaliser
 from duomotion.motion.retarget import to_smpl22
 from duomotion.motion.rotations import (
     Array,
@@ -28,97 +31,149 @@ from duomotion.motion.rotations import (
 )
 from duomotion.motion.skeleton import SMPL22
 
-NAME: str = "interhuman"
-FPS: float = 30.0
-POSITIONS = slice(0, 66)
-VELOCITIES = slice(66, 132)
-ROTATIONS = slice(132, 258)
-CONTACTS = slice(258, 262)
-MIN_STD = 1e-3
-NUM_FEATURES: int = 262
-NUM_JOINTS: int = 22
-JOINT_DIM: int = 12
-MIN_FRAMES: int = 15  # released loaders skip shorter clips
-MAX_FRAMES: int = 300  # the longest motion that is generated at once (InterGen)
-ACCUMULATES_ROOT: bool = False
+# What a joint's row of a map holds.
+POSITION, VELOCITY, ROTATION = consecutive(3, 3, 6)
 
 
-@dataclass(frozen=True)
-class Normaliser:
-    """Per-feature mean and standard deviation, (F,) each."""
+class InterHumanBlocks(NamedTuple):
+    """The table above."""
 
-    mean: Array
-    std: Array
-
-    def normalise(self, features: Array) -> Array:
-        return (features - self.mean) / self.std
-
-    def denormalise(self, features: Array) -> Array:
-        return features * self.std + self.mean
+    positions: slice
+    velocities: slice
+    rotations: slice
+    contacts: slice
 
 
-def measured(features: np.ndarray) -> Normaliser:
-    """Statistics of features (..., 262), those of contacts left as they are."""
-    frames = tuple(range(features.ndim - 1))
-    std = np.maximum(features.std(frames), MIN_STD)
-    std[CONTACTS] = 1
-    return Normaliser(features.mean(frames), std)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InterHumanLayout(MapLayout):
+    """See above; a row of a map is a joint's position, velocity and rotation."""
+
+    @property
+    def blocks(self) -> InterHumanBlocks:
+        joints = self.num_joints
+        widths = 3 * joints, 3 * joints, 6 * (joints - 1), len(FOOT_JOINTS)
+        return InterHumanBlocks(*consecutive(*widths))
+
+    def bodies(self, interaction: Interaction) -> Interaction:
+        """The same motion on SMPL-22; raises as `retarget.to_smpl22`."""
+        return to_smpl22(interaction)
+
+    def placing(self, people: Interaction) -> tuple[np.ndarray, np.ndarray]:
+        return placing(people)
+
+    def encode(self, people: Interaction) -> np.ndarray:
+        sixd = matrix_to_sixd_interleaved(people.rotations[:, :, 1:])
+        pairs = zip(people.positions, sixd, strict=True)
+        return np.stack([self.encode_person(*person) for person in pairs])
+
+    def encode_person(self, positions: np.ndarray, sixd: np.ndarray) -> np.ndarray:
+        """Features (T - 1, 262) of one person in the layout's world.
+
+        Args:
+            positions: (T, 22, 3) metres, Y up, floor at 0.
+            sixd: (T, 21, 6).
+        """
+        frames = len(positions) - 1
+        contacts = foot_contacts(positions[:, foot_joints(SMPL22)])[:-1]
+        return np.concatenate(
+            [
+                positions[:-1].reshape(frames, -1),
+                np.diff(positions, axis=0).reshape(frames, -1),
+                sixd[:-1].reshape(frames, -1),
+                contacts,
+            ],
+            axis=1,
+            dtype=np.float32,
+        )
+
+    def encode_pair(
+        self, positions: np.ndarray, sixd: np.ndarray, *, floor: str = "each"
+    ) -> np.ndarray:
+        """Features (P, T - 1, 262) of a recording, as InterHuman's loader makes them.
+
+        The first person starts at the origin and faces +Z; the second keeps their place relative
+        to the first.
+
+        Args:
+            positions: (P, T, 22, 3) metres, Y up.
+            sixd: (P, T, 21, 6).
+            floor: see `on_floor`.
+        """
+        grounded = on_floor(positions, floor)
+        turn = yaw(-facing(grounded[0, 0], SMPL22))
+        start = grounded[0, 0, 0] * [1, 0, 1]
+        placed = (grounded - start) @ turn.T
+        return np.stack([self.encode_person(p, r) for p, r in zip(placed, sixd, strict=True)])
+
+    def decode(
+        self, features: np.ndarray, *, fps: float | None = None, caption: str = ""
+    ) -> Interaction:
+        """Rigid bodies along features (P, T, 262) in metres (not normalised).
+
+        Joint positions decide where bones point; the rotations decide how limbs turn about
+        themselves.
+        """
+        return Interaction.from_positions(
+            self.positions(features),
+            twist(self.sixd(features)),
+            fps=self.fps if fps is None else fps,
+            caption=caption,
+        )
+
+    def positions(self, features: Array) -> Array:
+        """(..., 262) in metres -> (..., 22, 3); numpy or torch."""
+        return self._rows(features, self.blocks.positions, 3)
+
+    def sixd(self, features: Array) -> Array:
+        """(..., 262) -> rotations (..., 21, 6); numpy or torch."""
+        return self._rows(features, self.blocks.rotations, 6)
+
+    def to_joint_map(self, features: Array) -> Array:
+        """(..., 262) -> (..., 22, 12); numpy or torch.
+
+        The root has no rotation and gets zeros; contacts are left out (released InterMask code).
+        """
+        xp, rotations = namespace(features), self.sixd(features)
+        return xp.concatenate(
+            [
+                self.positions(features),
+                self._rows(features, self.blocks.velocities, 3),
+                xp.concatenate([rotations[..., :1, :] * 0, rotations], -2),
+            ],
+            -1,
+        )
+
+    def from_joint_map(self, joints: Array) -> Array:
+        """(..., 22, 12) -> (..., 262) with zero contacts; numpy or torch."""
+        lead = joints.shape[:-2]
+        parts = [
+            joints[..., POSITION].reshape(*lead, 3 * self.num_joints),
+            joints[..., VELOCITY].reshape(*lead, 3 * self.num_joints),
+            joints[..., 1:, ROTATION].reshape(*lead, 6 * (self.num_joints - 1)),
+        ]
+        parts.append(parts[0][..., : len(FOOT_JOINTS)] * 0)
+        return namespace(joints).concatenate(parts, -1)
+
+    def fit_normaliser(self, features: np.ndarray) -> Normaliser:
+        """Statistics of features (..., 262); contacts keep their scale."""
+        found = Normaliser.fit(features)
+        found.std[self.blocks.contacts] = 1
+        return found
+
+    def _rows(self, features: Array, block: slice, width: int) -> Array:
+        count = (block.stop - block.start) // width
+        return features[..., block].reshape(*features.shape[:-1], count, width)
 
 
-def bodies(interaction: Interaction) -> Interaction:
-    """The same motion on SMPL-22; raises as `retarget.to_smpl22`."""
-    return to_smpl22(interaction)
-
-
-def encode(people: Interaction) -> np.ndarray:
-    """Features (P, T - 1, 262) of people on SMPL-22 who stand where the features should say."""
-    sixd = matrix_to_sixd_interleaved(people.rotations[:, :, 1:])
-    return np.stack([encode_person(p, r) for p, r in zip(people.positions, sixd, strict=True)])
-
-
-def encode_person(positions: np.ndarray, sixd: np.ndarray) -> np.ndarray:
-    """Features of one person who stands where the features should say.
-
-    Args:
-        positions: (T, 22, 3) metres, Y up, floor at 0.
-        sixd: (T, 21, 6) local rotations, interleaved.
-
-    Returns:
-        (T - 1, 262): the last frame has no velocity and is dropped.
-    """
-    frames = len(positions) - 1
-    contacts = foot_contacts(positions[:, foot_joints(SMPL22)])[:-1]
-    return np.concatenate(
-        [
-            positions[:-1].reshape(frames, -1),
-            np.diff(positions, axis=0).reshape(frames, -1),
-            sixd[:-1].reshape(frames, -1),
-            contacts,
-        ],
-        axis=1,
-        dtype=np.float32,
-    )
-
-
-def encode_pair(positions: np.ndarray, sixd: np.ndarray, *, floor: str = "each") -> np.ndarray:
-    """Features of people as InterHuman's loader makes them.
-
-    The first person starts at the origin and faces +Z; the second keeps their place relative to the
-    first.
-
-    Args:
-        positions: (P, T, 22, 3) metres, Y up.
-        sixd: (P, T, 21, 6) local rotations, interleaved; they do not depend on the world frame.
-        floor: see `on_floor`.
-
-    Returns:
-        (P, T - 1, 262) float32.
-    """
-    grounded = on_floor(positions, floor)
-    turn = yaw(-facing(grounded[0, 0], SMPL22))
-    start = grounded[0, 0, 0] * [1, 0, 1]
-    placed = (grounded - start) @ turn.T
-    return np.stack([encode_person(p, r) for p, r in zip(placed, sixd, strict=True)])
+INTERHUMAN = InterHumanLayout(
+    name="interhuman",
+    fps=30.0,
+    num_features=262,
+    num_joints=22,
+    joint_dim=12,
+    min_frames=15,
+    max_frames=300,  # InterGen
+)
 
 
 def on_floor(positions: np.ndarray, floor: str) -> np.ndarray:
@@ -135,27 +190,31 @@ def on_floor(positions: np.ndarray, floor: str) -> np.ndarray:
     return positions - np.array([0.0, 1, 0]) * positions[..., 1].min((1, 2))[:, None, None, None]
 
 
+# InterHuman's processed arrays hold 62 joint positions, then 51 local rotations without the root.
+RAW_POSITIONS = slice(0, 66)
+RAW_ROTATIONS = slice(186, 312)
+RAW_HANDS = slice(312, 492)
+
+
 def from_interhuman_raw(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Split InterHuman's processed arrays, which are Z up.
+    """Positions (..., T, 22, 3) in metres, Y up, and rotations (..., T, 21, 6).
 
     Args:
-        raw: (..., T, 492): 62 joint positions, then 51 local rotations without the root.
-
-    Returns:
-        positions (..., T, 22, 3) metres, Y up, and rotations (..., T, 21, 6).
+        raw: InterHuman's processed arrays (..., T, 492), Z up.
     """
-    positions = raw[..., :66].reshape(*raw.shape[:-1], 22, 3) @ Z_UP_TO_Y_UP.T
-    return positions, raw[..., 186:312].reshape(*raw.shape[:-1], 21, 6)
+    lead = raw.shape[:-1]
+    positions = raw[..., RAW_POSITIONS].reshape(*lead, 22, 3) @ Z_UP_TO_Y_UP.T
+    return positions, raw[..., RAW_ROTATIONS].reshape(*lead, 21, 6)
 
 
 def to_interhuman_raw(interaction: Interaction) -> np.ndarray:
     """The inverse: (P, T, 492) float32 of an SMPL-22 interaction; hands and face stay at rest."""
     people, frames = interaction.rotations.shape[:2]
-    raw = np.zeros((people, frames, 492), np.float32)
-    raw[..., :66] = (interaction.positions @ Z_UP_TO_Y_UP).reshape(people, frames, 66)
+    raw = np.zeros((people, frames, RAW_HANDS.stop), np.float32)
+    raw[..., RAW_POSITIONS] = (interaction.positions @ Z_UP_TO_Y_UP).reshape(people, frames, 66)
     sixd = matrix_to_sixd_interleaved(interaction.rotations[:, :, 1:])
-    raw[..., 186:312] = sixd.reshape(people, frames, 126)
-    raw[..., 312:] = np.tile([1.0, 0, 0, 1, 0, 0], 30)
+    raw[..., RAW_ROTATIONS] = sixd.reshape(people, frames, 126)
+    raw[..., RAW_HANDS] = np.tile(matrix_to_sixd_interleaved(np.eye(3)), 30)
     return raw
 
 
@@ -168,57 +227,7 @@ def mirror_pair(positions: np.ndarray, sixd: np.ndarray) -> tuple[np.ndarray, np
     return positions[..., swap, :] * [-1, 1, 1], sixd[..., swap[1:] - 1, :] * _MIRROR_SIXD
 
 
-def positions(features: Array) -> Array:
-    """(..., 262) in metres -> (..., 22, 3); numpy or torch."""
-    return features[..., POSITIONS].reshape(*features.shape[:-1], NUM_JOINTS, 3)
-
-
-def grounded(people: Interaction) -> Interaction:
-    """The people as they are: the features' floor is at height 0."""
-    return people
-
-
-def decode(features: np.ndarray, *, fps: float = 30.0, caption: str = "") -> Interaction:
-    """Rigid bodies along features (P, T, 262) in metres (not normalised).
-
-    Joint positions decide where bones point; the rotations decide how limbs turn about themselves.
-    """
-    sixd = features[..., ROTATIONS].reshape(*features.shape[:2], NUM_JOINTS - 1, 6)
-    return Interaction.from_positions(positions(features), twist(sixd), fps=fps, caption=caption)
-
-
 def twist(sixd: np.ndarray) -> np.ndarray:
     """Matrices (..., 22, 3, 3) of interleaved rotations (..., 21, 6); the root is not turned."""
     root = np.broadcast_to(np.eye(3), (*sixd.shape[:-2], 1, 3, 3))
     return np.concatenate([root, sixd_interleaved_to_matrix(sixd.astype(np.float64))], -3)
-
-
-def to_joint_map(features: Array) -> Array:
-    """(..., 262) -> (..., 22, 12): position, velocity, rotation of each joint; numpy or torch.
-
-    The root has no rotation and gets zeros; contacts are left out (released InterMask code).
-    """
-    lead = features.shape[:-1]
-    rotations = features[..., ROTATIONS].reshape(*lead, NUM_JOINTS - 1, 6)
-    zero = rotations[..., :1, :] * 0
-    xp = namespace(features)
-    return xp.concatenate(
-        [
-            features[..., POSITIONS].reshape(*lead, NUM_JOINTS, 3),
-            features[..., VELOCITIES].reshape(*lead, NUM_JOINTS, 3),
-            xp.concatenate([zero, rotations], -2),
-        ],
-        -1,
-    )
-
-
-def from_joint_map(joints: Array) -> Array:
-    """(..., 22, 12) -> (..., 262) with zero contacts; numpy or torch."""
-    lead = joints.shape[:-2]
-    parts = [
-        joints[..., :3].reshape(*lead, 66),
-        joints[..., 3:6].reshape(*lead, 66),
-        joints[..., 1:, 6:].reshape(*lead, 126),
-    ]
-    parts.append(parts[0][..., :4] * 0)
-    return namespace(joints).concatenate(parts, -1)

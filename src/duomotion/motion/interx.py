@@ -3,19 +3,24 @@
     rows 0 to 54   rotations of the joints of SMPL-X, local, the root's in the world: 6-D, rows
     row 55         translation in metres, then its change to the next frame (InterMask)
 
+As features (336) the rows follow one another.
+
 SMPL-X turns a body about its pelvis and then moves it by the translation. All bodies are the
 neutral one with mean shape, whoever was recorded. The first person's translation is zero in the
 first frame, so height 0 is not the floor, and nothing is turned: people face where they faced.
 """
 
 import os
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import forward_kinematics
+from duomotion.motion.layout import MapLayout, consecutive
 from duomotion.motion.retarget import in_rest_of, to_smpl22
 from duomotion.motion.rotations import (
     Array,
@@ -25,15 +30,9 @@ from duomotion.motion.rotations import (
 )
 from duomotion.motion.skeleton import SMPL22, SMPLX55, SMPLX_PELVIS, Skeleton
 
-NAME: str = "interx"
-FPS: float = 30.0
 NUM_ROTATIONS = SMPLX55.num_joints
-NUM_JOINTS: int = NUM_ROTATIONS + 1  # rows
-JOINT_DIM: int = 6
-MIN_FRAMES: int = 24  # released loaders skip shorter clips
-MAX_FRAMES: int = 150  # the longest motion that is generated at once (released code)
-ACCUMULATES_ROOT: bool = False
-NUM_FEATURES: int = NUM_JOINTS * JOINT_DIM
+ROOT = NUM_ROTATIONS  # the row of a map that is no joint's
+TRANSLATION, VELOCITY = consecutive(3, 3)  # in this row
 FLOOR_PERCENTILE = 5.0
 
 
@@ -73,104 +72,123 @@ def read_body(path: Path) -> tuple[Skeleton, np.ndarray]:
     return SMPLX55.with_offsets(offsets), joints_J3[0]
 
 
-def bodies(interaction: Interaction) -> Interaction:
-    """The same motion on SMPL-X, each person with their own bone lengths and hands at rest.
+class InterXBlocks(NamedTuple):
+    """The rows above, one after the other."""
 
-    Raises:
-        ValueError: the skeleton can't be mapped.
-    """
-    if interaction.skeletons[0].same_tree(SMPLX55):
-        return interaction
-    neutral, _ = body()
-    posed = in_rest_of(neutral, to_smpl22(interaction))
-    people, frames = posed.rotations.shape[:2]
-    still = np.broadcast_to(np.eye(3), (people, frames, NUM_ROTATIONS - SMPL22.num_joints, 3, 3))
-    return Interaction(
-        posed.root_positions,
-        np.concatenate([posed.rotations, still], 2),
-        tuple(
-            neutral.with_offsets(
-                np.concatenate([person.offsets, neutral.offsets[SMPL22.num_joints :]])
-            )
-            for person in posed.skeletons
-        ),
-        posed.fps,
-        posed.caption,
-    )
+    rotations: slice
+    translation: slice
+    velocity: slice
 
 
-def encode(people: Interaction) -> np.ndarray:
-    """Features (P, T - 1, 336) float32 of people on SMPL-X who stand where they should say."""
-    _, pelvis = body()
-    return join(people.rotations, people.root_positions - pelvis)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InterXLayout(MapLayout):
+    """See above; every body is that of `body`."""
 
+    @property
+    def blocks(self) -> InterXBlocks:
+        return InterXBlocks(*consecutive(NUM_ROTATIONS * self.joint_dim, 3, 3))
 
-def join(rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
-    """Features (P, T - 1, 336) float32: the last frame has no velocity and is dropped.
+    def bodies(self, interaction: Interaction) -> Interaction:
+        """The same motion on SMPL-X, each person with their own bone lengths and hands at rest.
 
-    Args:
-        rotations: (P, T, 55, 3, 3).
-        translations: (P, T, 3) metres.
-    """
-    steps = np.diff(translations, axis=1)
-    root = np.concatenate([translations[:, :-1], steps], -1)[:, :, None]
-    joints = np.concatenate([matrix_to_sixd_rows(rotations[:, :-1]), root], 2, dtype=np.float32)
-    return from_joint_map(joints)
+        Raises:
+            ValueError: the skeleton can't be mapped.
+        """
+        if interaction.skeletons[0].same_tree(SMPLX55):
+            return interaction
+        neutral, _ = body()
+        posed = in_rest_of(neutral, to_smpl22(interaction))
+        people, frames = posed.rotations.shape[:2]
+        hands = NUM_ROTATIONS - SMPL22.num_joints
+        still = np.broadcast_to(np.eye(3), (people, frames, hands, 3, 3))
+        return Interaction(
+            posed.root_positions,
+            np.concatenate([posed.rotations, still], 2),
+            tuple(
+                neutral.with_offsets(
+                    np.concatenate([person.offsets, neutral.offsets[SMPL22.num_joints :]])
+                )
+                for person in posed.skeletons
+            ),
+            posed.fps,
+            posed.caption,
+        )
 
+    def placing(self, people: Interaction) -> tuple[np.ndarray, np.ndarray]:
+        """Rotation and translation that bring the first person's first translation to zero."""
+        _, pelvis = body()
+        return np.eye(3), pelvis - people.root_positions[0, 0].astype(np.float64)
 
-def decode(features: np.ndarray, *, fps: float = 30.0, caption: str = "") -> Interaction:
-    """Neutral bodies along features (P, T, 336)."""
-    neutral, pelvis = body()
-    joints = to_joint_map(features)
-    rotations = sixd_rows_to_matrix(joints[..., :NUM_ROTATIONS, :].astype(np.float64))
-    roots = joints[..., NUM_ROTATIONS, :3] + pelvis
-    return Interaction(roots, rotations, (neutral,) * len(features), fps, caption)
+    def encode(self, people: Interaction) -> np.ndarray:
+        _, pelvis = body()
+        return self.encode_smplx(people.rotations, people.root_positions - pelvis)
 
+    def encode_smplx(self, rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
+        """Features (P, T - 1, 336) float32 of SMPL-X's parameters.
 
-def positions(features: Array) -> Array:
-    """(..., 336) -> (..., 55, 3) metres, by forward kinematics; numpy or torch, differentiable."""
-    neutral, pelvis = body()
-    joints = to_joint_map(features)
-    rotations = sixd_rows_to_matrix(joints[..., :NUM_ROTATIONS, :])
-    offsets, start = neutral.offsets.astype(np.float32), pelvis.astype(np.float32)
-    if namespace(features) is not np:
-        offsets, start = features.new_tensor(offsets), features.new_tensor(start)
-    return forward_kinematics(joints[..., NUM_ROTATIONS, :3] + start, rotations, offsets, neutral)
+        Args:
+            rotations: (P, T, 55, 3, 3).
+            translations: (P, T, 3) metres.
+        """
+        steps = np.diff(translations, axis=1)
+        root = np.concatenate([translations[:, :-1], steps], -1)[:, :, None]
+        sixd = matrix_to_sixd_rows(rotations[:, :-1])
+        return self.from_joint_map(np.concatenate([sixd, root], 2, dtype=np.float32))
 
+    def decode(
+        self, features: np.ndarray, *, fps: float | None = None, caption: str = ""
+    ) -> Interaction:
+        """Neutral bodies along features (P, T, 336)."""
+        neutral, pelvis = body()
+        joints = self.to_joint_map(features)
+        rotations = sixd_rows_to_matrix(joints[..., :NUM_ROTATIONS, :].astype(np.float64))
+        roots = joints[..., ROOT, TRANSLATION] + pelvis
+        skeletons = (neutral,) * len(features)
+        return Interaction(roots, rotations, skeletons, self.fps if fps is None else fps, caption)
 
-def placing(people: Interaction) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation and translation that bring the first person's first translation to zero."""
-    _, pelvis = body()
-    return np.eye(3), pelvis - people.root_positions[0, 0].astype(np.float64)
+    def positions(self, features: Array) -> Array:
+        """(..., 336) -> (..., 55, 3) metres, by forward kinematics; numpy or torch."""
+        neutral, pelvis = body()
+        joints = self.to_joint_map(features)
+        rotations = sixd_rows_to_matrix(joints[..., :NUM_ROTATIONS, :])
+        offsets, start = neutral.offsets.astype(np.float32), pelvis.astype(np.float32)
+        if namespace(features) is not np:
+            offsets, start = features.new_tensor(offsets), features.new_tensor(start)
+        roots = joints[..., ROOT, TRANSLATION] + start
+        return forward_kinematics(roots, rotations, offsets, neutral)
 
+    def grounded(self, people: Interaction) -> Interaction:
+        """Both people moved up or down together, so that the lower one's feet are on the floor."""
+        lowest_T = people.positions[..., 1].min((0, 2))
+        rise = np.array([0, -np.percentile(lowest_T, FLOOR_PERCENTILE), 0])
+        return replace(people, root_positions=people.root_positions + rise)
 
-def grounded(people: Interaction) -> Interaction:
-    """Both people moved up or down together, so that the lower one's feet are on the floor."""
-    lowest_T = people.positions[..., 1].min((0, 2))
-    rise = np.array([0, -np.percentile(lowest_T, FLOOR_PERCENTILE), 0])
-    return Interaction(
-        people.root_positions + rise, people.rotations, people.skeletons, people.fps, people.caption
-    )
+    def mirror(self, joints: np.ndarray) -> np.ndarray:
+        """Maps (..., 56, 6) with left and right swapped.
+
+        The neutral body is not quite symmetric, so mirrored joints are not exactly mirror images.
+        """
+        turned = joints[..., SMPLX55.mirrored, :] * _MIRROR_ROWS
+        return np.concatenate([turned, joints[..., ROOT:, :] * _MIRROR_ROOT], -2)
+
+    def to_joint_map(self, features: Array) -> Array:
+        """(..., 336) -> (..., 56, 6)."""
+        return features.reshape(*features.shape[:-1], self.num_joints, self.joint_dim)
+
+    def from_joint_map(self, joints: Array) -> Array:
+        """(..., 56, 6) -> (..., 336)."""
+        return joints.reshape(*joints.shape[:-2], self.num_features)
 
 
 _MIRROR_ROWS = np.array([1.0, -1, -1, -1, 1, 1], np.float32)
 _MIRROR_ROOT = np.array([-1.0, 1, 1, -1, 1, 1], np.float32)
 
-
-def mirror(joints: np.ndarray) -> np.ndarray:
-    """Maps (..., 56, 6) with left and right swapped.
-
-    The neutral body is not quite symmetric, so mirrored joints are not exactly mirror images.
-    """
-    turned = joints[..., SMPLX55.mirrored, :] * _MIRROR_ROWS
-    return np.concatenate([turned, joints[..., -1:, :] * _MIRROR_ROOT], -2)
-
-
-def to_joint_map(features: Array) -> Array:
-    """(..., 336) -> (..., 56, 6)."""
-    return features.reshape(*features.shape[:-1], NUM_JOINTS, JOINT_DIM)
-
-
-def from_joint_map(joints: Array) -> Array:
-    """(..., 56, 6) -> (..., 336)."""
-    return joints.reshape(*joints.shape[:-2], NUM_FEATURES)
+INTERX = InterXLayout(
+    name="interx",
+    fps=30.0,
+    num_features=336,
+    num_joints=56,
+    joint_dim=6,
+    min_frames=24,
+    max_frames=150,  # released code
+)

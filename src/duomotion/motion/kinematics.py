@@ -2,8 +2,16 @@
 
 import numpy as np
 
-from duomotion.motion.rotations import Array, align_vectors, namespace, rotation_between
+from duomotion.motion.rotations import Array, align_vectors, namespace, normalise, rotation_between
 from duomotion.motion.skeleton import Skeleton
+
+PALM = 0.09
+"""Metres from the wrist, where SMPL-22 ends, to the middle of the palm."""
+
+
+def palms(wrists: np.ndarray, elbows: np.ndarray) -> np.ndarray:
+    """(..., 3) middles of hands that continue their forearms, of joints (..., 3) in metres."""
+    return wrists + PALM * normalise(wrists - elbows)
 
 
 def global_rotations(rotations: Array, skeleton: Skeleton) -> Array:

@@ -1,122 +1,96 @@
-"""The layouts of features that networks see, behind one protocol; modules implement it."""
+"""The contract of a layout: what networks see of a person in each frame."""
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from duomotion.motion import interhuman as features
-from duomotion.motion import interx
-from duomotion.motion.humanml3d import SOLO_LAYOUTS
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.rotations import Array
 
 
-class Layout(Protocol):
-    """Per-frame numbers of a person, F of them.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layout(ABC):
+    """Per-frame features of a person, F of them; those of each data set are in its own module.
 
-    P people, T frames. Attributes and functions are those of `motion.features` (InterHuman),
-    `motion.interx` and of the objects in `motion.humanml3d` (one person); see there for what the
-    numbers mean.
+    P people, T frames. The layout's world is the one in which features say where people are.
+
+    Attributes:
+        name: in recipes and on the command line.
+        fps: frames a second.
+        num_features: F.
+        num_joints: joints that are described; Inter-X counts the translation as one more.
+        min_frames: released loaders skip shorter clips.
+        max_frames: the longest motion that is generated at once.
+        accumulates_root: whether features hold the root's steps, so that its path is their sum.
     """
 
-    @property
-    def NAME(self) -> str: ...
+    name: str
+    fps: float
+    num_features: int
+    num_joints: int
+    min_frames: int
+    max_frames: int
+    accumulates_root: bool = False
 
     @property
-    def NUM_FEATURES(self) -> int: ...
+    @abstractmethod
+    def blocks(self) -> tuple[slice, ...]:
+        """Slices of the features by name, a NamedTuple; together they are all, in their order."""
 
-    @property
-    def NUM_JOINTS(self) -> int: ...
-
-    @property
-    def FPS(self) -> float:
-        """Frames a second."""
-        ...
-
-    @property
-    def MIN_FRAMES(self) -> int:
-        """Released loaders skip shorter clips."""
-        ...
-
-    @property
-    def MAX_FRAMES(self) -> int:
-        """The longest motion that is generated at once."""
-        ...
-
-    @property
-    def ACCUMULATES_ROOT(self) -> bool:
-        """Whether features tell the root's steps, so that where it is is the sum of them."""
-        ...
-
-    def bodies(self, interaction: Interaction, /) -> Interaction:
+    @abstractmethod
+    def bodies(self, interaction: Interaction) -> Interaction:
         """The same motion on the layout's skeleton.
 
         Raises:
             ValueError: the skeleton can't be mapped.
         """
-        ...
 
-    def placing(self, people: Interaction, /) -> tuple[np.ndarray, np.ndarray]:
-        """Rotation (3, 3) and translation (3,) into the world in which the layout sees people."""
-        ...
+    @abstractmethod
+    def placing(self, people: Interaction) -> tuple[np.ndarray, np.ndarray]:
+        """Rotation (3, 3) and translation (3,) of people into the layout's world."""
 
-    def encode(self, people: Interaction, /) -> np.ndarray:
-        """Features (P, T - 1, F) of people on the layout's skeleton in the layout's world."""
-        ...
+    @abstractmethod
+    def encode(self, people: Interaction) -> np.ndarray:
+        """Features (P, T - 1, F) float32 of people on the layout's skeleton in its world.
 
-    def decode(self, features: np.ndarray, /, *, fps: float = ...) -> Interaction:
-        """Rigid bodies along features (P, T, F), in the layout's world."""
-        ...
+        The last frame is dropped: it has no velocity.
+        """
 
-    def positions(self, features: Array, /) -> Array:
-        """Joint positions in metres of features (..., F)."""
-        ...
+    @abstractmethod
+    def decode(
+        self, features: np.ndarray, *, fps: float | None = None, caption: str = ""
+    ) -> Interaction:
+        """Rigid bodies along features (P, T, F), at the layout's frame rate if none is given."""
 
-    def grounded(self, people: Interaction, /) -> Interaction:
-        """People from the layout's world in one whose floor is at height 0."""
-        ...
+    @abstractmethod
+    def positions(self, features: Array) -> Array:
+        """Joint positions (..., T, J, 3) in metres of features (..., T, F); numpy or torch."""
 
-
-class MapLayout(Layout, Protocol):
-    """A layout whose numbers make a map of J joints with D numbers each."""
-
-    @property
-    def JOINT_DIM(self) -> int: ...
-
-    def to_joint_map(self, features: Array, /) -> Array:
-        """(..., F) -> (..., J, D)."""
-        ...
-
-    def from_joint_map(self, joints: Array, /) -> Array:
-        """(..., J, D) -> (..., F)."""
-        ...
+    def grounded(self, people: Interaction) -> Interaction:
+        """People from the layout's world in one whose floor is at height 0; here it is already."""
+        return people
 
 
-LAYOUTS: tuple[MapLayout, ...] = (features, interx)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MapLayout(Layout):
+    """A layout whose features make a map of `num_joints` rows with `joint_dim` numbers each."""
+
+    joint_dim: int
+
+    @abstractmethod
+    def to_joint_map(self, features: Array) -> Array:
+        """(..., F) -> (..., J, D); numpy or torch."""
+
+    @abstractmethod
+    def from_joint_map(self, joints: Array) -> Array:
+        """(..., J, D) -> (..., F); numpy or torch."""
 
 
-def layout_of(num_joints: int, joint_dim: int) -> MapLayout:
-    """The layout whose maps have this size.
-
-    Raises:
-        ValueError: there is none.
-    """
-    for layout in LAYOUTS:
-        if (num_joints, joint_dim) == (layout.NUM_JOINTS, layout.JOINT_DIM):
-            return layout
-    sizes = (f"{layout.NUM_JOINTS} x {layout.JOINT_DIM} ({layout.NAME})" for layout in LAYOUTS)
-    raise ValueError(
-        f"no layout of motion has {num_joints} x {joint_dim} numbers; there are {', '.join(sizes)}"
-    )
-
-
-def layout_named(name: str) -> Layout:
-    """The layout of this name.
-
-    Raises:
-        ValueError: there is none.
-    """
-    layouts: dict[str, Layout] = {each.NAME: each for each in (*LAYOUTS, *SOLO_LAYOUTS)}
-    if name not in layouts:
-        raise ValueError(f"no layout is called {name!r}; there are {', '.join(layouts)}")
-    return layouts[name]
+def consecutive(*widths: int) -> Iterator[slice]:
+    """Slices of these widths, one after the other."""
+    start = 0
+    for width in widths:
+        yield slice(start, start + width)
+        start += width

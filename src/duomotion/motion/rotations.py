@@ -89,6 +89,14 @@ def yaw(angle: np.ndarray | float) -> np.ndarray:
     return np.stack(rows, -2)
 
 
+def rotate_about_y(vectors: Array, angles: Array) -> Array:
+    """Vectors (..., 3) turned by `yaw(angles)`, angles (...) in radians; numpy or torch."""
+    xp = namespace(vectors)
+    c, s = xp.cos(angles), xp.sin(angles)
+    x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
+    return xp.stack([c * x + s * z, y, c * z - s * x], -1)
+
+
 def rotation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The smallest rotation (..., 3, 3) that turns the direction `source` (..., 3) into `target`.
 

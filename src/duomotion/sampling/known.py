@@ -15,17 +15,12 @@ from duomotion.motion.interaction import Interaction, together
 from duomotion.motion.kinematics import global_rotations, local_rotations
 from duomotion.motion.layout import Layout
 from duomotion.motion.rotations import yaw
+from duomotion.motion.runs import runs
 from duomotion.motion.skeleton import Skeleton
 from duomotion.sampling.request import Request
 
 SETTLING_SECONDS = 0.3
 """Time constant with which a difference at a seam fades."""
-
-
-def runs(flags_T: np.ndarray) -> list[tuple[int, int]]:
-    """(start, stop) of each stretch of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags_T.astype(int), [0]])))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from safetensors.torch import load, save_file
 from tqdm import tqdm
 
 from duomotion.storage import atomic_file
-from duomotion.text.encoder import TextEmbedding, TextEncoder, load_encoder
+from duomotion.text.encoder import TextEmbedding, TextEncoder
+from duomotion.text.encoders import load_encoder
 
 # Texts embedded between two visits to the disk: an interruption loses no more than these.
 BATCH = 64
@@ -72,8 +73,8 @@ class CachedEncoder:
             for text, *entry in zip(batch, fresh.hidden_BLC, fresh.pool_index_B, strict=True):
                 found[text] = entry
                 self._write(text, *entry)
-        hidden, read = zip(*(found[text] for text in texts), strict=True)
-        return TextEmbedding(torch.stack(hidden), torch.stack(read))
+        hidden, pool_index = zip(*(found[text] for text in texts), strict=True)
+        return TextEmbedding(torch.stack(hidden), torch.stack(pool_index))
 
     def prepare(self, texts: Iterable[str]) -> None:
         """Embed those texts that are not on disk yet, so that `encode` only reads later."""
@@ -90,20 +91,21 @@ class CachedEncoder:
         try:
             with self._path(text).open("rb") as file:
                 entry = load(file.read(4 * self._shape_LC.numel() + _OVERHEAD))
-            hidden_LC, read, checksum = (entry[name] for name in ("hidden", "read", "sha256"))
+            hidden_LC, pool_index, checksum = (entry[name] for name in ("hidden", "read", "sha256"))
         except (OSError, KeyError, SafetensorError):
             return None
         is_whole = (
             (hidden_LC.shape, hidden_LC.dtype) == (self._shape_LC, torch.float32)
-            and (read.shape, read.dtype) == ((), torch.int64)
+            and (pool_index.shape, pool_index.dtype) == ((), torch.int64)
             and bool(hidden_LC.isfinite().all())
-            and 0 <= read.item() < len(hidden_LC)
-            and checksum.tolist() == _checksum(hidden_LC, read).tolist()
+            and 0 <= pool_index.item() < len(hidden_LC)
+            and checksum.tolist() == _checksum(hidden_LC, pool_index).tolist()
         )
-        return [hidden_LC, read] if is_whole else None
+        return [hidden_LC, pool_index] if is_whole else None
 
-    def _write(self, text: str, hidden_LC: torch.Tensor, read: torch.Tensor) -> None:
-        entry = {"hidden": hidden_LC, "read": read, "sha256": _checksum(hidden_LC, read)}
+    def _write(self, text: str, hidden_LC: torch.Tensor, pool_index: torch.Tensor) -> None:
+        checksum = _checksum(hidden_LC, pool_index)
+        entry = {"hidden": hidden_LC, "read": pool_index, "sha256": checksum}
         try:
             with atomic_file(self._path(text)) as path:
                 save_file(entry, path)
@@ -129,7 +131,7 @@ def default_folder() -> Path:
         ) from None
 
 
-def _checksum(hidden_LC: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+def _checksum(hidden_LC: torch.Tensor, pool_index: torch.Tensor) -> torch.Tensor:
     """(32,) uint8: SHA-256 of both tensors' bytes."""
-    content = hidden_LC.numpy().tobytes() + read.numpy().tobytes()
+    content = hidden_LC.numpy().tobytes() + pool_index.numpy().tobytes()
     return torch.tensor(list(hashlib.sha256(content).digest()), dtype=torch.uint8)

@@ -32,8 +32,8 @@ BATCH = 32
 class ClipEncoder:
     """A text becomes 77 vectors: hidden_BLC is (B, 77, C), C = 768 for ViT-L/14.
 
-    read_B is the position of the end token, which for CLIP is the highest token id. Longer texts
-    are cut at 77 tokens and still end with the end token.
+    pool_index_B is the position of the end token, which for CLIP is the highest token id. Longer
+    texts are cut at 77 tokens and still end with the end token.
     """
 
     def __init__(self, source: str | None = None) -> None:

@@ -57,7 +57,7 @@ class MiniLM(nn.Module):
 
 
 class SentenceEncoder:
-    """A text becomes one unit vector: hidden_BLC is (B, 1, 384) and read_B is zero."""
+    """A text becomes one unit vector: hidden_BLC is (B, 1, 384), pool_index_B zero."""
 
     dim = DIM
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from duomotion.evaluation.metrics.physics import bone_depths
 from duomotion.motion.canonical import facing
+from duomotion.motion.kinematics import palms
 from duomotion.motion.rotations import normalise, yaw
 from duomotion.motion.skeleton import SMPL22
 
 PHASES = 40  # frames in which clips are compared
-PALM = 0.09  # metres from the wrist, where SMPL-22 ends, to the middle of the palm
-TOUCH = 0.05  # metres between the capsules of two bones that touch; flesh and measurement
+CONTACT_GAP = 0.05  # metres between the capsules of two bones that touch; flesh and measurement
 FLOOR = np.array([1.0, 0, 1])  # times a point: the one under it
 REGIONS = {
     "trunk": ("hip", "spine1", "spine2", "spine3", "collar"),
@@ -43,9 +43,8 @@ def contact_shares(positions: np.ndarray) -> np.ndarray:
     reaching = positions.astype(np.float64)
     for side in ("left", "right"):
         elbow, wrist = (SMPL22.index(f"{side}_{name}") for name in ("elbow", "wrist"))
-        forearm = normalise(reaching[:, :, wrist] - reaching[:, :, elbow])
-        reaching[:, :, wrist] += PALM * forearm
-    touching_TBB = bone_depths(reaching) > -TOUCH
+        reaching[:, :, wrist] = palms(reaching[:, :, wrist], reaching[:, :, elbow])
+    touching_TBB = bone_depths(reaching) > -CONTACT_GAP
     regions = [_region(joint) for joint, _ in SMPL22.bones]
     names = sorted(set(regions))
     belongs_BR = np.array([[region == name for name in names] for region in regions])

@@ -12,11 +12,11 @@ from scipy.ndimage import binary_closing
 
 from duomotion.motion.canonical import facing
 from duomotion.motion.interaction import Interaction
+from duomotion.motion.kinematics import palms
 from duomotion.motion.rotations import normalise
+from duomotion.motion.runs import runs
 from duomotion.motion.skeleton import SMPL22, Skeleton
 
-# SMPL-22 ends at the wrist; the middle of the hand is this far beyond it along the forearm.
-PALM = 0.09
 # A hold may slip for so many seconds and still be one hold.
 BRIDGE = 0.1
 
@@ -60,8 +60,7 @@ class Scene:
     @cached_property
     def palms(self) -> np.ndarray:
         """(2, T, 2, 3) middle of each hand."""
-        wrists = self.sides("wrist")
-        return wrists + PALM * normalise(wrists - self.sides("elbow"))
+        return palms(self.sides("wrist"), self.sides("elbow"))
 
     @cached_property
     def palm_gaps(self) -> np.ndarray:
@@ -166,12 +165,6 @@ def segment_gap(point: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.nda
     axis = end - start
     along = ((point - start) * axis).sum(-1) / np.maximum((axis**2).sum(-1), 1e-12)
     return np.linalg.norm(point - start - np.clip(along, 0, 1)[..., None] * axis, axis=-1)
-
-
-def runs(mask: np.ndarray) -> list[tuple[int, int]]:
-    """(first, past the last) of every unbroken stretch of a (T,) mask."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(mask, dtype=int), [0]])))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _wrap(degrees: np.ndarray) -> np.ndarray:

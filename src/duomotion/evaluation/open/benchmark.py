@@ -109,7 +109,7 @@ class Benchmark:
     ) -> Embeddings:
         """Of the texts, the motions, and windows of these and of the test clips."""
         truth = [self.data.motion.recorded(clip) for clip in self.test]
-        frames = round(WINDOW * self.data.layout.FPS)
+        frames = round(WINDOW * self.data.layout.fps)
         return Embeddings(
             self.embedder.texts(texts),
             self.embedder.motions([motion.features() for motion in made]),

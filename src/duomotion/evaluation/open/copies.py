@@ -129,7 +129,7 @@ def find_copies(
     Raises:
         ValueError: the model makes no features of the texts.
     """
-    fps, layout = data.layout.FPS, data.layout
+    fps, layout = data.layout.fps, data.layout
     library = Library.of(
         (
             (clip.name, _through(model, data, motion, start))
@@ -176,7 +176,7 @@ def _through(model: MotionModel, data: OpenSet, motion: Motion, start: int = 0) 
     A second is held at the end, so that the last token is whole and none of the motion is lost.
     """
     seen = motion.features(start)
-    held = np.pad(seen, [(0, 0), (0, round(data.layout.FPS)), (0, 0)], mode="edge")
+    held = np.pad(seen, [(0, 0), (0, round(data.layout.fps)), (0, 0)], mode="edge")
     return data.layout.positions(model.reconstruct(held)[:, : seen.shape[1]])
 
 

@@ -22,13 +22,13 @@ from duomotion.evaluation.metrics.protocols import Protocol as Constants
 from duomotion.evaluation.open.checks import Prompt
 from duomotion.evaluation.open.prompts import PROMPTS
 from duomotion.evaluation.open.solo_prompts import SOLO_PROMPTS
-from duomotion.motion import interhuman as features
 from duomotion.motion.humanml3d import HUMANML3D
 from duomotion.motion.interaction import Interaction
+from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.motion.layout import Layout
 from duomotion.motion.rotations import matrix_to_sixd_interleaved
 
-FLOOR = "keep"  # see `features.encode_pair`
+FLOOR = "keep"  # see `motion.interhuman.on_floor`
 ALONE = ("foot_sliding", "floor_depth", "hover", "jerk", "bone_drift")
 TOGETHER = ("body_depth", "body_litres")
 
@@ -85,8 +85,7 @@ class PairMotion(NamedTuple):
 
     @classmethod
     def decoded(cls, made: np.ndarray) -> Self:
-        sixd = made[..., features.ROTATIONS].reshape(*made.shape[:2], 21, 6)
-        return cls(features.positions(made), sixd)
+        return cls(INTERHUMAN.positions(made), INTERHUMAN.sixd(made))
 
     @property
     def num_frames(self) -> int:
@@ -100,7 +99,7 @@ class PairMotion(NamedTuple):
     def features(self, start: int = 0, count: int | None = None) -> np.ndarray:
         """One frame fewer, with their own origin: that of the first person's first frame."""
         cut = slice(start, None if count is None else start + count + 1)
-        return features.encode_pair(self.positions[:, cut], self.sixd[:, cut], floor=FLOOR)
+        return INTERHUMAN.encode_pair(self.positions[:, cut], self.sixd[:, cut], floor=FLOOR)
 
     def held(self, frames: np.ndarray) -> Self:
         return type(self)(self.positions[:, frames], self.sixd[:, frames])
@@ -184,13 +183,13 @@ class OpenSet:
 
     def bodies(self, motion: Motion) -> Interaction:
         """Rigid bodies along a motion's joints."""
-        return Interaction.from_positions(motion.positions, fps=self.layout.FPS)
+        return Interaction.from_positions(motion.positions, fps=self.layout.fps)
 
     def neighbours(self, train: Sequence[Any]) -> Library:
         """Recorded training clips, ready to be searched for the nearest."""
         clips = self.searched(train)
         return Library.of(
-            ((clip.name, self.motion.recorded(clip).positions) for clip in clips), self.layout.FPS
+            ((clip.name, self.motion.recorded(clip).positions) for clip in clips), self.layout.fps
         )
 
 
@@ -198,7 +197,7 @@ def _clips_of_one(root: str | Path, split: str) -> list[SoloClip]:
     clips, _ = humanml3d.read_split(root, split)
     if (found := clips[0].layout) is not HUMANML3D:
         raise ValueError(
-            f"{root} is in the layout {found.NAME}; the open benchmark reads {HUMANML3D.NAME}"
+            f"{root} is in the layout {found.name}; the open benchmark reads {HUMANML3D.name}"
         )
     return clips
 
@@ -207,7 +206,7 @@ PAIRS = OpenSet(
     title="two people",
     recipe="evaluator/open",
     num_people=2,
-    layout=features,
+    layout=INTERHUMAN,
     protocol=OPEN,
     motion=PairMotion,
     read=lambda root, split: interhuman.read_split(root, split)[0],
@@ -274,9 +273,9 @@ def open_set_of(models: Sequence[Scored]) -> str:
     name = next(name for name, each in OPEN_SETS.items() if each.num_people == num_people)
     data = OPEN_SETS[name]
     for model in models:
-        if model.fps != data.layout.FPS:
+        if model.fps != data.layout.fps:
             raise ValueError(
                 f"{model.name} makes {model.fps:g} frames a second; the open data of {data.title} "
-                f"have {data.layout.FPS:g}"
+                f"have {data.layout.fps:g}"
             )
     return name

@@ -16,7 +16,7 @@ from math import inf
 import numpy as np
 from scipy.signal import find_peaks
 
-from duomotion.evaluation.metrics.measurements import Scene, gaps, runs, segment_gap
+from duomotion.evaluation.metrics.measurements import Scene, gaps, segment_gap
 from duomotion.evaluation.open.checks import (
     CheckResult,
     Limits,
@@ -26,9 +26,10 @@ from duomotion.evaluation.open.checks import (
     check_limits,
 )
 from duomotion.motion.interaction import Interaction
+from duomotion.motion.runs import runs
 
 # Hands whose middles are this close touch, in metres; palms in real handshakes are 0.06 apart.
-TOUCH = 0.25
+PALM_CONTACT = 0.25
 HANDS = ((0, 0), (0, 1), (1, 0), (1, 1))
 SAME_HANDS = ((0, 0), (1, 1))
 
@@ -51,7 +52,7 @@ def handshake(interaction: Interaction) -> CheckResult:
 
 
 def _handshake(scene: Scene, hand: int) -> Measurements:
-    touching = scene.palm_gaps[:, hand, hand] < TOUCH
+    touching = scene.palm_gaps[:, hand, hand] < PALM_CONTACT
     held = _during(scene, touching)
     other = 1 - hand
     return {
@@ -67,7 +68,7 @@ def _handshake(scene: Scene, hand: int) -> Measurements:
 
 HIGH_FIVE: Limits = {
     "height": (-0.05, inf),  # 0.07 to 0.46
-    "palm_gap": (0, TOUCH),  # 0.02 to 0.05
+    "palm_gap": (0, PALM_CONTACT),  # 0.02 to 0.05
     "seconds": (0.03, 1.2),  # 0.17 to 0.93
     "approach": (0.2, inf),  # 0.31 to 1.55
     "off_partner": (0, 100),  # 32 to 82
@@ -280,7 +281,7 @@ def arm_wrestle(interaction: Interaction) -> CheckResult:
 
 
 def _arm_wrestle(scene: Scene, hand: int) -> Measurements:
-    clasped = scene.palm_gaps[:, hand, hand] < TOUCH
+    clasped = scene.palm_gaps[:, hand, hand] < PALM_CONTACT
     held = _during(scene, clasped)
     grip = scene.palms[:, held, hand].mean(0)
     across = np.stack([scene.towards[0, held, 1], -scene.towards[0, held, 0]], -1)
@@ -374,9 +375,9 @@ def _during(scene: Scene, mask: np.ndarray) -> slice:
 
 
 def _touches(gap: np.ndarray) -> list[tuple[int, int]]:
-    """Every run of a (T,) gap below TOUCH; the closest frame where there is none."""
+    """Every run of a (T,) gap below PALM_CONTACT; the closest frame where there is none."""
     closest = int(gap.argmin())
-    return runs(gap < TOUCH) or [(closest, closest + 1)]
+    return runs(gap < PALM_CONTACT) or [(closest, closest + 1)]
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:

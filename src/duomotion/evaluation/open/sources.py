@@ -73,7 +73,7 @@ class Generated(CachedSource[Motion]):
         sampling: Sampling = AS_TUNED,
     ) -> None:
         super().__init__(model, folder, processes, sampling=sampling)
-        self.kind, self.fps, self.unit = data.motion, data.layout.FPS, data.protocol.frame_unit
+        self.kind, self.fps, self.unit = data.motion, data.layout.fps, data.protocol.frame_unit
 
     def make(self, queries: Sequence[Query[Any]]) -> list[Motion]:
         return [self._made(query) for query in queries]

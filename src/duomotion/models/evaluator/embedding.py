@@ -18,7 +18,7 @@ from duomotion.models.evaluator.open import OpenEvaluator, OpenEvaluatorConfig
 from duomotion.models.evaluator.t2m import HUMANML3D, KIT, T2MEvaluator
 from duomotion.models.evaluator.words import KINDS, Words, load_words
 from duomotion.motion import humanml3d
-from duomotion.motion import interhuman as features
+from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.text.cache import cached_encoder
 from duomotion.text.clip import token_ids
 from duomotion.text.encoder import TextEncoder
@@ -77,8 +77,8 @@ class Embedder(ABC, Generic[Network]):
 
 
 OPEN_DATA = {
-    (2, features.NUM_FEATURES): "open-pairs",
-    (1, humanml3d.HUMANML3D.NUM_FEATURES): "solo-open",
+    (2, INTERHUMAN.num_features): "open-pairs",
+    (1, humanml3d.HUMANML3D.num_features): "solo-open",
 }
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from duomotion.checkpoint import load_network, model_config, read_checkpoint
 from duomotion.config import from_dict
-from duomotion.data.humanml3d import read_statistics, tokenizer_statistics
+from duomotion.data.humanml3d import layout_of, read_statistics, tokenizer_statistics
 from duomotion.data.pairs import PairConfig, draw_example
 from duomotion.data.testsets import TEST_SETS
 from duomotion.models.evaluator.bigru import BiGRUConfig, BiGRUEvaluator, MovementDecoder
@@ -363,7 +363,9 @@ class MovementTask(ClipsTask):
         torch.manual_seed(recipe.optim.seed)
         self.model = MovementAutoencoder(NETWORKS[data.layout], recipe.model)
         if isinstance(evaluator := self.model.evaluator, T2MEvaluator):
-            statistics = tokenizer_statistics(read_statistics(data.folder))
+            statistics = tokenizer_statistics(
+                read_statistics(data.folder), layout_of(Path(data.folder))
+            )
             evaluator.mean.copy_(torch.as_tensor(statistics.mean))
             evaluator.std.copy_(torch.as_tensor(statistics.std))
 

@@ -47,11 +47,11 @@ def solo_open() -> EvaluatorRecipe:
     return replace(
         pairs,
         model=OpenEvaluatorConfig(
-            num_people=1, num_features=humanml3d.HUMANML3D.NUM_FEATURES, every=2
+            num_people=1, num_features=humanml3d.HUMANML3D.num_features, every=2
         ),
         data=EvaluatorData(
             clips="data/solo-open",
-            layout=humanml3d.HUMANML3D.NAME,
+            layout=humanml3d.HUMANML3D.name,
             views=4,
             examples=PairConfig(max_frames=196, mirror=False, shortest=0.6),
         ),

@@ -14,7 +14,7 @@ from duomotion.data.layouts import CAPTIONED, Captioned
 from duomotion.data.pairs import Example, PairConfig
 from duomotion.models.evaluator.embedding import padded
 from duomotion.models.evaluator.open import OpenEvaluator, OpenEvaluatorConfig, matching_loss
-from duomotion.motion import interhuman as features
+from duomotion.motion.normaliser import MIN_STD
 from duomotion.text.augment import add_caption_noise
 from duomotion.text.cache import cached_encoder
 from duomotion.training.batch import take
@@ -73,7 +73,7 @@ class EvaluatorTask:
         width = recipe.model.num_features
         frames = np.concatenate([view.features.reshape(-1, width) for view in self.views])
         self.model.mean.copy_(torch.from_numpy(frames.mean(0)))
-        self.model.std.copy_(torch.from_numpy(np.maximum(frames.std(0), features.MIN_STD)))
+        self.model.std.copy_(torch.from_numpy(np.maximum(frames.std(0), MIN_STD)))
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size

@@ -10,9 +10,10 @@ from duomotion.checkpoint import load_network, model_config, read_checkpoint
 from duomotion.models.intermask.config import PartTokenizerConfig, TokenizerConfig
 from duomotion.models.intermask.part_tokenizer import PartTokenizer
 from duomotion.models.intermask.tokenizer import MotionTokenizer
-from duomotion.motion import interhuman as features
-from duomotion.motion.interhuman import Normaliser
-from duomotion.motion.layout import MapLayout, layout_of
+from duomotion.motion.interhuman import INTERHUMAN
+from duomotion.motion.layout import MapLayout
+from duomotion.motion.layouts import layout_of
+from duomotion.motion.normaliser import Normaliser
 
 
 class MotionCodec(nn.Module):
@@ -33,13 +34,13 @@ class MotionCodec(nn.Module):
         super().__init__()
         self.layout: MapLayout
         if isinstance(config, PartTokenizerConfig):
-            self.layout = features
+            self.layout = INTERHUMAN
             self.tokenizer = PartTokenizer(config)
         else:
             self.layout = layout_of(config.num_joints, config.joint_dim)
             self.tokenizer = MotionTokenizer(config)
-        self.register_buffer("mean", torch.zeros(self.layout.NUM_FEATURES))
-        self.register_buffer("std", torch.ones(self.layout.NUM_FEATURES))
+        self.register_buffer("mean", torch.zeros(self.layout.num_features))
+        self.register_buffer("std", torch.ones(self.layout.num_features))
 
     @property
     def normaliser(self) -> Normaliser:

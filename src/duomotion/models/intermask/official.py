@@ -26,8 +26,8 @@ from duomotion.models.intermask import official_generator, official_tokenizer
 from duomotion.models.intermask.config import INTERX_TOKENIZER, InterMConfig, TokenizerConfig
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.intermask.tokenizer import MotionTokenizer
-from duomotion.motion import interx
-from duomotion.motion.interhuman import NUM_FEATURES
+from duomotion.motion.interhuman import INTERHUMAN
+from duomotion.motion.interx import INTERX
 from duomotion.names import check_name
 from duomotion.official import (
     check_options,
@@ -246,7 +246,7 @@ def _import_tokenizer(
     if _dataset(config) == "interhuman":
         mean, std = _read_statistics(run, statistics)
     else:  # Inter-X is not normalised
-        mean, std = torch.zeros(interx.NUM_FEATURES), torch.ones(interx.NUM_FEATURES)
+        mean, std = torch.zeros(INTERX.num_features), torch.ones(INTERX.num_features)
     tensors = {f"tokenizer.{name}": tensor for name, tensor in state.items()}
     recipe = {
         "system": "intermask/tokenizer",
@@ -342,7 +342,7 @@ def _read_statistics(run: Run, given: str | Path | None) -> tuple[Tensor, Tensor
         for names in STATISTICS:
             paths = [place / name for name in names]
             if all(path.is_file() for path in paths):
-                return read_statistics(paths[0], paths[1], NUM_FEATURES)
+                return read_statistics(paths[0], paths[1], INTERHUMAN.num_features)
     raise ValueError(
         f"{given or run.folder}: {' and '.join(STATISTICS[0])} are missing; name the folder that "
         "holds InterHuman's statistics, data/stats in the authors' repository"

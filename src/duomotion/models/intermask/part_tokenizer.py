@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from duomotion.models.intermask.config import PartTokenizerConfig
 from duomotion.models.intermask.tokenizer import TokenizerOutput
 from duomotion.models.layers.quantize import VectorQuantizer, perplexity
-from duomotion.motion.interhuman import JOINT_DIM, NUM_JOINTS
+from duomotion.motion.interhuman import INTERHUMAN
+from duomotion.motion.rotations import rotate_about_y
 from duomotion.motion.skeleton import SMPL22
 
+NUM_JOINTS, JOINT_DIM = INTERHUMAN.num_joints, INTERHUMAN.joint_dim
 ROOT = (0,)
 LEFT_ARM, RIGHT_ARM = (
     tuple(SMPL22.index(f"{side}_{joint}") for joint in ("shoulder", "elbow", "wrist"))
@@ -64,18 +66,18 @@ class BodyFrame(NamedTuple):
 
     def to_local(self, positions_BNFJ3: Tensor) -> Tensor:
         """Positions in the world -> in this frame."""
-        return rotate_y(positions_BNFJ3 - self._origin, -self.heading_BN[..., None, None])
+        return rotate_about_y(positions_BNFJ3 - self._origin, -self.heading_BN[..., None, None])
 
     def to_world(self, positions_BNFJ3: Tensor) -> Tensor:
         """The inverse of `to_local`."""
-        return rotate_y(positions_BNFJ3, self.heading_BN[..., None, None]) + self._origin
+        return rotate_about_y(positions_BNFJ3, self.heading_BN[..., None, None]) + self._origin
 
     def at(self, block_N: Tensor) -> "BodyFrame":
         return BodyFrame(self.position_BN2[:, block_N], self.heading_BN[:, block_N])
 
     def relative_to(self, other: "BodyFrame") -> Tensor:
         """(B, N, 4): x and z in the other frame, sine and cosine of the difference of headings."""
-        offset = rotate_y(on_floor(self.position_BN2 - other.position_BN2), -other.heading_BN)
+        offset = rotate_about_y(on_floor(self.position_BN2 - other.position_BN2), -other.heading_BN)
         turn = self.heading_BN - other.heading_BN
         return torch.cat([offset[..., ::2], torch.stack((turn.sin(), turn.cos()), -1)], -1)
 
@@ -88,13 +90,6 @@ def on_floor(position: Tensor) -> Tensor:
     """(..., 2) x and z -> (..., 3)."""
     x, z = position.unbind(-1)
     return torch.stack((x, torch.zeros_like(x), z), -1)
-
-
-def rotate_y(vectors: Tensor, angle: Tensor) -> Tensor:
-    """Vectors (..., 3) rotated by an angle (...) in radians about +Y."""
-    x, y, z = vectors.unbind(-1)
-    cos, sin = angle.cos(), angle.sin()
-    return torch.stack((cos * x + sin * z, y, cos * z - sin * x), -1)
 
 
 def join_blocks(x_BNFJD: Tensor) -> Tensor:

@@ -18,9 +18,10 @@ from duomotion.losses.geometric import (
 from duomotion.losses.reconstruction import joint_map_loss
 from duomotion.models.intermask.config import TokenizerLossWeights
 from duomotion.models.intermask.tokenizer import TokenizerOutput
-from duomotion.motion import interx
 from duomotion.motion.contacts import foot_joints
-from duomotion.motion.interhuman import Normaliser, to_joint_map
+from duomotion.motion.interhuman import INTERHUMAN
+from duomotion.motion.interx import INTERX, NUM_ROTATIONS
+from duomotion.motion.normaliser import Normaliser
 from duomotion.motion.rotations import (
     sixd_concatenated_to_matrix,
     sixd_interleaved_to_matrix,
@@ -52,7 +53,7 @@ def tokenizer_loss(
     penalty = partial(F.smooth_l1_loss, beta=weights.beta)
     with torch.autocast(target_BTJD.device.type, enabled=False):
         prediction, target = output.reconstruction.float(), target_BTJD.float()
-        mean_JD, std_JD = to_joint_map(normaliser.mean), to_joint_map(normaliser.std)
+        mean_JD, std_JD = map(INTERHUMAN.to_joint_map, (normaliser.mean, normaliser.std))
         positions = prediction[..., :3], target[..., :3]
         rotations = prediction[..., 1:, 6:], target[..., 1:, 6:]
         if weights.rotation_reading == "released":
@@ -96,9 +97,9 @@ def interx_tokenizer_loss(
     penalty = partial(F.smooth_l1_loss, beta=weights.beta)
     with torch.autocast(target_BTJD.device.type, enabled=False):
         maps = output.reconstruction.float(), target_BTJD.float()
-        predicted, target = (interx.positions(interx.from_joint_map(x)) for x in maps)
+        predicted, target = (INTERX.positions(INTERX.from_joint_map(x)) for x in maps)
         predicted_turns, target_turns = (
-            sixd_rows_to_matrix(x[..., : interx.NUM_ROTATIONS, :]) for x in maps
+            sixd_rows_to_matrix(x[..., :NUM_ROTATIONS, :]) for x in maps
         )
         predicted_feet, feet = (x[..., foot_joints(SMPLX55), :] for x in (predicted, target))
         floor_B113 = F.pad(feet[..., 1].amin((1, 2))[:, None, None, None], (1, 1))

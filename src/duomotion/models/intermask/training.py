@@ -31,8 +31,8 @@ from duomotion.models.intermask.part_tokenizer import PartTokenizer
 from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutput
 from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss, tokenizer_loss
 from duomotion.models.layers.acceleration import accelerate
-from duomotion.motion import interhuman as features
 from duomotion.motion.errors import mean_scores, reconstruction_scores
+from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.sampling.guidance import draw_text_drop
 from duomotion.text.anchors import ANCHORS, save_anchors
 from duomotion.text.augment import mirror_text
@@ -86,7 +86,7 @@ class TokenizerTask:
         windows = replace(data.windows, people=people)
         torch.manual_seed(recipe.optim.seed)
         self.model = MotionCodec(recipe.model)
-        views = VIEWS[self.model.layout.NAME]
+        views = VIEWS[self.model.layout.name]
         self.pairs = views.windows(views.read_split(data.pairs, "train")[0], windows)
         self.solo = (
             views.windows(views.read_split(data.solo, "train")[0], windows) if data.solo else None
@@ -98,8 +98,8 @@ class TokenizerTask:
         if isinstance(self.model.tokenizer, PartTokenizer):
             torch_rng = torch.Generator().manual_seed(recipe.optim.seed)
             self.model.tokenizer.fit(torch.from_numpy(joints_BTJD), torch_rng)
-        elif self.model.layout is features:
-            found = features.measured(features.from_joint_map(joints_BTJD))
+        elif self.model.layout is INTERHUMAN:
+            found = INTERHUMAN.fit_normaliser(INTERHUMAN.from_joint_map(joints_BTJD))
             self.model.mean.copy_(torch.from_numpy(found.mean))
             self.model.std.copy_(torch.from_numpy(found.std))
 
@@ -123,7 +123,7 @@ class TokenizerTask:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         target_BTJD = self.model.normalise(batch["joints_BTJD"])
         output = self._output(target_BTJD, step)
-        if self.model.layout is features:
+        if self.model.layout is INTERHUMAN:
             total, terms = tokenizer_loss(
                 output, target_BTJD, self.model.normaliser, self.recipe.losses
             )
@@ -224,7 +224,7 @@ class GeneratorTask:
         self.codec = accelerate(load_codec(Path(data.tokenizer)))
         _check_tokenizer(self.codec, recipe)
         self.encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
-        self.layout = VIEWS[self.codec.layout.NAME]
+        self.layout = VIEWS[self.codec.layout.name]
         self.clips = self.layout.read_split(data.pairs, "train")[0]
         held_out = self.layout.read_split(data.pairs, "val")[0]
         whole = replace(data.examples, mirror=False, tempo=(1.0, 1.0), shortest=1.0)

@@ -13,9 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from duomotion.models.layers.quantize import VectorQuantizer, is_distributed
-
-NO_CODE = -1
-"""Id of a layer that adds nothing."""
+from duomotion.sampling.tokens import NO_CODE
 
 
 @dataclass(frozen=True)

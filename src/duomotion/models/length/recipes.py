@@ -16,7 +16,7 @@ def humanml3d() -> LengthRecipe:
     the whole tokens of a clip. For how long it was trained is not known.
     """
     return LengthRecipe(
-        data=LengthData(clips="data/humanml3d", layout=HUMANML3D.NAME, text_encoder="clip-vector"),
+        data=LengthData(clips="data/humanml3d", layout=HUMANML3D.name, text_encoder="clip-vector"),
         optim=OptimConfig(
             steps=50_000,
             batch_size=64,
@@ -32,7 +32,7 @@ def humanml3d() -> LengthRecipe:
 def kit() -> LengthRecipe:
     """The same length estimator on KIT-ML."""
     human = humanml3d()
-    return replace(human, data=replace(human.data, clips="data/kit-ml", layout=KIT.NAME))
+    return replace(human, data=replace(human.data, clips="data/kit-ml", layout=KIT.name))
 
 
 def open_pairs() -> LengthRecipe:
@@ -53,7 +53,7 @@ def solo_open() -> LengthRecipe:
     return replace(
         pairs,
         model=replace(pairs.model, num_classes=50),
-        data=replace(pairs.data, clips="data/solo-open", layout=HUMANML3D.NAME),
+        data=replace(pairs.data, clips="data/solo-open", layout=HUMANML3D.name),
     )
 
 

@@ -38,7 +38,7 @@ class MoMaskBench(Bench):
 
     @torch.no_grad()
     def generate(self, seconds: float, batch: int, *, reference: bool = False) -> torch.Tensor:
-        length = round(seconds * self.codec.layout.FPS) // self.codec.tokenizer.downsampling
+        length = round(seconds * self.codec.layout.fps) // self.codec.tokenizer.downsampling
         lengths_B = torch.full((batch,), length, device=self.device)
         text_BC = random_texts(batch, self.masked.config.text_dim, self.device)
         if reference:

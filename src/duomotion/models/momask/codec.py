@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from duomotion.checkpoint import load_network, model_config, read_checkpoint
 from duomotion.models.momask.config import ResidualTokenizerConfig
 from duomotion.models.momask.tokenizer import ResidualTokenizer
-from duomotion.motion.layout import layout_named
+from duomotion.motion.layouts import layout_named
 
 SMOOTHING = 1.75  # frames, standard deviation; minimises the reconstruction error
 
@@ -32,9 +32,9 @@ class ResidualCodec(nn.Module):
     def __init__(self, config: ResidualTokenizerConfig) -> None:
         super().__init__()
         self.layout = layout_named(config.layout)
-        if config.num_features != self.layout.NUM_FEATURES:
+        if config.num_features != self.layout.num_features:
             raise ValueError(
-                f"num_features must be {self.layout.NUM_FEATURES}, as the layout {config.layout} "
+                f"num_features must be {self.layout.num_features}, as the layout {config.layout} "
                 f"has, not {config.num_features}"
             )
         self.tokenizer = ResidualTokenizer(config)

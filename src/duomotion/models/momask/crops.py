@@ -100,7 +100,7 @@ def padded(codec: ResidualCodec, motions: Sequence[np.ndarray]) -> Tensor:
     """Normalised features (B, T, F) of motions (t, F); T is that of the longest crop of all."""
     unit = codec.tokenizer.downsampling
     longest = (TOO_LONG - 1) // unit * unit
-    motion_BTF = torch.zeros(len(motions), longest, codec.layout.NUM_FEATURES)
+    motion_BTF = torch.zeros(len(motions), longest, codec.layout.num_features)
     for row, motion in zip(motion_BTF, motions, strict=True):
         row[: len(motion)] = codec.normalise(torch.from_numpy(motion))
     return motion_BTF
@@ -115,7 +115,7 @@ def read_clips(codec: ResidualCodec, root: str, split: str) -> list[SoloClip]:
     clips, _ = humanml3d.read_split(Path(root), split)
     if (found := clips[0].layout) is not codec.layout:
         raise ValueError(
-            f"{root} is in the layout {found.NAME}; the tokenizer reads {codec.layout.NAME}"
+            f"{root} is in the layout {found.name}; the tokenizer reads {codec.layout.name}"
         )
     return clips
 

@@ -58,7 +58,7 @@ class MoMask(FeatureModel):
         if not isinstance(codec.layout, SoloLayout) or people != 1:
             raise ValueError(
                 f"the tokenizer has one sequence of tokens for {people} people in the layout "
-                f"{codec.layout.NAME}; MoMask makes the motion of one person in HumanML3D's or "
+                f"{codec.layout.name}; MoMask makes the motion of one person in HumanML3D's or "
                 "KIT-ML's layout"
             )
         dtype = weight_type(precision, codec.mean.device, masked.config.width)

@@ -148,7 +148,7 @@ def tokenizer_state(
         config = from_dict(ResidualTokenizerConfig, sizes, where)
     except (KeyError, IndexError, ValueError):  # account_for names what is missing
         config = ResidualTokenizerConfig()
-    layouts = {layout.NUM_FEATURES: layout.NAME for layout in LAYOUTS.values()}
+    layouts = {layout.num_features: layout.name for layout in LAYOUTS.values()}
     with torch.device("meta"):
         expected = official_tokenizer.to_official(ResidualTokenizer(config).state_dict(), config)
     check_state_dict(official, expected, where)

@@ -124,7 +124,7 @@ def tokenizer_kit() -> ResidualTokenizerRecipe:
     human = tokenizer()
     return replace(
         human,
-        model=replace(human.model, layout=KIT.NAME, num_features=KIT.NUM_FEATURES),
+        model=replace(human.model, layout=KIT.name, num_features=KIT.num_features),
         data=ResidualTokenizerData(clips="data/kit-ml"),
         optim=replace(human.optim, steps=50_000, schedule="constant"),
     )

@@ -37,11 +37,11 @@ from duomotion.models.momask.objective import (
     residual_loss,
 )
 from duomotion.models.momask.tokenizer_loss import tokenizer_loss
-from duomotion.motion import interhuman as features
 from duomotion.motion.errors import mean_scores, reconstruction_scores
-from duomotion.motion.humanml3d import CONTACTS
-from duomotion.motion.interhuman import Normaliser
+from duomotion.motion.humanml3d import SoloLayout
+from duomotion.motion.interhuman import INTERHUMAN, InterHumanLayout
 from duomotion.motion.layout import Layout
+from duomotion.motion.normaliser import Normaliser
 from duomotion.sampling.guidance import draw_text_drop
 from duomotion.sampling.masking import top_k_of_ratio
 from duomotion.sampling.tokens import sample_noise
@@ -66,7 +66,7 @@ class ResidualTokenizerData:
     Attributes:
         window: frames (64: released code). Shorter clips are left out. Of one person's clips those
             that are too long for captions, or have none, are trained on too (released code).
-        floor: of two people, see `features.on_floor`.
+        floor: of two people, see `motion.interhuman.on_floor`.
         evaluator: checkpoint of an evaluator. `best` is then the one with the lowest FID of
             reconstructed validation clips (released code); None: with the lowest error of joints.
     """
@@ -117,9 +117,9 @@ class SoloWindows:
 
     def __init__(self, data: ResidualTokenizerData, layout: str) -> None:
         found = humanml3d.layout_of(Path(data.clips))
-        if layout != found.NAME:
+        if layout != found.name:
             raise ValueError(
-                f"{data.clips} is in the layout {found.NAME}; model.layout must be the same, "
+                f"{data.clips} is in the layout {found.name}; model.layout must be the same, "
                 f"not {layout}"
             )
         self.layout: Layout = found
@@ -130,12 +130,13 @@ class SoloWindows:
         places = lengths - data.window + 1
         self.num_windows = int(places.sum())
         self.weights = places / places.sum()
-        self.positions = found.local_positions
+        self.positions = found.blocks.local_positions
         self.importance = _importance(found, self.positions)
-        self.importance[humanml3d.ROOT] = ROOT
+        self.importance[found.root_features] = ROOT
         self.importance[found.foot_positions] = FEET
-        self.normaliser = humanml3d.tokenizer_statistics(humanml3d.read_statistics(data.clips))
-        held_out, _ = humanml3d.read_motions(data.clips, "val", at_least=found.MIN_FRAMES)
+        of_data = humanml3d.read_statistics(data.clips)
+        self.normaliser = humanml3d.tokenizer_statistics(of_data, found)
+        held_out, _ = humanml3d.read_motions(data.clips, "val", at_least=found.min_frames)
         self.held_out: Mapping[str, np.ndarray] = {
             name: motion[None] for name, motion in held_out.items()
         }
@@ -151,30 +152,30 @@ class SoloWindows:
 class PairWindows:
     """Windows of interactions in InterHuman's layout, both people of each one after the other."""
 
-    positions = features.POSITIONS
+    positions = INTERHUMAN.blocks.positions
 
     def __init__(self, data: ResidualTokenizerData, seed: int) -> None:
-        self.layout: Layout = features
-        self.importance = _importance(features, self.positions)
+        self.layout: Layout = INTERHUMAN
+        self.importance = _importance(INTERHUMAN, self.positions)
         config = WindowConfig(frames=data.window, floor=data.floor, people=2)
         self.sampler = WindowSampler(interhuman.read_split(data.clips, "train")[0], config)
         self.num_windows = self.sampler.num_windows // 2
         rng = np.random.default_rng(seed)
-        self.normaliser = features.measured(self.draw(STARTING_WINDOWS, rng))
+        self.normaliser = INTERHUMAN.fit_normaliser(self.draw(STARTING_WINDOWS, rng))
         held_out, _ = interhuman.read_split(data.clips, "val")
-        whole = VIEWS[features.NAME].whole
+        whole = VIEWS[INTERHUMAN.name].whole
         self.held_out: Mapping[str, np.ndarray] = {
             clip.name: whole(clip, data.floor) for clip in held_out
         }
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        return features.from_joint_map(self.sampler.draw(2 * count, rng))
+        return INTERHUMAN.from_joint_map(self.sampler.draw(2 * count, rng))
 
 
-def _importance(layout: Layout, positions: slice) -> np.ndarray:
-    importance = np.full(layout.NUM_FEATURES, OTHERS, np.float32)
+def _importance(layout: InterHumanLayout | SoloLayout, positions: slice) -> np.ndarray:
+    importance = np.full(layout.num_features, OTHERS, np.float32)
     importance[positions] = POSITIONS
-    importance[CONTACTS] = FLAGS
+    importance[layout.blocks.contacts] = FLAGS
     return importance
 
 
