@@ -15,6 +15,7 @@ from tyro.conf import Positional
 
 import duomotion
 from duomotion.precision import Precision
+from duomotion.progress import console
 from duomotion.signals import raised
 from duomotion.streams import lasting_streams
 
@@ -350,11 +351,14 @@ def train(
     from duomotion.config import apply_overrides
     from duomotion.loading import load_trainer
     from duomotion.models import find_recipe
+    from duomotion.progress import training_bar
 
     chosen = apply_overrides(find_recipe(recipe), changes)
     folder = out or Path("runs") / recipe
     writable_folder(folder)
-    scores = load_trainer(chosen, folder, device=device).run()
+    trainer = load_trainer(chosen, folder, device=device)
+    with training_bar() as on_progress:
+        scores = trainer.run(on_progress)
     listing = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
     print(f"best: {listing}; checkpoints in {folder}")
 
@@ -857,7 +861,7 @@ def writable_folder(folder: Path) -> None:
 
 def main() -> None:
     """Entry point: one sentence and exit status 2 for whatever the user can put right."""
-    with lasting_streams(), raised():
+    with lasting_streams(), raised(), console():
         try:
             app.cli(prog="duomotion", description=DESCRIPTION)
             sys.stdout.flush()

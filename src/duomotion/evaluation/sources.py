@@ -13,13 +13,13 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
-from tqdm import tqdm
 
 from duomotion.data.testsets import Query
 from duomotion.distributed import Processes
 from duomotion.evaluation.open.opensets import Motion, OpenSet
 from duomotion.models.base import MotionModel
 from duomotion.models.evaluator.embedding import OpenEmbedder
+from duomotion.progress import counter
 from duomotion.sampling.request import AS_TUNED, Sampling
 from duomotion.storage import atomic_file
 
@@ -141,8 +141,8 @@ class CachedSource(ABC, Generic[Made]):
             if clip is None
         ]
         own.sort(key=lambda pair: pair[0].clip.num_frames)  # clips of one length share a batch
-        silent = not (own and self.processes.is_first)
-        with tqdm(total=len(own), desc=self.model.name, unit="clip", disable=silent) as progress:
+        is_shown = bool(own) and self.processes.is_first
+        with counter(self.model.name, unit="clip", total=len(own), is_shown=is_shown) as add:
             for start in range(0, len(own), self.batch):
                 batch = own[start : start + self.batch]
                 started = time.perf_counter()
@@ -152,7 +152,7 @@ class CachedSource(ABC, Generic[Made]):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     with atomic_file(path) as temporary, temporary.open("wb") as file:
                         np.savez(file, **clip._asdict())
-                progress.update(len(batch))
+                add(len(batch))
         self.processes.wait()
         return [
             clip or self._kept(path) or _vanished(path)
