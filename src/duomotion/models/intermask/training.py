@@ -56,13 +56,13 @@ CODEBOOK_WINDOWS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerData:
-    """Data sets in the tokenizer's layout, and the share of windows that shows lone people."""
+    """Data sets in the tokenizer's layout, and the share of windows from clips of one person."""
 
     pairs: str = "data/interhuman"
     solo: str | None = None
     solo_share: float = 0.0
     windows: WindowConfig = field(default_factory=WindowConfig)
-    starting_windows: int = 4000  # from which the statistics come, and all that is fitted
+    starting_windows: int = 4000  # for the statistics and for fitting the first weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class TokenizerRecipe:
     model: TokenizerConfig | PartTokenizerConfig = field(default_factory=TokenizerConfig)
     losses: TokenizerLossWeights = field(default_factory=TokenizerLossWeights)
     data: TokenizerData = field(default_factory=TokenizerData)
-    continuous_steps: int = 0  # at the start, without codes; these then start from clusters
+    continuous_steps: int = 0  # first steps, not quantized; then codes start as cluster centres
     log: LogConfig = field(default_factory=LogConfig)
 
     def __post_init__(self) -> None:
@@ -176,15 +176,14 @@ class GeneratorData:
     """A data set of pairs, the trained tokenizer, and how captions become vectors.
 
     Attributes:
-        length: checkpoint of a length estimator to go with the generator.
-        views: random views of each clip that are tokenized before training starts. None: a fresh
-            view each time that a clip comes up, tokenized on the device in its batch with zeros
-            behind the end of shorter clips (released code).
-        text_noise: stands for other words, see `training.captions.add_caption_noise`.
-        text_anchors: texts are read through the training captions, see text.anchors.
-        evaluator: checkpoint of an evaluator. `best` is then the one with the lowest FID of what is
-            generated for the validation clips (released code); None: with the lowest held-out
-            loss, which rises long before motion gets worse.
+        length: checkpoint of a length estimator, to be included in the generator's.
+        views: random views of each clip, drawn and tokenized before training. None: a new view each
+            time a clip is used, zero-padded and tokenized on the device (released code).
+        text_noise: amount of noise on text vectors, see `training.captions.add_caption_noise`.
+        text_anchors: texts are mapped to training captions at generation, see `text.anchors`.
+        evaluator: checkpoint of an evaluator. `best` is then the checkpoint with the lowest FID on
+            the validation clips (released code). None: with the lowest held-out loss, which rises
+            long before the generated motion gets worse.
     """
 
     pairs: str = "data/interhuman"

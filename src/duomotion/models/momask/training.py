@@ -52,12 +52,12 @@ from duomotion.training.captions import CaptionVectors, draw_captions
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.validation import ValidationFID, held_out_scores
 
-# What an error of a feature counts where a tokenizer starts fitted; bodies follow from positions,
-# and where one person's feet are decides whether they slide.
+# Weights of features in the PCA that a tokenizer is initialised with: joint positions determine
+# the decoded body, and one person's foot positions whether feet slide.
 FEET, POSITIONS, ROOT, OTHERS, FLAGS = 3.0, 1.5, 1.0, 0.2, 0.1
 KINDS = {"residual": "momask/residual", "length": "length/estimator"}
 STARTING_WINDOWS = 4000
-"""Windows from which the statistics of pairs come, and all that is fitted."""
+"""Windows for the statistics of pairs and for fitting the first weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +65,11 @@ class ResidualTokenizerData:
     """A data set in the tokenizer's layout, and the frames of a window.
 
     Attributes:
-        window: frames (64: released code). Shorter clips are left out. Of one person's clips those
-            that are too long for captions, or have none, are trained on too (released code).
+        window: frames (64: released code). Shorter clips are left out. Clips of one person that are
+            too long for the transformers or have no caption are used too (released code).
         floor: of two people, see `features.on_floor`.
-        evaluator: checkpoint of an evaluator. `best` is then the one with the lowest FID of
-            reconstructed validation clips (released code); None: with the lowest error of joints.
+        evaluator: checkpoint of an evaluator. `best` is then the checkpoint with the lowest FID of
+            reconstructed validation clips (released code). None: with the lowest joint error.
     """
 
     clips: str = "data/humanml3d"
@@ -242,16 +242,16 @@ class ResidualTokenizerTask:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenData:
-    """A data set of one person with captions, the trained tokenizer, captions as vectors.
+    """A data set of one person with captions, the trained tokenizer and the text encoder.
 
     Attributes:
-        views: crops of each clip that are tokenized before training starts (ours). None: each epoch
-            has a fresh crop of each, which is tokenized with its batch, on the device, with zeros
-            behind its end up to the longest motion (released code); they show in the last tokens.
-        evaluator: checkpoint of an evaluator. `best` is then the one with the lowest FID of what is
-            generated for the validation clips (released code): the base layer for their captions,
-            or the other layers for their own base layer. None: with the lowest held-out loss, which
-            rises long before motion gets worse.
+        views: crops of each clip, drawn and tokenized before training (ours). None: a new crop of
+            each clip in each epoch, tokenized on the device and zero-padded to the longest motion
+            (released code); the padding affects the last tokens.
+        evaluator: checkpoint of an evaluator. `best` is then the checkpoint with the lowest FID on
+            the validation clips (released code): of the base layer generated for their captions, or
+            of the other layers generated for their own base layer. None: with the lowest held-out
+            loss, which rises long before the generated motion gets worse.
     """
 
     clips: str = "data/humanml3d"
@@ -268,7 +268,7 @@ class TokenData:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedData(TokenData):
-    """What else the masked transformer takes along to make motion of its tokens."""
+    """The same, with the checkpoints that are included in the masked transformer's."""
 
     residual: str | None = None  # checkpoint of a residual transformer; None: base tokens only
     length: str | None = None  # checkpoint of a length estimator
