@@ -5,10 +5,10 @@ Nothing is drawn outside `console`, nor in threads that are started within it.
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -30,8 +30,8 @@ def track(
         unit: one of them.
         total: how many there are; None: as many as `len` says, or unknown.
     """
-    if total is None and hasattr(items, "__len__"):
-        total = len(items)  # type: ignore[arg-type]
+    if total is None and isinstance(items, Sized):
+        total = len(items)
     with counter(description, unit=unit, total=total) as add:
         for item in items:
             yield item
@@ -93,11 +93,11 @@ def training_bar() -> Iterator[Callable[[int, int, float | None], None]]:
             bar.close()
 
 
-def _bar(description: str | None, **options: object) -> "tqdm":
+def _bar(description: str | None, **options: Any) -> "tqdm":
     from tqdm import tqdm
 
     seconds = TERMINAL_SECONDS if sys.stderr.isatty() else FILE_SECONDS
-    return tqdm(desc=description, mininterval=seconds, **options)  # type: ignore[arg-type]
+    return tqdm(desc=description, mininterval=seconds, **options)
 
 
 class _Handler(logging.Handler):
