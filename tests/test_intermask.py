@@ -84,11 +84,17 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
 
 
 def assert_reworded_goes_from_caption_to_caption(task):
-    embedding = task.encoder.encode(task.captions)
+    embedding = task.captions.encode(task.captions.captions)
     captions = task.model.text_head(embedding.hidden_BLC, embedding.pool_index_B)
     text = torch.randn(20, captions.shape[1])
     moved, again = (
-        task.add_caption_noise(text, torch.Generator().manual_seed(3)) for _ in range(2)
+        task.captions.add_noise(
+            text,
+            task.recipe.data.text_noise,
+            torch.Generator().manual_seed(3),
+            text_head=task.model.text_head,
+        )
+        for _ in range(2)
     )
     assert torch.equal(moved, again) and not torch.equal(moved, text)
     steps = ((moved - text) / task.recipe.data.text_noise)[:, None, None]

@@ -1,6 +1,7 @@
 """Mask schedules, confidence remasking, sampling, guidance, and the masking of training."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -114,5 +115,7 @@ def test_draws_follow_the_generator():
     assert torch.equal(first.selected, same.selected)
     assert torch.equal(first.random_ids, same.random_ids)
     assert not torch.equal(first.random_ids, other.random_ids)
-    drop = draw_text_drop(20_000, CONFIG.cond_drop, seeded())
-    assert drop.float().mean() == pytest.approx(CONFIG.cond_drop, abs=0.01)
+    for training, share in ((True, CONFIG.cond_drop), (False, 0)):
+        network = SimpleNamespace(config=CONFIG, training=training)
+        drop = draw_text_drop(network, 20_000, seeded())
+        assert drop.float().mean() == pytest.approx(share, abs=0.01)

@@ -388,7 +388,7 @@ def test_training_lowers_both_losses(share):
     losses = []
     for step in range(60):
         rng = seeded(step)
-        drop = draw_text_drop(4, MASKED.cond_drop, rng)
+        drop = draw_text_drop(masked, 4, rng)
         draw = draw_corruption(lengths, 6, MASKED, rng)
         layers = draw_layers(4, RESIDUAL, rng)
         base = masked_loss(masked, ids[..., 0], text, lengths, corruption=draw, drop_B=drop)

@@ -4,6 +4,8 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -309,6 +311,25 @@ def test_the_cache_encodes_only_what_is_missing(tmp_path: Path) -> None:
     later = CountingEncoder()
     assert_same(CachedEncoder(later, tmp_path).encode(["Ünï", "hug"]), ["Ünï", "hug"])
     assert later.batches == []
+
+
+def test_several_threads_encode_at_once(tmp_path: Path) -> None:
+    class Busy(CountingEncoder):
+        is_busy = False
+
+        def encode(self, texts: list[str]) -> TextEmbedding:
+            assert not self.is_busy
+            self.is_busy = True
+            time.sleep(0.002)
+            self.is_busy = False
+            return super().encode(texts)
+
+    cache = CachedEncoder(Busy(), tmp_path)
+    texts = [[f"{word} {number % 7}" for word in "abc"] for number in range(20)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(cache.encode, texts))
+    for some, embedding in zip(texts, found, strict=True):
+        assert_same(embedding, some)
 
 
 def test_encoders_do_not_share_entries(tmp_path: Path) -> None:

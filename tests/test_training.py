@@ -214,7 +214,7 @@ def test_a_killed_process_goes_on_as_if_nothing_had_been(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_end_saves_and_says_how_to_go_on(tmp_path, uninterrupted, capsys, number):
+def test_a_signal_to_end_saves_and_says_how_to_go_on(tmp_path, uninterrupted, caplog, number):
     task = Regression()
     task.at_call[8] = lambda: os.kill(os.getpid(), number)
     handler = signal.getsignal(number)
@@ -224,7 +224,8 @@ def test_a_signal_to_end_saves_and_says_how_to_go_on(tmp_path, uninterrupted, ca
     assert (
         f"Stopped after step 8 of 23, saved in {tmp_path / 'last'}; "
         "run the same command again to go on."
-    ) in capsys.readouterr().err
+    ) in caplog.messages
+    assert not any(thread.name == "prefetch" for thread in threading.enumerate())
     assert read_training(tmp_path / "last").position["step"] == 8
     assert signal.getsignal(number) is handler
     trainer(Regression(), tmp_path).run()
@@ -252,6 +253,99 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         trainer(task, tmp_path).run()
     assert read_training(tmp_path / "last").position["step"] == 6
+
+
+def test_progress_is_called_for_each_step(tmp_path):
+    for task, start in ((Regression(), 0), (Regression(), 6)):
+        calls = []
+        task.at_call[8] = crash
+        with pytest.raises(CrashError):
+            trainer(task, tmp_path).run(lambda *call, calls=calls: calls.append(call))
+        assert [call[:2] for call in calls] == [(step, 23) for step in range(start, start + 8)]
+    losses = {record["step"]: record["loss"] for record in records(tmp_path) if "loss" in record}
+    assert [call[2] for call in calls[:3]] == [None, None, losses[8]]
+
+
+class Drifting(Regression):
+    """Its input layer's bias is not learned: it moves towards the average of the output's."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def after_step(self, step, averages):
+        assert not torch.is_grad_enabled()
+        self.seen.append(step)
+        self.model[0].bias.lerp_(averages["4.bias"], 0.1)
+
+
+def test_what_is_changed_after_steps_goes_on_as_if_nothing_had_been(tmp_path):
+    whole, killed, plain = (tmp_path / name for name in ("whole", "killed", "plain"))
+    task = Drifting()
+    trainer(task, whole).run()
+    assert task.seen == list(range(OPTIM.steps))
+    task = Drifting()
+    task.at_call[9] = crash
+    with pytest.raises(CrashError):
+        trainer(task, killed).run()
+    again = Drifting()
+    trainer(again, killed).run()
+    assert again.seen == list(range(6, OPTIM.steps))
+    assert_same_training(killed, whole)
+    trainer(Regression(), plain).run()
+    tensors = [read_checkpoint(folder / "last").tensors["0.bias"] for folder in (whole, plain)]
+    assert not torch.equal(*tensors)
+
+
+def test_averages_are_those_of_the_step(tmp_path):
+    class Watched(Regression):
+        def after_step(self, step, averages):
+            assert averages.keys() == dict(self.model.named_parameters()).keys()
+            seen.append((self.model[0].weight.clone(), averages["0.weight"].clone()))
+
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    optim = replace(OPTIM, steps=6)
+    task = Watched()
+    average = task.model[0].weight.detach().clone()
+    trainer(task, tmp_path, optim).run()
+    for step, (weight, shown) in enumerate(seen, 1):
+        average = average.lerp(weight, 1 - min(0.9, (1 + step) / (10 + step)))
+        torch.testing.assert_close(shown, average)
+    found = []
+
+    class Plain(Regression):
+        def after_step(self, step, averages):
+            found.append(dict(averages))
+
+    trainer(Plain(), tmp_path / "plain", replace(optim, ema_decay=None)).run()
+    assert found == [{}] * 6
+
+
+def test_batches_are_computed_in_one_other_thread(tmp_path):
+    threads = []
+
+    class Watched(Regression):
+        def train_batches(self, *, seed, epoch, skip):
+            threads.append(threading.current_thread())
+            yield from super().train_batches(seed=seed, epoch=epoch, skip=skip)
+
+    trainer(Watched(), tmp_path).run()
+    assert len(threads) == 5 and len(set(threads)) == 1
+    assert threads[0] is not threading.current_thread() and not threads[0].is_alive()
+
+
+def test_an_error_in_a_batch_comes_when_it_is_due(tmp_path):
+    class Broken(Regression):
+        def train_batches(self, *, seed, epoch, skip):
+            for index, batch in enumerate(super().train_batches(seed=seed, epoch=epoch, skip=skip)):
+                if (epoch, index + skip) == (1, 3):
+                    raise OSError(5, "can't be read", "clip")
+                yield batch
+
+    task = Broken()
+    with pytest.raises(OSError, match="can't be read"):
+        trainer(task, tmp_path).run()
+    assert task.calls == 8 and read_training(tmp_path / "last").position["step"] == 6
 
 
 class RootOfZero(Regression):

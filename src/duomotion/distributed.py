@@ -59,6 +59,14 @@ class Processes:
         for parameter, is_used, part in zip(parameters, parts[1].tolist(), parts[2:], strict=True):
             parameter.grad = part.view_as(parameter) if is_used else None
 
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is true in any process."""
+        if self.size == 1:
+            return flag
+        found = torch.tensor([int(flag)], device=self.device)
+        distributed.all_reduce(found, distributed.ReduceOp.MAX)
+        return bool(found.item())
+
     def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
         """Make `tensors` what they are in the first process, in place."""
         if self.size > 1:

@@ -7,6 +7,7 @@ import tyro
 
 import duomotion
 from duomotion.cli import data, evaluate, generate, importing, train
+from duomotion.progress import console
 from duomotion.signals import raised
 from duomotion.streams import lasting_streams
 
@@ -30,7 +31,7 @@ COMMANDS = (
 
 def main() -> None:
     """Entry point: one sentence and exit status 2 for whatever the user can put right."""
-    with lasting_streams(), raised():
+    with lasting_streams(), raised(), console():
         try:
             run(sys.argv[1:])
             sys.stdout.flush()

@@ -54,11 +54,14 @@ def train(
     from duomotion.config import apply_overrides
     from duomotion.loading import load_trainer
     from duomotion.models import find_recipe
+    from duomotion.progress import training_bar
 
     chosen = apply_overrides(find_recipe(recipe), changes)
     folder = out or Path("runs") / recipe
     writable_folder(folder)
-    scores = load_trainer(chosen, folder, device=device).run()
+    trainer = load_trainer(chosen, folder, device=device)
+    with training_bar() as on_progress:
+        scores = trainer.run(on_progress)
     listing = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
     print(f"best: {listing}; checkpoints in {folder}")
 

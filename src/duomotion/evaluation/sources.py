@@ -13,11 +13,11 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
-from tqdm import tqdm
 
 from duomotion.data.testsets import Query
 from duomotion.distributed import Processes
 from duomotion.models.base import MotionModel, Reconstructor
+from duomotion.progress import counter
 from duomotion.sampling.request import Sampling
 from duomotion.storage import atomic_file
 
@@ -89,8 +89,8 @@ class CachedSource(ABC, Generic[Made]):
             if clip is None
         ]
         own.sort(key=lambda pair: pair[0].clip.num_frames)  # clips of one length share a batch
-        silent = not (own and self.processes.is_first)
-        with tqdm(total=len(own), desc=self.model.name, unit="clip", disable=silent) as progress:
+        is_shown = bool(own) and self.processes.is_first
+        with counter(self.model.name, unit="clip", total=len(own), is_shown=is_shown) as add:
             for start in range(0, len(own), self.batch):
                 batch = own[start : start + self.batch]
                 started = time.perf_counter()
@@ -100,7 +100,7 @@ class CachedSource(ABC, Generic[Made]):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     with atomic_file(path) as temporary, temporary.open("wb") as file:
                         np.savez(file, **clip._asdict())
-                progress.update(len(batch))
+                add(len(batch))
         self.processes.wait()
         return [
             clip or self._cached(path) or _vanished(path)

@@ -23,8 +23,16 @@ class ConditionedNetwork(Protocol):
     def condition(self, text_BC: Tensor, drop_B: Tensor | None = None) -> Any: ...
 
 
-def draw_text_drop(batch: int, share: float, rng: torch.Generator) -> Tensor:
-    """(B,) bool on the generator's device: the samples that lose their text."""
+class TrainedNetwork(Protocol):
+    """A network that is trained with and without texts."""
+
+    config: Any  # with `cond_drop`, the share of the samples that lose their text
+    training: bool
+
+
+def draw_text_drop(model: TrainedNetwork, batch: int, rng: torch.Generator) -> Tensor:
+    """(B,) bool on the generator's device: the samples that lose their text, none in evaluation."""
+    share = model.config.cond_drop if model.training else 0.0
     return torch.rand(batch, generator=rng, device=rng.device) < share
 
 

@@ -5,6 +5,7 @@ A text in other words is read as the mean of the captions nearest to it. (Ours.)
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -53,20 +54,22 @@ def soft_nearest(vectors_BC: Tensor, anchors_KC: Tensor, sharpness: float = SHAR
     return F.normalize(mean_BC, dim=-1) * vectors_BC.norm(dim=-1, keepdim=True)
 
 
-def save_anchors(folder: Path, embedding: TextEmbedding) -> None:
+def save_anchors(folder: Path, encoder: TextEncoder, captions: Sequence[str]) -> None:
     """Write what `anchored` reads, in half precision.
 
     Raises:
         ValueError: the encoder gives more than one vector a text.
         OSError: the file can't be written.
     """
-    if embedding.hidden_BLC.shape[1] != 1:
+    positions = encoder.encode([]).hidden_BLC.shape[1]
+    if positions != 1:
         raise ValueError(
             "data.text_anchors needs a text encoder that gives one vector a text, such as "
-            f"'sentence'; this one gives {embedding.hidden_BLC.shape[1]}"
+            f"'sentence'; this one gives {positions}"
         )
+    vectors = encoder.encode(list(captions)).vectors
     with atomic_file(folder / _FILE) as path:
-        save_file({"vectors": embedding.vectors.half().contiguous()}, path)
+        save_file({"vectors": vectors.half().contiguous()}, path)
 
 
 def anchored(encoder: TextEncoder, checkpoint: Path) -> TextEncoder:

@@ -1,9 +1,6 @@
-"""Captions of mirrored motions, and vectors of texts in other words."""
+"""Captions of mirrored motions."""
 
 import re
-
-import torch
-from torch import Tensor
 
 # Whole words in any case, ASCII letters only. The turning words come with their prefix in the one
 # match, so that the "clockwise" inside "counterclockwise" is never taken for a word of its own.
@@ -38,16 +35,3 @@ def _in_case_of(model: str, word: str) -> str:
     if model.isupper():
         return word.upper()
     return word.capitalize() if model[0].isupper() else word
-
-
-def add_caption_noise(
-    texts_BC: Tensor, captions_NC: Tensor, amount: float, rng: torch.Generator
-) -> Tensor:
-    """Text vectors moved by `amount` times the way from one random caption to another.
-
-    The noise has twice the captions' covariance, so it goes where sentences differ.
-    """
-    device = texts_BC.device
-    ends_2B = torch.randint(len(captions_NC), (2, len(texts_BC)), generator=rng, device=device)
-    start_BC, end_BC = captions_NC.to(device)[ends_2B]
-    return texts_BC + amount * (end_BC - start_BC)

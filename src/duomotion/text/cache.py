@@ -5,12 +5,13 @@ import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from threading import Lock
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
-from tqdm import tqdm
 
+from duomotion.progress import counter
 from duomotion.storage import atomic_file
 from duomotion.text.encoder import TextEmbedding, TextEncoder
 from duomotion.text.encoders import load_encoder
@@ -41,7 +42,8 @@ class CachedEncoder:
 
     One safetensors file a text: hidden_LC, read and a checksum, 2 kB for the sentence encoder and
     0.24 MB for CLIP ViT-L/14. A file that holds anything else than an embedding of the encoder's
-    shape is regenerated; a folder that can't be written costs a warning and the time.
+    shape is regenerated; a folder that can't be written costs a warning and the time. Several
+    threads may encode at once.
     """
 
     def __init__(self, encoder: TextEncoder, folder: str | Path | None = None) -> None:
@@ -57,6 +59,7 @@ class CachedEncoder:
         """
         self._encoder = encoder
         self._folder = Path(folder) if folder else default_folder()
+        self._encoding = Lock()  # tokenizers are not made for several threads
         self._shape_LC = encoder.encode([]).hidden_BLC.shape[1:]
         self.name = encoder.name
         self.dim = encoder.dim
@@ -69,7 +72,8 @@ class CachedEncoder:
         missing = [text for text, entry in found.items() if entry is None]
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
-            fresh = self._encoder.encode(batch)
+            with self._encoding:
+                fresh = self._encoder.encode(batch)
             for text, *entry in zip(batch, fresh.hidden_BLC, fresh.pool_index_B, strict=True):
                 found[text] = entry
                 self._write(text, *entry)
@@ -80,8 +84,10 @@ class CachedEncoder:
         """Embed those texts that are not on disk yet, so that `encode` only reads later."""
         missing = [text for text in dict.fromkeys(texts) if not self._path(text).exists()]
         starts = range(0, len(missing), BATCH)
-        for start in tqdm(starts, desc="captions", unit="batch", disable=len(starts) < 2):
-            self.encode(missing[start : start + BATCH])
+        with counter("captions", unit="text", total=len(missing), is_shown=len(starts) > 1) as add:
+            for start in starts:
+                self.encode(batch := missing[start : start + BATCH])
+                add(len(batch))
 
     def _path(self, text: str) -> Path:
         key = hashlib.sha256(f"{self.name}\0{text}".encode()).hexdigest()

@@ -9,7 +9,7 @@ from duomotion.precision import Precision
 
 @dataclass(kw_only=True, frozen=True)
 class OptimConfig:
-    """The optimiser and its schedule; defaults suit masked transformers (released code).
+    """The optimiser and its schedule; the defaults are those of published masked transformers.
 
     Raises:
         ValueError: a value is out of its range; the sentence names every such field.
@@ -46,6 +46,27 @@ class OptimConfig:
                 "seed can't be negative": self.seed >= 0,
             }
         )
+
+
+def small_training(
+    *,
+    steps: int,
+    batch_size: int,
+    lr: float,
+    weight_decay: float = 1e-5,
+    ema_decay: float | None = None,
+) -> OptimConfig:
+    """For networks that train on a CPU: a short warm-up, a cosine decay and clipped gradients."""
+    return OptimConfig(
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        weight_decay=weight_decay,
+        ema_decay=ema_decay,
+        warmup_steps=100,
+        schedule="cosine",
+        clip_norm=1.0,
+    )
 
 
 @dataclass(kw_only=True, frozen=True)

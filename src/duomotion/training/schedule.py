@@ -6,15 +6,12 @@ from duomotion.training.config import OptimConfig
 
 
 def warmup(step: int, warmup_steps: int) -> float:
-    """Linear rise: (step + 1) / (warmup_steps + 1), then 1. Source: InterMask, released code.
-
-    `step` counts from 0.
-    """
+    """Linear rise: (step + 1) / (warmup_steps + 1), then 1; `step` counts from 0."""
     return min(1.0, (step + 1) / (warmup_steps + 1))
 
 
 def multistep(step: int, steps: int, milestones: tuple[float, ...], gamma: float) -> float:
-    """`gamma` once more at each milestone (a fraction of `steps`). Source: as `warmup`."""
+    """`gamma` once more at each milestone (a fraction of `steps`)."""
     return gamma ** sum(step >= int(milestone * steps) for milestone in milestones)
 
 

@@ -6,20 +6,20 @@ again therefore goes exactly the way of one that was not.
 """
 
 import dataclasses
+import logging
 import math
 import signal
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from duomotion.checkpoint import (
     TrainingState,
@@ -36,7 +36,13 @@ from duomotion.storage import locked, recover
 from duomotion.training.batch import clip_count, clip_names, take
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.log import Log
+from duomotion.training.prefetch import prefetched
 from duomotion.training.schedule import learning_rate
+
+_logger = logging.getLogger(__name__)
+
+OnProgress = Callable[[int, int, float | None], None]
+"""Steps done, steps in total, and the loss of the last record; None before the first."""
 
 _POSITION = ("step", "epoch", "batch", "seconds", "sums", "recorded", "scores", "best")
 _MAY_CHANGE = ("log.", "optim.steps")  # parts of a recipe that may differ when resuming
@@ -58,7 +64,12 @@ class Task(Protocol):
         ...
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[Any]:
-        """The batches of one epoch without the first `skip`; the same for the same arguments."""
+        """The batches of one epoch without the first `skip`; the same for the same arguments.
+
+        They are computed in a background thread, ahead of the step that they are for: neither with
+        `model`, whose weights change meanwhile, nor with torch's own generators, from which `loss`
+        draws.
+        """
         ...
 
     def loss(self, batch: Any, rng: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -138,8 +149,11 @@ class Trainer:
         self.best: dict[str, float] = {}  # of the best one
         self.last_step: int | None = None  # at which `last` was written
 
-    def run(self) -> dict[str, float]:
+    def run(self, on_progress: OnProgress | None = None) -> dict[str, float]:
         """Train to the end and return the best validation's scores (none but in the first process).
+
+        Args:
+            on_progress: called in the first process, before the first step and after each.
 
         Raises:
             ValueError: another process trains in `folder`; it holds a training of another recipe or
@@ -147,53 +161,48 @@ class Trainer:
                 finite. `last` stays as it was.
             OSError: the disk is full; `last` stays as it was.
             SystemExit: status 130 after Ctrl-C, 128 and its number after another signal that asks
-                to end; the training was saved and a sentence printed. Status 2 where the first
+                to end; the training was saved and a sentence logged. Status 2 where the first
                 process can't have `folder`.
         """
         with ExitStack() as stack:
             with self.processes.decided_by_first():
                 if self.processes.is_first:
                     stack.enter_context(locked(self.folder))
-            return self._run()
-
-    def _run(self) -> dict[str, float]:
-        self._resume()
-        is_first = self.processes.is_first
-        log = None
-        if is_first:
-            log = Log(self.folder, step=self.step, tensorboard=self.log.tensorboard)
-        progress = tqdm(
-            initial=self.step,
-            total=self.optim.steps,
-            unit="step",
-            smoothing=0.05,
-            mininterval=0.5 if sys.stderr.isatty() else 60,
-            disable=not is_first,
-        )
-        try:
-            with _interruptible(twice=self.processes.size == 1) as interruption:
-                self._loop(log, progress, interruption)
-        finally:
-            progress.close()
-            if log is not None:
-                log.close()
+            self._resume()
+            log = None
+            if self.processes.is_first:
+                log = Log(self.folder, step=self.step, tensorboard=self.log.tensorboard)
+                stack.callback(log.close)
+            interruption = stack.enter_context(_interruptible(twice=self.processes.size == 1))
+            batches = islice(self._batches(), max(0, self.optim.steps - self.step))
+            self._loop(
+                stack.enter_context(prefetched(batches)), log, interruption, on_progress or _ignore
+            )
         return self.best
 
-    def _loop(self, log: Log | None, progress: tqdm, interruption: "_Interruption") -> None:
+    def _loop(
+        self,
+        batches: "Iterator[_Positioned]",
+        log: Log | None,
+        interruption: "_Interruption",
+        on_progress: OnProgress,
+    ) -> None:
         saved_at = started_at = time.monotonic()
-        already = self.seconds
-        batches = self._batches()
+        already, loss = self.seconds, None
         self.model.train()
-        while self.step < self.optim.steps:
-            is_interrupted = self._train_step(next(batches), interruption)
+        if log is not None:
+            on_progress(self.step, self.optim.steps, loss)
+        for self.epoch, self.batch, batch in batches:
+            self._train_step(batch)
             self.seconds = already + time.monotonic() - started_at
             is_over = self.step == self.optim.steps
+            is_interrupted = self.processes.any(interruption.is_asked)
             if log is not None:
-                progress.update()
                 if self.step % self.log.log_every == 0 or is_over:
                     record = self._record()
                     log.write(self.step, record)
-                    progress.set_postfix(loss=f"{record['loss']:.4g}")
+                    loss = record["loss"]
+                on_progress(self.step, self.optim.steps, loss)
                 if self.step % self.log.validate_every == 0 or is_over:
                     self._validate(log)
                 is_due = self._is_checkpoint_due(time.monotonic() - saved_at)
@@ -202,32 +211,30 @@ class Trainer:
                     saved_at = time.monotonic()
             if is_interrupted and not is_over:
                 if log is not None:
-                    progress.close()
-                    print(
+                    _logger.warning(
                         f"Stopped after step {self.step} of {self.optim.steps}, saved in "
-                        f"{self.folder / 'last'}; run the same command again to go on.",
-                        file=sys.stderr,
+                        f"{self.folder / 'last'}; run the same command again to go on."
                     )
                 raise SystemExit(interruption.status)
 
-    def _batches(self) -> Iterator[Any]:
-        """Batches without end, from the current position on, which moves along."""
+    def _batches(self) -> "Iterator[_Positioned]":
+        """Batches without end, from the current position on."""
+        epoch, done = self.epoch, self.batch
         while True:
-            before = self.batch
-            for batch in self.task.train_batches(
-                seed=self.optim.seed, epoch=self.epoch, skip=self.batch
+            count = done
+            for count, batch in enumerate(
+                self.task.train_batches(seed=self.optim.seed, epoch=epoch, skip=done), done + 1
             ):
-                self.batch += 1
-                yield batch
-            if self.batch == before == 0:
+                yield _Positioned(epoch, count, batch)
+            if count == 0:
                 raise ValueError(
                     f"the training data give no batch of {self.optim.batch_size} clips: "
                     f"lower optim.batch_size or add data"
                 )
-            self.epoch, self.batch = self.epoch + 1, 0
+            epoch, done = epoch + 1, 0
 
-    def _train_step(self, batch: Any, interruption: "_Interruption") -> bool:
-        """One optimiser step; whether any process was asked to stop."""
+    def _train_step(self, batch: Any) -> None:
+        """One optimiser step."""
         _seed(self.rng, self.optim.seed, self.step, self.processes.rank)
         clips = clip_count(batch)
         share = self.processes.share(clips)
@@ -239,13 +246,11 @@ class Trainer:
         self.optimizer.zero_grad()
         (loss * weight).backward()
         values = torch.stack([v.detach().float() * weight for v in (loss, *parts.values())])
-        values = torch.cat([values, values.new_tensor([float(interruption.is_asked)])])
         parameters = list(self.parameters.values())
         self.processes.average(parameters, values)
 
         norm = nn.utils.clip_grad_norm_(parameters, self.optim.clip_norm or math.inf)
-        *means, stop = values.tolist()
-        measured = dict(zip(("loss", *parts), means, strict=True))
+        measured = dict(zip(("loss", *parts), values.tolist(), strict=True))
         measured["gradient_norm"] = norm.item()
         self._refuse_non_finite(measured, batch)
         for group in self.optimizer.param_groups:
@@ -259,7 +264,6 @@ class Trainer:
         self.step += 1
         for name, value in measured.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
-        return stop > 0
 
     def _refuse_non_finite(self, measured: dict[str, float], batch: Any) -> None:
         wrong = [f"{name} {value}" for name, value in measured.items() if not math.isfinite(value)]
@@ -398,6 +402,18 @@ class Trainer:
             )
 
 
+class _Positioned(NamedTuple):
+    """A batch, and where the training is once it is done."""
+
+    epoch: int
+    count: int  # batches of the epoch that are done then
+    batch: Any
+
+
+def _ignore(step: int, total: int, loss: float | None) -> None:
+    """The progress that nobody asked for."""
+
+
 @dataclasses.dataclass
 class _Interruption:
     """Whether this process was asked to stop, and the exit status that says so."""
@@ -418,7 +434,7 @@ def _interruptible(*, twice: bool) -> Iterator[_Interruption]:
     def note(number: int, _frame: FrameType | None) -> None:
         interruption.is_asked, interruption.status = True, 128 + number
         if number == signal.SIGINT and twice:
-            print("\nFinishing this step; Ctrl-C again stops without saving.", file=sys.stderr)
+            _logger.warning("Finishing this step; Ctrl-C again stops without saving.")
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     with handled(note):

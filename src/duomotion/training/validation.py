@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from duomotion.data.testsets import TEST_SETS
 from duomotion.evaluation.metrics.distributions import FrechetDistance
 from duomotion.evaluation.metrics.embedder import Embedder
-from duomotion.evaluation.metrics.protocols import INTERMASK, INTERX, OPEN, T2M
+from duomotion.evaluation.metrics.protocols import OPEN, PUBLISHED
 from duomotion.sampling.request import Request
 from duomotion.training.batch import take
 
@@ -22,9 +23,6 @@ class FeatureSource(Protocol):
     def features(self, requests: Sequence[Request], /) -> Sequence[np.ndarray]:
         """Features (P, T, F) in metres for each request."""
         ...
-
-
-PROTOCOLS = {"interhuman": INTERMASK, "interx": INTERX, "humanml3d": T2M, "kit-ml": T2M}
 
 
 def held_out_scores(
@@ -67,7 +65,8 @@ class ValidationFID:
 
     def __init__(self, embedder: Embedder, clips: Sequence[tuple[str, np.ndarray]]) -> None:
         self.embedder = embedder
-        self.protocol = PROTOCOLS.get(self.embedder.data, OPEN)
+        published = TEST_SETS[embedder.data].protocols if embedder.data in TEST_SETS else ()
+        self.protocol = PUBLISHED[published[-1]] if published else OPEN
         if len(clips) < 2:
             raise ValueError(
                 f"FID needs two validation clips or more; there are {len(clips)}, so leave "

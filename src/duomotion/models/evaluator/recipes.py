@@ -17,20 +17,17 @@ from duomotion.models.evaluator.open import OpenEvaluatorConfig
 from duomotion.models.evaluator.t2m import HUMANML3D, KIT
 from duomotion.models.evaluator.training import EvaluatorData, EvaluatorRecipe
 from duomotion.motion import humanml3d
-from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.config import LogConfig, OptimConfig, small_training
 
 
 def open_pairs() -> EvaluatorRecipe:
     """The evaluator of the open benchmark."""
     return EvaluatorRecipe(
-        optim=OptimConfig(
+        optim=small_training(
             steps=1000,
             batch_size=60,
             lr=5e-4,
             weight_decay=1e-2,
-            warmup_steps=100,
-            schedule="cosine",
-            clip_norm=1.0,
             ema_decay=0.995,
         ),
         log=LogConfig(validate_every=450, checkpoint_seconds=300.0),
@@ -40,8 +37,8 @@ def open_pairs() -> EvaluatorRecipe:
 def solo_open() -> EvaluatorRecipe:
     """The evaluator of the open benchmark for one person.
 
-    It is the last checkpoint that counts: the loss on the 32 validation clips grows from step 50
-    on, while texts of held-out subjects find their motion more often.
+    Its last checkpoint is used: the loss on the 32 validation clips rises from step 50 on, while
+    retrieval on held-out subjects still improves.
     """
     pairs = open_pairs()
     return replace(
@@ -63,8 +60,8 @@ def solo_open() -> EvaluatorRecipe:
 def interclip() -> InterCLIPRecipe:
     """InterCLIP on InterHuman with the loss and the sizes of InterGen's released code.
 
-    How it was trained is not published. Inferred: the optimiser is that of InterGen itself, a batch
-    is as large as a pool of the evaluation, and the number of steps is ours.
+    Its training is not published. Assumed: InterGen's optimiser, and batches as large as the
+    evaluation's pools; the number of steps is ours.
     """
     return InterCLIPRecipe(
         optim=OptimConfig(
@@ -91,9 +88,9 @@ WORDS_SIZES = {"interx": INTERX, "humanml3d": HUMANML3D, "kit": KIT}
 def of_words(name: str, steps: int) -> WordsRecipe:
     """The evaluator of Inter-X, HumanML3D or KIT-ML as its released code trains it.
 
-    300 epochs of the training split in batches of 32 (of HumanML3D 23,384 clips, of Inter-X 9,110;
-    of KIT-ML about 4,900 are taken). Gradients are clipped together, in the
-    released code those of texts and of motions apart.
+    300 epochs of the training split in batches of 32 (23,384 clips of HumanML3D, 9,110 of Inter-X,
+    about 4,900 of KIT-ML). Gradients are clipped by their common norm, in the released code
+    separately for text and motion encoders.
     """
     return WordsRecipe(
         system="evaluator/interx" if name == "interx" else "evaluator/t2m",
@@ -114,8 +111,8 @@ def of_words(name: str, steps: int) -> WordsRecipe:
 def movement(name: str) -> MovementRecipe:
     """The movement encoder of such an evaluator as its released code trains it.
 
-    The number of steps is ours: 270 epochs of all windows, as in the released code, would be
-    millions of them on HumanML3D.
+    The number of steps is ours: the 270 epochs over all windows of the released code would be
+    millions of steps on HumanML3D.
     """
     data = WORDS_DATA[name]
     return MovementRecipe(

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from duomotion.data.layouts import CAPTIONED, Captioned
 from duomotion.data.pairs import Example, PairConfig
 from duomotion.models.evaluator.embedding import padded
 from duomotion.models.evaluator.open import OpenEvaluator, OpenEvaluatorConfig, matching_loss
 from duomotion.motion.normaliser import MIN_STD
-from duomotion.text.augment import add_caption_noise
+from duomotion.progress import track
 from duomotion.text.cache import cached_encoder
 from duomotion.training.batch import take
+from duomotion.training.captions import CaptionVectors, draw_captions
 from duomotion.training.config import LogConfig, OptimConfig
 
 
@@ -65,8 +65,7 @@ class EvaluatorTask:
         encoder = cached_encoder(recipe.data.text_encoder, dim=recipe.model.text_dim)
         views = (*self.views, *self.held_out)
         captions = sorted({text for view in views for text in view.captions})
-        self.texts_NC = encoder.encode(captions).vectors
-        self.index = {caption: row for row, caption in enumerate(captions)}
+        self.captions = CaptionVectors(encoder, captions, device)
         self.encoder_name = encoder.name
         torch.manual_seed(recipe.optim.seed)
         self.model = OpenEvaluator(recipe.model)
@@ -89,11 +88,11 @@ class EvaluatorTask:
 
     def _batch(self, views: list[Example], rng: np.random.Generator) -> dict[str, Any]:
         motion_BPTF, lengths_B = padded([view.features for view in views])
-        texts = [view.captions[rng.integers(len(view.captions))] for view in views]
+        texts = draw_captions([view.captions for view in views], rng)
         return {
             "motion_BPTF": motion_BPTF,
             "lengths_B": lengths_B,
-            "texts_BC": self.texts_NC[[self.index[text] for text in texts]],
+            "captions_B": self.captions.numbers(texts),
             "texts": texts,
             "captions": [view.captions for view in views],
             "names": [view.name for view in views],
@@ -102,11 +101,11 @@ class EvaluatorTask:
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        texts_BC = batch["texts_BC"]
+        text_BC = self.captions.vectors_NC[batch["captions_B"]]
         if self.model.training:
-            texts_BC = add_caption_noise(texts_BC, self.texts_NC, self.recipe.data.text_noise, rng)
+            text_BC = self.captions.add_noise(text_BC, self.recipe.data.text_noise, rng)
         motion_BE = self.model.embed_motion(batch["motion_BPTF"], batch["lengths_B"])
-        text_BE = self.model.embed_text(texts_BC)
+        text_BE = self.model.embed_text(text_BC)
         logits_BB = self.model.log_scale.exp() * motion_BE @ text_BE.T
         belongs = [[text in captions for text in batch["texts"]] for captions in batch["captions"]]
         belongs_BB = torch.tensor(belongs, device=logits_BB.device).float()
@@ -129,5 +128,5 @@ def _drawn(
 ) -> list[Example]:
     """`views` views of every clip, those of a clip next to each other."""
     rng = np.random.default_rng(seed)
-    seen = tqdm(clips, desc="views", unit="clip", mininterval=5)
+    seen = track(clips, "views", unit="clip")
     return [layout.example(clip, config, rng) for clip in seen for _ in range(views)]

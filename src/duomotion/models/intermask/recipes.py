@@ -1,4 +1,4 @@
-"""InterMask's trainings: the papers', and those of `intermask-open` one after the other."""
+"""InterMask's trainings: the paper's, and the successive trainings of `intermask-open`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ from duomotion.models.intermask.training import (
     TokenizerData,
     TokenizerRecipe,
 )
-from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.config import LogConfig, OptimConfig, small_training
 
 OPEN_WINDOWS = TokenizerData(
     pairs="data/open-pairs",
@@ -47,8 +47,8 @@ SMALL_LOSSES = TokenizerLossWeights(
 )
 
 
-# What the paper prints where its released code, which other recipes follow, computes otherwise:
-# plain L1 and the terms of equation 2 alone, a convolution at the input, the nearest code,
+# The paper's settings where its released code, which the other recipes follow, differs:
+# plain L1 and only the terms of equation 2, a convolution at the input, the nearest code,
 PRINTED_TOKENIZER: dict[str, Any] = {"input_layer": "conv", "temperature": 0.0}
 PRINTED_LOSSES: dict[str, Any] = {"beta": 0.0, "position": 0.0, "rotation": 0.0}
 # no selected token replaced by another code or left as it is (equation 8), CLIP's own vector
@@ -64,15 +64,15 @@ PRINTED_GENERATOR: dict[str, Any] = {
 def tokenizer() -> TokenizerRecipe:
     """InterMask's tokenizer on InterHuman: the released code at the paper's sizes (appendix E.2).
 
-    Not in the paper are smooth L1, the terms of positions and rotations, the graph layer and the
-    random assignment of codes; `tokenizer_as_printed` does without.
+    The paper mentions neither smooth L1, the position and rotation terms, the graph layer nor the
+    random assignment of codes; `tokenizer_as_printed` leaves them out.
 
-    50 epochs in batches of 512, and a warm-up of a quarter of the first one. How many windows an
-    epoch has follows from the lengths of the clips, which the paper does not give: four fifths of
-    InterHuman are 6,223 clips of 91 frames on average (6.56 hours at 30 fps in 7,779 clips). If
-    these are spread exponentially above the 15 frames of the shortest, windows of 64 every 10
-    frames, of two people and both sides, are 99,000. The log counts epochs in the windows that
-    there are.
+    50 epochs in batches of 512, with a warm-up over a quarter of the first epoch. The number of
+    windows per epoch depends on clip lengths, which the paper does not give. Four fifths of
+    InterHuman are 6,223 clips of 91 frames on average (6.56 hours at 30 fps in 7,779 clips). With
+    lengths distributed exponentially above the shortest, 15 frames, there are 99,000 windows of 64
+    frames at stride 10, of two people, with mirrored copies. Epochs in the log are counted in the
+    windows that the data really have.
     """
     return TokenizerRecipe(
         optim=OptimConfig(
@@ -90,17 +90,17 @@ def tokenizer() -> TokenizerRecipe:
 def generator() -> GeneratorRecipe:
     """InterMask's transformer on InterHuman: the released code at the paper's sizes (appendix E.2).
 
-    Not in the paper are random and unchanged codes among the selected tokens and the trained text
-    head; `generator_as_printed` does without.
+    The paper mentions neither random nor unchanged codes among the selected tokens, nor the trained
+    text head; `generator_as_printed` leaves them out.
 
-    500 epochs in batches of 52, and a warm-up of a quarter of the first one. An epoch is taken to
-    be four fifths of InterHuman's 7,779 interactions, each also mirrored.
+    500 epochs in batches of 52, with a warm-up over a quarter of the first epoch. An epoch is
+    assumed to be four fifths of InterHuman's 7,779 interactions, with mirrored copies.
     """
     return GeneratorRecipe(optim=OptimConfig(steps=120_000, batch_size=52, warmup_steps=60))
 
 
 def tokenizer_as_printed() -> TokenizerRecipe:
-    """`tokenizer` as the paper prints it, where the released code differs."""
+    """`tokenizer` as described in the paper, where the released code differs."""
     released = tokenizer()
     return replace(
         released,
@@ -110,7 +110,7 @@ def tokenizer_as_printed() -> TokenizerRecipe:
 
 
 def generator_as_printed() -> GeneratorRecipe:
-    """`generator` as the paper prints it, where the released code differs."""
+    """`generator` as described in the paper, where the released code differs."""
     released = generator()
     return replace(
         released,
@@ -120,22 +120,19 @@ def generator_as_printed() -> GeneratorRecipe:
 
 
 def tokenizer_open() -> TokenizerRecipe:
-    """The tokenizer of `intermask-open`: fitted in a minute, then trained a little.
+    """The tokenizer of `intermask-open`: initialised from the data, then trained briefly.
 
-    Its losses are of metres, not of standard deviations.
+    Its losses are in metres, not in standard deviations.
     """
     return TokenizerRecipe(
         model=PartTokenizerConfig(),
         losses=replace(SMALL_LOSSES, contact=3.0),
         data=replace(OPEN_WINDOWS, solo_share=0.25, starting_windows=8000),
-        optim=OptimConfig(
+        optim=small_training(
             steps=500,
             batch_size=64,
             lr=3e-4,
             weight_decay=0.0,
-            warmup_steps=100,
-            schedule="cosine",
-            clip_norm=1.0,
         ),
         log=LogConfig(validate_every=100, checkpoint_seconds=300.0),
     )
@@ -144,25 +141,22 @@ def tokenizer_open() -> TokenizerRecipe:
 def tokenizer_small() -> TokenizerRecipe:
     """InterMask's tokenizer at a size that trains on two CPU cores, on the open data.
 
-    Narrow where the map is large and wide where it is small; no dropout, since the windows are
-    drawn anew each time; smooth L1 that is an absolute value from a tenth of a standard deviation
-    on, and other weights to go with it. It starts without codes: in a trial with codes from the
-    first step (and somewhat other settings of the codebook) held-out clips were at 275 mm after
-    1400 steps; with this recipe they were at 134 mm after 1500.
+    Layers are narrow at high resolution and wide at low resolution. There is no dropout, since
+    every batch has new windows. Smooth L1 is linear beyond a tenth of a standard deviation, and the
+    loss weights are adapted to that. The first 600 steps are not quantized: in a trial with
+    quantization from the first step (and slightly different codebook settings) the MPJPE of
+    held-out clips was 275 mm after 1400 steps; with this recipe it was 134 mm after 1500.
     """
     return TokenizerRecipe(
         model=TokenizerConfig(**SMALL_SIZES),
         losses=SMALL_LOSSES,
         data=OPEN_WINDOWS,
         continuous_steps=600,
-        optim=OptimConfig(
+        optim=small_training(
             steps=2400,
             batch_size=32,
             lr=2e-3,
             weight_decay=0.0,
-            warmup_steps=100,
-            schedule="cosine",
-            clip_norm=1.0,
         ),
         log=LogConfig(validate_every=500, checkpoint_seconds=300.0),
     )
@@ -171,9 +165,9 @@ def tokenizer_small() -> TokenizerRecipe:
 def tokenizer_interx() -> TokenizerRecipe:
     """InterMask's tokenizer on Inter-X: the released code at the paper's sizes (appendix E).
 
-    50 epochs in batches of 512. An epoch is taken to be 208,000 windows: 9,110 interactions of 178
-    frames (8.1 million frames at 120 a second in 11,388 of them, Xu et al. 2024), a window every 10
-    frames, two people.
+    50 epochs in batches of 512. An epoch is assumed to be 208,000 windows: 9,110 interactions of
+    178 frames (8.1 million frames at 120 fps in 11,388 interactions, Xu et al. 2024), windows at
+    stride 10, two people.
     """
     return TokenizerRecipe(
         model=INTERX_TOKENIZER,
@@ -227,9 +221,9 @@ def generator_interx_open() -> GeneratorRecipe:
 def generator_open_wide() -> GeneratorRecipe:
     """InterMask's transformer at a size that trains on two CPU cores, on the open pairs.
 
-    Captions become the vectors of the offline sentence encoder. Little data is stretched: motion is
-    cut and replayed at other speeds, and noise on the text vectors stands for other words. From so
-    many views of few clips the network learns how motion goes on.
+    Captions are embedded by the offline sentence encoder. The small data set is augmented: motion
+    is cropped and replayed at other speeds, and noise on the text vectors simulates paraphrases.
+    From many views of few clips the network learns how motion continues.
     """
     return GeneratorRecipe(
         model=InterMConfig(
@@ -257,13 +251,10 @@ def generator_open_wide() -> GeneratorRecipe:
             text_noise=0.15,
             examples=PairConfig(floor="keep", mirror=False, tempo=(0.9, 1.1), shortest=0.8),
         ),
-        optim=OptimConfig(
+        optim=small_training(
             steps=7000,
             batch_size=8,
             lr=2e-3,
-            warmup_steps=100,
-            schedule="cosine",
-            clip_norm=1.0,
             ema_decay=0.999,
         ),
         log=LogConfig(validate_every=500, checkpoint_seconds=300.0),
@@ -271,9 +262,9 @@ def generator_open_wide() -> GeneratorRecipe:
 
 
 def generator_open_whole() -> GeneratorRecipe:
-    """On from `generator_open_wide` with clips as recorded.
+    """Continues `generator_open_wide` on whole clips at their recorded speed.
 
-    From them the network learns what belongs to a caption from beginning to end.
+    The network learns what a caption describes from beginning to end.
     """
     wide = generator_open_wide()
     return replace(
@@ -285,7 +276,7 @@ def generator_open_whole() -> GeneratorRecipe:
 
 
 def generator_open_words() -> GeneratorRecipe:
-    """On from `generator_open_whole`, with more noise on the text vectors.
+    """Continues `generator_open_whole` with more noise on the text vectors.
 
     A prompt's vector has a cosine of 0.8 to 0.9 with that of the nearest caption of its kind
     (sentence encoder); noise of 0.5 moves a vector about as far.
@@ -300,9 +291,10 @@ def generator_open_words() -> GeneratorRecipe:
 
 
 def generator_open() -> GeneratorRecipe:
-    """The generator of `intermask-open`: `generator_open_words`, then more.
+    """The generator of `intermask-open`: continues `generator_open_words`.
 
-    It goes with lengths and with the captions that texts are read through.
+    Its checkpoint includes a length estimator and the vectors of the training captions, to which
+    texts are mapped (`text.anchors`).
     """
     words = generator_open_words()
     return replace(

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from duomotion.checkpoint import load_weights, read_checkpoint
 from duomotion.data.layouts import VIEWS
@@ -26,10 +25,20 @@ from duomotion.models.intermask.config import (
     TokenizerLossWeights,
 )
 from duomotion.models.intermask.generate import InterMask
+from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.intermask.objective import draw_corruption, generator_loss
 from duomotion.models.intermask.part_tokenizer import PartTokenizer
 from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutput
 from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss, tokenizer_loss
+from duomotion.models.intermask.views import (
+    FixedViews,
+    FreshViews,
+    View,
+    Views,
+    collate,
+    draw_views,
+    tokenized,
+)
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.motion.errors import mean_scores, reconstruction_scores
 from duomotion.motion.interhuman import INTERHUMAN
@@ -38,22 +47,22 @@ from duomotion.text.anchors import ANCHORS, save_anchors
 from duomotion.text.augment import mirror_text
 from duomotion.text.cache import cached_encoder
 from duomotion.training.batch import similar_lengths
+from duomotion.training.captions import CaptionStates, draw_captions
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.validation import ValidationFID, held_out_scores
 
 CODEBOOK_WINDOWS = 256
-TOKENIZED_AT_ONCE = 32  # clips
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerData:
-    """Data sets in the tokenizer's layout, and the share of windows that shows lone people."""
+    """Data sets in the tokenizer's layout, and the share of windows from clips of one person."""
 
     pairs: str = "data/interhuman"
     solo: str | None = None
     solo_share: float = 0.0
     windows: WindowConfig = field(default_factory=WindowConfig)
-    starting_windows: int = 4000  # from which the statistics come, and all that is fitted
+    starting_windows: int = 4000  # for the statistics and for fitting the first weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +74,7 @@ class TokenizerRecipe:
     model: TokenizerConfig | PartTokenizerConfig = field(default_factory=TokenizerConfig)
     losses: TokenizerLossWeights = field(default_factory=TokenizerLossWeights)
     data: TokenizerData = field(default_factory=TokenizerData)
-    continuous_steps: int = 0  # at the start, without codes; these then start from clusters
+    continuous_steps: int = 0  # first steps, not quantized; then codes start as cluster centres
     log: LogConfig = field(default_factory=LogConfig)
 
     def __post_init__(self) -> None:
@@ -167,15 +176,14 @@ class GeneratorData:
     """A data set of pairs, the trained tokenizer, and how captions become vectors.
 
     Attributes:
-        length: checkpoint of a length estimator to go with the generator.
-        views: random views of each clip that are tokenized before training starts. None: a fresh
-            view each time that a clip comes up, tokenized on the device in its batch with zeros
-            behind the end of shorter clips (released code).
-        text_noise: stands for other words, see `GeneratorTask.add_caption_noise`.
-        text_anchors: texts are read through the training captions, see text.anchors.
-        evaluator: checkpoint of an evaluator. `best` is then the one with the lowest FID of what is
-            generated for the validation clips (released code); None: with the lowest held-out
-            loss, which rises long before motion gets worse.
+        length: checkpoint of a length estimator, to be included in the generator's.
+        views: random views of each clip, drawn and tokenized before training. None: a new view each
+            time a clip is used, zero-padded and tokenized on the device (released code).
+        text_noise: amount of noise on text vectors, see `training.captions.add_caption_noise`.
+        text_anchors: texts are mapped to training captions at generation, see `text.anchors`.
+        evaluator: checkpoint of an evaluator. `best` is then the checkpoint with the lowest FID on
+            the validation clips (released code). None: with the lowest held-out loss, which rises
+            long before the generated motion gets worse.
     """
 
     pairs: str = "data/interhuman"
@@ -201,78 +209,36 @@ class GeneratorRecipe:
     log: LogConfig = field(default_factory=LogConfig)
 
 
-@dataclass(frozen=True)
-class View:
-    """One view of a clip, captions that fit and the clip's name.
-
-    Attributes:
-        motion: codes (2, parts, N), or features (2, T, F) in metres that are tokenized later, T a
-            multiple of what a token covers.
-    """
-
-    motion: Tensor
-    captions: tuple[str, ...]
-    name: str
-
-
 class GeneratorTask:
     """Tokens of two people and a caption through the masked transformer."""
 
     def __init__(self, recipe: GeneratorRecipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        data = recipe.data
+        data, seed = recipe.data, recipe.optim.seed
         self.codec = accelerate(load_codec(Path(data.tokenizer)))
         _check_tokenizer(self.codec, recipe)
-        self.encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
-        self.layout = VIEWS[self.codec.layout.name]
-        self.clips = self.layout.read_split(data.pairs, "train")[0]
-        held_out = self.layout.read_split(data.pairs, "val")[0]
+        layout = VIEWS[self.codec.layout.name]
+        clips, held_out_clips = (
+            layout.read_split(data.pairs, split)[0] for split in ("train", "val")
+        )
         whole = replace(data.examples, mirror=False, tempo=(1.0, 1.0), shortest=1.0)
-        views = self._fixed_views(held_out, whole, 2)
-        self.captions = self._captions()
-        self.encoder.prepare([*self.captions, *(text for view in views for text in view.captions)])
+        held_out = draw_views(self.codec, held_out_clips, whole, each=2, seed=seed)
+        self.encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
+        captions = {text for clip in clips for text in layout.captions(clip)}
+        if data.examples.mirror:
+            captions |= set(map(mirror_text, captions))
+        self.captions = CaptionStates(
+            self.encoder, sorted(captions), [text for view in held_out for text in view.captions]
+        )
         self.children = self._children()
-        torch.manual_seed(recipe.optim.seed)
-        self.model = transformer_of(recipe.model)
-        if recipe.start is not None:
-            load_weights(self.model, read_checkpoint(recipe.start))
-        elif isinstance(self.codec.tokenizer, PartTokenizer):
-            self.model.init_from_codebooks(
-                [part.codebook for part in self.codec.tokenizer.quantizers]
-            )
+        self.model = _initial_network(recipe, self.codec)
         self.selection = None
         if data.evaluator is not None:
-            clips = [(view.captions[0], view.motion.numpy()) for view in views[::2]]
-            self.selection = ValidationFID(load_embedder(Path(data.evaluator)), clips)
+            shown = [(view.captions[0], view.motion.numpy()) for view in held_out[::2]]
+            self.selection = ValidationFID(load_embedder(Path(data.evaluator)), shown)
         self.score_name = "loss" if self.selection is None else "fid"
-        self.views = None
-        self.held_out = views
-        if data.views is not None:
-            drawn = self._fixed_views(self.clips, data.examples, data.views)
-            self.views, self.held_out = _tokenized(self.codec, drawn), _tokenized(self.codec, views)
+        self.views, self.held_out = self._views(clips, held_out)
         self.codec.to(device)
-
-    def _fixed_views(self, clips: list[Any], config: PairConfig, count: int) -> list[View]:
-        seed = self.recipe.optim.seed
-        return [
-            self._view(clip, config, rng)
-            for index, clip in enumerate(clips)
-            for rng in [np.random.default_rng([seed, index])]
-            for _ in range(count)
-        ]
-
-    def _view(self, clip: Any, config: PairConfig, rng: np.random.Generator) -> View:
-        example, unit = self.layout.example(clip, config, rng), self.codec.tokenizer.downsampling
-        frames = example.features.shape[1] // unit * unit
-        motion = torch.from_numpy(np.ascontiguousarray(example.features[:, :frames]))
-        return View(motion, example.captions, example.name)
-
-    def _captions(self) -> list[str]:
-        """Those of the training clips, also of their mirror images where these are seen."""
-        captions = {text for clip in self.clips for text in self.layout.captions(clip)}
-        if self.recipe.data.examples.mirror:
-            captions |= set(map(mirror_text, captions))
-        return sorted(captions)
 
     def _children(self) -> Mapping[str, Path]:
         data = self.recipe.data
@@ -283,49 +249,32 @@ class GeneratorTask:
         if data.text_anchors:
             self.kept = tempfile.TemporaryDirectory()
             children[ANCHORS] = Path(self.kept.name) / ANCHORS
-            save_anchors(children[ANCHORS], self.encoder.encode(self.captions))
+            save_anchors(children[ANCHORS], self.encoder, self.captions.captions)
         return children
+
+    def _views(self, clips: list[Any], held_out: list[View]) -> tuple[Views, list[View]]:
+        """What is trained on and held out, tokenized if views are drawn once and for all."""
+        data, seed = self.recipe.data, self.recipe.optim.seed
+        if data.views is None:
+            return FreshViews(self.codec, clips, data.examples), held_out
+        drawn = draw_views(self.codec, clips, data.examples, each=data.views, seed=seed)
+        return FixedViews(tokenized(self.codec, drawn)), tokenized(self.codec, held_out)
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
         """An epoch has every fixed view once, or a fresh view of every clip for each side."""
-        size, config = self.recipe.optim.batch_size, self.recipe.data.examples
-        if self.views is not None:
-            lengths = [view.motion.shape[-1] for view in self.views]
-        else:
-            sides = 2 if config.mirror else 1
-            lengths = [min(clip.num_frames, config.max_frames) for clip in self.clips] * sides
-        batches = similar_lengths(lengths, size, np.random.default_rng([seed, epoch]))
+        rng = np.random.default_rng([seed, epoch])
+        batches = similar_lengths(self.views.lengths, self.recipe.optim.batch_size, rng)
         for index, chosen in enumerate(batches[skip:], skip):
             rng = np.random.default_rng([seed, epoch, index])
-            if self.views is not None:
-                views = [self.views[row] for row in chosen]
-            else:
-                clips = (self.clips[row % len(self.clips)] for row in chosen)
-                views = [self._view(clip, config, rng) for clip in clips]
-            yield self._batch(views, rng)
+            yield self._batch(self.views.draw(chosen.tolist(), rng), rng)
 
     def _batch(self, views: list[View], rng: np.random.Generator) -> dict[str, Any]:
-        embedding = self.encoder.encode(
-            [view.captions[rng.integers(len(view.captions))] for view in views]
-        )
-        texts = {
-            "hidden_BLC": embedding.hidden_BLC,
-            "read_B": embedding.pool_index_B,
-            "names": [view.name for view in views],
+        texts = self.captions.encode(draw_captions([view.captions for view in views], rng))
+        return {
+            **collate(views, self.codec.tokenizer.downsampling),
+            "hidden_BLC": texts.hidden_BLC,
+            "pool_index_B": texts.pool_index_B,
         }
-        if views[0].motion.is_floating_point():
-            frames = torch.tensor([view.motion.shape[1] for view in views])
-            shape = (len(views), 2, int(frames.max()), views[0].motion.shape[-1])
-            motion_BPTF = torch.zeros(shape)
-            for row, view in enumerate(views):
-                motion_BPTF[row, :, : frames[row]] = view.motion
-            lengths_B = frames // self.codec.tokenizer.downsampling
-            return {"motion_BPTF": motion_BPTF, "lengths_B": lengths_B, **texts}
-        lengths_B = torch.tensor([view.motion.shape[-1] for view in views])
-        ids = torch.zeros(len(views), 2, self.recipe.model.num_parts, int(lengths_B.max())).long()
-        for row, view in enumerate(views):
-            ids[row, ..., : lengths_B[row]] = view.motion
-        return {"ids_BPN": ids.flatten(2), "lengths_B": lengths_B, **texts}
 
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
@@ -333,17 +282,16 @@ class GeneratorTask:
         config, lengths_B = self.recipe.model, batch["lengths_B"]
         ids_BPN = batch["ids_BPN"] if "ids_BPN" in batch else self._ids(batch["motion_BPTF"])
         frames = ids_BPN.shape[-1] // config.num_parts
-        text_BC = self.model.text_head(batch["hidden_BLC"], batch["read_B"])
-        if self.model.training and self.recipe.data.text_noise:
-            text_BC = self.add_caption_noise(text_BC, rng)
-        share = config.cond_drop if self.model.training else 0.0
+        text_BC = self.model.text_head(batch["hidden_BLC"], batch["pool_index_B"])
+        if self.model.training and (noise := self.recipe.data.text_noise):
+            text_BC = self.captions.add_noise(text_BC, noise, rng, text_head=self.model.text_head)
         result = generator_loss(
             self.model,
             ids_BPN,
             text_BC,
             lengths_B,
             corruption=draw_corruption(lengths_B, frames, config, rng),
-            drop_B=draw_text_drop(len(lengths_B), share, rng),
+            drop_B=draw_text_drop(self.model, len(lengths_B), rng),
         )
         return result.loss, {"masked": result.masked, "accuracy": result.accuracy}
 
@@ -352,21 +300,6 @@ class GeneratorTask:
         """(B, 2, N), with anything behind the end of a clip."""
         with torch.autocast(self.device.type, enabled=False):
             return self.codec.encode(motion_BPTF.flatten(0, 1)).unflatten(0, (-1, 2))
-
-    def add_caption_noise(self, text_BC: Tensor, rng: torch.Generator) -> Tensor:
-        """Text vectors moved by `text_noise` times the way from one random caption to another.
-
-        The noise has twice the captions' covariance, so it goes where sentences differ.
-        """
-        device = text_BC.device
-        pairs_2B = torch.randint(
-            len(self.captions), (2, len(text_BC)), generator=rng, device=device
-        )
-        embedding = self.encoder.encode([self.captions[i] for i in pairs_2B.flatten().tolist()])
-        start_BC, end_BC = self.model.text_head(
-            embedding.hidden_BLC.to(device), embedding.pool_index_B.to(device)
-        ).chunk(2)
-        return text_BC + self.recipe.data.text_noise * (end_BC - start_BC)
 
     def validate(self) -> dict[str, float]:
         scores = held_out_scores(
@@ -414,21 +347,12 @@ def _check_tokenizer(codec: MotionCodec, recipe: GeneratorRecipe) -> None:
             )
 
 
-@torch.no_grad()
-def _tokenized(codec: MotionCodec, views: list[View]) -> list[View]:
-    """The views as codes; those of one length are tokenized together."""
-    made: list[View | None] = [None] * len(views)
-    alike: dict[int, list[int]] = {}
-    for index, view in enumerate(views):
-        alike.setdefault(view.motion.shape[1], []).append(index)
-    parts = codec.tokenizer.num_parts
-    with tqdm(total=len(views), desc="tokens", unit="clip", mininterval=5) as progress:
-        for indices in alike.values():
-            for start in range(0, len(indices), TOKENIZED_AT_ONCE):
-                chosen = indices[start : start + TOKENIZED_AT_ONCE]
-                motion = torch.cat([views[index].motion for index in chosen])
-                codes = codec.encode(motion).unflatten(1, (parts, -1)).unflatten(0, (-1, 2))
-                for index, code in zip(chosen, codes, strict=True):
-                    made[index] = replace(views[index], motion=code)
-                progress.update(len(chosen))
-    return [view for view in made if view is not None]
+def _initial_network(recipe: GeneratorRecipe, codec: MotionCodec) -> InterMTransformer:
+    """The network that training starts with: new, or a trained one's weights."""
+    torch.manual_seed(recipe.optim.seed)
+    network = transformer_of(recipe.model)
+    if recipe.start is not None:
+        load_weights(network, read_checkpoint(recipe.start))
+    elif isinstance(codec.tokenizer, PartTokenizer):
+        network.init_from_codebooks([part.codebook for part in codec.tokenizer.quantizers])
+    return network

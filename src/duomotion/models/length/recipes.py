@@ -12,8 +12,8 @@ from duomotion.training.config import LogConfig, OptimConfig
 def humanml3d() -> LengthRecipe:
     """The length estimator on HumanML3D, with the optimiser of the released code (Adam).
 
-    The released code takes the lengths of crops, a third of which are a token shorter; here it is
-    the whole tokens of a clip. For how long it was trained is not known.
+    The released code takes the lengths of crops, a third of which are a token shorter; here the
+    length of a clip is its number of whole tokens. The number of steps, not published, is ours.
     """
     return LengthRecipe(
         data=LengthData(clips="data/humanml3d", layout=HUMANML3D.name, text_encoder="clip-vector"),

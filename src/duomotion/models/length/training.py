@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from duomotion.data.layouts import CAPTIONED
 from duomotion.models.length.network import LengthConfig, LengthEstimator
-from duomotion.text.augment import add_caption_noise
-from duomotion.text.cache import CachedEncoder, cached_encoder
+from duomotion.text.cache import cached_encoder
+from duomotion.training.captions import CaptionVectors, encode_vectors
 from duomotion.training.config import LogConfig, OptimConfig
 
 
@@ -48,43 +48,41 @@ class LengthTask:
         self.recipe = recipe
         encoder = cached_encoder(recipe.data.text_encoder, dim=recipe.model.text_dim)
         self.encoder_name = encoder.name
-        self.texts_NC, self.classes_N = self._examples(encoder, "train")
-        self.held_out = self._examples(encoder, "val")
+        (captions, self.classes_N), (held_out, classes_N) = map(self._examples, ("train", "val"))
+        self.captions = CaptionVectors(encoder, captions, device)
+        self.held_out = encode_vectors(encoder, held_out).to(device), classes_N.to(device)
         torch.manual_seed(recipe.optim.seed)
         self.model = LengthEstimator(recipe.model)
 
-    def _examples(self, encoder: CachedEncoder, split: str) -> tuple[Tensor, Tensor]:
-        """Vectors of all captions (N, C) and the classes of their clips' lengths (N)."""
+    def _examples(self, split: str) -> tuple[list[str], Tensor]:
+        """All captions, and the classes of their clips' lengths (N)."""
         data = self.recipe.data
         layout = CAPTIONED[data.layout]
         clips, _ = layout.read_split(data.clips, split)
-        captions = [(text, clip.num_frames) for clip in clips for text in layout.captions(clip)]
-        texts_NC = encoder.encode([caption for caption, _ in captions]).vectors
-        frames_N = torch.tensor([frames for _, frames in captions])
+        examples = [(text, clip.num_frames) for clip in clips for text in layout.captions(clip)]
+        frames_N = torch.tensor([frames for _, frames in examples])
         sizes = self.recipe.model
         classes_N = frames_N // sizes.frames_per_class  # released code
-        return texts_NC, classes_N.clamp(max=sizes.num_classes - 1)
+        return [text for text, _ in examples], classes_N.clamp(max=sizes.num_classes - 1)
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size
         order = np.random.default_rng([seed, epoch]).permutation(len(self.classes_N))
         for start in range(skip * size, len(order), size):
             chosen = torch.from_numpy(order[start : start + size])
-            yield {"texts_BC": self.texts_NC[chosen], "classes_B": self.classes_N[chosen]}
+            yield {"captions_B": chosen, "classes_B": self.classes_N[chosen]}
 
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        texts_BC = batch["texts_BC"]
+        text_BC = self.captions.vectors_NC[batch["captions_B"]]
         if self.model.training:
-            texts_BC = add_caption_noise(texts_BC, self.texts_NC, self.recipe.data.text_noise, rng)
-        return F.cross_entropy(self.model(texts_BC), batch["classes_B"]), {}
+            text_BC = self.captions.add_noise(text_BC, self.recipe.data.text_noise, rng)
+        return F.cross_entropy(self.model(text_BC), batch["classes_B"]), {}
 
     def validate(self) -> dict[str, float]:
         """How far the most likely length is from the true one, the median over the captions."""
-        texts_NC, classes_N = (
-            part.to(next(self.model.parameters()).device) for part in self.held_out
-        )
+        texts_NC, classes_N = self.held_out
         off_N = (self.model(texts_NC).argmax(-1) - classes_N).abs().float()
         return {"frames_off": off_N.median().item() * self.recipe.model.frames_per_class}
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 
 from duomotion.data import humanml3d
 from duomotion.data.humanml3d import TOO_LONG, SoloClip
 from duomotion.models.momask.codec import ResidualCodec
+from duomotion.progress import track
 
 ONE_LESS = 1 / 3  # share of the crops that are a token shorter than they could be (released code)
 
@@ -37,15 +37,16 @@ class FreshCrops:
     """A new crop of a clip each time, zero-padded (released code)."""
 
     def __init__(self, codec: ResidualCodec, clips: Sequence[SoloClip]) -> None:
-        self.codec = codec
         self.clips: Sequence[SoloClip] = clips
         self.unit = codec.tokenizer.downsampling
+        self.mean, self.std = codec.mean.cpu(), codec.std.cpu()  # batches are made there
         self.lengths: Sequence[int] = [clip.num_frames // self.unit for clip in clips]
 
     def draw(self, rows: Sequence[int], rng: np.random.Generator) -> dict[str, Tensor]:
         motions = [_crop(self.clips[row], self.unit, rng) for row in rows]
         lengths = [len(motion) // self.unit for motion in motions]
-        return {"motion_BTF": padded(self.codec, motions), "lengths_B": torch.tensor(lengths)}
+        normalised = [(torch.from_numpy(motion) - self.mean) / self.std for motion in motions]
+        return {"motion_BTF": padded(normalised, self.unit), "lengths_B": torch.tensor(lengths)}
 
 
 class FixedCrops:
@@ -70,14 +71,14 @@ class FixedCrops:
         unit = codec.tokenizer.downsampling
         self.clips: Sequence[SoloClip] = [clip for clip in clips for _ in range(each)]
         self.ids: list[Tensor] = []
-        for index, clip in enumerate(tqdm(clips, desc=title, unit="clip")):
+        for index, clip in enumerate(track(clips, title, unit="clip")):
             rng = np.random.default_rng([seed, index])
             for _ in range(each):
                 motion = _crop(clip, unit, rng)
-                motion_BTF = padded(codec, [motion])
-                tokenized = motion_BTF if is_padded else motion_BTF[:, : len(motion)]
+                motion_BTF = padded([codec.normalise(torch.from_numpy(motion))], unit)
+                shown = motion_BTF if is_padded else motion_BTF[:, : len(motion)]
                 with torch.no_grad():
-                    self.ids.append(codec.tokenizer.encode(tokenized)[0, : len(motion) // unit])
+                    self.ids.append(codec.tokenizer.encode(shown)[0, : len(motion) // unit])
         self.lengths: Sequence[int] = [len(ids) for ids in self.ids]
 
     def draw(self, rows: Sequence[int], rng: np.random.Generator) -> dict[str, Tensor]:
@@ -96,13 +97,12 @@ def tokens_of(batch: Mapping[str, Tensor], codec: ResidualCodec) -> Tensor:
         return codec.tokenizer.encode(motion_BTF)[:, : int(batch["lengths_B"].max())]
 
 
-def padded(codec: ResidualCodec, motions: Sequence[np.ndarray]) -> Tensor:
-    """Normalised features (B, T, F) of motions (t, F); T is that of the longest crop of all."""
-    unit = codec.tokenizer.downsampling
+def padded(motions: Sequence[Tensor], unit: int) -> Tensor:
+    """(B, T, F) of motions (t, F); T is that of the longest crop of all, in tokens of `unit`."""
     longest = (TOO_LONG - 1) // unit * unit
-    motion_BTF = torch.zeros(len(motions), longest, codec.layout.num_features)
+    motion_BTF = torch.zeros(len(motions), longest, motions[0].shape[-1])
     for row, motion in zip(motion_BTF, motions, strict=True):
-        row[: len(motion)] = codec.normalise(torch.from_numpy(motion))
+        row[: len(motion)] = motion
     return motion_BTF
 
 

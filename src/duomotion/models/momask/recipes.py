@@ -1,19 +1,19 @@
 """MoMask's trainings: those of the released code, and those of `momask-open`.
 
-"As released" has the settings of the released code, at the sizes of the released models. What is
-different:
+"As released" means the settings of the released code, at the sizes of the released models, with
+these differences:
 
-- Which checkpoint goes on to the next training. The released code takes the masked transformer of
-  the last epoch, and tokenizer and residual transformer where FID on validation motion was lowest.
-  FID needs an evaluator, which not everybody has: `data.evaluator=FOLDER` makes `best` that of the
-  lowest FID. Without it the tokenizer's `best` is where held-out motion was reconstructed best, and
-  the residual transformer goes on from its end (`last`), since its held-out loss rises long before
-  what it generates gets worse. With one, say `data.residual=runs/momask/residual/best`.
-- Batches of the transformers are of clips of similar length, and a sample's masked tokens are
-  counted among its own, not among those behind its end too.
+- Which checkpoint the next training uses. The released code takes the masked transformer of the
+  last epoch, and the tokenizer and residual transformer with the lowest FID on validation motion.
+  FID needs an evaluator: with `data.evaluator=FOLDER` `best` is the checkpoint with the lowest FID.
+  Without one the tokenizer's `best` has the lowest reconstruction error on held-out motion, and the
+  last residual transformer is used, since its held-out loss rises long before the generated motion
+  gets worse. With an evaluator, set `data.residual=runs/momask/residual/best`.
+- The transformers' batches contain clips of similar length, and the number of masked tokens follows
+  from a sample's own length, without padding.
 
-Milestones are fractions of `optim.steps`: those of the released code are at fixed steps, so change
-both together.
+Milestones are fractions of `optim.steps`, those of the released code are fixed steps: change both
+together.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ from duomotion.models.momask.training import (
     TokenData,
 )
 from duomotion.motion.humanml3d import KIT
-from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.config import LogConfig, OptimConfig, small_training
 
 DECAY = 50_000  # step of the transformers' milestone (released code)
 # 500 epochs of 23,384 clips (released code; section 4).
@@ -73,13 +73,10 @@ SOLO_TOKENS: dict[str, Any] = {
     "soft_target_width": 0.5,
     "init_from_codes": True,
 }
-SMALL_OPTIM = OptimConfig(
+SMALL_OPTIM = small_training(
     steps=2000,
     batch_size=64,
     lr=2e-3,
-    warmup_steps=100,
-    schedule="cosine",
-    clip_norm=1.0,
     ema_decay=0.998,
 )
 
@@ -87,8 +84,8 @@ SMALL_OPTIM = OptimConfig(
 def tokenizer() -> ResidualTokenizerRecipe:
     """MoMask's residual tokenizer on HumanML3D, as released.
 
-    50 epochs in batches of 256 (the paper says 512); an epoch has a window for every frame that one
-    can start at: 1.8 million in 23,384 clips of 7 s on average.
+    50 epochs in batches of 256 (512 in the paper); an epoch has a window for every possible start
+    frame: 1.8 million in 23,384 clips of 7 s on average.
     """
     return ResidualTokenizerRecipe(
         optim=OptimConfig(
@@ -103,7 +100,7 @@ def tokenizer() -> ResidualTokenizerRecipe:
 
 
 def masked() -> MaskedRecipe:
-    """MoMask's masked transformer on HumanML3D, as released: a fresh crop of a clip every time."""
+    """MoMask's masked transformer on HumanML3D, as released, with new crops in each epoch."""
     return MaskedRecipe(
         data=MaskedData(residual="runs/momask/residual/last", length="runs/length/humanml3d/best"),
         optim=OPTIM,
@@ -111,15 +108,15 @@ def masked() -> MaskedRecipe:
 
 
 def residual() -> ResidualRecipe:
-    """MoMask's residual transformer on HumanML3D, as released: fresh crops too."""
+    """MoMask's residual transformer on HumanML3D, as released, likewise with new crops."""
     return ResidualRecipe(optim=OPTIM)
 
 
 def tokenizer_kit() -> ResidualTokenizerRecipe:
     """The released code's residual tokenizer at the same sizes on KIT-ML.
 
-    In 50,000 steps the learning rate never decays: the milestones of the released code are later.
-    Neither paper nor code says what else may have been chosen for KIT-ML.
+    The learning rate does not decay within 50,000 steps: the milestones of the released code are
+    later. Neither paper nor code gives other settings for KIT-ML.
     """
     human = tokenizer()
     return replace(
@@ -160,8 +157,8 @@ def residual_kit() -> ResidualRecipe:
 def tokenizer_pairs() -> ResidualTokenizerRecipe:
     """The residual tokenizer of both people in one latent, on InterHuman (ILD, appendix E).
 
-    Residual stacks of 4 layers and batches of 256 interactions; ILD does not say for how long it
-    was trained.
+    Residual stacks of 4 layers and batches of 256 interactions; ILD does not give the number of
+    steps.
     """
     solo = tokenizer()
     return replace(
@@ -177,14 +174,11 @@ def tokenizer_open() -> ResidualTokenizerRecipe:
         model=SMALL_TOKENIZER,
         losses=ResidualTokenizerLossWeights(beta=0.1, position=3.0),
         data=ResidualTokenizerData(clips="data/solo-open"),
-        optim=OptimConfig(
+        optim=small_training(
             steps=800,
             batch_size=64,
             lr=5e-4,
             weight_decay=0.0,
-            warmup_steps=100,
-            schedule="cosine",
-            clip_norm=1.0,
         ),
         log=LogConfig(validate_every=250, checkpoint_seconds=300.0),
     )
@@ -203,8 +197,8 @@ def tokenizer_pairs_open() -> ResidualTokenizerRecipe:
 def masked_open() -> MaskedRecipe:
     """The masked transformer of `momask-open`.
 
-    8 crops of each clip are tokenized once, without zeros behind them, so that no training step
-    waits for the tokenizer.
+    8 crops of each clip are tokenized once, without padding, so that training steps don't include
+    the tokenizer.
     """
     return MaskedRecipe(
         model=MaskedConfig(**SMALL_TRANSFORMER, guidance=6.0, temperature=0.8),

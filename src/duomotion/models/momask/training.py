@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from duomotion.data import humanml3d, humanml3d_views, interhuman
+from duomotion.data.humanml3d import SoloClip
 from duomotion.data.layouts import VIEWS
 from duomotion.data.windows import WindowConfig, WindowSampler
 from duomotion.losses.masked import soft_targets
@@ -45,18 +46,18 @@ from duomotion.motion.normaliser import Normaliser
 from duomotion.sampling.guidance import draw_text_drop
 from duomotion.sampling.masking import top_k_of_ratio
 from duomotion.sampling.tokens import sample_noise
-from duomotion.text.augment import add_caption_noise
 from duomotion.text.cache import cached_encoder
 from duomotion.training.batch import similar_lengths, take
+from duomotion.training.captions import CaptionVectors, draw_captions
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.validation import ValidationFID, held_out_scores
 
-# What an error of a feature counts where a tokenizer starts fitted; bodies follow from positions,
-# and where one person's feet are decides whether they slide.
+# Weights of features in the PCA that a tokenizer is initialised with: joint positions determine
+# the decoded body, and one person's foot positions whether feet slide.
 FEET, POSITIONS, ROOT, OTHERS, FLAGS = 3.0, 1.5, 1.0, 0.2, 0.1
 KINDS = {"residual": "momask/residual", "length": "length/estimator"}
 STARTING_WINDOWS = 4000
-"""Windows from which the statistics of pairs come, and all that is fitted."""
+"""Windows for the statistics of pairs and for fitting the first weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +65,11 @@ class ResidualTokenizerData:
     """A data set in the tokenizer's layout, and the frames of a window.
 
     Attributes:
-        window: frames (64: released code). Shorter clips are left out. Of one person's clips those
-            that are too long for captions, or have none, are trained on too (released code).
+        window: frames (64: released code). Shorter clips are left out. Clips of one person that are
+            too long for the transformers or have no caption are used too (released code).
         floor: of two people, see `motion.interhuman.on_floor`.
-        evaluator: checkpoint of an evaluator. `best` is then the one with the lowest FID of
-            reconstructed validation clips (released code); None: with the lowest error of joints.
+        evaluator: checkpoint of an evaluator. `best` is then the checkpoint with the lowest FID of
+            reconstructed validation clips (released code). None: with the lowest joint error.
     """
 
     clips: str = "data/humanml3d"
@@ -242,16 +243,16 @@ class ResidualTokenizerTask:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenData:
-    """A data set of one person with captions, the trained tokenizer, captions as vectors.
+    """A data set of one person with captions, the trained tokenizer and the text encoder.
 
     Attributes:
-        views: crops of each clip that are tokenized before training starts (ours). None: each epoch
-            has a fresh crop of each, which is tokenized with its batch, on the device, with zeros
-            behind its end up to the longest motion (released code); they show in the last tokens.
-        evaluator: checkpoint of an evaluator. `best` is then the one with the lowest FID of what is
-            generated for the validation clips (released code): the base layer for their captions,
-            or the other layers for their own base layer. None: with the lowest held-out loss, which
-            rises long before motion gets worse.
+        views: crops of each clip, drawn and tokenized before training (ours). None: a new crop of
+            each clip in each epoch, tokenized on the device and zero-padded to the longest motion
+            (released code); the padding affects the last tokens.
+        evaluator: checkpoint of an evaluator. `best` is then the checkpoint with the lowest FID on
+            the validation clips (released code): of the base layer generated for their captions, or
+            of the other layers generated for their own base layer. None: with the lowest held-out
+            loss, which rises long before the generated motion gets worse.
     """
 
     clips: str = "data/humanml3d"
@@ -268,7 +269,7 @@ class TokenData:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedData(TokenData):
-    """What else the masked transformer takes along to make motion of its tokens."""
+    """The same, with the checkpoints that are included in the masked transformer's."""
 
     residual: str | None = None  # checkpoint of a residual transformer; None: base tokens only
     length: str | None = None  # checkpoint of a length estimator
@@ -306,57 +307,50 @@ class _TokenTask(ABC, Generic[Network]):
     model: Network
 
     def __init__(self, recipe: MaskedRecipe | ResidualRecipe, device: torch.device) -> None:
-        data, seed = recipe.data, recipe.optim.seed
-        self.data, self.optim, self.device = data, recipe.optim, device
-        self.codec = codec = accelerate(load_codec(Path(data.tokenizer)))
-        sizes = codec.tokenizer.config
-        if sizes.num_codes != recipe.model.num_codes:
-            raise ValueError(
-                f"{data.tokenizer} has {sizes.num_codes} codes a layer; model.num_codes must be "
-                f"the same, not {recipe.model.num_codes}"
-            )
-        if data.init_from_codes and sizes.code_dim != recipe.model.token_dim:
-            raise ValueError(
-                f"{data.tokenizer} has codes of {sizes.code_dim} numbers; with "
-                "data.init_from_codes model.token_dim must be the same, "
-                f"not {recipe.model.token_dim}"
-            )
-        self.num_layers = sizes.num_layers
-        codes_QVC = codec.tokenizer.quantizer.codes
-        self.codes_QVC = codes_QVC / codes_QVC[0].square().mean().sqrt()
-        self.targets_QVV = (
-            torch.stack([soft_targets(codes_VC, data.soft_target_width) for codes_VC in codes_QVC])
-            if data.soft_target_width
-            else None
+        self.data, self.optim, self.device = recipe.data, recipe.optim, device
+        self.codec = accelerate(load_codec(Path(self.data.tokenizer)))
+        _check_tokenizer(self.codec, recipe)
+        self.targets_QVV = self._soft_targets()
+        clips, held_out = (
+            read_clips(self.codec, self.data.clips, split) for split in ("train", "val")
         )
-        clips = read_clips(codec, data.clips, "train")
-        fixed = partial(FixedCrops, codec, is_padded=data.views is None, seed=seed)
-        self.crops: Crops = (
-            FreshCrops(codec, clips)
-            if data.views is None
-            else fixed(clips, each=data.views, title="tokens of train")
-        )
-        clips = read_clips(codec, data.clips, "val")
-        self.held_out = fixed(clips, each=1, title="tokens of val")
-        self.selection = None
-        if data.evaluator is not None:
-            unit = codec.tokenizer.downsampling
-            shown = [
-                (clip.captions[0].text, clip.features[None, : clip.num_frames // unit * unit])
-                for clip in clips
-            ]
-            self.selection = ValidationFID(load_embedder(Path(data.evaluator)), shown)
+        self.crops = self._crops(clips)
+        self.held_out = self._fixed_crops(held_out, each=1, title="tokens of val")
+        self.selection = self._selection(held_out)
         self.score_name = "loss" if self.selection is None else "fid"
-        known, others = (
-            {text for clip in crops.clips for text in humanml3d_views.captions(clip)}
-            for crops in (self.crops, self.held_out)
-        )
-        captions = [*sorted(known), *sorted(others - known)]
-        self.encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
-        self.texts_NC = self.encoder.encode(captions).vectors
-        self.index = {caption: row for row, caption in enumerate(captions)}
+        self.encoder = cached_encoder(self.data.text_encoder, dim=recipe.model.text_dim)
+        self.captions = CaptionVectors(self.encoder, _captions(clips, held_out), device)
         self.codec.to(device)
-        torch.manual_seed(seed)
+        torch.manual_seed(self.optim.seed)
+
+    def _soft_targets(self) -> Tensor | None:
+        """(Q, V, V) on the device."""
+        width, codes_QVC = self.data.soft_target_width, self.codec.tokenizer.quantizer.codes
+        if not width:
+            return None
+        return torch.stack([soft_targets(codes_VC, width) for codes_VC in codes_QVC]).to(
+            self.device
+        )
+
+    def _crops(self, clips: list[SoloClip]) -> Crops:
+        if self.data.views is None:
+            return FreshCrops(self.codec, clips)
+        return self._fixed_crops(clips, each=self.data.views, title="tokens of train")
+
+    def _fixed_crops(self, clips: list[SoloClip], *, each: int, title: str) -> FixedCrops:
+        is_padded, seed = self.data.views is None, self.optim.seed
+        return FixedCrops(self.codec, clips, each=each, is_padded=is_padded, seed=seed, title=title)
+
+    def _selection(self, clips: list[SoloClip]) -> ValidationFID | None:
+        """Against these clips, in whole tokens, where the recipe names an evaluator."""
+        if self.data.evaluator is None:
+            return None
+        unit = self.codec.tokenizer.downsampling
+        shown = [
+            (clip.captions[0].text, clip.features[None, : clip.num_frames // unit * unit])
+            for clip in clips
+        ]
+        return ValidationFID(load_embedder(Path(self.data.evaluator)), shown)
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
         rng = np.random.default_rng([seed, epoch])
@@ -367,23 +361,21 @@ class _TokenTask(ABC, Generic[Network]):
 
     def _batch(self, crops: Crops, rows: Sequence[int], rng: np.random.Generator) -> dict[str, Any]:
         clips = [crops.clips[row] for row in rows]
-        texts = [some[rng.integers(len(some))] for some in map(humanml3d_views.captions, clips)]
+        texts = draw_captions([humanml3d_views.captions(clip) for clip in clips], rng)
         return {
             **crops.draw(rows, rng),
-            "text_BC": self.texts_NC[[self.index[text] for text in texts]],
+            "captions_B": self.captions.numbers(texts),
             "names": [clip.name for clip in clips],
         }
 
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        text_BC, targets_QVV = batch["text_BC"], None
+        text_BC, targets_QVV = self.captions.vectors_NC[batch["captions_B"]], None
         if self.model.training:
-            text_BC = add_caption_noise(text_BC, self.texts_NC, self.data.text_noise, rng)
-            if self.targets_QVV is not None:
-                targets_QVV = self.targets_QVV = self.targets_QVV.to(text_BC.device)
-        share = self.model.config.cond_drop if self.model.training else 0.0
-        drop_B = draw_text_drop(len(text_BC), share, rng)
+            text_BC = self.captions.add_noise(text_BC, self.data.text_noise, rng)
+            targets_QVV = self.targets_QVV
+        drop_B = draw_text_drop(self.model, len(text_BC), rng)
         seen = {**batch, "ids_BNQ": tokens_of(batch, self.codec), "text_BC": text_BC}
         found = self._compute_loss(seen, drop_B, targets_QVV, rng)
         return found.loss, {"accuracy": found.accuracy}
@@ -399,7 +391,8 @@ class _TokenTask(ABC, Generic[Network]):
 
     def _started(self, model: Network) -> Network:
         if self.data.init_from_codes:
-            model.init_from_codebooks(self.codes_QVC)
+            codes_QVC = self.codec.tokenizer.quantizer.codes.cpu()
+            model.init_from_codebooks(codes_QVC / codes_QVC[0].square().mean().sqrt())
         return model
 
     def validate(self) -> dict[str, float]:
@@ -421,6 +414,31 @@ class _TokenTask(ABC, Generic[Network]):
 
     def provenance(self) -> dict[str, Any]:
         return {"data": [self.data.clips], "text_encoder": self.encoder.name}
+
+
+def _check_tokenizer(codec: ResidualCodec, recipe: MaskedRecipe | ResidualRecipe) -> None:
+    """Raises ValueError where the transformer can't be trained on the tokenizer's tokens."""
+    data, sizes = recipe.data, codec.tokenizer.config
+    if sizes.num_codes != recipe.model.num_codes:
+        raise ValueError(
+            f"{data.tokenizer} has {sizes.num_codes} codes a layer; model.num_codes must be "
+            f"the same, not {recipe.model.num_codes}"
+        )
+    if data.init_from_codes and sizes.code_dim != recipe.model.token_dim:
+        raise ValueError(
+            f"{data.tokenizer} has codes of {sizes.code_dim} numbers; with "
+            "data.init_from_codes model.token_dim must be the same, "
+            f"not {recipe.model.token_dim}"
+        )
+
+
+def _captions(clips: list[SoloClip], held_out: list[SoloClip]) -> list[str]:
+    """Those of the training clips, then what else the others have."""
+    known, others = (
+        {text for clip in some for text in humanml3d_views.captions(clip)}
+        for some in (clips, held_out)
+    )
+    return [*sorted(known), *sorted(others - known)]
 
 
 class MaskedTask(_TokenTask[MaskedTransformer]):
@@ -466,9 +484,10 @@ class ResidualTask(_TokenTask[ResidualTransformer]):
 
     def __init__(self, recipe: ResidualRecipe, device: torch.device) -> None:
         super().__init__(recipe, device)
-        if self.num_layers != recipe.model.num_layers:
+        num_layers = self.codec.tokenizer.config.num_layers
+        if num_layers != recipe.model.num_layers:
             raise ValueError(
-                f"{recipe.data.tokenizer} has {self.num_layers} layers; model.num_layers must be "
+                f"{recipe.data.tokenizer} has {num_layers} layers; model.num_layers must be "
                 f"the same, not {recipe.model.num_layers}"
             )
         self.model = self._started(ResidualTransformer(recipe.model))
@@ -498,12 +517,13 @@ class ResidualTask(_TokenTask[ResidualTransformer]):
         for rows in (clips[start : start + size] for start in clips[::size]):
             batch = take(self._batch(self.held_out, rows, rng), slice(None), codec.mean.device)
             ids_BNQ, lengths_B = batch["ids_BNQ"], batch["lengths_B"]
+            text_BC = self.captions.vectors_NC[batch["captions_B"]]
             base_BN = ids_BNQ[..., 0]
             rngs = [torch.Generator().manual_seed(row) for row in rows]
             layers = residual_steps(
                 self.model,
                 base_BN,
-                batch["text_BC"],
+                text_BC,
                 lengths_B,
                 noise=sample_noise(rngs, lengths_B, config.num_codes),
                 known_ids=ids_BNQ,

@@ -1,0 +1,112 @@
+"""Progress of long work: library code reports it, the command line draws it.
+
+Nothing is drawn outside `console`, nor in threads that are started within it.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+TERMINAL_SECONDS, FILE_SECONDS = 0.5, 60.0  # between two updates of a bar
+
+Item = TypeVar("Item")
+
+_is_drawn: ContextVar[bool] = ContextVar("is_drawn", default=False)
+
+
+def track(
+    items: Iterable[Item], description: str, *, unit: str, total: int | None = None
+) -> Iterator[Item]:
+    """The items, each of which is counted as done when the next one is asked for.
+
+    Args:
+        description: what the items are, in a word or two.
+        unit: one of them.
+        total: how many there are; None: as many as `len` says, or unknown.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with counter(description, unit=unit, total=total) as add:
+        for item in items:
+            yield item
+            add(1)
+
+
+@contextmanager
+def counter(
+    description: str, *, unit: str, total: int | None, is_shown: bool = True
+) -> Iterator[Callable[[int], object]]:
+    """Within, the yielded function takes how many more items are done; otherwise as `track`."""
+    if not (_is_drawn.get() and is_shown):
+        yield lambda count: None
+        return
+    with _bar(description, unit=unit, total=total) as bar:
+        yield bar.update
+
+
+@contextmanager
+def console() -> Iterator[None]:
+    """Within, progress is drawn and the package's log written, both on standard error."""
+    logger, handler = logging.getLogger("duomotion"), _Handler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    token = _is_drawn.set(True)
+    try:
+        yield
+    finally:
+        _is_drawn.reset(token)
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def training_bar() -> Iterator[Callable[[int, int, float | None], None]]:
+    """Yields what draws a training's progress: a function of step, total and loss.
+
+    Where the training does not end well, the bar is removed: an error or a message says more.
+    """
+    bars: list[tqdm] = []
+
+    def draw(step: int, total: int, loss: float | None) -> None:
+        if not bars:
+            bars.append(_bar(None, unit="step", total=total, initial=step, smoothing=0.05))
+        (bar,) = bars
+        if loss is not None:
+            bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+        bar.update(step - bar.n)
+
+    try:
+        yield draw
+    except BaseException:
+        for bar in bars:
+            bar.leave = False
+        raise
+    finally:
+        for bar in bars:
+            bar.close()
+
+
+def _bar(description: str | None, **options: Any) -> "tqdm":
+    from tqdm import tqdm
+
+    seconds = TERMINAL_SECONDS if sys.stderr.isatty() else FILE_SECONDS
+    return tqdm(desc=description, mininterval=seconds, **options)
+
+
+class _Handler(logging.Handler):
+    """Writes messages above the bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        try:
+            tqdm.write(self.format(record), file=sys.stderr)
+        except Exception:
+            self.handleError(record)

@@ -1,0 +1,122 @@
+"""The captions of a training as what networks read: looked up by batch, and moved by noise.
+
+Axes: N captions, B texts of a batch, C channels.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from duomotion.text.cache import CachedEncoder
+from duomotion.text.encoder import TextEmbedding
+
+ENCODED_AT_ONCE = 256  # captions; with CLIP's states of all positions 60 MB
+
+
+def draw_captions(choices: Sequence[Sequence[str]], rng: np.random.Generator) -> list[str]:
+    """One caption of each clip."""
+    return [captions[int(rng.integers(len(captions)))] for captions in choices]
+
+
+def encode_vectors(encoder: CachedEncoder, captions: Sequence[str]) -> Tensor:
+    """(N, C) one vector a caption; states of other positions are not kept."""
+    encoder.prepare(captions)
+    parts = [
+        encoder.encode(list(captions[start : start + ENCODED_AT_ONCE])).vectors
+        for start in range(0, len(captions), ENCODED_AT_ONCE)
+    ]
+    return torch.cat(parts)
+
+
+def add_caption_noise(
+    text_BC: Tensor,
+    amount: float,
+    rng: torch.Generator,
+    *,
+    num_captions: int,
+    vectors: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Text vectors moved by `amount` times the way from one random caption to another.
+
+    The noise has twice the captions' covariance, so it goes where sentences differ. (Ours.)
+
+    Args:
+        rng: on the texts' device.
+        vectors: numbers of captions (2 B,) -> their vectors (2 B, C).
+    """
+    ends_2B = torch.randint(num_captions, (2, len(text_BC)), generator=rng, device=text_BC.device)
+    start_BC, end_BC = vectors(ends_2B.flatten()).chunk(2)
+    return text_BC + amount * (end_BC - start_BC)
+
+
+class CaptionVectors:
+    """One vector a caption, all of them on the device: 2 kB a caption.
+
+    Args:
+        captions: may repeat, and is then drawn as noise more often.
+
+    Attributes:
+        vectors_NC: on the device.
+    """
+
+    def __init__(
+        self, encoder: CachedEncoder, captions: Sequence[str], device: torch.device
+    ) -> None:
+        self.vectors_NC = encode_vectors(encoder, captions).to(device)
+        self._numbers = {caption: number for number, caption in enumerate(captions)}
+
+    def numbers(self, captions: Sequence[str]) -> Tensor:
+        """(B,) int64: which rows of `vectors_NC` are theirs."""
+        return torch.tensor([self._numbers[caption] for caption in captions])
+
+    def add_noise(self, text_BC: Tensor, amount: float, rng: torch.Generator) -> Tensor:
+        """See `add_caption_noise`."""
+        return add_caption_noise(
+            text_BC,
+            amount,
+            rng,
+            num_captions=len(self.vectors_NC),
+            vectors=lambda numbers: self.vectors_NC[numbers],
+        )
+
+
+class CaptionStates:
+    """States of all positions of captions, read from the encoder's cache whenever needed.
+
+    CLIP's of all of InterHuman's captions would be 5.5 GB.
+
+    Args:
+        captions: those that noise is made of.
+        others: more that `encode` is asked for.
+    """
+
+    def __init__(
+        self, encoder: CachedEncoder, captions: Sequence[str], others: Sequence[str] = ()
+    ) -> None:
+        self.encoder, self.captions = encoder, list(captions)
+        encoder.prepare([*captions, *others])
+
+    def encode(self, captions: Sequence[str]) -> TextEmbedding:
+        """Of a batch."""
+        return self.encoder.encode(list(captions))
+
+    def add_noise(
+        self,
+        text_BC: Tensor,
+        amount: float,
+        rng: torch.Generator,
+        *,
+        text_head: Callable[[Tensor, Tensor], Tensor],
+    ) -> Tensor:
+        """See `add_caption_noise`; `text_head` makes text vectors of states and positions."""
+
+        def vectors(numbers: Tensor) -> Tensor:
+            found = self.encode([self.captions[number] for number in numbers.tolist()])
+            device = text_BC.device
+            return text_head(found.hidden_BLC.to(device), found.pool_index_B.to(device))
+
+        return add_caption_noise(
+            text_BC, amount, rng, num_captions=len(self.captions), vectors=vectors
+        )
