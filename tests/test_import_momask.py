@@ -102,7 +102,7 @@ def test_all_parts_come_along_and_back(tmp_path, dataset, guidance):
     assert masked.recipe["model"]["guidance"] == guidance
     assert residual.recipe["model"]["cond_drop"] == 0.2
     notes = masked.provenance
-    assert notes["released"] == f"{dataset}/{M_NAME}/latest.tar" and notes["epoch"] == 7
+    assert notes["official"] == f"{dataset}/{M_NAME}/latest.tar" and notes["epoch"] == 7
     assert str(tmp_path) not in str(notes)
 
     features = {"t2m": 263, "kit": 251}[dataset]
@@ -202,7 +202,7 @@ def test_files_that_are_missing_or_damaged_are_named(tmp_path):
     (tmp_path / "thesis").mkdir()
     with pytest.raises(ValueError, match="is no checkpoint folder"):
         import_official(folder, tmp_path / "thesis")
-    with pytest.raises(ValueError, match="no folder of a released checkpoint"):
+    with pytest.raises(ValueError, match="no folder of an official checkpoint"):
         import_official(tmp_path / "nowhere", tmp_path / "ours")
     mean = folder / RVQ / "meta" / "mean.npy"
     np.save(mean, np.zeros(5))

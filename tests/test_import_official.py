@@ -27,7 +27,8 @@ from duomotion.models.intermask.official_tokenizer import to_official
 from duomotion.models.intermask.tokenizer import MotionTokenizer
 from duomotion.models.intermask.training import GeneratorRecipe, TokenizerRecipe
 from duomotion.motion.interhuman import from_joint_map, to_joint_map
-from duomotion.official import check_state_dict, read_options
+from duomotion.official.reading import read_options
+from duomotion.official.states import check_state_dict
 from duomotion.text.encoder import TextEmbedding
 from duomotion.text.official_clip import import_text_tower
 
@@ -213,7 +214,7 @@ def test_an_imported_generator_gives_the_recorded_logits(tmp_path):
     )
     assert tokenizer.losses.contact == 500 and tokenizer.optim.steps == 1234
     notes = checkpoint.provenance
-    assert notes["released"] == "interhuman/trans_default/best_fid.tar" and notes["epoch"] == 7
+    assert notes["official"] == "interhuman/trans_default/best_fid.tar" and notes["epoch"] == 7
     assert str(tmp_path) not in str(notes) and len(notes["sha256"]) == 64
 
 
@@ -518,7 +519,7 @@ def test_missing_parts_are_named(tmp_path):
         import_official(folder / "model" / "best_fid.tar", tmp_path / "ours")
     with pytest.raises(ValueError, match=r"holds no opt\.txt"):
         import_official(folder, tmp_path / "ours")
-    with pytest.raises(ValueError, match="no released checkpoint is there"):
+    with pytest.raises(ValueError, match="no folder of an official checkpoint"):
         import_official(tmp_path / "nowhere", tmp_path / "ours")
 
 

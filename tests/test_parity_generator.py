@@ -18,8 +18,8 @@ from duomotion.models.intermask.objective import (
     unroll,
 )
 from duomotion.models.intermask.official_generator import (
-    config_of_released,
     from_official,
+    official_config,
     to_official,
 )
 from duomotion.models.layers.positional import sinusoid_grid
@@ -44,12 +44,12 @@ def close(actual: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4 * scale)
 
 
-def released_model(name: str) -> InterMTransformer:
+def official_model(name: str) -> InterMTransformer:
     description, tensors = load(name)
     sizes = description["config"]
     defaults = InterMConfig(num_heads=sizes["num_heads"], text_heads=sizes["text_heads"])
     state = prefixed(tensors, "weights")
-    model = InterMTransformer(config_of_released(state, defaults))
+    model = InterMTransformer(official_config(state, defaults))
     model.load_state_dict(from_official(state))
     return model.eval()
 
@@ -63,12 +63,12 @@ def by_person(flat: Tensor, *, axis: int = 1) -> Tensor:
 def test_names_and_sizes_go_both_ways(name: str):
     description, tensors = load(name)
     state = prefixed(tensors, "weights")
-    ours = released_model(name).state_dict()
+    ours = official_model(name).state_dict()
     back = to_official(ours)
     assert back.keys() == state.keys()
     assert all(torch.equal(back[key], state[key]) for key in state)
     sizes = description["config"]
-    config = config_of_released(state)
+    config = official_config(state)
     assert (config.width, config.feedforward) == (sizes["latent_dim"], sizes["ff_size"])
     assert (config.num_codes, config.num_blocks) == (sizes["num_tokens"], sizes["num_layers"])
 
@@ -82,7 +82,7 @@ def test_a_foreign_name_is_refused_by_name():
 @torch.no_grad()
 def test_network(name: str):
     description, tensors = load(name)
-    model = released_model(name)
+    model = official_model(name)
     lengths, text = tensors["in/lengths"], tensors["in/cond"]
     ids = by_person(tensors["in/token_ids"])
     parts, frames = model.config.num_parts, ids.shape[-1] // model.config.num_parts
@@ -120,7 +120,7 @@ def test_network(name: str):
 def test_decoding(name: str, run: str):
     description, tensors = load(name)
     sizes = description["config"]
-    model = released_model(name)
+    model = official_model(name)
     lengths, text = tensors["in/lengths"], tensors["in/cond"]
     counts = tensors[f"out/{run}/num_masked"]
     shape = by_person(tensors["in/token_ids"]).shape
@@ -169,7 +169,7 @@ def test_decoding(name: str, run: str):
 @pytest.mark.parametrize("name", TRANSFORMERS)
 def test_greedy_reaction_through_the_public_function(name: str):
     description, tensors = load(name)
-    model = released_model(name)
+    model = official_model(name)
     final = by_person(tensors["out/generate_reaction/final_ids"])
     known_mask = torch.zeros_like(final).bool()
     known_mask[:, 0] = True
@@ -217,7 +217,7 @@ def test_text_head(name: str):
 @pytest.mark.parametrize("name", LOSSES)
 def test_training_loss(name: str, stage: str):
     _, tensors = load(name)
-    model = released_model(name)
+    model = official_model(name)
     config = model.config
     lengths, text = tensors["in/lengths"], tensors["in/cond"]
     ids = by_person(tensors["in/token_ids"])
@@ -267,7 +267,7 @@ def test_interaction_masking_of_the_released_code(name: str):
     """One half of the batch masks the first person, the other half the second."""
     _, tensors = load(name)
     lengths = tensors["in/lengths"]
-    config = released_model(name).config
+    config = official_model(name).config
     mask = by_person(tensors["out/interaction/mask"])
     real = length_mask(lengths, config.num_parts, mask.shape[-1] // config.num_parts)
     half = torch.arange(len(lengths)) >= len(lengths) // 2

@@ -13,8 +13,8 @@ from duomotion.models.momask.network import MaskedTransformer, ResidualTransform
 from duomotion.models.momask.official_transformers import (
     MASKED,
     RESIDUAL,
-    config_of_released,
     from_official,
+    official_config,
     to_official,
 )
 from duomotion.models.momask.reference import ReferenceMoMask
@@ -34,7 +34,7 @@ def masked_model(name: str) -> MaskedTransformer:
     description, tensors = load(name)
     state = prefixed(tensors, "weights")
     defaults = MaskedConfig(num_heads=description["config"]["num_heads"])
-    model = MaskedTransformer(config_of_released(state, defaults))
+    model = MaskedTransformer(official_config(state, defaults))
     model.load_state_dict(from_official(state, MASKED))
     return model.eval()
 
@@ -43,7 +43,7 @@ def residual_model(name: str) -> ResidualTransformer:
     description, tensors = load(name)
     state = prefixed(tensors, "weights")
     defaults = ResidualConfig(num_heads=description["config"]["num_heads"])
-    model = ResidualTransformer(config_of_released(state, defaults))
+    model = ResidualTransformer(official_config(state, defaults))
     model.load_state_dict(from_official(state, RESIDUAL))
     return model.eval()
 

@@ -7,9 +7,9 @@ import torch
 from duomotion.models.layers.quantize import perplexity
 from duomotion.models.momask.config import ResidualTokenizerConfig
 from duomotion.models.momask.official_tokenizer import (
-    config_of_released,
     from_official,
     key_map,
+    official_config,
     to_official,
 )
 from duomotion.models.momask.tokenizer import ResidualTokenizer
@@ -20,7 +20,7 @@ NAMES = parity.fixtures("momask_rvq*")
 def build(name):
     recorded, tensors = parity.load(name)
     weights = parity.prefixed(tensors, "weights")
-    config = config_of_released(weights)
+    config = official_config(weights)
     tokenizer = ResidualTokenizer(config).eval()
     tokenizer.load_state_dict(from_official(weights, config))
     return tokenizer, recorded, tensors

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duomotion.data.captions import Caption, read_caption, untagged
-from duomotion.models.evaluator.words import KINDS, SPECIAL, Words, load_words, released_words
-from duomotion.official import read_plain_pickle
+from duomotion.models.evaluator.words import KINDS, SPECIAL, Words, load_words, official_words
+from duomotion.official.reading import read_plain_pickle
 
 SIZE = tiny.BIGRU["word_dim"]
 
 
 @pytest.fixture
 def words(tmp_path):
-    return released_words(tiny.glove(tmp_path / "glove"), SIZE)
+    return official_words(tiny.glove(tmp_path / "glove"), SIZE)
 
 
 def test_released_vectors_are_those_of_their_words_and_come_back(words, tmp_path):
@@ -141,28 +141,28 @@ def test_plain_pickles(tmp_path):
 def test_bad_folders_of_vectors(tmp_path):
     glove = tiny.glove(tmp_path / "glove")
     with pytest.raises(ValueError, match=r"has vectors \(11, 7\); the evaluator reads 300"):
-        released_words(glove, 300)
+        official_words(glove, 300)
     with pytest.raises(ValueError, match="holds 0 files"):
-        released_words(tmp_path, SIZE)
+        official_words(tmp_path, SIZE)
     (glove / "our_vab_words.pkl").write_bytes(pickle.dumps([*tiny.WORDS, "more"]))
     with pytest.raises(ValueError, match="don't say which word has which vector"):
-        released_words(glove, SIZE)
+        official_words(glove, SIZE)
     (glove / "our_vab_words.pkl").write_bytes(pickle.dumps(list(tiny.WORDS[1:])))
     with pytest.raises(ValueError, match="there is no vector for sos"):
-        released_words(glove, SIZE)
+        official_words(glove, SIZE)
     (glove / "our_vab_words.pkl").write_bytes(pickle.dumps([*tiny.WORDS, "hi"]))
     with pytest.raises(ValueError, match="a word is there twice"):
-        released_words(glove, SIZE)
+        official_words(glove, SIZE)
     (glove / "our_vab_words.pkl").unlink()
     with pytest.raises(ValueError, match=r"has no our_vab_words\.pkl"):
-        released_words(glove, SIZE)
+        official_words(glove, SIZE)
     tiny.glove(glove)
     np.save(glove / "our_vab_data.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"our_vab_data\.npy can't be read"):
-        released_words(glove, SIZE)
+        official_words(glove, SIZE)
     np.save(glove / "our_vab_data.npy", np.full((11, SIZE), np.nan))
     with pytest.raises(ValueError, match="holds NaN"):
-        released_words(glove, SIZE)
+        official_words(glove, SIZE)
 
 
 def test_bad_saved_vectors(tmp_path, words):

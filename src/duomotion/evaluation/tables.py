@@ -12,7 +12,7 @@ from duomotion.evaluation.open.benchmark import OpenReport, Row, Separation
 from duomotion.evaluation.open.opensets import PAIRS
 from duomotion.evaluation.published.numbers import PublishedRow, published
 from duomotion.evaluation.published.procedure import MEASURED, Report
-from duomotion.official import join_names
+from duomotion.official.states import join_names
 from duomotion.sampling.request import Sampling
 from duomotion.storage import atomic_file
 

@@ -27,7 +27,7 @@ from duomotion.models.evaluator.interclip import InterCLIP, InterCLIPConfig, con
 from duomotion.models.evaluator.interx import InterXEvaluator
 from duomotion.models.evaluator.official import WORDS
 from duomotion.models.evaluator.t2m import T2MEvaluator
-from duomotion.models.evaluator.words import load_words, released_words
+from duomotion.models.evaluator.words import load_words, official_words
 from duomotion.text.clip import token_ids, vocabulary
 from duomotion.training.batch import take
 from duomotion.training.config import LogConfig, OptimConfig
@@ -250,7 +250,7 @@ class WordsTask(MatchingTask):
         folder = Path(data.glove)
         is_ours = (folder / WORDS).is_dir()
         self.words = (
-            load_words(folder / WORDS) if is_ours else released_words(folder, recipe.model.word_dim)
+            load_words(folder / WORDS) if is_ours else official_words(folder, recipe.model.word_dim)
         )
         self.kept = tempfile.TemporaryDirectory()
         self.children = {WORDS: Path(self.kept.name) / WORDS}

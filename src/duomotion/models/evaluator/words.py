@@ -22,7 +22,7 @@ from torch import Tensor
 
 from duomotion.checkpoint import read_tensors
 from duomotion.data.captions import OTHER
-from duomotion.official import read_plain_pickle
+from duomotion.official.reading import read_plain_pickle
 from duomotion.reading import read_array, read_text
 from duomotion.storage import atomic_folder
 
@@ -139,7 +139,7 @@ def load_words(folder: Path) -> Words:
         raise ValueError(f"{folder} holds no vectors of words: {error}") from None
 
 
-def released_words(folder: Path, size: int) -> Words:
+def official_words(folder: Path, size: int) -> Words:
     """The vectors of a released folder glove/: NAME_data.npy, NAME_words.pkl, NAME_idx.pkl.
 
     Args:
