@@ -71,7 +71,6 @@ def published_fid(x_ND: np.ndarray, y_ND: np.ndarray) -> float:
 @pytest.mark.parametrize(("name", "protocol"), RECORDED)
 def test_parity(name: str, protocol: str):
     description, tensors = load(name)
-    constants = PROTOCOLS[protocol]
     key = "t2m" if protocol == "interx" else protocol  # the same, but for the number of texts
     recorded, given = (prefixed(tensors, f"{side}/{key}") for side in ("out", "in"))
     draws = {
@@ -83,10 +82,14 @@ def test_parity(name: str, protocol: str):
         for which in ("text_emb", "motion_emb", "gt_motion_emb", "mm_emb")
     )
     sizes = description["config"]
-    assert constants.pool == sizes["batch_t2m" if key == "t2m" else "batch_interhuman"]
-    assert constants.diversity_pairs == sizes["diversity_times"]
-    assert constants.multimodality_samples == sizes["mm_repeats"]
-    assert constants.multimodality_pairs == sizes["mm_times"]
+    constants = replace(
+        PROTOCOLS[protocol],
+        pool=sizes["batch_t2m" if key == "t2m" else "batch_interhuman"],
+        diversity_pairs=sizes["diversity_times"],
+        multimodality_texts=sizes["mm_texts"],
+        multimodality_samples=sizes["mm_repeats"],
+        multimodality_pairs=sizes["mm_times"],
+    )
 
     fid, precision, matching = (
         metric(constants) for metric in (FrechetDistance, RPrecision, MatchingDistance)
@@ -136,7 +139,9 @@ def test_protocols_differ_as_their_code_does():
     assert values["intermask"] == pytest.approx(3 * values["intergen"])
     assert values["intergen"] == values["t2m"] == values["interx"]
     assert (INTERGEN.pool, INTERMASK.pool, T2M.pool, INTERX.pool) == (96, 96, 32, 32)
-    assert all(protocol.repeats == 20 for protocol in PROTOCOLS.values())
+    for protocol in PROTOCOLS.values():
+        assert (protocol.repeats, protocol.diversity_pairs) == (20, 300)
+        assert (protocol.multimodality_samples, protocol.multimodality_pairs) == (30, 10)
 
 
 @pytest.mark.filterwarnings("ignore:Matrix is singular")
