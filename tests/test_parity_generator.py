@@ -75,11 +75,11 @@ def by_person(flat: Tensor, *, axis: int = 1) -> Tensor:
 @pytest.mark.parametrize("name", TRANSFORMERS + LOSSES)
 def test_names_and_sizes_go_both_ways(name: str):
     sizes, state = load(name)[0]["config"], weights(name)
-    ours = official_model(name).state_dict()
-    back = to_official(ours)
+    model = official_model(name)
+    back = to_official(model.state_dict())
     assert back.keys() == state.keys()
     assert all(torch.equal(back[key], state[key]) for key in state)
-    config = official_config(state)
+    config = model.config
     assert (config.width, config.feedforward) == (sizes["latent_dim"], sizes["ff_size"])
     assert (config.num_codes, config.num_blocks) == (sizes["num_tokens"], sizes["num_layers"])
     assert (config.token_dim, config.text_dim) == (sizes["code_dim"], sizes["text_dim"])
