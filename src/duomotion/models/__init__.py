@@ -1,6 +1,11 @@
-"""The systems: every sub-package that defines SYSTEM."""
+"""The systems: every sub-package that defines SYSTEM.
+
+A folder named in the environment variable DUOMOTION_SYSTEMS (or several, separated as in PATH)
+holds further ones.
+"""
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -10,6 +15,8 @@ from duomotion.models.system import Part, System
 
 if TYPE_CHECKING:
     from duomotion.training.config import Recipe
+
+__path__ = [*__path__, *filter(None, os.environ.get("DUOMOTION_SYSTEMS", "").split(os.pathsep))]
 
 
 def systems() -> Mapping[str, System]:

@@ -7,11 +7,11 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from duomotion.checkpoint import Checkpoint
 from duomotion.models.base import MotionModel, OnStep, in_batches
@@ -23,6 +23,14 @@ from duomotion.sampling.request import Request, Sampling
 from duomotion.text.anchors import anchored
 from duomotion.text.cache import cached_encoder
 from duomotion.text.encoder import TextEncoder, fingerprint
+
+
+class LengthEstimator(Protocol):
+    """What draws how long what a text says takes."""
+
+    def draw(self, text_BC: Tensor, rngs: list[torch.Generator], /) -> list[int]:
+        """Lengths in frames, each drawn from its text's distribution with its own generator."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,33 +52,45 @@ class KnownFeatures:
         """Those of whom something is known."""
         return np.flatnonzero(self.mask_PT.any(1)).tolist()
 
+    def imposed(self, features_PTF: np.ndarray) -> np.ndarray:
+        """Other features with the known frames in them."""
+        made_PTF, frames = features_PTF.copy(), self.mask_PT.shape[1]
+        made_PTF[:, :frames][self.mask_PT] = self.features_PTF[:, :frames][self.mask_PT]
+        return made_PTF
+
     def swapped(self) -> "KnownFeatures":
         """The same with people in the other order."""
         return KnownFeatures(np.flip(self.features_PTF, 0).copy(), np.flip(self.mask_PT, 0).copy())
 
 
 class FeatureModel(MotionModel):
-    """Answers requests by `sample`.
+    """Answers requests by `sample`."""
 
-    Attributes:
-        layout: of the features.
-        encoder: of texts.
-        length: estimator of lengths; None where the model has none.
-    """
+    def __init__(
+        self,
+        name: str,
+        layout: Layout,
+        encoder: TextEncoder,
+        networks: Sequence[nn.Module],
+        *,
+        length: LengthEstimator | None = None,
+        frame_unit: int = 1,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Set what all such models have.
 
-    layout: Layout
-    encoder: TextEncoder
-    length: Any | None = None
-
-    @property
-    @abstractmethod
-    def networks(self) -> Sequence[nn.Module]:
-        """All that what it makes depends on."""
-
-    @property
-    @abstractmethod
-    def configs(self) -> Sequence[object]:
-        """The settings that what it makes depends on."""
+        Args:
+            layout: of the features.
+            networks: all that what the model makes depends on, in evaluation mode; a `config` that
+                one has counts too.
+            length: None where the text does not decide the length.
+            dtype: of the network that generates.
+        """
+        self.name, self.layout, self.encoder, self.networks = name, layout, encoder, networks
+        self.length, self.frame_unit = length, frame_unit
+        self.fps = layout.FPS
+        self.min_frames, self.max_frames = layout.MIN_FRAMES, layout.MAX_FRAMES
+        self.precision = str(dtype).removeprefix("torch.")
 
     @abstractmethod
     def sample(
@@ -99,7 +119,8 @@ class FeatureModel(MotionModel):
 
     @property
     def fingerprint(self) -> str:
-        settings = (*map(fingerprint, self.networks), *self.configs, self.encoder.name)
+        configs = [getattr(network, "config", None) for network in self.networks]
+        settings = (*map(fingerprint, self.networks), *configs, self.encoder.name)
         return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
 
     def answer(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d
-from torch import Tensor, nn
+from torch import Tensor
 
 from duomotion.checkpoint import Checkpoint, load_network, model_config, read_checkpoint
 from duomotion.models.base import OnStep
@@ -14,6 +14,7 @@ from duomotion.models.children import load_length_estimator
 from duomotion.models.feature_model import (
     FeatureModel,
     KnownFeatures,
+    LengthEstimator,
     load_encoder,
 )
 from duomotion.models.intermask.alternating import transformer_of
@@ -22,7 +23,6 @@ from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.intermask.network import NUM_PEOPLE, InterMTransformer
 from duomotion.models.layers.acceleration import accelerate
-from duomotion.models.length.network import LengthEstimator
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.known import kept_tokens
 from duomotion.sampling.request import Sampling
@@ -47,16 +47,17 @@ class InterMask(FeatureModel):
         name: str = "intermask",
         precision: Precision = "auto",
     ) -> None:
-        self.codec = accelerate(codec)
         dtype = weight_type(precision, codec.mean.device, transformer.config.width)
-        self.transformer = accelerate(transformer.to(dtype))
-        self.precision = str(dtype).removeprefix("torch.")
-        self.layout = codec.layout
-        self.frame_unit = codec.tokenizer.downsampling
-        self.min_frames, self.max_frames = codec.layout.MIN_FRAMES, codec.layout.MAX_FRAMES
-        self.encoder = encoder
-        self.length = length.eval() if length is not None else None
-        self.name = name
+        self.codec, self.transformer = accelerate(codec), accelerate(transformer.to(dtype))
+        super().__init__(
+            name,
+            codec.layout,
+            encoder,
+            (self.codec, self.transformer),
+            length=length,
+            frame_unit=codec.tokenizer.downsampling,
+            dtype=dtype,
+        )
 
     @classmethod
     def load(
@@ -87,14 +88,6 @@ class InterMask(FeatureModel):
             name=folder.name,
             precision=precision,
         )
-
-    @property
-    def networks(self) -> Sequence[nn.Module]:
-        return self.codec, self.transformer
-
-    @property
-    def configs(self) -> Sequence[object]:
-        return (self.transformer.config,)
 
     @property
     def tuned(self) -> Sampling:

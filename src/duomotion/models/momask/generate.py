@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from duomotion.checkpoint import Checkpoint, load_network, model_config, read_checkpoint
 from duomotion.models.base import OnStep
@@ -14,10 +14,10 @@ from duomotion.models.children import load_length_estimator
 from duomotion.models.feature_model import (
     FeatureModel,
     KnownFeatures,
+    LengthEstimator,
     load_encoder,
 )
 from duomotion.models.layers.acceleration import accelerate
-from duomotion.models.length.network import LengthEstimator
 from duomotion.models.momask.codec import ResidualCodec, load_codec
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig
 from duomotion.models.momask.decoding import decode_tokens
@@ -61,18 +61,18 @@ class MoMask(FeatureModel):
                 f"{codec.layout.NAME}; MoMask makes the motion of one person in HumanML3D's or "
                 "KIT-ML's layout"
             )
-        self.layout = codec.layout
         dtype = weight_type(precision, codec.mean.device, masked.config.width)
-        self.codec = accelerate(codec)
-        self.masked = accelerate(masked.to(dtype))
-        self.precision = str(dtype).removeprefix("torch.")
+        self.codec, self.masked = accelerate(codec), accelerate(masked.to(dtype))
         self.residual = accelerate(residual.to(dtype)) if residual is not None else None
-        self.fps = self.layout.FPS
-        self.min_frames, self.max_frames = self.layout.MIN_FRAMES, self.layout.MAX_FRAMES
-        self.frame_unit = codec.tokenizer.downsampling
-        self.encoder = encoder
-        self.length = length.eval() if length is not None else None
-        self.name = name
+        super().__init__(
+            name,
+            codec.layout,
+            encoder,
+            (self.codec, self.masked, *([] if self.residual is None else [self.residual])),
+            length=length,
+            frame_unit=codec.tokenizer.downsampling,
+            dtype=dtype,
+        )
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "cpu", precision: Precision = "auto") -> "MoMask":
@@ -104,16 +104,8 @@ class MoMask(FeatureModel):
     def base_alone(self) -> "MoMask":
         """The same model without its residual transformer (table 1, base)."""
         base = copy.copy(self)
-        base.residual = None
+        base.residual, base.networks = None, (self.codec, self.masked)
         return base
-
-    @property
-    def networks(self) -> Sequence[nn.Module]:
-        return self.codec, self.masked, *([] if self.residual is None else [self.residual])
-
-    @property
-    def configs(self) -> Sequence[object]:
-        return self.masked.config, None if self.residual is None else self.residual.config
 
     @property
     def tuned(self) -> Sampling:
