@@ -94,7 +94,7 @@ def test_packed_evaluators_keep_their_words(tmp_path, run, kind):
     np.testing.assert_allclose(packed.texts(texts), embedder.texts(texts), atol=0.02)
 
 
-def test_released_sizes_are_found():
+def test_official_sizes_are_found():
     with torch.device("meta"):
         interclip = to_official(InterCLIP(InterCLIPConfig()).state_dict())
         interx = InterXEvaluator(INTERX).state_dict()

@@ -42,7 +42,7 @@ def save_options(folder, **options):
     (folder / "opt.txt").write_text("------------ Options -------------\n" + "".join(lines))
 
 
-def release(root, dataset="t2m", *, tokenizer=None, masked=None, residual=None):
+def write_download(root, dataset="t2m", *, tokenizer=None, masked=None, residual=None):
     """A folder as the authors' download has it.
 
     A part that is the name of a fixture has its weights; the others are random ones, with as many
@@ -117,7 +117,7 @@ def same(one, other):
 
 @pytest.mark.parametrize(("dataset", "guidance"), [("t2m", 4.0), ("kit", 2.0)])
 def test_all_parts_come_along_and_back(tmp_path, dataset, guidance):
-    folder = release(tmp_path, dataset)
+    folder = write_download(tmp_path, dataset)
     counts = import_official(folder, tmp_path / "ours")
     assert counts.keys() == {"tokenizer", "residual", "length", "masked"}
     length = load_length_estimator(tmp_path / "ours" / "length")
@@ -151,7 +151,7 @@ def test_an_imported_tokenizer_gives_the_recorded_codes(tmp_path, name):
     description, tensors = parity.load(name)
     features = description["config"]["input_width"]
     dataset = {features: dataset for dataset, features in FEATURES.items()}[features]
-    folder = release(tmp_path, dataset, tokenizer=name)
+    folder = write_download(tmp_path, dataset, tokenizer=name)
     import_official(folder / RVQ, tmp_path / "ours")
     codec = load_codec(tmp_path / "ours")
     mean, std = (torch.from_numpy(array) for array in statistics(features))
@@ -163,7 +163,7 @@ def test_an_imported_tokenizer_gives_the_recorded_codes(tmp_path, name):
 @torch.no_grad()
 @pytest.mark.parametrize("name", MASKED_FIXTURES)
 def test_an_imported_masked_transformer_gives_the_recorded_logits(tmp_path, name):
-    import_official(release(tmp_path, masked=name), tmp_path / "ours")
+    import_official(write_download(tmp_path, masked=name), tmp_path / "ours")
     checkpoint = read_checkpoint(tmp_path / "ours")
     model = MaskedTransformer(from_dict(MaskedConfig, checkpoint.recipe["model"], "recipe")).eval()
     model.load_state_dict(checkpoint.tensors)
@@ -177,7 +177,7 @@ def test_an_imported_masked_transformer_gives_the_recorded_logits(tmp_path, name
 @torch.no_grad()
 @pytest.mark.parametrize("name", RESIDUAL_FIXTURES)
 def test_an_imported_residual_transformer_gives_the_recorded_logits(tmp_path, name):
-    import_official(release(tmp_path, residual=name), tmp_path / "ours")
+    import_official(write_download(tmp_path, residual=name), tmp_path / "ours")
     checkpoint = read_checkpoint(tmp_path / "ours" / "residual")
     config = from_dict(ResidualConfig, checkpoint.recipe["model"], "recipe")
     model = ResidualTransformer(config).eval()
@@ -191,7 +191,7 @@ def test_an_imported_residual_transformer_gives_the_recorded_logits(tmp_path, na
 
 
 def test_an_imported_model_generates(tmp_path, monkeypatch, run):
-    folder = release(tmp_path)
+    folder = write_download(tmp_path)
     width = SMALL["text_dim"]
 
     class Encoder:
@@ -210,7 +210,7 @@ def test_an_imported_model_generates(tmp_path, monkeypatch, run):
 
 
 def test_a_tokenizer_alone_and_one_without_residual(tmp_path):
-    folder = release(tmp_path)
+    folder = write_download(tmp_path)
     assert import_official(folder / RVQ, tmp_path / "vq").keys() == {"tokenizer"}
     (folder / R_NAME).rename(tmp_path / "away")
     (folder / "length_estimator").rename(tmp_path / "gone")
@@ -218,7 +218,7 @@ def test_a_tokenizer_alone_and_one_without_residual(tmp_path):
 
 
 def test_the_frozen_tower_is_left_out_and_other_positions_are_noticed(tmp_path):
-    folder = release(tmp_path)
+    folder = write_download(tmp_path)
     path = folder / M_NAME / "model" / "latest.tar"
     state = stored(folder, M_NAME, "latest.tar", "t2m_transformer")
     save(path, t2m_transformer=state | {"clip_model.logit_scale": torch.ones(())})
@@ -239,7 +239,7 @@ def test_the_frozen_tower_is_left_out_and_other_positions_are_noticed(tmp_path):
     ],
 )
 def test_what_is_missing_or_unknown_is_named(tmp_path, part, file, key, name):
-    folder = release(tmp_path)
+    folder = write_download(tmp_path)
     path = folder / part / "model" / file
     state = torch.load(path, weights_only=True)[key]
     del state[name]
@@ -265,7 +265,7 @@ def test_what_is_missing_or_unknown_is_named(tmp_path, part, file, key, name):
     ],
 )
 def test_options_that_do_not_fit_are_named(tmp_path, part, options, sentence):
-    folder = release(tmp_path)
+    folder = write_download(tmp_path)
     with (folder / part / "opt.txt").open("a") as file:
         file.writelines(f"{name}: {value}\n" for name, value in options.items())
     with pytest.raises(ValueError, match=sentence) as raised:
@@ -274,7 +274,7 @@ def test_options_that_do_not_fit_are_named(tmp_path, part, options, sentence):
 
 
 def test_files_that_are_missing_or_damaged_are_named(tmp_path):
-    folder = release(tmp_path)
+    folder = write_download(tmp_path)
     (tmp_path / "thesis").mkdir()
     with pytest.raises(ValueError, match="is no checkpoint folder"):
         import_official(folder, tmp_path / "thesis")

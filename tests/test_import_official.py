@@ -80,7 +80,7 @@ def save_options(folder, **options):
     )
 
 
-def release_tokenizer(root, name=None, **options):
+def write_tokenizer(root, name=None, **options):
     """checkpoints/DATASET/vq_default of a fixture."""
     name = name or recorded_tokenizer()
     sizes = parity.load(name)[0]["config"]
@@ -126,7 +126,7 @@ def codes_of(sizes):
     return {"num_codes": sizes["num_tokens"], "code_dim": sizes["code_dim"]}
 
 
-def release_generator(root, dataset="interhuman", **options):
+def write_generator(root, dataset="interhuman", **options):
     """checkpoints/DATASET/trans_default, and a tokenizer that speaks its codes."""
     sizes = transformer()[1]
     config = INTERX_TOKENIZER if dataset == "interx" else TokenizerConfig()
@@ -167,7 +167,7 @@ def same(one, other):
 @pytest.mark.parametrize("name", TOKENIZERS)
 @torch.no_grad()
 def test_an_imported_tokenizer_gives_the_recorded_outputs(tmp_path, name):
-    folder = release_tokenizer(tmp_path, name)
+    folder = write_tokenizer(tmp_path, name)
     counts = import_official(folder, tmp_path / "ours")
     codec = load_codec(tmp_path / "ours")
     tensors = parity.load(name)[1]
@@ -192,7 +192,7 @@ def test_an_imported_tokenizer_gives_the_recorded_outputs(tmp_path, name):
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_a_tokenizer_round_trip_is_exact(tmp_path, name):
-    import_official(release_tokenizer(tmp_path, name), tmp_path / "ours")
+    import_official(write_tokenizer(tmp_path, name), tmp_path / "ours")
     codec = load_codec(tmp_path / "ours")
     config = codec.tokenizer.config
     assert isinstance(config, TokenizerConfig)
@@ -201,7 +201,7 @@ def test_a_tokenizer_round_trip_is_exact(tmp_path, name):
 
 @torch.no_grad()
 def test_an_imported_generator_gives_the_recorded_logits(tmp_path):
-    folder = release_generator(tmp_path)
+    folder = write_generator(tmp_path)
     counts = import_official(folder, tmp_path / "ours")
     checkpoint = read_checkpoint(tmp_path / "ours")
     assert same(generator_to_official(checkpoint.tensors), transformer_weights())
@@ -230,7 +230,7 @@ def test_an_imported_generator_gives_the_recorded_logits(tmp_path):
 @pytest.mark.parametrize(("dataset", "joints"), [("interhuman", 22), ("interx", 55)])
 def test_an_imported_model_generates(tmp_path, monkeypatch, dataset, joints):
     """From a folder above, a single .tar, and statistics and tokenizer that lie elsewhere."""
-    folder = release_generator(tmp_path, dataset)
+    folder = write_generator(tmp_path, dataset)
     width = transformer_weights()["cond_emb.weight"].shape[1]
 
     class Encoder:
@@ -260,7 +260,7 @@ def test_an_imported_model_generates(tmp_path, monkeypatch, dataset, joints):
 
 
 def test_the_generator_is_found_in_the_folder_above(tmp_path):
-    folder = release_generator(tmp_path)
+    folder = write_generator(tmp_path)
     counts = import_official(folder.parent, tmp_path / "ours")
     assert counts.keys() == {"tokenizer", "generator"}
     (folder / "model" / "best_fid.tar").rename(folder / "model" / "latest.tar")
@@ -274,8 +274,8 @@ def test_the_generator_is_found_in_the_folder_above(tmp_path):
 
 
 def test_missing_unknown_and_misshapen_tensors_are_named_together(tmp_path):
-    for release, key in ((release_tokenizer, "vq_model"), (release_generator, "t2m_transformer")):
-        folder = release(tmp_path / key)
+    for write, key in ((write_tokenizer, "vq_model"), (write_generator, "t2m_transformer")):
+        folder = write(tmp_path / key)
         path = folder / "model" / "best_fid.tar"
         state = torch.load(path, weights_only=True)[key]
         first, second, third, *_ = sorted(name for name in state if name.endswith("bias"))
@@ -304,7 +304,7 @@ def test_missing_unknown_and_misshapen_tensors_are_named_together(tmp_path):
 )
 @pytest.mark.parametrize("harm", ["missing", "flat", "whole numbers"])
 def test_tensors_that_tell_the_sizes_are_named_too(tmp_path, key, name, harm):
-    folder = (release_tokenizer if key == "vq_model" else release_generator)(tmp_path)
+    folder = (write_tokenizer if key == "vq_model" else write_generator)(tmp_path)
     path = folder / "model" / "best_fid.tar"
     state = torch.load(path, weights_only=True)[key]
     if harm == "missing":
@@ -317,7 +317,7 @@ def test_tensors_that_tell_the_sizes_are_named_too(tmp_path, key, name, harm):
 
 
 def test_other_frequencies_are_noticed(tmp_path):
-    folder = release_generator(tmp_path)
+    folder = write_generator(tmp_path)
     state = transformer_weights() | {"clip_model.logit_scale": torch.ones(())}
     path = folder / "model" / "best_fid.tar"
     save_as_trainer(path, "t2m_transformer", state)
@@ -403,7 +403,7 @@ def conv_layout(joint_dim, kernel):
     ],
     ids=["interhuman", "interhuman before April 2025", "interx"],
 )
-def test_a_released_tokenizer_has_its_place_and_count(layout, config, count):
+def test_an_official_tokenizer_has_its_place_and_count(layout, config, count):
     official = expanded(*layout, *DECODER, *CODEBOOK)
     found, state = tokenizer_state(official, {}, "best_fid.tar")
     assert found == config
@@ -423,7 +423,7 @@ def attention(name, width):
     ]
 
 
-def test_a_released_transformer_has_its_place_and_count():
+def test_an_official_transformer_has_its_place_and_count():
     block, head = "Transformer.blocks.[0-5]", "clipTrans.layers.[0-1]"
     official = expanded(
         *conv("input_process.poseEmbedding", 384, 512),
@@ -469,7 +469,7 @@ def test_a_released_transformer_has_its_place_and_count():
     ],
 )
 def test_options_that_do_not_fit_are_named(tmp_path, options, sentence):
-    folder = release_generator(tmp_path, **options)
+    folder = write_generator(tmp_path, **options)
     with pytest.raises(ValueError, match=sentence) as raised:
         import_official(folder, tmp_path / "ours")
     assert "\n" not in str(raised.value)
@@ -516,7 +516,7 @@ def test_options_that_no_tokenizer_has_are_named(tmp_path, options, sentence):
     "options", [{"depth": 9}, {"vq_act": "silu"}, {"nb_code": 7}, {"down_t": 3}, {"vq_norm": "BN"}]
 )
 def test_tokenizers_of_another_make_are_refused(tmp_path, options):
-    folder = release_tokenizer(tmp_path, **options)
+    folder = write_tokenizer(tmp_path, **options)
     ((name, value),) = options.items()
     with pytest.raises(ValueError, match=f"opt.txt, which says {name} {value!r}"):
         import_official(folder, tmp_path / "ours")
@@ -549,7 +549,7 @@ def test_options_are_read_with_their_types(tmp_path):
 
 
 def test_missing_parts_are_named(tmp_path):
-    folder = release_tokenizer(tmp_path)
+    folder = write_tokenizer(tmp_path)
     (tmp_path / "data" / "stats" / "global_std.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(ValueError, match=r"global_std\.npy can't be read as"):
         import_official(folder, tmp_path / "ours")
@@ -572,7 +572,7 @@ def test_missing_parts_are_named(tmp_path):
 
 
 def test_a_folder_of_something_else_is_not_overwritten(tmp_path):
-    folder = release_tokenizer(tmp_path)
+    folder = write_tokenizer(tmp_path)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "text.tex").write_text("years of work")
     with pytest.raises(ValueError, match="is no checkpoint folder"):
@@ -581,7 +581,7 @@ def test_a_folder_of_something_else_is_not_overwritten(tmp_path):
 
 
 def test_tokenizer_and_generator_must_speak_the_same_codes(tmp_path):
-    folder, codes = release_generator(tmp_path), codes_of(transformer()[1])
+    folder, codes = write_generator(tmp_path), codes_of(transformer()[1])
     config = TokenizerConfig(widths=(8, 8, 8), code_dim=5, num_codes=19)
     other, _ = make_tokenizer(tmp_path / "other", config)
     given = f"{codes['num_codes']} codes of {codes['code_dim']} channels"
@@ -601,7 +601,7 @@ class Malicious:
 
 
 def test_code_in_a_file_is_refused_and_not_run(tmp_path):
-    folder = release_tokenizer(tmp_path)
+    folder = write_tokenizer(tmp_path)
     path = folder / "model" / "best_fid.tar"
     torch.save({"vq_model": {}, "scheduler": Malicious(tmp_path / "owned")}, path)
     with pytest.raises(ValueError, match=r"asks for 'posix.mkdir' to be run") as raised:
@@ -614,7 +614,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path):
 
 
 def test_damage_is_noticed_wherever_it_is(tmp_path):
-    folder = release_tokenizer(tmp_path)
+    folder = write_tokenizer(tmp_path)
     path = folder / "model" / "best_fid.tar"
     whole = path.read_bytes()
     bias = torch.load(path, weights_only=True)["vq_model"]["decoder.model.0.bias"]
@@ -628,7 +628,7 @@ def test_damage_is_noticed_wherever_it_is(tmp_path):
 
 
 def test_tensors_of_which_a_part_is_stored_are_refused(tmp_path):
-    folder = release_tokenizer(tmp_path)
+    folder = write_tokenizer(tmp_path)
     path = folder / "model" / "best_fid.tar"
     with zipfile.ZipFile(path) as archive:
         content = {info.filename: archive.read(info) for info in archive.infolist()}
@@ -642,7 +642,7 @@ def test_tensors_of_which_a_part_is_stored_are_refused(tmp_path):
 
 
 def test_packed_archives_and_pipes_are_refused(tmp_path):
-    folder = release_tokenizer(tmp_path)
+    folder = write_tokenizer(tmp_path)
     path = folder / "model" / "best_fid.tar"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("best_fid/data.pkl", bytes(10**6))
@@ -670,7 +670,7 @@ def test_packed_archives_and_pipes_are_refused(tmp_path):
     ],
 )
 def test_other_checkpoints_are_refused(tmp_path, content, sentence):
-    folder = release_tokenizer(tmp_path)
+    folder = write_tokenizer(tmp_path)
     torch.save(content, folder / "model" / "best_fid.tar")
     with pytest.raises(ValueError, match=sentence):
         import_official(folder, tmp_path / "ours")
@@ -732,7 +732,7 @@ def test_the_text_tower_gives_the_recorded_states(tmp_path, words, monkeypatch):
     assert torch.equal(stored["final_layer_norm.bias"], tower()["ln_final.bias"])
 
 
-def test_a_released_tower_has_its_count():
+def test_an_official_tower_has_its_count():
     from duomotion.text.official_clip import tower_state
 
     block = "clip_transformer.resblocks.[0-11]"

@@ -8,7 +8,7 @@ from duomotion.motion import interhuman as features
 
 
 @pytest.mark.parametrize("name", fixtures("interhuman_features_*"))
-def test_features_equal_the_released_loader(name):
+def test_features_equal_the_official_loader(name):
     _, tensors = load(name)
     tensors = {key: np.asarray(value) for key, value in tensors.items()}
     raw = np.stack([tensors["in/person1_raw"], tensors["in/person2_raw"]])

@@ -308,7 +308,7 @@ def test_training_loss(name: str, stage: str):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_interaction_masking_of_the_released_code(name: str):
+def test_interaction_masking_of_the_official_code(name: str):
     """One half of the batch masks the first person, the other half the second."""
     _, tensors = load(name)
     lengths = tensors["in/lengths"]

@@ -36,7 +36,7 @@ def test_all_clips_of_the_fixture_are_compared(name):
 
 
 @pytest.mark.parametrize(("name", "clip"), CLIPS)
-def test_every_step_equals_the_released_code(name, clip):
+def test_every_step_equals_the_official_code(name, clip):
     layout, found = layout_of(name), arrays(name, clip)
     joints = found["joints"].astype(np.float64)
     uniform = layout.retarget(joints, found["lengths"])
@@ -50,7 +50,7 @@ def test_every_step_equals_the_released_code(name, clip):
 
 
 @pytest.mark.parametrize(("name", "clip"), CLIPS)
-def test_features_of_placed_joints_equal_the_released_code(name, clip):
+def test_features_of_placed_joints_equal_the_official_code(name, clip):
     layout, found = layout_of(name), arrays(name, clip)
     placed = found["global_positions"].astype(np.float64)
     features = layout.encode_joints(placed, published_turns=True)
@@ -59,7 +59,7 @@ def test_features_of_placed_joints_equal_the_released_code(name, clip):
 
 
 @pytest.mark.parametrize(("name", "clip"), CLIPS)
-def test_the_way_back_equals_the_released_code(name, clip):
+def test_the_way_back_equals_the_official_code(name, clip):
     layout, found = layout_of(name), arrays(name, clip)
     turns, root = layout.decode_root(found["features"])
     np.testing.assert_allclose(root, found["root_pos"], atol=1e-5)

@@ -249,6 +249,6 @@ def test_the_reference_procedure_agrees_with_the_recorded_one(name: str, monkeyp
     ],
     ids=["masked", "residual"],
 )
-def test_released_sizes(model, parameters, names, keys):
+def test_official_sizes(model, parameters, names, keys):
     assert sum(p.numel() for p in model.parameters()) == parameters
     assert len(to_official(model.state_dict(), names)) == keys

@@ -73,7 +73,7 @@ def test_perplexity_is_that_of_each_layer(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_round_trip_of_released_weights(name):
+def test_round_trip_of_official_weights(name):
     tokenizer, weights = build(name)[0], parity.weights(name)
     written = to_official(tokenizer.state_dict(), tokenizer.config)
     assert written.keys() == weights.keys()
@@ -88,7 +88,7 @@ def test_round_trip_of_released_weights(name):
     ],
     ids=["humanml3d", "kit"],
 )
-def test_released_sizes(config, parameters):
+def test_official_sizes(config, parameters):
     with torch.device("meta"):
         tokenizer = ResidualTokenizer(config)
     assert sum(p.numel() for p in tokenizer.parameters()) == parameters

@@ -116,7 +116,7 @@ def test_a_motion_does_not_depend_on_its_batch(name, batch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_round_trip_of_released_weights(name):
+def test_round_trip_of_official_weights(name):
     tokenizer, weights = build(name)[0], parity.weights(name)
     written = to_official(tokenizer.state_dict(), tokenizer.config)
     assert written.keys() == weights.keys()
@@ -148,7 +148,7 @@ def test_foreign_weights_are_refused():
     ],
     ids=["interhuman", "interx"],
 )
-def test_released_sizes(config, encoder, decoder):
+def test_official_sizes(config, encoder, decoder):
     with torch.device("meta"):
         tokenizer = MotionTokenizer(config)
     assert sum(p.numel() for p in tokenizer.encoder.parameters()) == encoder
