@@ -3,6 +3,10 @@
 A fixture NAME is a pair of files: NAME.json (sizes and notes) and NAME.safetensors with tensors
 `weights/KEY`, `in/NAME` and `out/NAME`. They are looked for in the folder that the environment
 variable DUOMOTION_PARITY_DIR names, then beside the repository, then in tests/data/parity.
+
+Another folder may hold fixtures of other sizes, seeds and inputs (`make_fixtures` writes one), so
+tests take every number from the fixture: sizes from the shapes of weights, and from the json what
+shapes do not tell.
 """
 
 import json
@@ -13,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -59,6 +64,23 @@ def one_of(pattern: str) -> str:
     if not names:
         pytest.skip(f"no fixture {pattern} is at hand")
     return names[0]
+
+
+def weights(name: str) -> dict[str, Tensor]:
+    """The state dict of a fixture, under the names of the authors' code."""
+    return prefixed(load(name)[1], "weights")
+
+
+def close(actual: Tensor, expected: Tensor) -> None:
+    """Equal up to a ten thousandth of the largest number that was recorded."""
+    scale = expected.abs().max().item()
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4 * scale)
+
+
+def guided_logits(tensors: dict[str, Tensor], scale: float) -> tuple[Tensor, float]:
+    """The recorded logits with guidance, and their scale, which the name may tell: logits_cfg2."""
+    (key,) = (key for key in tensors if key.startswith("out/logits_cfg"))
+    return tensors[key], float(key.removeprefix("out/logits_cfg") or scale)
 
 
 def prefixed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

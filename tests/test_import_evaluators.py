@@ -9,8 +9,8 @@ import tiny
 import torch
 from tiny import (
     INTERCLIP,
-    released_bigru,
-    released_interclip,
+    official_bigru,
+    official_interclip,
     save_finest,
     save_lightning,
 )
@@ -33,7 +33,7 @@ def words(tmp_path):
 
 
 def test_interclip_comes_back_exactly(tmp_path, words, monkeypatch, capsys):
-    path, out = save_lightning(tmp_path / "interclip.ckpt", released_interclip()), tmp_path / "out"
+    path, out = save_lightning(tmp_path / "interclip.ckpt", official_interclip()), tmp_path / "out"
     typed = ["import-official", "interclip", path, "--out", out, "--vocabulary", words]
     monkeypatch.setattr(sys, "argv", ["duomotion", *map(str, typed)])
     main()
@@ -41,7 +41,7 @@ def test_interclip_comes_back_exactly(tmp_path, words, monkeypatch, capsys):
     checkpoint = read_checkpoint(out)
     assert checkpoint.recipe["system"] == "evaluator/interclip"
     assert from_dict(InterCLIPConfig, checkpoint.recipe["model"], "") == INTERCLIP
-    back, given = to_official(checkpoint.tensors), released_interclip()
+    back, given = to_official(checkpoint.tensors), official_interclip()
     assert back.keys() == given.keys()
     assert all(torch.equal(back[name], given[name]) for name in given)
     assert (out / "words" / "tokenizer_config.json").is_file()
@@ -57,7 +57,7 @@ def test_interclip_comes_back_exactly(tmp_path, words, monkeypatch, capsys):
     ],
 )
 def test_the_others_come_back_exactly(tmp_path, kind, motion_dim, dataset, extra):
-    given = released_bigru(motion_dim)
+    given = official_bigru(motion_dim)
     path = save_finest(tmp_path / "finest.tar", given)
     count = import_evaluator(
         kind,
@@ -94,7 +94,7 @@ def test_packed_evaluators_keep_their_words(tmp_path, run, kind):
     np.testing.assert_allclose(packed.texts(texts), embedder.texts(texts), atol=0.02)
 
 
-def test_released_sizes_are_found():
+def test_official_sizes_are_found():
     with torch.device("meta"):
         interclip = to_official(InterCLIP(InterCLIPConfig()).state_dict())
         interx = InterXEvaluator(INTERX).state_dict()
@@ -108,20 +108,20 @@ def test_released_sizes_are_found():
 
 def test_bad_interclip_files(tmp_path, words):
     out = tmp_path / "out"
-    state = released_interclip()
+    state = official_interclip()
     state["extra.weight"] = state.pop("text_ln.bias")
     path = save_lightning(tmp_path / "a.ckpt", state)
     with pytest.raises(ValueError, match=r"lacks text_ln\.bias; it has the unknown extra\.weight"):
         import_evaluator("interclip", path, out, vocabulary=words)
-    state = released_interclip() | {"latent_scale": torch.ones(2)}
+    state = official_interclip() | {"latent_scale": torch.ones(2)}
     path = save_lightning(tmp_path / "b.ckpt", state)
     with pytest.raises(ValueError, match=r"latent_scale \(2,\) instead of \(1,\)"):
         import_evaluator("interclip", path, out, vocabulary=words)
-    state = released_interclip() | {SINUSOIDS: torch.zeros(2000, 16)}
+    state = official_interclip() | {SINUSOIDS: torch.zeros(2000, 16)}
     path = save_lightning(tmp_path / "c.ckpt", state)
     with pytest.raises(ValueError, match="other numbers than sinusoids"):
         import_evaluator("interclip", path, out, vocabulary=words)
-    path = save_lightning(tmp_path / "d.ckpt", released_interclip())
+    path = save_lightning(tmp_path / "d.ckpt", official_interclip())
     with pytest.raises(ValueError, match="--vocabulary is missing"):
         import_evaluator("interclip", path, out)
     with pytest.raises(ValueError, match="name the bpe_simple_vocab"):
@@ -139,7 +139,7 @@ def test_bad_files_of_the_others(tmp_path):
     def imported(kind, **given):
         import_evaluator(kind, path, out, **{"vocabulary": glove, "statistics": meta} | given)
 
-    path = save_finest(tmp_path / "finest.tar", released_bigru(INTERX.motion_dim))
+    path = save_finest(tmp_path / "finest.tar", official_bigru(INTERX.motion_dim))
     with pytest.raises(
         ValueError, match=r"672 numbers a frame.*259 \(humanml3d\) or 247 \(kit-ml\)"
     ):
@@ -148,7 +148,7 @@ def test_bad_files_of_the_others(tmp_path):
         imported("interx-evaluator", vocabulary=None)
     with pytest.raises(ValueError, match="--statistics is missing"):
         imported("t2m-evaluator", statistics=None)
-    state = released_bigru(INTERX.motion_dim)
+    state = official_bigru(INTERX.motion_dim)
     del state["text_encoder.hidden"]
     path = save_finest(tmp_path / "finest.tar", state)
     with pytest.raises(ValueError, match=r"lacks text_encoder\.hidden"):
@@ -159,7 +159,7 @@ def test_bad_files_of_the_others(tmp_path):
     path.write_bytes(pickle.dumps(print))
     with pytest.raises(ValueError, match="not a whole PyTorch checkpoint"):
         imported("interx-evaluator")
-    path = save_finest(tmp_path / "finest.tar", released_bigru(KIT.motion_dim))
+    path = save_finest(tmp_path / "finest.tar", official_bigru(KIT.motion_dim))
     with pytest.raises(ValueError, match=r"mean\.npy has shape \(263,\); 251 finite numbers are"):
         imported("t2m-evaluator")
     with pytest.raises(ValueError, match=r"mean\.npy is not there"):

@@ -12,6 +12,7 @@ import numpy as np
 import parity
 import pytest
 import torch
+from parity import close
 from safetensors.torch import load_file
 
 import duomotion
@@ -27,20 +28,22 @@ from duomotion.models.intermask.official_tokenizer import to_official
 from duomotion.models.intermask.tokenizer import MotionTokenizer
 from duomotion.models.intermask.training import GeneratorRecipe, TokenizerRecipe
 from duomotion.motion import layouts
-from duomotion.official import check_state_dict, read_options
+from duomotion.official.reading import read_options
+from duomotion.official.states import check_state_dict
 from duomotion.text.encoder import TextEmbedding
 from duomotion.text.official_clip import import_text_tower
 
-TOKENIZERS = {
-    "intermask_vqvae_interhuman": "interhuman",
-    "intermask_vqvae_interhuman_conv": "interhuman",
-    "intermask_vqvae_interx": "interx",
-}
-TRANSFORMER = "intermask_transformer"
+TOKENIZERS = parity.fixtures("intermask_vqvae_*")
 
 
-def weights_of(name):
-    return parity.prefixed(parity.load(name)[1], "weights")
+def recorded_tokenizer():
+    return parity.one_of("intermask_vqvae_interhuman*")
+
+
+def transformer():
+    """Name and sizes of the fixture of the transformer."""
+    name = parity.one_of("intermask_transformer*")
+    return name, parity.load(name)[0]["config"]
 
 
 def save_as_trainer(path, key, state):
@@ -77,20 +80,35 @@ def save_options(folder, **options):
     )
 
 
-def release_tokenizer(root, name="intermask_vqvae_interhuman", **options):
-    """checkpoints/DATASET/vq_default, and InterHuman's statistics where the authors have them."""
-    sizes, dataset = parity.load(name)[0]["config"], TOKENIZERS[name]
-    folder = root / "checkpoints" / dataset / "vq_default"
+def write_tokenizer(root, name=None, **options):
+    """checkpoints/DATASET/vq_default of a fixture."""
+    name = name or recorded_tokenizer()
+    sizes = parity.load(name)[0]["config"]
     known = ("nb_code", "code_dim", "width", "depth", "mu", "down_t", "stride_t")
+    known = {key: sizes[key] for key in (*known, "dilation_growth_rate", "num_quantizers")}
+    return save_tokenizer(root, sizes["dataset_name"], parity.weights(name), **known | options)
+
+
+def make_tokenizer(root, config, dataset="interhuman", **options):
+    """The same of random weights; returns their folder and the tokenizer."""
+    torch.manual_seed(0)
+    tokenizer = MotionTokenizer(config).eval()
+    state = to_official(tokenizer.state_dict(), config)
+    known = {"nb_code": config.num_codes, "width": config.widths[0], "depth": len(config.dilations)}
+    return save_tokenizer(root, dataset, state, **known | options), tokenizer
+
+
+def save_tokenizer(root, dataset, state, **options):
+    """With InterHuman's statistics where the authors have them."""
+    folder = root / "checkpoints" / dataset / "vq_default"
     save_options(
         folder,
-        **{key: sizes[key] for key in (*known, "dilation_growth_rate", "num_quantizers")}
-        | {"dataset_name": dataset, "name": "vq_default", "vq_act": "relu", "vq_norm": None}
+        **{"dataset_name": dataset, "name": "vq_default", "vq_act": "relu", "vq_norm": None}
         | {"batch_size": 256, "lr": 0.0002, "gamma": 0.1, "weight_decay": 0.0, "is_train": True}
         | {"loss_fc": 500, "loss_vel": 100, "commit": 0.02, "shared_codebook": False}
         | options,
     )
-    save_as_trainer(folder / "model" / "best_fid.tar", "vq_model", weights_of(name))
+    save_as_trainer(folder / "model" / "best_fid.tar", "vq_model", state)
     if dataset == "interhuman":
         mean, std = statistics()
         (root / "data" / "stats").mkdir(parents=True)
@@ -104,20 +122,15 @@ def statistics():
     return rng.normal(size=262).astype(np.float32), rng.uniform(0.1, 2, 262).astype(np.float32)
 
 
-def release_generator(root, dataset="interhuman", **options):
+def codes_of(sizes):
+    return {"num_codes": sizes["num_tokens"], "code_dim": sizes["code_dim"]}
+
+
+def write_generator(root, dataset="interhuman", **options):
     """checkpoints/DATASET/trans_default, and a tokenizer that speaks its codes."""
-    sizes = parity.load(TRANSFORMER)[0]["config"]
-    config = replace(
-        INTERX_TOKENIZER if dataset == "interx" else TokenizerConfig(),
-        widths=(8, 8, 8),
-        num_codes=sizes["num_tokens"],
-        code_dim=sizes["code_dim"],
-    )
-    tokenizer = release_tokenizer(
-        root, f"intermask_vqvae_{dataset}", nb_code=sizes["num_tokens"], width=8
-    )
-    state = to_official(MotionTokenizer(config).state_dict(), config)
-    save_as_trainer(tokenizer / "model" / "best_fid.tar", "vq_model", state)
+    sizes = transformer()[1]
+    config = INTERX_TOKENIZER if dataset == "interx" else TokenizerConfig()
+    make_tokenizer(root, replace(config, widths=(8, 8, 8), **codes_of(sizes)), dataset)
     folder = root / "checkpoints" / dataset / "trans_default"
     save_options(
         folder,
@@ -134,7 +147,7 @@ def release_generator(root, dataset="interhuman", **options):
 
 def transformer_weights():
     """The fixture's weights; where it leaves the text head out, random ones in its place."""
-    weights = weights_of(TRANSFORMER)
+    weights = parity.weights(transformer()[0])
     if any(name.startswith("clipTrans") for name in weights):
         return weights
     width = weights["cond_emb.weight"].shape[1]
@@ -147,10 +160,6 @@ def transformer_weights():
     return weights | head
 
 
-def assert_close(ours, recorded):
-    torch.testing.assert_close(ours, recorded, rtol=0, atol=1e-4 * recorded.abs().max().item())
-
-
 def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
@@ -158,55 +167,55 @@ def same(one, other):
 @pytest.mark.parametrize("name", TOKENIZERS)
 @torch.no_grad()
 def test_an_imported_tokenizer_gives_the_recorded_outputs(tmp_path, name):
-    folder = release_tokenizer(tmp_path, name)
+    folder = write_tokenizer(tmp_path, name)
     counts = import_official(folder, tmp_path / "ours")
     codec = load_codec(tmp_path / "ours")
     tensors = parity.load(name)[1]
-    motion = tensors["in/b1/motion"]
-    ids = tensors["in/b1/indices"].squeeze(-1)
-    recorded_ids = tensors["out/b1/code_indices"].squeeze(-1)
-    layout = layouts.INTERHUMAN
-    joint_map = layout.to_joint_map(motion) if motion.ndim == 3 else motion
+    batch = min(key.split("/")[1] for key in tensors if key.startswith("in/"))
+    motion = tensors[f"in/{batch}/motion"][:1]
+    ids = tensors[f"in/{batch}/indices"][:1].squeeze(-1)
+    recorded_ids = tensors[f"out/{batch}/code_indices"][:1].squeeze(-1)
+    joint_map = layouts.INTERHUMAN.to_joint_map(motion) if motion.ndim == 3 else motion
     assert torch.equal(codec.tokenizer.encode(joint_map), recorded_ids)
     decoded = codec.tokenizer.decode(ids)
-    recorded = tensors["out/b1/decoded_from_indices"]
-    assert_close(layout.from_joint_map(decoded) if motion.ndim == 3 else decoded, recorded)
+    recorded = tensors[f"out/{batch}/decoded_from_indices"][:1]
+    close(layouts.INTERHUMAN.from_joint_map(decoded) if motion.ndim == 3 else decoded, recorded)
     if motion.ndim == 3:
         mean, std = (torch.from_numpy(array) for array in statistics())
         assert torch.equal(codec.encode(motion * std + mean), recorded_ids)
         features = slice(0, 258)  # without contacts, which are always zero
-        assert_close(codec.decode(ids)[..., features], (recorded * std + mean)[..., features])
-    codebook = weights_of(name)["quantizer.layers.0.codebook"]
-    total = sum(tensor.numel() for tensor in weights_of(name).values())
+        close(codec.decode(ids)[..., features], (recorded * std + mean)[..., features])
+    codebook = parity.weights(name)["quantizer.layers.0.codebook"]
+    total = sum(tensor.numel() for tensor in parity.weights(name).values())
     assert counts == {"tokenizer": total - codebook.numel()}
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_a_tokenizer_round_trip_is_exact(tmp_path, name):
-    import_official(release_tokenizer(tmp_path, name), tmp_path / "ours")
+    import_official(write_tokenizer(tmp_path, name), tmp_path / "ours")
     codec = load_codec(tmp_path / "ours")
     config = codec.tokenizer.config
     assert isinstance(config, TokenizerConfig)
-    assert same(to_official(codec.tokenizer.state_dict(), config), weights_of(name))
+    assert same(to_official(codec.tokenizer.state_dict(), config), parity.weights(name))
 
 
 @torch.no_grad()
 def test_an_imported_generator_gives_the_recorded_logits(tmp_path):
-    folder = release_generator(tmp_path)
+    folder = write_generator(tmp_path)
     counts = import_official(folder, tmp_path / "ours")
     checkpoint = read_checkpoint(tmp_path / "ours")
     assert same(generator_to_official(checkpoint.tensors), transformer_weights())
     recipe = from_dict(GeneratorRecipe, checkpoint.recipe, "recipe")
-    assert recipe.model.num_heads == 6 and recipe.optim.batch_size == 52
+    assert recipe.model.num_heads == transformer()[1]["num_heads"] and recipe.optim.batch_size == 52
     assert recipe.model.random_mask_prob == pytest.approx(0.7)
     model = InterMTransformer(recipe.model).eval()
     model.load_state_dict(checkpoint.tensors)
-    tensors = parity.load(TRANSFORMER)[1]
+    tensors = parity.load(transformer()[0])[1]
     lengths, text = tensors["in/lengths"], tensors["in/cond"]
     ids = tensors["in/token_ids"].unflatten(1, (2, -1))
     logits = model(ids, model.condition(text), lengths).flatten(1, 2)
     real = ~tensors["in/padding_mask"]
-    assert_close(logits[real], tensors["out/logits_cond"].transpose(1, 2)[real])
+    close(logits[real], tensors["out/logits_cond"].transpose(1, 2)[real])
     own = sum(tensor.numel() for tensor in transformer_weights().values())
     assert counts["generator"] == own - transformer_weights()[FREQUENCIES].numel()
     tokenizer = from_dict(
@@ -214,14 +223,14 @@ def test_an_imported_generator_gives_the_recorded_logits(tmp_path):
     )
     assert tokenizer.losses.contact == 500 and tokenizer.optim.steps == 1234
     notes = checkpoint.provenance
-    assert notes["released"] == "interhuman/trans_default/best_fid.tar" and notes["epoch"] == 7
+    assert notes["official"] == "interhuman/trans_default/best_fid.tar" and notes["epoch"] == 7
     assert str(tmp_path) not in str(notes) and len(notes["sha256"]) == 64
 
 
 @pytest.mark.parametrize(("dataset", "joints"), [("interhuman", 22), ("interx", 55)])
 def test_an_imported_model_generates(tmp_path, monkeypatch, dataset, joints):
     """From a folder above, a single .tar, and statistics and tokenizer that lie elsewhere."""
-    folder = release_generator(tmp_path, dataset)
+    folder = write_generator(tmp_path, dataset)
     width = transformer_weights()["cond_emb.weight"].shape[1]
 
     class Encoder:
@@ -251,7 +260,7 @@ def test_an_imported_model_generates(tmp_path, monkeypatch, dataset, joints):
 
 
 def test_the_generator_is_found_in_the_folder_above(tmp_path):
-    folder = release_generator(tmp_path)
+    folder = write_generator(tmp_path)
     counts = import_official(folder.parent, tmp_path / "ours")
     assert counts.keys() == {"tokenizer", "generator"}
     (folder / "model" / "best_fid.tar").rename(folder / "model" / "latest.tar")
@@ -265,8 +274,8 @@ def test_the_generator_is_found_in_the_folder_above(tmp_path):
 
 
 def test_missing_unknown_and_misshapen_tensors_are_named_together(tmp_path):
-    for release, key in ((release_tokenizer, "vq_model"), (release_generator, "t2m_transformer")):
-        folder = release(tmp_path / key)
+    for write, key in ((write_tokenizer, "vq_model"), (write_generator, "t2m_transformer")):
+        folder = write(tmp_path / key)
         path = folder / "model" / "best_fid.tar"
         state = torch.load(path, weights_only=True)[key]
         first, second, third, *_ = sorted(name for name in state if name.endswith("bias"))
@@ -295,7 +304,7 @@ def test_missing_unknown_and_misshapen_tensors_are_named_together(tmp_path):
 )
 @pytest.mark.parametrize("harm", ["missing", "flat", "whole numbers"])
 def test_tensors_that_tell_the_sizes_are_named_too(tmp_path, key, name, harm):
-    folder = (release_tokenizer if key == "vq_model" else release_generator)(tmp_path)
+    folder = (write_tokenizer if key == "vq_model" else write_generator)(tmp_path)
     path = folder / "model" / "best_fid.tar"
     state = torch.load(path, weights_only=True)[key]
     if harm == "missing":
@@ -308,7 +317,7 @@ def test_tensors_that_tell_the_sizes_are_named_too(tmp_path, key, name, harm):
 
 
 def test_other_frequencies_are_noticed(tmp_path):
-    folder = release_generator(tmp_path)
+    folder = write_generator(tmp_path)
     state = transformer_weights() | {"clip_model.logit_scale": torch.ones(())}
     path = folder / "model" / "best_fid.tar"
     save_as_trainer(path, "t2m_transformer", state)
@@ -394,7 +403,7 @@ def conv_layout(joint_dim, kernel):
     ],
     ids=["interhuman", "interhuman before April 2025", "interx"],
 )
-def test_a_released_tokenizer_has_its_place_and_count(layout, config, count):
+def test_an_official_tokenizer_has_its_place_and_count(layout, config, count):
     official = expanded(*layout, *DECODER, *CODEBOOK)
     found, state = tokenizer_state(official, {}, "best_fid.tar")
     assert found == config
@@ -414,7 +423,7 @@ def attention(name, width):
     ]
 
 
-def test_a_released_transformer_has_its_place_and_count():
+def test_an_official_transformer_has_its_place_and_count():
     block, head = "Transformer.blocks.[0-5]", "clipTrans.layers.[0-1]"
     official = expanded(
         *conv("input_process.poseEmbedding", 384, 512),
@@ -450,9 +459,9 @@ def test_a_released_transformer_has_its_place_and_count():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"n_heads": 5}, "multiple of num_heads"),
+        ({"n_heads": 97}, "multiple of num_heads"),
         ({"n_heads": "six"}, "num_heads has to be"),
-        ({"latent_dim": 384}, "opt.txt, which says latent_dim 384 and not 48"),
+        ({"latent_dim": 7}, r"opt.txt, which says latent_dim 7 and not \d"),
         ({"vq_name": "../../elsewhere"}, "not the name of a file or folder"),
         ({"vq_name": "vq_other"}, "there is no folder"),
         ({"vq_name": "trans_default"}, "options of a generator"),
@@ -460,15 +469,54 @@ def test_a_released_transformer_has_its_place_and_count():
     ],
 )
 def test_options_that_do_not_fit_are_named(tmp_path, options, sentence):
-    folder = release_generator(tmp_path, **options)
+    folder = write_generator(tmp_path, **options)
     with pytest.raises(ValueError, match=sentence) as raised:
         import_official(folder, tmp_path / "ours")
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("options", [{"depth": 3}, {"vq_act": "silu"}, {"nb_code": 1024}])
+@torch.no_grad()
+def test_a_tokenizer_of_any_depth_and_dilation_gives_the_same(tmp_path):
+    config = TokenizerConfig(
+        widths=(8, 8, 8), code_dim=6, num_codes=20, dilations=(4, 2, 1), ema_decay=0.9
+    )
+    folder, tokenizer = make_tokenizer(
+        tmp_path, config, dilation_growth_rate=2, mu=0.9, recons_loss="l1"
+    )
+    import_official(folder, tmp_path / "ours")
+    imported = load_codec(tmp_path / "ours").tokenizer
+    assert imported.config == config
+    motion = torch.randn(1, 48, 22, 12)
+    ids = tokenizer.encode(motion)
+    assert torch.equal(imported.encode(motion), ids)
+    assert torch.equal(imported.decode(ids), tokenizer.decode(ids))
+    stored = read_checkpoint(tmp_path / "ours").recipe
+    assert from_dict(TokenizerRecipe, stored, "recipe").losses.beta == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"dilation_growth_rate": 0}, "dilation_growth_rate has to be 1 or more, not 0"),
+        ({"dilation_growth_rate": "wide"}, "dilation_growth_rate has to be 1 or more, not 'wide'"),
+        ({"dilation_growth_rate": 10**6, "depth": 2}, "dilations.* from 1 to 10,000"),
+        ({"recons_loss": "l2"}, "recons_loss 'l2' is not known, only l1_smooth or l1"),
+        ({"mu": 7}, "ema_decay"),
+    ],
+)
+def test_options_that_no_tokenizer_has_are_named(tmp_path, options, sentence):
+    config = TokenizerConfig(widths=(8, 8, 8), code_dim=6, num_codes=20)
+    folder, _ = make_tokenizer(tmp_path, config, **options)
+    with pytest.raises(ValueError, match=sentence) as raised:
+        import_official(folder, tmp_path / "ours")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"depth": 9}, {"vq_act": "silu"}, {"nb_code": 7}, {"down_t": 3}, {"vq_norm": "BN"}]
+)
 def test_tokenizers_of_another_make_are_refused(tmp_path, options):
-    folder = release_tokenizer(tmp_path, **options)
+    folder = write_tokenizer(tmp_path, **options)
     ((name, value),) = options.items()
     with pytest.raises(ValueError, match=f"opt.txt, which says {name} {value!r}"):
         import_official(folder, tmp_path / "ours")
@@ -501,7 +549,7 @@ def test_options_are_read_with_their_types(tmp_path):
 
 
 def test_missing_parts_are_named(tmp_path):
-    folder = release_tokenizer(tmp_path)
+    folder = write_tokenizer(tmp_path)
     (tmp_path / "data" / "stats" / "global_std.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(ValueError, match=r"global_std\.npy can't be read as"):
         import_official(folder, tmp_path / "ours")
@@ -519,12 +567,12 @@ def test_missing_parts_are_named(tmp_path):
         import_official(folder / "model" / "best_fid.tar", tmp_path / "ours")
     with pytest.raises(ValueError, match=r"holds no opt\.txt"):
         import_official(folder, tmp_path / "ours")
-    with pytest.raises(ValueError, match="no released checkpoint is there"):
+    with pytest.raises(ValueError, match="no folder of an official checkpoint"):
         import_official(tmp_path / "nowhere", tmp_path / "ours")
 
 
 def test_a_folder_of_something_else_is_not_overwritten(tmp_path):
-    folder = release_tokenizer(tmp_path)
+    folder = write_tokenizer(tmp_path)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "text.tex").write_text("years of work")
     with pytest.raises(ValueError, match="is no checkpoint folder"):
@@ -533,9 +581,11 @@ def test_a_folder_of_something_else_is_not_overwritten(tmp_path):
 
 
 def test_tokenizer_and_generator_must_speak_the_same_codes(tmp_path):
-    folder = release_generator(tmp_path)
-    other = release_tokenizer(tmp_path / "other")
-    with pytest.raises(ValueError, match="64 codes of 32 channels, its tokenizer has 96 of 32"):
+    folder, codes = write_generator(tmp_path), codes_of(transformer()[1])
+    config = TokenizerConfig(widths=(8, 8, 8), code_dim=5, num_codes=19)
+    other, _ = make_tokenizer(tmp_path / "other", config)
+    given = f"{codes['num_codes']} codes of {codes['code_dim']} channels"
+    with pytest.raises(ValueError, match=f"{given}, its tokenizer has 19 of 5"):
         import_official(folder, tmp_path / "ours", tokenizer=other)
 
 
@@ -551,7 +601,7 @@ class Malicious:
 
 
 def test_code_in_a_file_is_refused_and_not_run(tmp_path):
-    folder = release_tokenizer(tmp_path)
+    folder = write_tokenizer(tmp_path)
     path = folder / "model" / "best_fid.tar"
     torch.save({"vq_model": {}, "scheduler": Malicious(tmp_path / "owned")}, path)
     with pytest.raises(ValueError, match=r"asks for 'posix.mkdir' to be run") as raised:
@@ -564,11 +614,12 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path):
 
 
 def test_damage_is_noticed_wherever_it_is(tmp_path):
-    folder = release_tokenizer(tmp_path)
+    folder = write_tokenizer(tmp_path)
     path = folder / "model" / "best_fid.tar"
     whole = path.read_bytes()
+    bias = torch.load(path, weights_only=True)["vq_model"]["decoder.model.0.bias"]
     flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 1
+    flipped[whole.index(bias.numpy().tobytes())] ^= 1
     for content in (b"", b"HIERARCHY", bytes(flipped), whole[:100], whole[:-10], whole[:-3000]):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="is not a whole PyTorch checkpoint") as raised:
@@ -577,7 +628,7 @@ def test_damage_is_noticed_wherever_it_is(tmp_path):
 
 
 def test_tensors_of_which_a_part_is_stored_are_refused(tmp_path):
-    folder = release_tokenizer(tmp_path)
+    folder = write_tokenizer(tmp_path)
     path = folder / "model" / "best_fid.tar"
     with zipfile.ZipFile(path) as archive:
         content = {info.filename: archive.read(info) for info in archive.infolist()}
@@ -591,7 +642,7 @@ def test_tensors_of_which_a_part_is_stored_are_refused(tmp_path):
 
 
 def test_packed_archives_and_pipes_are_refused(tmp_path):
-    folder = release_tokenizer(tmp_path)
+    folder = write_tokenizer(tmp_path)
     path = folder / "model" / "best_fid.tar"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("best_fid/data.pkl", bytes(10**6))
@@ -619,7 +670,7 @@ def test_packed_archives_and_pipes_are_refused(tmp_path):
     ],
 )
 def test_other_checkpoints_are_refused(tmp_path, content, sentence):
-    folder = release_tokenizer(tmp_path)
+    folder = write_tokenizer(tmp_path)
     torch.save(content, folder / "model" / "best_fid.tar")
     with pytest.raises(ValueError, match=sentence):
         import_official(folder, tmp_path / "ours")
@@ -630,16 +681,22 @@ def test_other_checkpoints_are_refused(tmp_path, content, sentence):
 
 @pytest.fixture
 def words(tmp_path):
-    """A list of byte pairs like CLIP's, long enough for 520 tokens."""
-    lines = ['"bpe_simple_vocab"', "t w", "tw o</w>", "h i</w>", "a b", "c d", "e f", "x y", "z z"]
+    """A list of byte pairs like CLIP's, long enough for 619 tokens."""
+    letters = "abcdefghij"
+    lines = ['"bpe_simple_vocab"', "t w", "tw o</w>", "h i</w>", "x y", "z z"]
+    lines += [f"{one} {other}" for one, other in product(letters, letters)]
     path = tmp_path / "bpe_simple_vocab.txt.gz"
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
     return path
 
 
+def intergen():
+    return parity.one_of("intergen_denoiser*")
+
+
 def tower(vocabulary=520):
     """The fixture's tower with more words, of which the recorded texts use the first few."""
-    weights = weights_of("intergen_denoiser")
+    weights = parity.weights(intergen())
     known = weights["token_embedding.weight"]
     more = torch.randn(vocabulary - len(known), known.shape[1])
     return weights | {"token_embedding.weight": torch.cat([known, more])}
@@ -656,7 +713,7 @@ def test_the_text_tower_gives_the_recorded_states(tmp_path, words, monkeypatch):
 
     from duomotion.text.encoders import load_encoder
 
-    description, tensors = parity.load("intergen_denoiser")
+    description, tensors = parity.load(intergen())
     width = description["config"]["text_dim"]
     heads = description["config"]["clip_heads"]
     monkeypatch.setattr("duomotion.text.official_clip.HEAD_WIDTH", width // heads)
@@ -667,7 +724,7 @@ def test_the_text_tower_gives_the_recorded_states(tmp_path, words, monkeypatch):
     model = CLIPTextModel.from_pretrained(tmp_path / "clip").eval()
     states = model(input_ids=tensors["in/token_ids"]).last_hidden_state
     recorded = tensors["out/text/clip_hidden"]
-    assert_close(states[:, : recorded.shape[1]], recorded)
+    close(states[:, : recorded.shape[1]], recorded)
     encoder = load_encoder(f"clip:{tmp_path / 'clip'}")
     embedding = encoder.encode(["two hi"])
     assert embedding.hidden_BLC.shape == (1, 77, width) and embedding.pool_index_B.tolist() == [3]
@@ -675,7 +732,7 @@ def test_the_text_tower_gives_the_recorded_states(tmp_path, words, monkeypatch):
     assert torch.equal(stored["final_layer_norm.bias"], tower()["ln_final.bias"])
 
 
-def test_a_released_tower_has_its_count():
+def test_an_official_tower_has_its_count():
     from duomotion.text.official_clip import tower_state
 
     block = "clip_transformer.resblocks.[0-11]"
@@ -705,7 +762,7 @@ def test_what_a_text_tower_lacks_is_named(tmp_path, words):
     (tmp_path / "plain.gz").write_text("no gzip")
     with pytest.raises(ValueError, match="is not the gzipped list"):
         import_text_tower(ckpt, tmp_path / "plain.gz", tmp_path / "clip")
-    ckpt = save_intergen(tmp_path / "intergen.ckpt", tower(600))
-    with pytest.raises(ValueError, match="has 522 tokens; the checkpoint has 600"):
+    ckpt = save_intergen(tmp_path / "intergen.ckpt", tower(700))
+    with pytest.raises(ValueError, match="has 619 tokens; the checkpoint has 700"):
         import_text_tower(ckpt, words, tmp_path / "clip")
     assert not (tmp_path / "clip").exists()

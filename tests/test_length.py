@@ -25,12 +25,16 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_parity():
-    description, tensors = parity.load(parity.one_of("momask_length_estimator*"))
-    sizes = description["config"]
-    estimator = LengthEstimator(
-        LengthConfig(text_dim=sizes["input_size"], num_classes=sizes["output_size"])
+    name = parity.one_of("momask_length_estimator*")
+    description, tensors = parity.load(name)
+    sizes, weights = description["config"], parity.weights(name)
+    config = LengthConfig(
+        text_dim=sizes["input_size"],
+        num_classes=sizes["output_size"],
+        width=len(weights["output.0.bias"]),
     )
-    estimator.load_state_dict(parity.prefixed(tensors, "weights"))
+    estimator = LengthEstimator(config)
+    estimator.load_state_dict(weights)
     logits = estimator.eval()(tensors["in/text_emb"])
     torch.testing.assert_close(logits, tensors["out/logits"], atol=1e-4, rtol=1e-4)
     assert sum(p.numel() for p in estimator.parameters()) == description["weights"]["parameters"]

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from parity import fixtures, load, prefixed
+from parity import close, fixtures, guided_logits, load, prefixed, weights
 from torch import Tensor
 
 from duomotion.losses.masked import Corruption, masked_cross_entropy
+from duomotion.models.intermask import decoding
 from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.intermask.decoding import decode_tokens
-from duomotion.models.intermask.network import InterMTransformer
+from duomotion.models.intermask.network import NUM_PEOPLE, InterMTransformer
 from duomotion.models.intermask.objective import (
     corrupt,
     generator_loss,
@@ -18,43 +19,49 @@ from duomotion.models.intermask.objective import (
     unroll,
 )
 from duomotion.models.intermask.official_generator import (
-    config_of_released,
     from_official,
+    official_config,
     to_official,
 )
 from duomotion.models.layers.masks import token_map_mask
 from duomotion.models.layers.positional import sinusoid_grid
 from duomotion.models.layers.text_head import TextHead
-from duomotion.sampling.guidance import apply_cfg, conditions, duplicate_batch
+from duomotion.official.states import count_layers
+from duomotion.sampling.guidance import GuidedNetwork, apply_cfg, conditions, duplicate_batch
 from duomotion.sampling.masking import (
+    NEVER_REMASK,
     cosine_schedule,
     cosine_schedule_time,
     decoding_mask_counts,
     mask_count,
     top_k_of_ratio,
 )
-from duomotion.sampling.tokens import decoding_steps
+from duomotion.sampling.tokens import Noise, decoding_steps
 
 TRANSFORMERS = fixtures("intermask_transformer*")
 TEXT_HEADS = fixtures("intermask_text_head*")
 LOSSES = fixtures("intermask_training_loss*")
 SCHEDULES = fixtures("diffusion_schedules*")
-RUNS = ("generate_gumbel", "generate_top1", "generate_reaction")
+RUNS = ("generate_gumbel", "generate_reaction")
+GUMBEL_TOP_K_RATIO = 0.9  # with which generate_gumbel was recorded, whatever the size
 
 
-def close(actual: Tensor, expected: Tensor) -> None:
-    scale = expected.abs().max().item()
-    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4 * scale)
-
-
-def released_model(name: str) -> InterMTransformer:
-    description, tensors = load(name)
-    sizes = description["config"]
-    defaults = InterMConfig(num_heads=sizes["num_heads"], text_heads=sizes["text_heads"])
-    state = prefixed(tensors, "weights")
-    model = InterMTransformer(config_of_released(state, defaults))
+def official_model(name: str) -> InterMTransformer:
+    sizes, state = load(name)[0]["config"], weights(name)
+    defaults = InterMConfig(
+        num_heads=sizes["num_heads"],
+        text_heads=sizes["text_heads"],
+        unroll_weight=sizes["opt_step_unroll"],
+    )
+    model = InterMTransformer(official_config(state, defaults))
     model.load_state_dict(from_official(state))
     return model.eval()
+
+
+def silence(_, lengths_B: Tensor, config: InterMConfig) -> Noise:
+    """No noise, which else decides between tokens that are nearly equally confident."""
+    tokens = config.num_parts * int(lengths_B.max())
+    return lambda index: torch.zeros(len(lengths_B), NUM_PEOPLE, tokens, config.num_codes)
 
 
 def by_person(flat: Tensor, *, axis: int = 1) -> Tensor:
@@ -64,16 +71,15 @@ def by_person(flat: Tensor, *, axis: int = 1) -> Tensor:
 
 @pytest.mark.parametrize("name", TRANSFORMERS + LOSSES)
 def test_names_and_sizes_go_both_ways(name: str):
-    description, tensors = load(name)
-    state = prefixed(tensors, "weights")
-    ours = released_model(name).state_dict()
-    back = to_official(ours)
+    sizes, state = load(name)[0]["config"], weights(name)
+    model = official_model(name)
+    back = to_official(model.state_dict())
     assert back.keys() == state.keys()
     assert all(torch.equal(back[key], state[key]) for key in state)
-    sizes = description["config"]
-    config = config_of_released(state)
+    config = model.config
     assert (config.width, config.feedforward) == (sizes["latent_dim"], sizes["ff_size"])
     assert (config.num_codes, config.num_blocks) == (sizes["num_tokens"], sizes["num_layers"])
+    assert (config.token_dim, config.text_dim) == (sizes["code_dim"], sizes["text_dim"])
 
 
 def test_a_foreign_name_is_refused_by_name():
@@ -85,7 +91,7 @@ def test_a_foreign_name_is_refused_by_name():
 @torch.no_grad()
 def test_network(name: str):
     description, tensors = load(name)
-    model = released_model(name)
+    model = official_model(name)
     lengths, text = tensors["in/lengths"], tensors["in/cond"]
     ids = by_person(tensors["in/token_ids"])
     parts, frames = model.config.num_parts, ids.shape[-1] // model.config.num_parts
@@ -101,8 +107,8 @@ def test_network(name: str):
     close(unconditioned[real], expected("logits_force_mask")[real])
     condition = conditions(model, text, guided=True)
     both = model(duplicate_batch(ids), condition, duplicate_batch(lengths))
-    guided = apply_cfg(both, description["config"]["cond_scale"])
-    close(guided[real], expected("logits_cfg2")[real])
+    recorded, scale = guided_logits(tensors, description["config"]["cond_scale"])
+    close(apply_cfg(both, scale)[real], by_person(recorded.transpose(1, 2))[real])
 
     width = model.config.width
     close(sinusoid_grid(parts, frames, width), tensors["out/position_grid"])
@@ -123,7 +129,7 @@ def test_network(name: str):
 def test_decoding(name: str, run: str):
     description, tensors = load(name)
     sizes = description["config"]
-    model = released_model(name)
+    model = official_model(name)
     lengths, text = tensors["in/lengths"], tensors["in/cond"]
     counts = tensors[f"out/{run}/num_masked"]
     shape = by_person(tensors["in/token_ids"]).shape
@@ -145,7 +151,7 @@ def test_decoding(name: str, run: str):
             steps=len(counts),
             guidance=sizes["cond_scale"],
             top_k=top_k_of_ratio(
-                0.9 if is_noisy else sizes["topk_filter_thres"], sizes["num_tokens"]
+                GUMBEL_TOP_K_RATIO if is_noisy else sizes["topk_filter_thres"], sizes["num_tokens"]
             ),
             temperature=sizes["gumbel_temperature"] if is_noisy else 1,
             tie_break=0,
@@ -171,9 +177,41 @@ def test_decoding(name: str, run: str):
 
 
 @pytest.mark.parametrize("name", TRANSFORMERS)
-def test_greedy_reaction_through_the_public_function(name: str):
+@torch.no_grad()
+def test_greedy_decoding_step_by_step(name: str):
+    """From recorded tokens each time: both people are equal at first, and rounding breaks ties."""
     description, tensors = load(name)
-    model = released_model(name)
+    model = official_model(name)
+    lengths, recorded = tensors["in/lengths"], prefixed(tensors, "out/generate_top1")
+    guided = GuidedNetwork(model, tensors["in/cond"], lengths, description["config"]["cond_scale"])
+    ids = torch.where(tensors["in/padding_mask"], model.config.pad_id, model.config.mask_id)
+    confidence = torch.where(tensors["in/padding_mask"], NEVER_REMASK, 0.0)
+    for predicted, after, count_B, confident in zip(
+        recorded["is_mask_per_iteration"],
+        recorded["ids_per_iteration"],
+        recorded["num_masked"],
+        recorded["confidence_per_iteration"],
+        strict=True,
+    ):
+        assert torch.equal(predicted.sum(1), count_B.long())
+        most = confidence.masked_fill(~predicted, 0).amax(1)
+        others = confidence.masked_fill(predicted, NEVER_REMASK).amin(1)
+        assert (most <= others).all()
+        logits = guided(model, by_person(ids.masked_fill(predicted, model.config.mask_id)))
+        probability, picked = logits.flatten(1, 2).softmax(-1).max(-1)
+        assert torch.equal(picked[predicted], after[predicted])
+        close(probability[predicted], confident[predicted])
+        ids = torch.where(predicted, after, ids)
+        confidence = confident.masked_fill(~predicted, NEVER_REMASK)
+    final = recorded["final_ids"]
+    assert torch.equal(ids[final >= 0], final[final >= 0])
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_greedy_reaction_through_the_public_function(name: str, monkeypatch):
+    monkeypatch.setattr(decoding, "sample_noise", silence)
+    description, tensors = load(name)
+    model = official_model(name)
     final = by_person(tensors["out/generate_reaction/final_ids"])
     known_mask = torch.zeros_like(final).bool()
     known_mask[:, 0] = True
@@ -204,12 +242,12 @@ def test_text_head(name: str):
     config = InterMConfig()
     head = TextHead(
         sizes["text_dim"],
-        num_layers=config.text_layers,
+        num_layers=count_layers(weights(name), "clipTrans.layers."),
         num_heads=sizes["text_heads"],
         feedforward=sizes["text_ff"],
         dropout=config.text_dropout,
     )
-    state = from_official(prefixed(tensors, "weights"))
+    state = from_official(weights(name))
     head.load_state_dict({key.removeprefix("text_head."): state[key] for key in state})
     head.eval()
     hidden = tensors["in/clip_hidden"]
@@ -222,7 +260,7 @@ def test_text_head(name: str):
 @pytest.mark.parametrize("name", LOSSES)
 def test_training_loss(name: str, stage: str):
     _, tensors = load(name)
-    model = released_model(name)
+    model = official_model(name)
     config = model.config
     lengths, text = tensors["in/lengths"], tensors["in/cond"]
     ids = by_person(tensors["in/token_ids"])
@@ -268,11 +306,11 @@ def test_training_loss(name: str, stage: str):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_interaction_masking_of_the_released_code(name: str):
+def test_interaction_masking_of_the_official_code(name: str):
     """One half of the batch masks the first person, the other half the second."""
     _, tensors = load(name)
     lengths = tensors["in/lengths"]
-    config = released_model(name).config
+    config = official_model(name).config
     mask = by_person(tensors["out/interaction/mask"])
     real = token_map_mask(lengths, config.num_parts, mask.shape[-1] // config.num_parts)
     half = torch.arange(len(lengths)) >= len(lengths) // 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from duomotion.data.captions import Caption, read_caption, untagged
 from duomotion.models.evaluator.words import KINDS, SPECIAL, Words, load_words, official_words
-from duomotion.official import read_plain_pickle
+from duomotion.official.reading import read_plain_pickle
 
 SIZE = tiny.BIGRU["word_dim"]
 

@@ -138,7 +138,7 @@ def words(folder: Path) -> Path:
     return path
 
 
-def released_interclip() -> dict[str, torch.Tensor]:
+def official_interclip() -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     return to_official(InterCLIP(INTERCLIP).state_dict())
 
@@ -150,7 +150,7 @@ def save_lightning(path: Path, state: dict[str, torch.Tensor]) -> Path:
 
 def interclip(folder: Path) -> Path:
     """Write an untrained evaluator of InterHuman."""
-    path = save_lightning(folder.with_name("interclip.ckpt"), released_interclip())
+    path = save_lightning(folder.with_name("interclip.ckpt"), official_interclip())
     import_evaluator("interclip", path, folder, vocabulary=words(folder.parent))
     return folder
 
@@ -191,7 +191,7 @@ def glove(folder: Path, size: int = BIGRU["word_dim"]) -> Path:
     return folder
 
 
-def released_bigru(motion_dim: int) -> dict[str, torch.Tensor]:
+def official_bigru(motion_dim: int) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     state = T2MEvaluator(BiGRUConfig(motion_dim=motion_dim, **BIGRU)).state_dict()
     return {name: tensor for name, tensor in state.items() if name not in STATISTICS}
@@ -221,7 +221,7 @@ def statistics(folder: Path, motion_dim: int) -> Path:
 
 def bigru(folder: Path, kind: Kind, motion_dim: int) -> Path:
     """Write an untrained evaluator of Inter-X, HumanML3D or KIT-ML."""
-    path = save_finest(folder.with_name("finest.tar"), released_bigru(motion_dim))
+    path = save_finest(folder.with_name("finest.tar"), official_bigru(motion_dim))
     import_evaluator(
         kind,
         path,

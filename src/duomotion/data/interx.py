@@ -30,7 +30,7 @@ from duomotion.data.interhuman import SPLITS, Problem
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.interhuman import twist
 from duomotion.motion.interx import INTERX, NUM_ROTATIONS, body
-from duomotion.official import read_plain_pickle
+from duomotion.official.reading import read_plain_pickle
 from duomotion.reading import read_arrays
 from duomotion.storage import atomic_file
 

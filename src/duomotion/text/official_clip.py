@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from duomotion.official import check_state_dict, get_state_dict, read_official
+from duomotion.official.reading import read_official
+from duomotion.official.states import check_state_dict, get_state_dict
 from duomotion.reading import open_file
 from duomotion.storage import atomic_folder
 
@@ -30,8 +31,8 @@ NAMES = {
     "token_embedding.weight": "embeddings.token_embedding.weight",
     "positional_embedding": "embeddings.position_embedding.weight",
 } | {
-    f"{released}.{parameter}": f"{ours}.{parameter}"
-    for released, ours in {
+    f"{official}.{parameter}": f"{ours}.{parameter}"
+    for official, ours in {
         "ln_final": "final_layer_norm",
         f"{BLOCK}.*.ln_1": "encoder.layers.*.layer_norm1",
         f"{BLOCK}.*.ln_2": "encoder.layers.*.layer_norm2",
@@ -96,10 +97,10 @@ def tower_state(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     check_state_dict(tower, _expected(tower, blocks), f"the CLIP text tower of {where}")
     found = {}
     for block in blocks:
-        for released, ours in NAMES.items():
-            found[ours.replace("*", block)] = tower[released.replace("*", block)].contiguous()
-        for released, parts in STACKED.items():
-            thirds = tower[released.replace("*", block)].chunk(3)
+        for official, ours in NAMES.items():
+            found[ours.replace("*", block)] = tower[official.replace("*", block)].contiguous()
+        for official, parts in STACKED.items():
+            thirds = tower[official.replace("*", block)].chunk(3)
             for part, tensor in zip(parts, thirds, strict=True):
                 found[part.replace("*", block)] = tensor.clone()
     return found

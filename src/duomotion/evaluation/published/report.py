@@ -8,7 +8,7 @@ from duomotion.evaluation.metrics.estimates import Estimate, Row
 from duomotion.evaluation.published.numbers import PublishedRow, published
 from duomotion.evaluation.report import Content
 from duomotion.evaluation.tables import ERRORS, computed, markdown, report_files, seconds_a_clip
-from duomotion.official import join_names
+from duomotion.official.states import join_names
 
 MEASURED = ("r1", "r2", "r3", "fid", "mm_dist", "diversity", "multimodality")
 """Metrics of generated motion."""

@@ -185,11 +185,11 @@ def from_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def to_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Released state, without `PREFIX`, from ours; undoes `from_official`."""
-    names = {ours: released for released, ours in NAMES.items()}
+    names = {ours: official for official, ours in NAMES.items()}
     width, device = len(state["motion_encoder.norm.bias"]), state["latent_scale"].device
     table = sinusoid_sequence(MAX_POSITIONS, width, device=device)
-    released = {_translate(name, names): tensor for name, tensor in state.items()}
-    return released | {SINUSOIDS: table}
+    official = {_translate(name, names): tensor for name, tensor in state.items()}
+    return official | {SINUSOIDS: table}
 
 
 def _translate(name: str, names: dict[str, str]) -> str:

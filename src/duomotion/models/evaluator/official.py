@@ -1,4 +1,4 @@
-"""Released evaluators into ordinary checkpoint folders.
+"""Official evaluators into ordinary checkpoint folders.
 
 interclip         interclip.ckpt of InterGen, saved by Lightning
 interx-evaluator  text_mot_match/model/finest.tar of Inter-X
@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from duomotion.checkpoint import RECIPE, environment, save_checkpoint
+from duomotion.checkpoint import environment, save_checkpoint
 from duomotion.config import from_dict, to_dict
 from duomotion.models.evaluator import interclip
 from duomotion.models.evaluator.bigru import BiGRUConfig, BiGRUEvaluator
@@ -26,13 +26,9 @@ from duomotion.models.evaluator.interx import INTERX, InterXEvaluator
 from duomotion.models.evaluator.t2m import HUMANML3D, KIT, NUM_CONTACTS, STATISTICS, T2MEvaluator
 from duomotion.models.evaluator.words import official_words
 from duomotion.models.layers.positional import sinusoid_sequence
-from duomotion.official import (
-    check_state_dict,
-    get_state_dict,
-    read_official,
-    read_statistics,
-    sha256,
-)
+from duomotion.official.reading import read_official, read_statistics, sha256
+from duomotion.official.runs import check_target, count_parameters
+from duomotion.official.states import check_state_dict, count_layers, get_state_dict
 from duomotion.text.official_clip import read_tokenizer
 
 Kind = Literal["interclip", "interx-evaluator", "t2m-evaluator"]
@@ -43,6 +39,7 @@ SYSTEMS = {
     "t2m-evaluator": "evaluator/t2m",
 }
 WORDS = "words"  # folder inside an evaluator's checkpoint: tokenizer or vectors of words
+NUM_PEOPLE = 2  # whom InterCLIP reads
 PARTS = ("movement_encoder", "text_encoder", "motion_encoder")
 DATASETS = {
     "interx-evaluator": {INTERX.motion_dim: "interx"},
@@ -58,7 +55,7 @@ def import_evaluator(
     vocabulary: str | Path | None = None,
     statistics: str | Path | None = None,
 ) -> int:
-    """Make a checkpoint folder of a released evaluator.
+    """Make a checkpoint folder of an official evaluator.
 
     Args:
         vocabulary: for InterCLIP: bpe_simple_vocab_16e6.txt.gz of CLIP's code, or a folder with the
@@ -75,8 +72,7 @@ def import_evaluator(
         OSError: a file can't be read or written.
     """
     source, target = Path(source), Path(target)
-    if target.exists() and not (target / RECIPE).is_file():
-        raise ValueError(f"{target} exists and is no checkpoint folder; name a new one")
+    check_target(target)
     if vocabulary is None:
         raise ValueError(f"--vocabulary is missing: the checkpoint does not hold {_MISSING[kind]}")
     if kind == "t2m-evaluator" and statistics is None:
@@ -106,12 +102,12 @@ def import_evaluator(
         provenance = {
             **environment(torch.device("cpu")),
             "data": [dataset],
-            "released": source.name,
+            "official": source.name,
             "sha256": sha256(source),
         }
         recipe = {"system": SYSTEMS[kind], "model": to_dict(config)}
         save_checkpoint(target, state | extra, recipe, provenance, children={WORDS: words})
-    return sum(tensor.numel() for tensor in state.values())
+    return count_parameters(state)
 
 
 _MISSING = {
@@ -124,7 +120,7 @@ _MISSING = {
 def interclip_state(
     official: Mapping[str, Tensor], where: str
 ) -> tuple[InterCLIPConfig, dict[str, Tensor]]:
-    """Config and complete state of our `InterCLIP` from a released state dict.
+    """Config and complete state of our `InterCLIP` from an official state dict.
 
     Raises:
         ValueError: tensors are missing, unknown or misshapen.
@@ -132,7 +128,7 @@ def interclip_state(
     bare = {name.removeprefix(interclip.PREFIX): tensor for name, tensor in official.items()}
     try:
         config = from_dict(InterCLIPConfig, _interclip_sizes(bare), where)
-    except (KeyError, IndexError, ValueError):  # account_for names what is missing
+    except (KeyError, IndexError, ValueError):  # check_state_dict names what is missing
         config = InterCLIPConfig()
     with torch.device("meta"):
         expected = interclip.to_official(InterCLIP(config).state_dict())
@@ -144,30 +140,27 @@ def interclip_state(
 
 
 def _interclip_sizes(bare: Mapping[str, Tensor]) -> dict[str, int]:
-    """The sizes that shapes tell; the numbers of heads are the released code's."""
+    """The sizes that shapes tell; the numbers of heads are the authors' code's."""
     embedding_dim, width = bare["motion_encoder.out.weight"].shape
     vocabulary, text_width = bare["token_embedding.weight"].shape
+    read = bare["motion_encoder.embed_motion.weight"].shape[1]
     return {
+        "num_features": read // NUM_PEOPLE + interclip.NUM_CONTACTS,
         "width": width,
-        "num_layers": _layers(bare, "motion_encoder.transformer.layers."),
+        "num_layers": count_layers(bare, "motion_encoder.transformer.layers."),
         "feedforward": bare["motion_encoder.transformer.layers.0.linear1.bias"].shape[0],
         "embedding_dim": embedding_dim,
         "vocabulary": vocabulary,
         "text_length": bare["positional_embedding"].shape[0],
         "text_width": text_width,
-        "text_layers": _layers(bare, "textTransEncoder.layers."),
+        "text_layers": count_layers(bare, "textTransEncoder.layers."),
     }
-
-
-def _layers(state: Mapping[str, Tensor], prefix: str) -> int:
-    names = (name.removeprefix(prefix) for name in state if name.startswith(prefix))
-    return len({name.partition(".")[0] for name in names})
 
 
 def bigru_config(
     official: Mapping[str, Tensor], network: Callable[[BiGRUConfig], BiGRUEvaluator], where: str
 ) -> BiGRUConfig:
-    """Sizes of a released evaluator whose state is ours too, name by name.
+    """Sizes of an official evaluator whose state is ours too, name by name.
 
     Raises:
         ValueError: tensors are missing, unknown or misshapen.
@@ -186,7 +179,7 @@ def bigru_config(
             "embedding_dim": official["motion_encoder.output_net.3.bias"].shape[0],
         }
         config = from_dict(BiGRUConfig, sizes, where)
-    except (KeyError, IndexError, ValueError):  # account_for names what is missing
+    except (KeyError, IndexError, ValueError):  # check_state_dict names what is missing
         config = HUMANML3D
     with torch.device("meta"):
         expected = network(config).state_dict()

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from duomotion.checkpoint import read_tensors
 from duomotion.data.captions import OTHER
-from duomotion.official import read_plain_pickle
+from duomotion.official.reading import read_plain_pickle
 from duomotion.reading import read_array, read_text
 from duomotion.storage import atomic_folder
 

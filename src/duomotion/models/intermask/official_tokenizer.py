@@ -1,6 +1,6 @@
-"""Released InterMask VQ-VAE weights <-> `MotionTokenizer`.
+"""Official InterMask VQ-VAE weights <-> `MotionTokenizer`.
 
-Three layouts were released: InterHuman with graph layers (since April 2025), InterHuman without
+Three layouts were published: InterHuman with graph layers (since April 2025), InterHuman without
 them (before), and Inter-X. The authors' files hold the state dict under "vq_model".
 """
 
@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from duomotion.models.intermask.config import INTERX_TOKENIZER, TokenizerConfig
+from duomotion.official.states import count_layers
 
 CODEBOOK = "quantizer.layers.0.codebook"
+DILATION_GROWTH = 3  # default of the authors' code
 _RESIDUAL_LAYERS = {"conv1": "dilated", "conv2": "mix"}
 _GRAPH_LAYERS = {
     "encoder.gcn_layer1": "encoder.embed.first",
@@ -29,11 +31,18 @@ _GRAPH_PARAMETERS = {
 }
 
 
-def official_config(official: Mapping[str, Tensor]) -> TokenizerConfig:
-    """The sizes of a released state dict.
+def official_config(
+    official: Mapping[str, Tensor], dilation_growth: int = DILATION_GROWTH
+) -> TokenizerConfig:
+    """The sizes of an official state dict.
+
+    Args:
+        dilation_growth: from a residual block to the one before it, which no shape tells; option
+            dilation_growth_rate.
 
     Raises:
         ValueError: it is not a state dict of this system.
+        KeyError, IndexError: a tensor that tells a size is missing or has too few axes.
     """
     if CODEBOOK not in official:
         raise ValueError(
@@ -49,11 +58,18 @@ def official_config(official: Mapping[str, Tensor]) -> TokenizerConfig:
         interx = joint_dim == INTERX_TOKENIZER.joint_dim
         base = INTERX_TOKENIZER if interx else TokenizerConfig(input_layer="conv")
     width = official["decoder.model.0.weight"].shape[0]
-    return replace(base, widths=(width,) * len(base.widths), code_dim=code_dim, num_codes=num_codes)
+    depth = max(1, count_layers(official, "decoder.model.2.0.model."))
+    return replace(
+        base,
+        widths=(width,) * len(base.widths),
+        code_dim=code_dim,
+        num_codes=num_codes,
+        dilations=tuple(dilation_growth**block for block in reversed(range(depth))),
+    )
 
 
 def key_map(config: TokenizerConfig) -> dict[str, str]:
-    """Official key -> our key, for every tensor of a released state dict."""
+    """Official key -> our key, for every tensor of an official state dict."""
     levels, blocks = range(config.num_levels), range(len(config.dilations))
     first = 0 if config.input_layer == "graph" else 2
     layers = {
@@ -85,7 +101,7 @@ def key_map(config: TokenizerConfig) -> dict[str, str]:
 def from_official(official: Mapping[str, Tensor], config: TokenizerConfig) -> dict[str, Tensor]:
     """A complete state dict for `MotionTokenizer(config)`.
 
-    The released files do not hold the codebook's moving averages; they begin at one vector a code,
+    The official files do not hold the codebook's moving averages; they begin at one vector a code,
     as they do when the authors' training is resumed.
 
     Raises:

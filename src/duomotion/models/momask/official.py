@@ -1,4 +1,4 @@
-"""Released MoMask checkpoints into ordinary checkpoint folders.
+"""Official MoMask checkpoints into ordinary checkpoint folders.
 
 The authors' download holds, for DATASET t2m (HumanML3D) and kit (KIT-ML):
 
@@ -13,14 +13,13 @@ where is said by the tables in `official_tokenizer` and `official_transformers`.
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from duomotion.checkpoint import RECIPE, environment, save_checkpoint
+from duomotion.checkpoint import save_checkpoint
 from duomotion.config import from_dict, to_dict
 from duomotion.models.length.network import LengthConfig, LengthEstimator
 from duomotion.models.momask import official_tokenizer, official_transformers
@@ -28,31 +27,33 @@ from duomotion.models.momask.config import MaskedConfig, ResidualConfig, Residua
 from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
 from duomotion.models.momask.tokenizer import ResidualTokenizer
 from duomotion.motion.humanml3d import HUMANML3D, KIT
-from duomotion.names import check_name
-from duomotion.official import (
+from duomotion.official.reading import read_official, read_statistics
+from duomotion.official.runs import (
+    Run,
     check_options,
-    check_state_dict,
-    get_state_dict,
-    join_names,
-    read_official,
-    read_options,
-    read_statistics,
-    renamed,
-    sha256,
+    check_target,
+    count_parameters,
+    fields_from,
+    find_training,
+    options_of,
+    provenance,
+    tokenizer_beside,
+    training_options,
 )
+from duomotion.official.states import check_state_dict, get_state_dict, join_names
 
 Config = TypeVar("Config", MaskedConfig, ResidualConfig)
 
 LAYOUTS = {"t2m": HUMANML3D, "kit": KIT}
 TOKENIZER_WEIGHTS = RESIDUAL_WEIGHTS = "net_best_fid.tar"
-MASKED_WEIGHTS = "latest.tar"  # what the released code generates with
+MASKED_WEIGHTS = "latest.tar"  # what the authors' code generates with
 LENGTH_WEIGHTS = "finest.tar"
-TOKENIZER_KEYS = ("vq_model", "net")  # where the released code looks for the state dict
+TOKENIZER_KEYS = ("vq_model", "net")  # where the authors' code looks for the state dict
 MASKED_KEYS = ("t2m_transformer", "trans")
 RESIDUAL_KEYS = ("res_transformer",)
 LENGTH_KEYS = ("estimator",)
 
-# Option of the released code -> our field; sizes must agree with what the shapes of weights say.
+# Option of the authors' code -> our field; sizes must agree with what the shapes of weights say.
 TOKENIZER_SIZES = {
     "nb_code": "num_codes",
     "code_dim": "code_dim",
@@ -72,21 +73,9 @@ TRANSFORMER_SETTINGS = {
     "dropout": "dropout",
     "cond_drop_prob": "cond_drop",
 }
-# What the tokenizer's code can be told to do otherwise, but never was.
+# What the tokenizer's code can be told to do otherwise, and ours can not.
 FIXED = {"stride_t": 2, "vq_act": "relu", "vq_norm": None, "shared_codebook": False}
 GUIDANCE = {"kit-ml": 2.0}  # of the masked transformer, where it is not the default; section 4
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training of the released code: its weights and the options beside them."""
-
-    weights: Path
-    options: dict[str, Any]
-
-    @property
-    def folder(self) -> Path:
-        return self.weights.parent.parent
 
 
 def import_official(
@@ -95,7 +84,7 @@ def import_official(
     *,
     text_encoder: str = "clip-vector",
 ) -> dict[str, int]:
-    """Make a checkpoint folder of a released MoMask model.
+    """Make a checkpoint folder of an official MoMask model.
 
     Args:
         source: the folder of a data set (checkpoints/t2m), or of one training in it. Of a masked
@@ -113,14 +102,13 @@ def import_official(
             network; the sentence names it.
         OSError: a file can't be read or written.
     """
-    folder, target = _training(Path(source)), Path(target)
-    if target.exists() and not (target / RECIPE).is_file():
-        raise ValueError(f"{target} exists and is no checkpoint folder; name a new one")
-    if "latent_dim" not in _options(folder):
+    folder, target = find_training(Path(source), _is_masked), Path(target)
+    check_target(target)
+    if "latent_dim" not in training_options(folder):
         return {"tokenizer": _import_tokenizer(folder, target)[1]}
     with tempfile.TemporaryDirectory() as temporary:
         inside = Path(temporary)
-        tokenizer, parameters = _import_tokenizer(_tokenizer_beside(folder), inside / "tokenizer")
+        tokenizer, parameters = _import_tokenizer(tokenizer_beside(folder), inside / "tokenizer")
         counts = {"tokenizer": parameters}
         children = {"tokenizer": inside / "tokenizer"}
         residual = _residual_beside(folder)
@@ -138,7 +126,7 @@ def import_official(
 def tokenizer_state(
     official: Mapping[str, Tensor], options: Mapping[str, Any], where: str
 ) -> tuple[ResidualTokenizerConfig, dict[str, Tensor]]:
-    """Config and complete state of our `ResidualTokenizer` from a released state dict.
+    """Config and complete state of our `ResidualTokenizer` from an official state dict.
 
     Raises:
         ValueError: tensors are missing, unknown or misshapen, or the options say something else.
@@ -146,7 +134,7 @@ def tokenizer_state(
     try:
         sizes = official_tokenizer.official_sizes(official)
         config = from_dict(ResidualTokenizerConfig, sizes, where)
-    except (KeyError, IndexError, ValueError):  # account_for names what is missing
+    except (KeyError, IndexError, ValueError):  # check_state_dict names what is missing
         config = ResidualTokenizerConfig()
     layouts = {layout.num_features: layout.name for layout in LAYOUTS.values()}
     with torch.device("meta"):
@@ -154,8 +142,8 @@ def tokenizer_state(
     check_state_dict(official, expected, where)
     if config.num_features not in layouts:
         raise ValueError(f"{where}: {config.num_features} features are of no layout")
-    check_options(options, FIXED | _told(config, TOKENIZER_SIZES), where)
-    settings = renamed(options, TOKENIZER_SETTINGS) | {"layout": layouts[config.num_features]}
+    check_options(options, FIXED | options_of(config, TOKENIZER_SIZES), where)
+    settings = fields_from(options, TOKENIZER_SETTINGS) | {"layout": layouts[config.num_features]}
     config = from_dict(ResidualTokenizerConfig, to_dict(config) | settings, f"opt.txt of {where}")
     return config, official_tokenizer.from_official(official, config)
 
@@ -163,7 +151,7 @@ def tokenizer_state(
 def transformer_state(
     official: Mapping[str, Tensor], options: Mapping[str, Any], where: str, kind: type[Config]
 ) -> tuple[Config, dict[str, Tensor]]:
-    """Config and complete state of a transformer, masked or residual, from a released state dict.
+    """Config and complete state of a transformer, masked or residual, from an official state dict.
 
     The frozen CLIP tower, which the authors' files leave out, and the table of positions, which
     follows from the width, have no place in ours.
@@ -174,12 +162,12 @@ def transformer_state(
     """
     is_masked = kind is MaskedConfig
     names = official_transformers.MASKED if is_masked else official_transformers.RESIDUAL
-    settings = renamed(options, TRANSFORMER_SETTINGS)
+    settings = fields_from(options, TRANSFORMER_SETTINGS)
     if "dropout" in settings:
         settings["attention_dropout"] = settings["dropout"]
     try:
         sizes = official_transformers.official_sizes(official)
-    except (KeyError, IndexError):  # account_for names what is missing
+    except (KeyError, IndexError):  # check_state_dict names what is missing
         sizes = {}
     config = from_dict(kind, sizes | settings, f"opt.txt of {where}")
     with torch.device("meta"):
@@ -194,7 +182,7 @@ def transformer_state(
     table = own[official_transformers.POSITIONS].float()
     if not torch.allclose(table, official_transformers.positions(config.width), atol=1e-2):
         raise ValueError(f"{where} was trained with other positions than those of its width")
-    check_options(options, _told(config, TRANSFORMER_SIZES), where)
+    check_options(options, options_of(config, TRANSFORMER_SIZES), where)
     return config, official_transformers.from_official(own, names)
 
 
@@ -216,9 +204,9 @@ def _import_tokenizer(folder: Path, target: Path) -> tuple[ResidualTokenizerConf
     mean, std = read_statistics(mean_path, std_path, config.num_features)
     state = {f"tokenizer.{name}": tensor for name, tensor in tokenizer.items()}
     recipe = {"system": "momask/tokenizer", "model": to_dict(config)}
-    save_checkpoint(target, state | {"mean": mean, "std": std}, recipe, _provenance(run, content))
+    save_checkpoint(target, state | {"mean": mean, "std": std}, recipe, provenance(run, content))
     codebooks = config.num_layers * config.num_codes * config.code_dim
-    return config, sum(tensor.numel() for tensor in official.values()) - codebooks
+    return config, count_parameters(official) - codebooks
 
 
 def _import_masked(
@@ -238,8 +226,8 @@ def _import_masked(
         "model": to_dict(config) | {"guidance": GUIDANCE.get(tokenizer.layout, config.guidance)},
         "data": {"text_encoder": text_encoder},
     }
-    save_checkpoint(target, state, recipe, _provenance(run, content), children=children)
-    return _count(state)
+    save_checkpoint(target, state, recipe, provenance(run, content), children=children)
+    return count_parameters(state)
 
 
 def _import_residual(folder: Path, target: Path, tokenizer: ResidualTokenizerConfig) -> int:
@@ -254,50 +242,45 @@ def _import_residual(folder: Path, target: Path, tokenizer: ResidualTokenizerCon
             f"{tokenizer.num_layers}"
         )
     recipe = {"system": "momask/residual", "model": to_dict(config)}
-    save_checkpoint(target, state, recipe, _provenance(run, content))
-    return _count(state)
+    save_checkpoint(target, state, recipe, provenance(run, content))
+    return count_parameters(state)
 
 
 def _import_length(path: Path, target: Path) -> int:
     content = read_official(path)
     state = get_state_dict(content, LENGTH_KEYS, path)
+    config = _length_config(state, str(path))
     with torch.device("meta"):
-        expected = LengthEstimator(LengthConfig()).state_dict()
+        expected = LengthEstimator(config).state_dict()
     check_state_dict(state, expected, str(path))
-    recipe = {"system": "length", "model": to_dict(LengthConfig())}
-    save_checkpoint(target, state, recipe, _provenance(Run(path, {}), content))
-    return _count(state)
+    recipe = {"system": "length", "model": to_dict(config)}
+    save_checkpoint(target, state, recipe, provenance(Run(path, {}), content))
+    return count_parameters(state)
 
 
-def _training(path: Path) -> Path:
-    """The folder of a training that is meant, the masked transformer's where there are several."""
-    if not path.is_dir():
-        raise ValueError(f"{path}: no folder of a released checkpoint is there")
-    if (path / "opt.txt").is_file():
-        return path
-    inside = sorted(file.parent for file in path.glob("*/opt.txt"))
-    masked = [folder for folder in inside if (folder / "model" / MASKED_WEIGHTS).is_file()]
-    chosen = [folder for folder in masked if not _is_other(folder)] or masked or inside
-    if len(chosen) != 1:
-        raise ValueError(
-            f"{path} holds no opt.txt"
-            + (f"; name one of {join_names(chosen)}" if chosen else " of a released training")
-        )
-    return chosen[0]
+def _length_config(state: Mapping[str, Tensor], where: str) -> LengthConfig:
+    try:
+        width, text_dim = state["output.0.weight"].shape
+        num_classes = len(state["output.11.bias"])
+    except (KeyError, TypeError, ValueError):  # check_state_dict names what is missing
+        return LengthConfig()
+    sizes = {"width": width, "text_dim": text_dim, "num_classes": num_classes}
+    return from_dict(LengthConfig, sizes, where)
 
 
-def _is_other(folder: Path) -> bool:
-    """Whether a training is of a tokenizer or a residual transformer."""
-    options = _options(folder)
-    return "latent_dim" not in options or bool(options.get("share_weight"))
+def _is_masked(folder: Path) -> bool:
+    """Whether a training is one of a masked transformer."""
+    options = training_options(folder)
+    has_weights = (folder / "model" / MASKED_WEIGHTS).is_file()
+    return has_weights and "latent_dim" in options and not options.get("share_weight")
 
 
 def _residual_beside(folder: Path) -> Path | None:
     """The residual transformer trained with the same tokenizer as a masked one."""
-    tokenizer = _options(folder).get("vq_name")
+    tokenizer = training_options(folder).get("vq_name")
     found = []
     for file in sorted(folder.resolve().parent.glob("*/opt.txt")):
-        options = _options(file.parent)
+        options = training_options(file.parent)
         if options.get("share_weight") and options.get("vq_name") == tokenizer:
             found.append(file.parent)
     if len(found) > 1:
@@ -308,32 +291,11 @@ def _residual_beside(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _tokenizer_beside(folder: Path) -> Path:
-    name = str(_options(folder).get("vq_name"))
-    check_name(name, f"{folder / 'opt.txt'}: vq_name")
-    beside = folder.resolve().parent / name
-    if not beside.is_dir():
-        raise ValueError(
-            f"{folder / 'opt.txt'} names the tokenizer {name!r}, but there is no folder {beside}"
-        )
-    return beside
-
-
 def _run(folder: Path, weights: str) -> Run:
     path = folder / "model" / weights
     if not path.is_file():
         raise ValueError(f"{path} is missing; it is what the released code generates with")
-    return Run(path, _options(folder))
-
-
-def _options(folder: Path) -> dict[str, Any]:
-    path = folder / "opt.txt"
-    if not path.is_file():
-        raise ValueError(
-            f"{path} is missing; the authors' download has it beside the folder model that holds "
-            "the .tar files"
-        )
-    return read_options(path)
+    return Run(path, training_options(folder))
 
 
 def _same_codes(
@@ -344,26 +306,3 @@ def _same_codes(
             f"{run.weights} speaks {config.num_codes} codes, its tokenizer has "
             f"{tokenizer.num_codes}"
         )
-
-
-def _told(config: object, names: Mapping[str, str]) -> dict[str, Any]:
-    return {option: getattr(config, field) for option, field in names.items()}
-
-
-def _provenance(run: Run, content: Mapping[str, Any]) -> dict[str, Any]:
-    dataset = str(run.options.get("dataset_name", run.folder.resolve().parent.name))
-    numbers = {
-        field: content[name] if isinstance(content.get(name), int) else 0
-        for field, name in {"step": "total_it", "epoch": "ep"}.items()
-    }
-    return {
-        **environment(torch.device("cpu")),
-        **numbers,
-        "data": [dataset],
-        "released": f"{dataset}/{run.folder.resolve().name}/{run.weights.name}",
-        "sha256": sha256(run.weights),
-    }
-
-
-def _count(state: Mapping[str, Tensor]) -> int:
-    return sum(tensor.numel() for tensor in state.values())

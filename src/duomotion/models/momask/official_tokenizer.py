@@ -1,4 +1,4 @@
-"""Released residual VQ-VAE weights <-> `ResidualTokenizer`.
+"""Official residual VQ-VAE weights <-> `ResidualTokenizer`.
 
 Names change as a table says. The authors' convolutions are over sequences (out, in, frames), ours
 over maps of one row (out, in, 1, frames), with the same numbers.
@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from duomotion.models.momask.config import ResidualTokenizerConfig
+from duomotion.official.states import count_layers
 
 _RESIDUAL_LAYERS = {"conv1": "dilated", "conv2": "mix"}
 
 
 def official_sizes(official: Mapping[str, Tensor]) -> dict[str, int]:
-    """The fields of `ResidualTokenizerConfig` that the shapes of a released state tell.
+    """The fields of `ResidualTokenizerConfig` that the shapes of an official state tell.
 
     Raises:
         KeyError, IndexError: a tensor that tells one is missing or has too few axes.
@@ -25,23 +26,23 @@ def official_sizes(official: Mapping[str, Tensor]) -> dict[str, int]:
     return {
         "num_features": official["encoder.model.0.weight"].shape[1],
         "width": official["encoder.model.0.weight"].shape[0],
-        "depth": _count(official, "encoder.model.2.1.model."),
-        "num_levels": _count(official, "encoder.model.") - 2,
-        "num_layers": _count(official, "quantizer.layers."),
+        "depth": count_layers(official, "encoder.model.2.1.model."),
+        "num_levels": count_layers(official, "encoder.model.") - 2,
+        "num_layers": count_layers(official, "quantizer.layers."),
         "num_codes": codebook.shape[0],
         "code_dim": codebook.shape[1],
     }
 
 
-def config_of_released(
+def official_config(
     official: Mapping[str, Tensor], defaults: ResidualTokenizerConfig | None = None
 ) -> ResidualTokenizerConfig:
-    """Sizes of a released state; what shapes don't tell is that of `defaults`."""
+    """Sizes of an official state; what shapes don't tell is that of `defaults`."""
     return replace(defaults or ResidualTokenizerConfig(), **official_sizes(official))
 
 
 def key_map(config: ResidualTokenizerConfig) -> dict[str, str]:
-    """Official key -> our key, for every tensor of a released state dict."""
+    """Official key -> our key, for every tensor of an official state dict."""
     levels, blocks = range(config.num_levels), range(config.depth)
     layers = {
         "encoder.model.0": "encoder.embed",
@@ -73,7 +74,7 @@ def from_official(
 ) -> dict[str, Tensor]:
     """A complete state dict for `ResidualTokenizer(config)` from one that has all keys.
 
-    The released files do not hold the codebooks' moving averages; they begin at one vector a code,
+    The official files do not hold the codebooks' moving averages; they begin at one vector a code,
     as they do when the authors' training is resumed.
     """
     state = {}
@@ -93,7 +94,3 @@ def to_official(state: Mapping[str, Tensor], config: ResidualTokenizerConfig) ->
     return {
         name: tensor.squeeze(2) if tensor.ndim == 4 else tensor for name, tensor in official.items()
     }
-
-
-def _count(official: Mapping[str, Tensor], stack: str) -> int:
-    return len({name[len(stack) :].split(".")[0] for name in official if name.startswith(stack)})

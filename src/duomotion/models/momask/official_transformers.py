@@ -1,10 +1,9 @@
-"""Released masked and residual transformers <-> ours: tables of names; values stay as they are.
+"""Official masked and residual transformers <-> ours: tables of names; values stay as they are.
 
 The table of positions follows from the width. The frozen text tower, which the authors' files
 leave out, is no part of the transformers.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig
+from duomotion.official.states import count_layers, rename_tensors
 
 Config = TypeVar("Config", MaskedConfig, ResidualConfig)
 
@@ -23,10 +23,10 @@ FROZEN_CLIP = "clip_"
 
 PARAMETERS = ("weight", "bias")
 
-# Released name -> our name; * is the number of a block.
+# Official name -> our name; * is the number of a block.
 _COMMON = {
-    f"{released}.{parameter}": f"{ours}.{parameter}"
-    for released, ours in {
+    f"{official}.{parameter}": f"{ours}.{parameter}"
+    for official, ours in {
         "input_process.poseEmbedding": "input_projection",
         "cond_emb": "text_projection",
         "output_process.dense": "output_dense",
@@ -55,46 +55,46 @@ RESIDUAL = _COMMON | {
 
 
 def from_official(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
-    """State of ours from a released one; `names` is `MASKED` or `RESIDUAL`.
+    """State of ours from an official one; `names` is `MASKED` or `RESIDUAL`.
 
     Raises:
-        ValueError: a name that released checkpoints don't have.
+        ValueError: a name that official checkpoints don't have.
     """
-    return {
-        _translate(name, names): tensor
+    own = {
+        name: tensor
         for name, tensor in state.items()
         if name != POSITIONS and not name.startswith(FROZEN_CLIP)
     }
+    return rename_tensors(own, names, "MoMask checkpoint")
 
 
 def to_official(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
-    """Released state from ours; undoes `from_official` exactly.
+    """Official state from ours; undoes `from_official` exactly.
 
     Raises:
-        ValueError: a name that the released network doesn't have, such as unshared tables'.
+        ValueError: a name that the official network doesn't have, such as unshared tables'.
     """
-    inverse = {ours: released for released, ours in names.items()}
-    released = {_translate(name, inverse): tensor for name, tensor in state.items()}
-    return released | {POSITIONS: positions(len(state["input_projection.bias"]))}
+    inverse = {ours: official for official, ours in names.items()}
+    table = {POSITIONS: positions(len(state["input_projection.bias"]))}
+    return rename_tensors(state, inverse, "MoMask transformer") | table
 
 
 def positions(width: int) -> Tensor:
-    """The buffer of released checkpoints."""
+    """The buffer of official checkpoints."""
     return sinusoid_sequence(NUM_POSITIONS, width)[:, None]
 
 
 def official_sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
-    """The fields of a config that the shapes of a released state tell.
+    """The fields of a config that the shapes of an official state tell.
 
     Raises:
         KeyError, IndexError: a tensor that tells one is missing or has too few axes.
     """
     embedding = state["input_process.poseEmbedding.weight"]
-    blocks = {name.split(".")[2] for name in state if name.startswith("seqTransEncoder.layers.")}
     sizes = {
         "token_dim": embedding.shape[1],
         "width": embedding.shape[0],
-        "num_blocks": len(blocks),
+        "num_blocks": count_layers(state, "seqTransEncoder.layers."),
         "feedforward": state["seqTransEncoder.layers.0.linear1.bias"].shape[0],
         "text_dim": state["cond_emb.weight"].shape[1],
     }
@@ -106,14 +106,6 @@ def official_sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
     }
 
 
-def config_of_released(state: Mapping[str, Tensor], defaults: Config) -> Config:
-    """Sizes of a released state; what shapes don't tell, such as heads, is that of `defaults`."""
+def official_config(state: Mapping[str, Tensor], defaults: Config) -> Config:
+    """Sizes of an official state; what shapes don't tell, such as heads, is that of `defaults`."""
     return replace(defaults, **official_sizes(state))
-
-
-def _translate(name: str, names: Mapping[str, str]) -> str:
-    index = re.search(r"(?<=(?:blocks|layers)\.)\d+", name)
-    template = name if index is None else f"{name[: index.start()]}*{name[index.end() :]}"
-    if template not in names:
-        raise ValueError(f"MoMask checkpoint: there is no place for the tensor {name!r}.")
-    return names[template].replace("*", index.group() if index else "")

@@ -1,15 +1,10 @@
-"""What other people's PyTorch code has saved: tensors and options, and never code.
-
-Importers use `read_official` and `read_options` to read, and `check_state_dict` to make sure that
-each tensor of a released network found its place in ours.
-"""
+"""What other people's PyTorch code has saved: tensors and options, and never code."""
 
 import ast
 import hashlib
 import pickle
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +15,6 @@ from torch import Tensor
 from duomotion.reading import open_file, read_array, read_text
 
 TOO_LONG = 1_000_000  # bytes; the authors' opt.txt files have about two thousand
-MAX_NAMED = 1000  # tensors in a sentence
 TOO_MANY_WORDS = 50_000_000  # bytes; the authors' lists of words have some hundred thousand
 
 
@@ -57,73 +51,6 @@ def read_official(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a checkpoint's dictionary")
     return content
-
-
-def get_state_dict(
-    content: Mapping[str, Any], names: Iterable[str], path: Path
-) -> dict[str, Tensor]:
-    """The state dict that lies under the first of `names` that is there.
-
-    Raises:
-        ValueError: there is none, or it holds something else than tensors.
-    """
-    for name in names:
-        if isinstance(state := content.get(name), dict):
-            if unnamed := [key for key in state if not isinstance(key, str)]:
-                raise ValueError(f"{path}: {name} holds {join_names(unnamed)}, which are no names")
-            others = [key for key, value in state.items() if not isinstance(value, Tensor)]
-            if others:
-                raise ValueError(f"{path}: {name} holds {join_names(others)}, which are no tensors")
-            if repeated := [key for key, value in state.items() if not _is_stored_whole(value)]:
-                raise ValueError(
-                    f"{path}: {name} holds {join_names(repeated)} with fewer numbers than their "
-                    "shapes"
-                )
-            if broken := [key for key, value in state.items() if not _is_finite(value)]:
-                raise ValueError(f"{path}: {name} holds {join_names(broken)} with NaN or infinity")
-            return dict(state)
-    raise ValueError(
-        f"{path} holds no state dict named {' or '.join(names)}; "
-        f"it has {join_names(content) or '-'}"
-    )
-
-
-def _is_stored_whole(tensor: Tensor) -> bool:
-    """Whether every number of a tensor has its own place in the file."""
-    if tensor.layout is not torch.strided or tensor.is_meta:
-        return False
-    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    return not tensor.is_floating_point() or bool(tensor.float().isfinite().all())
-
-
-def check_state_dict(
-    state: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str
-) -> None:
-    """Make sure that `state` has the names and shapes of `expected`, and real numbers in them.
-
-    Raises:
-        ValueError: the missing, unknown and misshapen tensors, in one sentence.
-    """
-    missing = [name for name in expected if name not in state]
-    unknown = [name for name in state if name not in expected]
-    shared = {name: state[name] for name in expected if name in state}
-    misshapen = [
-        f"{name} {tuple(tensor.shape)} instead of {tuple(expected[name].shape)}"
-        for name, tensor in shared.items()
-        if tensor.shape != expected[name].shape
-    ]
-    misshapen += [
-        f"{name} of {tensor.dtype}"
-        for name, tensor in shared.items()
-        if not tensor.is_floating_point()
-    ]
-    problems = {"it lacks": missing, "it has the unknown": unknown, "it has": misshapen}
-    found = [f"{what} {join_names(names, MAX_NAMED)}" for what, names in problems.items() if names]
-    if found:
-        raise ValueError(f"{where} does not fit the network: {'; '.join(found)}")
 
 
 def read_options(path: Path) -> dict[str, Any]:
@@ -184,26 +111,6 @@ def read_plain_pickle(path: Path) -> list[str | int] | dict[str | int, str | int
     return content
 
 
-def check_options(options: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> None:
-    """Make sure that the options that are there have the expected values.
-
-    Raises:
-        ValueError: those that have not, in one sentence.
-    """
-    differing = [
-        f"{option} {options[option]!r} and not {value!r}"
-        for option, value in expected.items()
-        if option in options and options[option] != value
-    ]
-    if differing:
-        raise ValueError(f"{where} does not fit its opt.txt, which says {', '.join(differing)}")
-
-
-def renamed(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """The options that are there, by our names; `names` is option -> ours."""
-    return {ours: options[option] for option, ours in names.items() if option in options}
-
-
 def read_statistics(mean: Path, std: Path, size: int) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (size,) float32 of features from two .npy files.
 
@@ -236,13 +143,6 @@ def sha256(path: Path) -> str:
     """64 hexadecimal digits that tell one file from another."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def join_names(names: Iterable[Any], most: int = 6) -> str:
-    """The names with commas, no more than `most` of them."""
-    texts = [str(name) for name in names]
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more
 
 
 def _value(text: str) -> Any:
