@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from duomotion import cli
 from duomotion.evaluation.open import long_report
 from duomotion.evaluation.open.prompts import PROMPTS
 from duomotion.models import base
-from duomotion.models.base import MotionModel
+from duomotion.models.base import MotionModel, window_seed
 from duomotion.motion.seams import seams
 
 
@@ -42,8 +43,8 @@ class Jumpy(MotionModel):
     name, min_frames, max_frames = "jumpy", 15, 300
     fingerprint = property(lambda self: "0" * 12)
 
-    def __init__(self, jumps: dict[int, float]) -> None:
-        self.jumps, self.asked = jumps, []
+    def __init__(self, jump: Callable[[int], float] = lambda seed: 0.0) -> None:
+        self.jump, self.asked = jump, []
 
     def answer(self, requests, *, on_step=None):
         (asked,) = requests
@@ -52,7 +53,7 @@ class Jumpy(MotionModel):
         if asked.known is None:
             return [still]
         roots = still.root_positions.copy()
-        roots[:, asked.mask[0].sum() :, 0] += self.jumps.get(asked.seed, 0)
+        roots[:, asked.mask[0].sum() :, 0] += self.jump(asked.seed)
         return [replace(still, root_positions=roots)]
 
     def reconstruct(self, features):
@@ -60,25 +61,28 @@ class Jumpy(MotionModel):
 
 
 @pytest.mark.parametrize(
-    ("jumps", "last", "jump"),
-    [
-        ({}, 8, 0),
-        ({8: 3.0}, 9, 0),
-        ({8: 3.0, 9: 4.0, 10: 2.0, 11: 5.0, 12: 3.0, 13: 6.0}, 13, 2.0),
-    ],
+    ("jumps", "tries", "jump"),
+    [([], 1, 0), ([3.0], 2, 0), ([3.0, 4.0, 2.0, 5.0, 3.0, 6.0], 6, 2.0)],
 )
-def test_what_does_not_join_begins_earlier_instead(jumps, last, jump):
-    model = Jumpy(jumps)
+def test_what_does_not_join_begins_earlier_instead(jumps, tries, jump):
+    by_seed = {window_seed(7, 1, attempt): each for attempt, each in enumerate(jumps)}
+    model = Jumpy(lambda seed: by_seed.get(seed, 0.0))
     clip = model.generate("they wait", seconds=14, seed=7)
-    assert model.asked == list(range(7, last + 1)) and clip.num_frames == 420
+    assert model.asked == [7, *(window_seed(7, 1, attempt) for attempt in range(tries))]
+    assert clip.num_frames == 420
     step = np.diff(clip.root_positions[:, :, 0])
     third_try = 300 - 2 * 30
     np.testing.assert_allclose(step[:, third_try - 1], jump)
     assert (np.delete(step, third_try - 1, axis=1) == 0).all()
 
 
+def test_windows_of_near_seeds_share_no_noise():
+    drawn = [window_seed(*key) for key in np.ndindex(30, 4, 6)]
+    assert len(set(drawn)) == len(drawn) and min(drawn) >= 0 and max(drawn) < 2**32
+
+
 def test_a_given_clip_stays_as_it_is_where_nothing_joins():
-    model = Jumpy(dict.fromkeys(range(20), 2.0))
+    model = Jumpy(lambda seed: 2.0)
     given = model.generate("they wait", seconds=2)
     longer = model.extend(given, seconds=14)
     assert longer.num_frames == 420
@@ -87,7 +91,7 @@ def test_a_given_clip_stays_as_it_is_where_nothing_joins():
 
 
 def test_short_windows_go_on_too():
-    model = Jumpy({seed: float(seed) for seed in range(999)})
+    model = Jumpy(lambda seed: float(seed % 999))
     model.max_frames = 150  # as in Inter-X
     clip, starts = model.generate_long("they wait", seconds=14)
     assert clip.num_frames == 420 and starts[0] >= 60
@@ -96,8 +100,8 @@ def test_short_windows_go_on_too():
 
 def test_a_report_tells_seams_from_other_places():
     some = {name: PROMPTS[name] for name in list(PROMPTS)[:2]}
-    farther = Jumpy({seed: float(seed) for seed in range(99)})
-    report = long_report.run(farther, some, seconds=25)
+    farther = Jumpy(lambda seed: float(seed % 99))
+    report = long_report.evaluate(farther, some, seconds=25)
     assert len(report.seams) == len(report.elsewhere) == 6
     seen = [each["speed"] for rows in report.seams.values() for each in rows]
     others = [each["speed"] for rows in report.elsewhere.values() for each in rows]
@@ -107,11 +111,11 @@ def test_a_report_tells_seams_from_other_places():
     assert f"| elsewhere | {len(others)} | 0 (0.0%) |" in text
     assert all(f"| {text} |" in report.markdown() for text in some["handshake"].texts[:3])
     with pytest.raises(ValueError, match="has no seams"):
-        long_report.run(Jumpy({}), some, seconds=10)
+        long_report.evaluate(Jumpy(), some, seconds=10)
 
 
 def test_the_command_writes_it(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(duomotion, "load", lambda name, **settings: Jumpy({}))
+    monkeypatch.setattr(duomotion, "load", lambda name, **settings: Jumpy())
     monkeypatch.setattr(sys, "argv", f"duomotion evaluate --protocol long --out {tmp_path}".split())
     cli.main()
     assert "# jumpy: seams of clips of 60 s" in capsys.readouterr().out

@@ -485,20 +485,20 @@ class MotionModel(ABC):
         Where it would show that a window begins, another is drawn, which begins a little earlier,
         but not before the frames that the user has given. Also returns where windows begin.
         """
-        whole, seed, starts = clip, request.seed, []
+        whole, starts = clip, []
         overlap = round(OVERLAP_SECONDS * self.fps)
         while whole.num_frames < request.frames:
             report = self._window_report(on_progress, len(starts) + (not given), request, given)
             earliest = max(given, overlap + (starts[-1] if starts else 0))  # so that it goes on
             tries = []
             while len(tries) < MAX_TRIES and (not tries or min(tries)[0] > SMOOTH):
-                seed += 1
+                seed = window_seed(request.seed, len(starts) + 1, len(tries))
                 back = round(BACK_SECONDS * self.fps) * len(tries)
                 made = max(whole.num_frames - back, min(earliest, whole.num_frames))
                 longer = self._next_window(
                     whole.frames(0, made), replace(request, seed=seed), report
                 )
-                tries.append((seam_score(longer, made), seed, made, longer))
+                tries.append((seam_score(longer, made), len(tries), made, longer))
             *_, made, whole = min(tries)
             starts.append(made)
         return whole.with_caption(request.text), starts
@@ -530,6 +530,16 @@ class MotionModel(ABC):
                 f"{shortest:g} to {longest:g} s"
             )
         return round(seconds * self.fps)
+
+
+def window_seed(seed: int, window: int, attempt: int) -> int:
+    """The seed of a clip's window after the first, of which no other clip or window is likely.
+
+    Args:
+        window: counts from 1; the first window of a clip that is generated has the clip's own seed.
+        attempt: counts from 0.
+    """
+    return int(np.random.SeedSequence((seed, window, attempt)).generate_state(1)[0])
 
 
 def seam_score(clip: Interaction, start: int) -> float:
