@@ -101,7 +101,7 @@ def test_short_windows_go_on_too():
 def test_a_report_tells_seams_from_other_places():
     some = {name: PROMPTS[name] for name in list(PROMPTS)[:2]}
     farther = Jumpy(lambda seed: float(seed % 99))
-    report = long_report.evaluate(farther, some, seconds=25)
+    report = long_report.run(farther, some, seconds=25)
     assert len(report.seams) == len(report.elsewhere) == 6
     seen = [each["speed"] for rows in report.seams.values() for each in rows]
     others = [each["speed"] for rows in report.elsewhere.values() for each in rows]
@@ -111,7 +111,7 @@ def test_a_report_tells_seams_from_other_places():
     assert f"| elsewhere | {len(others)} | 0 (0.0%) |" in text
     assert all(f"| {text} |" in report.markdown() for text in some["handshake"].texts[:3])
     with pytest.raises(ValueError, match="has no seams"):
-        long_report.evaluate(Jumpy(), some, seconds=10)
+        long_report.run(Jumpy(), some, seconds=10)
 
 
 def test_the_command_writes_it(monkeypatch, capsys, tmp_path):

@@ -7,8 +7,13 @@ import torch
 from motions import waving
 from torch import Tensor
 
-from duomotion.motion import interhuman
 from duomotion.motion.humanml3d import HUMANML3D
+from duomotion.motion.interhuman import (
+    INTERHUMAN,
+    from_interhuman_raw,
+    mirror_pair,
+    to_interhuman_raw,
+)
 from recorder.fixture import Fixture
 from recorder.masked import cosine, count_masked
 
@@ -20,13 +25,13 @@ def tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
 def interhuman_features(sizes: random.Random) -> Fixture:
     """By `encode_pair`: only our own code can say."""
     mean, std = np.zeros(262, np.float32), np.full(262, 0.5, np.float32)
-    mean[interhuman.ROTATIONS] = np.tile([1, 0, 0, 1, 0, 0], 21)
-    raw = interhuman.to_interhuman_raw(waving(2, sizes.randint(20, 40)))
-    pair = interhuman.from_interhuman_raw(raw)
+    mean[INTERHUMAN.blocks.rotations] = np.tile([1, 0, 0, 1, 0, 0], 21)
+    raw = to_interhuman_raw(waving(2, sizes.randint(20, 40)))
+    pair = from_interhuman_raw(raw)
     cases = {
-        "plain": interhuman.encode_pair(*pair),
-        "mirror": interhuman.encode_pair(*interhuman.mirror_pair(*pair)),
-        "reversed": interhuman.encode_pair(*(x[::-1] for x in pair)),
+        "plain": INTERHUMAN.encode_pair(*pair),
+        "mirror": INTERHUMAN.encode_pair(*mirror_pair(*pair)),
+        "reversed": INTERHUMAN.encode_pair(*(x[::-1] for x in pair)),
     }
     given = {"person1_raw": raw[0], "person2_raw": raw[1], "global_mean": mean, "global_std": std}
     made = {

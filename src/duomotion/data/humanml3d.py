@@ -70,8 +70,8 @@ def read_motions(
 ) -> tuple[dict[str, np.ndarray], list[Problem]]:
     """Whole clips by name, (T, F) each, of `at_least` frames and captioned or not.
 
-    These are what a tokenizer is trained on (MoMask, released code). Stretches of their own, and a
-    longest length, are for those who read captions.
+    These are what a tokenizer is trained on (Guo et al. 2024, released code). Stretches of their
+    own, and a longest length, are for those who read captions.
 
     Raises:
         ValueError: the folder has no such split file, or none of its clips can be used.
@@ -227,7 +227,7 @@ def statistics(motions: Iterable[np.ndarray], layout: SoloLayout) -> Normaliser:
 
 
 def tokenizer_statistics(of_data: Normaliser, layout: SoloLayout) -> Normaliser:
-    """Those that MoMask's tokenizer is trained with: root and contacts weigh more."""
+    """Those that tokenizers are trained with (Guo et al. 2024): root and contacts weigh more."""
     std = of_data.std.copy()
     std[layout.root_features] /= FEAT_BIAS
     std[layout.blocks.contacts] /= FEAT_BIAS

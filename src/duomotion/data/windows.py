@@ -19,7 +19,7 @@ class WindowConfig:
     """Which windows are drawn.
 
     Attributes:
-        frames: frames a window (64: InterMask, released code). Shorter clips are left out.
+        frames: frames a window (64: released code). Shorter clips are left out.
         stride: an epoch counts a window every so many frames (10: released code), for each person
             and, where windows are mirrored, each side. Windows themselves begin anywhere.
         floor: see `motion.interhuman.on_floor`; a person's floor is that of the whole clip.

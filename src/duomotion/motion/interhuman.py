@@ -131,7 +131,7 @@ class InterHumanLayout(MapLayout):
     def to_joint_map(self, features: Array) -> Array:
         """(..., 262) -> (..., 22, 12); numpy or torch.
 
-        The root has no rotation and gets zeros; contacts are left out (released InterMask code).
+        The root has no rotation and gets zeros; contacts are left out (released code).
         """
         xp, rotations = namespace(features), self.sixd(features)
         return xp.concatenate(

@@ -1,7 +1,7 @@
 """Inter-X's per-frame numbers (Xu et al. 2024): a 56 x 6 map a person and frame.
 
     rows 0 to 54   rotations of the joints of SMPL-X, local, the root's in the world: 6-D, rows
-    row 55         translation in metres, then its change to the next frame (InterMask)
+    row 55         translation in metres, then its change to the next frame
 
 As features (336) the rows follow one another.
 

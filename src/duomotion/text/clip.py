@@ -1,16 +1,16 @@
 """The text tower of CLIP (Radford et al. 2021), which the papers' systems read their prompts with.
 
 They take the last hidden states after the final layer norm, all 77 of them and without the
-projection (released code of InterMask and InterGen). Two details decide whether a released
-checkpoint meets the inputs that it was trained on:
+projection (InterGen's released code). Two details decide whether a released checkpoint meets the
+inputs that it was trained on:
 
     weights   ViT-L/14 and ViT-L/14@336px have the same shapes and different weights, so the wrong
               one loads without complaint. The papers use ViT-L/14@336px, and so does the default.
     padding   CLIP's own tokenizer pads with token 0, the one in transformers with the end token.
               The systems read the padded positions too; here they hold token 0.
 
-MoMask takes one vector, the projected state of the end token that CLIP compares with images, of
-ViT-B/32 (released code).
+Models of one person take one vector, the projected state of the end token that CLIP compares with
+images, of ViT-B/32 (released code).
 """
 
 import os

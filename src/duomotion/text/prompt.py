@@ -48,8 +48,8 @@ def check_prompt(text: str) -> str:
 def roles(first: str, second: str) -> str:
     """One prompt from what each of two people does: "waves" and "a person bows".
 
-    Models are trained on sentences about both people, so separate instructions (InterMask, section
-    4.3) become one of them: "one person waves and the other person bows".
+    Models are trained on sentences about both people, so separate instructions (Javed et al. 2025,
+    section 4.3) become one of them: "one person waves and the other person bows".
 
     Raises:
         ValueError: one of the two is no usable prompt.

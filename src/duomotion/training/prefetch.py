@@ -1,5 +1,6 @@
 """Items that a background thread computes before they are needed."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ def prefetched(items: Iterator[Item], *, ahead: int = AHEAD) -> Iterator[Iterato
     room, is_left = Semaphore(ahead - 1), Event()
 
     def compute() -> None:
+        if hasattr(signal, "pthread_sigmask"):  # signals are the main thread's
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             for item in items:
                 ready.put(item)

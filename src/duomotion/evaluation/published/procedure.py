@@ -7,7 +7,7 @@ and where the protocol says so, with the recorded motion of the same draw. A mod
 motions as long as the clips of its draw; features are read as its network makes them.
 `testsets` says what differs from data set to data set, `protocols` holds the constants.
 
-Source: released code of InterGen (tools/eval.py), InterMask (eval.py) and text-to-motion
+Source: released code of InterGen (tools/eval.py), Javed et al. 2025 (eval.py) and text-to-motion
 (final_evaluations.py).
 """
 

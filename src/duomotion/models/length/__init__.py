@@ -31,9 +31,22 @@ def _recipes() -> "Mapping[str, Any]":
     return RECIPES
 
 
+def _import_official(source: Path, /, *, out: Path) -> Mapping[str, int]:
+    """Import a released length estimator.
+
+    Args:
+        source: Its finest.tar.
+        out: Folder to write.
+    """
+    from duomotion.models.length.official import import_official
+
+    return import_official(source, out)
+
+
 SYSTEM = System(
     name="length",
     paper="Guo et al. 2022",
     parts={"estimator": Part(task=_task, load=_load)},
     recipes=_recipes,
+    importers={"length": _import_official},
 )

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from duomotion.checkpoint import save_checkpoint
 from duomotion.config import from_dict, to_dict
-from duomotion.models.length.network import LengthConfig, LengthEstimator
+from duomotion.models import systems
 from duomotion.models.momask import official_tokenizer, official_transformers
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig, ResidualTokenizerConfig
 from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
@@ -51,7 +51,6 @@ LENGTH_WEIGHTS = "finest.tar"
 TOKENIZER_KEYS = ("vq_model", "net")  # where the authors' code looks for the state dict
 MASKED_KEYS = ("t2m_transformer", "trans")
 RESIDUAL_KEYS = ("res_transformer",)
-LENGTH_KEYS = ("estimator",)
 
 # Option of the authors' code -> our field; sizes must agree with what the shapes of weights say.
 TOKENIZER_SIZES = {
@@ -118,7 +117,7 @@ def import_official(
         length = folder.parent / "length_estimator" / "model" / LENGTH_WEIGHTS
         if length.is_file():
             children["length"] = inside / "length"
-            counts["length"] = _import_length(length, children["length"])
+            counts |= systems()["length"].importers["length"](length, out=children["length"])
         counts["masked"] = _import_masked(folder, target, tokenizer, children, text_encoder)
     return counts
 
@@ -244,28 +243,6 @@ def _import_residual(folder: Path, target: Path, tokenizer: ResidualTokenizerCon
     recipe = {"system": "momask/residual", "model": to_dict(config)}
     save_checkpoint(target, state, recipe, provenance(run, content))
     return count_parameters(state)
-
-
-def _import_length(path: Path, target: Path) -> int:
-    content = read_official(path)
-    state = get_state_dict(content, LENGTH_KEYS, path)
-    config = _length_config(state, str(path))
-    with torch.device("meta"):
-        expected = LengthEstimator(config).state_dict()
-    check_state_dict(state, expected, str(path))
-    recipe = {"system": "length", "model": to_dict(config)}
-    save_checkpoint(target, state, recipe, provenance(Run(path, {}), content))
-    return count_parameters(state)
-
-
-def _length_config(state: Mapping[str, Tensor], where: str) -> LengthConfig:
-    try:
-        width, text_dim = state["output.0.weight"].shape
-        num_classes = len(state["output.11.bias"])
-    except (KeyError, TypeError, ValueError):  # check_state_dict names what is missing
-        return LengthConfig()
-    sizes = {"width": width, "text_dim": text_dim, "num_classes": num_classes}
-    return from_dict(LengthConfig, sizes, where)
 
 
 def _is_masked(folder: Path) -> bool:
