@@ -21,7 +21,12 @@ _is_drawn: ContextVar[bool] = ContextVar("is_drawn", default=False)
 
 
 def track(
-    items: Iterable[Item], description: str, *, unit: str, total: int | None = None
+    items: Iterable[Item],
+    description: str,
+    *,
+    unit: str,
+    total: int | None = None,
+    is_kept: bool = True,
 ) -> Iterator[Item]:
     """The items, each of which is counted as done when the next one is asked for.
 
@@ -29,10 +34,11 @@ def track(
         description: what the items are, in a word or two.
         unit: one of them.
         total: how many there are; None: as many as `len` says, or unknown.
+        is_kept: whether the bar stays when all is done; one that doesn't is for terminals only.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
-    with counter(description, unit=unit, total=total) as add:
+    with counter(description, unit=unit, total=total, is_kept=is_kept) as add:
         for item in items:
             yield item
             add(1)
@@ -40,13 +46,18 @@ def track(
 
 @contextmanager
 def counter(
-    description: str, *, unit: str, total: int | None, is_shown: bool = True
+    description: str,
+    *,
+    unit: str,
+    total: int | None,
+    is_shown: bool = True,
+    is_kept: bool = True,
 ) -> Iterator[Callable[[int], object]]:
     """Within, the yielded function takes how many more items are done; otherwise as `track`."""
-    if not (_is_drawn.get() and is_shown):
+    if not (_is_drawn.get() and is_shown and (is_kept or sys.stderr.isatty())):
         yield lambda count: None
         return
-    with _bar(description, unit=unit, total=total) as bar:
+    with _bar(description, unit=unit, total=total, leave=is_kept) as bar:
         yield bar.update
 
 
@@ -91,6 +102,24 @@ def training_bar() -> Iterator[Callable[[int, int, float | None], None]]:
     finally:
         for bar in bars:
             bar.close()
+
+
+@contextmanager
+def share_bar(description: str) -> Iterator[Callable[[float], None]]:
+    """Within, the yielded function takes which share of something is done, from 0 to 1.
+
+    The bar is for terminals only, and is removed in the end.
+    """
+    with counter(description, unit="%", total=100, is_kept=False) as add:
+        drawn = 0
+
+        def draw(share: float) -> None:
+            nonlocal drawn
+            percent = round(100 * share)
+            add(percent - drawn)
+            drawn = percent
+
+        yield draw
 
 
 def _bar(description: str | None, **options: Any) -> "tqdm":

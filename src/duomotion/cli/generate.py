@@ -1,6 +1,8 @@
 """Commands that make motion, show it and convert it."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,9 +11,10 @@ import tyro
 
 import duomotion
 from duomotion.cli.files import file_name, writable_folder
+from duomotion.progress import share_bar, track
 
 if TYPE_CHECKING:
-    from duomotion.models.base import MotionModel
+    from duomotion.models.base import MotionModel, OnProgress
     from duomotion.sampling.request import Sampling
 
 Format = Literal["npz", "bvh", "glb", "mp4", "gif", "png", "html"]
@@ -71,8 +74,6 @@ def generate(
         prompts: Text file with one sentence per line, in place of one sentence.
         options: What all commands that generate share.
     """
-    from tqdm import tqdm
-
     if prompts is not None and (text or partner):
         raise ValueError("give a sentence or --prompts, not both")
     texts = [text] if prompts is None else read_prompts(prompts)
@@ -80,22 +81,36 @@ def generate(
     model = load_model(options)
     loaded = time.perf_counter()
     texts = [model.merge_prompts(text, partner)] if partner else texts
+    if len(texts) == 1:
+        with generation_bar() as on_progress:
+            clip = model.generate(
+                texts[0],
+                seconds=seconds,
+                seed=options.seed,
+                sampling=options.sampling,
+                on_progress=on_progress,
+            )
+        done = time.perf_counter()
+        print(
+            f"{clip.num_frames} frames in {done - loaded:.1f} s "
+            f"(model loaded in {loaded - start:.1f} s)"
+        )
+        save_all(clip, file_name(clip.caption, options.seed), options)
+        return
     clips = model.generate_many(
-        texts,
-        seconds=seconds,
-        seed=options.seed,
-        sampling=options.sampling,
+        texts, seconds=seconds, seed=options.seed, sampling=options.sampling
     )
     names: set[str] = set()
-    for clip in tqdm(clips, total=len(texts), unit="clip", disable=len(texts) == 1):
-        if len(texts) == 1:
-            done = time.perf_counter()
-            print(
-                f"{clip.num_frames} frames in {done - loaded:.1f} s "
-                f"(model loaded in {loaded - start:.1f} s)"
-            )
+    for clip in track(clips, "clips", unit="clip", total=len(texts)):
         names.add(name := file_name(clip.caption, options.seed, names))
         save_all(clip, name, options)
+
+
+@contextmanager
+def generation_bar() -> Iterator["OnProgress"]:
+    """Yields what draws how far a clip is."""
+    with share_bar("generating") as draw:
+        yield lambda progress: draw(progress.share)
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -148,13 +163,16 @@ def react(
         given = given.person("AB".index(person))
     elif person == "B":
         raise ValueError(f"{actor} holds one person; there is no person B to react to")
-    clip = load_model(options).react(
-        given,
-        text,
-        partner=partner,
-        seed=options.seed,
-        sampling=options.sampling,
-    )
+    model = load_model(options)
+    with generation_bar() as on_progress:
+        clip = model.react(
+            given,
+            text,
+            partner=partner,
+            seed=options.seed,
+            sampling=options.sampling,
+            on_progress=on_progress,
+        )
     save_all(clip, file_name(f"{actor.stem} {clip.caption}", options.seed), options)
 
 
@@ -179,14 +197,17 @@ def inpaint(
     """
     given = duomotion.Interaction.load(clip)
     stretches = [parse_stretch(part, given.seconds) for part in unknown.split(",")]
-    made = load_model(options).inpaint(
-        given,
-        text,
-        unknown=stretches,
-        person=None if person == "both" else "AB".index(person),
-        seed=options.seed,
-        sampling=options.sampling,
-    )
+    model = load_model(options)
+    with generation_bar() as on_progress:
+        made = model.inpaint(
+            given,
+            text,
+            unknown=stretches,
+            person=None if person == "both" else "AB".index(person),
+            seed=options.seed,
+            sampling=options.sampling,
+            on_progress=on_progress,
+        )
     save_all(made, file_name(f"{clip.stem} {made.caption}", options.seed), options)
 
 
@@ -224,13 +245,16 @@ def extend(
         options: What all commands that generate share.
     """
     given = duomotion.Interaction.load(clip)
-    made = load_model(options).extend(
-        given,
-        text,
-        seconds=seconds,
-        seed=options.seed,
-        sampling=options.sampling,
-    )
+    model = load_model(options)
+    with generation_bar() as on_progress:
+        made = model.extend(
+            given,
+            text,
+            seconds=seconds,
+            seed=options.seed,
+            sampling=options.sampling,
+            on_progress=on_progress,
+        )
     save_all(made, file_name(f"{clip.stem} {made.caption}", options.seed), options)
 
 

@@ -15,11 +15,10 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from tqdm import tqdm
-
 from duomotion.data.interhuman import Problem
 from duomotion.data.open_pairs import cmu_files
 from duomotion.formats import asf
+from duomotion.progress import track
 from duomotion.reading import open_file, read_text
 from duomotion.storage import atomic_file
 
@@ -90,7 +89,7 @@ def download(
     target.mkdir(parents=True, exist_ok=True)
     sums = read_sums(target / SUMS)
     problems, fetched = [], False
-    for name in tqdm(list(names), desc="files", unit="file"):
+    for name in track(list(names), "files", unit="file"):
         path = target / name
         try:
             if path.exists():

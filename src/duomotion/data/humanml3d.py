@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from duomotion.data import interhuman
 from duomotion.data.captions import Caption, parse_caption
 from duomotion.data.interhuman import SPLITS, Problem
 from duomotion.motion.humanml3d import HUMANML3D, KIT, SOLO_LAYOUTS, SoloLayout
 from duomotion.motion.normaliser import Normaliser
+from duomotion.progress import track
 from duomotion.reading import array_shape
 from duomotion.storage import atomic_file
 from duomotion.text.augment import mirror_text
@@ -316,7 +316,7 @@ def prepare(
         plain = [name for name in names if not _is_mirrored(name, joints)]
         has_mirrored = split == "train" or len(plain) < len(names)
         splits[split] = []
-        for name in tqdm(plain, desc=split, unit="clip"):
+        for name in track(plain, split, unit="clip"):
             try:
                 lines = read_text(source, name)
                 splits[split] += write_clip(

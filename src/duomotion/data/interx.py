@@ -22,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
-from tqdm import tqdm
 
 from duomotion.data import interhuman
 from duomotion.data.captions import read_caption
@@ -31,6 +30,7 @@ from duomotion.motion.interaction import Interaction
 from duomotion.motion.interhuman import twist
 from duomotion.motion.interx import INTERX, NUM_ROTATIONS, body
 from duomotion.official.reading import read_plain_pickle
+from duomotion.progress import track
 from duomotion.reading import read_arrays
 from duomotion.storage import atomic_file
 
@@ -198,7 +198,7 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     problems = []
     for split in SPLITS:
-        for name in tqdm(interhuman.split_names(source, split), desc=split, unit="clip"):
+        for name in track(interhuman.split_names(source, split), split, unit="clip"):
             found = read(source, name)
             if isinstance(found, Problem):
                 problems.append(found)

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from tqdm import tqdm
-
 from duomotion.data.interhuman import SPLITS, Problem, check_any, write_clip, write_splits
 from duomotion.formats import asf, bvh
 from duomotion.motion.canonical import ground, resample
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.retarget import to_smpl22
+from duomotion.progress import track
 
 FPS = 30.0
 CMU_TAKE = re.compile(r"(\d\d)_(\d\d)")
@@ -91,7 +90,7 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
         )
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     problems = []
-    for take, parts in tqdm(by_take.items(), desc="takes", unit="take"):
+    for take, parts in track(by_take.items(), "takes", unit="take"):
         try:
             if take not in recordings:
                 raise ValueError("the recording is missing")

@@ -12,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from tqdm import tqdm
 
 from duomotion.data import humanml3d
 from duomotion.data.humanml3d import TOO_LONG
@@ -23,6 +22,7 @@ from duomotion.motion.humanml3d import HUMANML3D
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.retarget import to_smpl22
 from duomotion.names import check_name
+from duomotion.progress import track
 from duomotion.reading import read_text, unpacked
 from duomotion.text.augment import mirror_text
 
@@ -110,7 +110,7 @@ def _recordings(source: Path) -> Iterator[tuple[str, Interaction | Problem]]:
     recordings = unpacked(source / "motions.tar.xz")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder) / "clip.bvh"
-        for key, content in tqdm(recordings, total=len(captions), desc="clips", unit="clip"):
+        for key, content in track(recordings, "clips", unit="clip", total=len(captions)):
             if key not in captions:
                 continue
             name = PurePosixPath(key).stem

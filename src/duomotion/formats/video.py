@@ -6,10 +6,10 @@ from pathlib import Path
 import av
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from duomotion.formats.drawing import draw_frames
 from duomotion.motion.interaction import Interaction
+from duomotion.progress import track
 from duomotion.storage import atomic_file
 
 SIZE = (960, 540)
@@ -77,4 +77,4 @@ def _write_gif(interaction: Interaction, path: Path) -> None:
 
 def _progress(interaction: Interaction, size: tuple[int, int]):
     frames = draw_frames(interaction, size)
-    return tqdm(frames, "drawing", interaction.num_frames, unit="frame", leave=False, disable=None)
+    return track(frames, "drawing", unit="frame", total=interaction.num_frames, is_kept=False)

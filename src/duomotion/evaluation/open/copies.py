@@ -20,11 +20,11 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from duomotion.evaluation.metrics.neighbours import Library, nearest
 from duomotion.evaluation.open.opensets import Motion, OpenSet
 from duomotion.models.base import MotionModel
+from duomotion.progress import track
 from duomotion.sampling.request import Request
 
 STRAY = 5  # % of the held-out recordings that count as copies
@@ -133,7 +133,7 @@ def find_copies(
     library = Library.of(
         (
             (clip.name, _through(model, data, motion, start))
-            for clip in tqdm(train, desc="training clips", unit="clip")
+            for clip in track(train, "training clips", unit="clip")
             for motion in data.shown(clip)
             for start in data.starts
         ),
@@ -144,7 +144,7 @@ def find_copies(
         return Nearest(*library.nearest(positions))
 
     generated, between = {}, {}
-    for name, prompt in tqdm(data.prompts.items(), desc="copies", unit="prompt"):
+    for name, prompt in track(data.prompts.items(), "copies", unit="prompt"):
         requests = [
             Request(text=prompt.text, frames=model.lengths([prompt.text], seed)[0], seed=seed)
             for seed in range(seeds)
@@ -158,13 +158,13 @@ def find_copies(
         generated=generated,
         replayed=[
             found(_through(model, data, data.motion.recorded(train[index]), start))
-            for index, start in tqdm(
-                list(zip(chosen, others, strict=False)), desc="replays", unit="clip"
+            for index, start in track(
+                list(zip(chosen, others, strict=False)), "replays", unit="clip"
             )
         ],
         held_out=[
             found(_through(model, data, data.motion.recorded(clip)))
-            for clip in tqdm(test, desc="held-out recordings", unit="clip")
+            for clip in track(test, "held-out recordings", unit="clip")
         ],
         between_seeds=between,
     )

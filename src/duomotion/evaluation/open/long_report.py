@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from duomotion.evaluation.open.checks import Prompt
 from duomotion.evaluation.report import Content
 from duomotion.models.base import MotionModel
 from duomotion.motion.seams import seams
+from duomotion.progress import track
 
 WORDINGS = 3  # of each prompt
 PLACES = 60  # in each clip that are measured beside its seams
@@ -97,7 +97,7 @@ def run(
     at_seams: dict[str, list[Measured]] = {}
     elsewhere: dict[str, list[Measured]] = {}
     rng = np.random.default_rng(seed)
-    for text in tqdm(texts, desc="long clips", unit="clip"):
+    for text in track(texts, "long clips", unit="clip"):
         clip, starts = model.generate_long(text, seconds=seconds, seed=seed)
         places = rng.integers(AWAY, clip.num_frames - AWAY, PLACES)
         far = np.abs(np.subtract.outer(places, starts)).min(1) >= AWAY

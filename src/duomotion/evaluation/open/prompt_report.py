@@ -10,8 +10,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from tqdm import tqdm
-
 from duomotion.evaluation.metrics import physics
 from duomotion.evaluation.open.checks import Score, score
 from duomotion.evaluation.open.copies import Copies, find_copies
@@ -21,6 +19,7 @@ from duomotion.evaluation.tables import by_layers
 from duomotion.models.base import MotionModel
 from duomotion.motion.errors import errors_by_layers, mean_scores, reconstruction_scores
 from duomotion.motion.interaction import Interaction
+from duomotion.progress import counter, track
 
 
 @dataclass(frozen=True)
@@ -111,21 +110,22 @@ def run(model: MotionModel, root: str | Path, *, seeds: int = 5) -> PromptReport
     test = data.read(root, "test")
     real = [
         physics.report(data.bodies(data.motion.recorded(clip)))["foot_sliding"]
-        for clip in tqdm(data.searched(train), desc="real clips", unit="clip")
+        for clip in track(data.searched(train), "real clips", unit="clip")
     ]
 
-    def generate(text: str, seed: int) -> Interaction:
-        made = model.generate(text, seed=seed)
-        progress.update()
-        return made
-
     wordings = min(len(prompt.texts) for prompt in data.prompts.values())
-    progress = tqdm(total=wordings * len(data.prompts) * seeds, desc="prompts", unit="clip")
-    prompts, *paraphrases = (
-        score(generate, data.prompts, seeds=range(seeds), wording=wording, limits=data.limits)
-        for wording in range(wordings)
-    )
-    progress.close()
+    total = wordings * len(data.prompts) * seeds
+    with counter("prompts", unit="clip", total=total) as add:
+
+        def generate(text: str, seed: int) -> Interaction:
+            made = model.generate(text, seed=seed)
+            add(1)
+            return made
+
+        prompts, *paraphrases = (
+            score(generate, data.prompts, seeds=range(seeds), wording=wording, limits=data.limits)
+            for wording in range(wordings)
+        )
     return PromptReport(
         model=model.name,
         seeds=seeds,
