@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from duomotion.loading import load
     from duomotion.motion.interaction import Interaction
+    from duomotion.sampling.request import Sampling
 
 __version__ = "0.1.0"
-__all__ = ["Interaction", "__version__", "load"]
+__all__ = ["Interaction", "Sampling", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,4 +27,8 @@ def __getattr__(name: str) -> Any:
         from duomotion.motion.interaction import Interaction
 
         return Interaction
+    if name == "Sampling":
+        from duomotion.sampling.request import Sampling
+
+        return Sampling
     raise AttributeError(f"module 'duomotion' has no attribute {name!r}")

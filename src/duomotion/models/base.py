@@ -490,17 +490,17 @@ class MotionModel(ABC):
         while whole.num_frames < request.frames:
             report = self._window_report(on_progress, len(starts) + (not given), request, given)
             earliest = max(given, overlap + (starts[-1] if starts else 0))  # so that it goes on
-            tries = []
-            while len(tries) < MAX_TRIES and (not tries or min(tries)[0] > SMOOTH):
+            tries: list[_Try] = []
+            while len(tries) < MAX_TRIES and all(each.score > SMOOTH for each in tries):
                 seed = window_seed(request.seed, len(starts) + 1, len(tries))
                 back = round(BACK_SECONDS * self.fps) * len(tries)
-                made = max(whole.num_frames - back, min(earliest, whole.num_frames))
+                start = max(whole.num_frames - back, min(earliest, whole.num_frames))
                 longer = self._next_window(
-                    whole.frames(0, made), replace(request, seed=seed), report
+                    whole.frames(0, start), replace(request, seed=seed), report
                 )
-                tries.append((seam_score(longer, made), len(tries), made, longer))
-            *_, made, whole = min(tries)
-            starts.append(made)
+                tries.append(_Try(seam_score(longer, start), start, longer))
+            _, start, whole = min(tries, key=lambda each: each.score)
+            starts.append(start)
         return whole.with_caption(request.text), starts
 
     def _next_window(
@@ -530,6 +530,14 @@ class MotionModel(ABC):
                 f"{shortest:g} to {longest:g} s"
             )
         return round(seconds * self.fps)
+
+
+class _Try(NamedTuple):
+    """A clip with one more window, which begins at frame `start`."""
+
+    score: float
+    start: int
+    clip: Interaction
 
 
 def window_seed(seed: int, window: int, attempt: int) -> int:
