@@ -1,7 +1,7 @@
 """Write fixtures of other sizes, seeds and inputs than the pinned ones: FOLDER [--seed N].
 
-    PYTHONPATH=src:tests python tests/make_fixtures.py /tmp/fixtures --seed 7
-    DUOMOTION_PARITY_DIR=/tmp/fixtures pytest tests/test_parity_*.py
+    PYTHONPATH=src:tests python tests/make_fixtures.py other-fixtures --seed 7
+    DUOMOTION_PARITY_DIR=other-fixtures pytest tests/test_parity_*.py
 
 The seed decides everything, sizes included. `recorder` says where the numbers come from.
 """

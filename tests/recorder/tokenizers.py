@@ -200,7 +200,7 @@ def momask(num_features: int, sizes: random.Random) -> Fixture:
 
 
 def codebook_updates(sizes: random.Random) -> Fixture:
-    """Moving averages in which a code that is used less than once a batch starts anew."""
+    """Moving averages in which a code used less than once per batch is replaced."""
     num_codes, code_dim, decay = sizes.randint(5, 12), sizes.randint(3, 9), 0.9
     half = sizes.randint(num_codes, 20)
     given, made = {}, {}

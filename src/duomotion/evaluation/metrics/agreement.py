@@ -102,7 +102,7 @@ def _from_the_start(positions: np.ndarray) -> np.ndarray:
 def _from_between(positions: np.ndarray, *, fixed: bool = False) -> np.ndarray:
     """Positions from the middle of the floor between two people, +X from the first to the second.
 
-    In each frame anew, or with `fixed` from where they stand in the first frame.
+    In each frame, or with `fixed` from where they stand in the first frame.
     """
     roots = positions[:, :1, 0] if fixed else positions[:, :, 0]
     middle_T3 = roots.mean(0) * FLOOR

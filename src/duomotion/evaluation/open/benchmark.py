@@ -46,7 +46,7 @@ class Benchmark:
         embedder: tells what data set the clips are of.
         test: held-out clips with their captions.
         train: clips that a copy would come from.
-        repeats: times that every source is asked for all clips, each time with a caption drawn anew
+        repeats: times that every source is asked for all clips, each time with a newly drawn caption
             and another seed.
     """
 
