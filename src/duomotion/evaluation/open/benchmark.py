@@ -46,8 +46,8 @@ class Benchmark:
         embedder: tells what data set the clips are of.
         test: held-out clips with their captions.
         train: clips that a copy would come from.
-        repeats: times that every source is asked for all clips, each time with a newly drawn caption
-            and another seed.
+        repeats: times that every source is asked for all clips, each time with another caption and
+            seed.
     """
 
     def __init__(
