@@ -32,7 +32,7 @@ def _recipes() -> "Mapping[str, Any]":
 
 
 def _import_official(source: Path, /, *, out: Path) -> Mapping[str, int]:
-    """Import a released length estimator.
+    """Convert a released length estimator.
 
     Args:
         source: Its finest.tar.
