@@ -443,7 +443,8 @@ def test_unknown_recipes_data_sets_and_fields(run, tmp_path):
 def test_a_full_disk_leaves_nothing_half_written(model, tmp_path):
     out = tmp_path / "o"
     done = subprocess.run(
-        [sys.executable, "-c", "from duomotion.cli import main; main()", "generate", "they wave"]
+        [sys.executable, "-B", "-c", "from duomotion.cli import main; main()"]  # see largest_file
+        + ["generate", "they wave"]
         + ["--seconds", "1", "--model", str(model), "--out", str(out), "--formats", "npz"],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
         env={**os.environ, "DUOMOTION_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},

@@ -1,12 +1,12 @@
 import itertools
 import os
-import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -465,14 +465,11 @@ def test_a_full_disk_is_what_the_log_says(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     task = Regression(hidden=1000)
-    task.at_call[8] = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, hard))
-    try:
+    with ExitStack() as disk:
+        task.at_call[8] = lambda: disk.enter_context(largest_file(9_000))
         with pytest.raises(OSError, match=str(tmp_path / "last")):
             trainer(task, tmp_path, log=LogConfig(checkpoint_every=3, tensorboard=False)).run()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert read_training(tmp_path / "last").position["step"] == 6
 
 
