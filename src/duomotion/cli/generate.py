@@ -334,7 +334,7 @@ def load_model(options: Options) -> "MotionModel":
     from duomotion.sampling.request import check_seed
 
     check_seed(options.seed)
-    _ = options.sampling
+    _ = options.sampling  # raises what is out of range before the model is loaded
     writable_folder(options.out)
     return duomotion.load(options.model, device=options.device)
 

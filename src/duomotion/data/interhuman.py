@@ -1,6 +1,6 @@
 """InterHuman's published layout on disk: reading, writing, checking.
 
-ROOT/motions_processed/person1/NAME.npy   (T, 492) float, 30 fps, Z up (see motion/features.py)
+ROOT/motions_processed/person1/NAME.npy   (T, 492) float, 30 fps, Z up (see motion/interhuman.py)
 ROOT/motions_processed/person2/NAME.npy   the partner, same length; absent for one person
 ROOT/annots/NAME.txt                      one caption a line
 ROOT/split/{train,val,test}.txt           one NAME a line (also found directly in ROOT)
