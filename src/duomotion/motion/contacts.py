@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import distance_transform_cdt, gaussian_filter1d
 
+from duomotion.motion.ik import bend_limb
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import global_rotations, local_rotations
-from duomotion.motion.rotations import normalise, rotation_between
 from duomotion.motion.runs import runs
 from duomotion.motion.skeleton import Skeleton
 
@@ -29,9 +29,6 @@ STANCE_SPEED = 0.6  # m/s
 SPEED_SMOOTHING = 1.0  # frames, standard deviation; keeps jitter from ending a stance
 ANKLE_FLOOR = 0.04  # an ankle below it has its heel in the floor
 LIFT_SMOOTHING = 2.0  # frames, standard deviation, of what lifts feet out of the floor
-
-STRAIGHT_LEG = 0.9995  # share of its length up to which a leg is stretched; knees keep their plane
-FOLDED_LEG = 1e-4  # metres that a folded leg is longer than thigh less shin
 
 
 def foot_joints(skeleton: Skeleton) -> list[int]:
@@ -112,7 +109,7 @@ def lock_feet(
             hip, knee, ankle, toe = positions[person][:, chain].swapaxes(0, 1)
             shift = _stance_shift(ankle, toe, interaction.fps, blend, min_frames, fixed_PT[person])
             if shift.any():
-                _two_bone_ik(world, chain, hip, knee, ankle, ankle + shift)
+                bend_limb(world, chain, hip, knee, ankle, ankle + shift)
         rotations[person] = local_rotations(world, skeleton)
     return replace(interaction, rotations=rotations)
 
@@ -166,30 +163,3 @@ def _borders(flags: np.ndarray) -> np.ndarray:
     """Those flags that have a neighbour which is not set."""
     padded = np.pad(flags, 1, mode="edge")
     return flags & ~(padded[:-2] & padded[2:])
-
-
-def _two_bone_ik(
-    world: np.ndarray,
-    chain: list[int],
-    hip: np.ndarray,
-    knee: np.ndarray,
-    ankle: np.ndarray,
-    goal: np.ndarray,
-) -> None:
-    """Turn hip and knee, world rotations (T, J, 3, 3) in place, so that the ankle meets `goal`."""
-    thigh = np.linalg.norm(knee - hip, axis=-1)
-    shin = np.linalg.norm(ankle - knee, axis=-1)
-    before = np.linalg.norm(ankle - hip, axis=-1)
-    length = np.maximum(np.linalg.norm(goal - hip, axis=-1), abs(thigh - shin) + FOLDED_LEG)
-    # A leg that is straightened at once jerks its knee, so it nears its full length exponentially.
-    room = np.maximum((thigh + shin) * STRAIGHT_LEG - before, 1e-6)
-    excess = np.maximum(length - before, 0)
-    length = np.minimum(length, before) - room * np.expm1(-excess / room)
-    direction = normalise(goal - hip)
-    bend = (knee - hip) - ((knee - hip) * direction).sum(-1)[:, None] * direction
-    along = (thigh**2 + length**2 - shin**2) / (2 * length)
-    out = np.sqrt(np.maximum(thigh**2 - along**2, 0))
-    new_knee = hip + along[:, None] * direction + out[:, None] * normalise(bend)
-    new_ankle = hip + length[:, None] * direction
-    world[:, chain[0]] = rotation_between(knee - hip, new_knee - hip) @ world[:, chain[0]]
-    world[:, chain[1]] = rotation_between(ankle - knee, new_ankle - new_knee) @ world[:, chain[1]]
