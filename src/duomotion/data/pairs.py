@@ -34,6 +34,11 @@ class PairConfig:
     scale: tuple[float, float] = (1.0, 1.0)
     shortest: float = 1.0
 
+    @property
+    def as_recorded(self) -> "PairConfig":
+        """The same with each clip as it is, cut only where it is too long."""
+        return PairConfig(max_frames=self.max_frames, floor=self.floor, mirror=False)
+
 
 @dataclass(frozen=True)
 class Example:

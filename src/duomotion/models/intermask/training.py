@@ -2,7 +2,7 @@
 
 import copy
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss, tok
 from duomotion.models.intermask.views import (
     FixedViews,
     FreshViews,
+    MixedViews,
     View,
     Views,
     collate,
@@ -174,12 +175,15 @@ class TokenizerTask:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorData:
-    """A data set of pairs, the trained tokenizer, and how captions become vectors.
+    """Data sets of pairs, the trained tokenizer, and how captions become vectors.
 
     Attributes:
+        composed: further pairs to train on, which were composed (`duomotion data compose`).
+        composed_share: how many of an epoch's views are of these; all the other views are in it.
         length: checkpoint of a length estimator, to be included in the generator's.
-        views: random views of each clip, drawn and tokenized before training. None: a new view each
-            time a clip is used, zero-padded and tokenized on the device (released code).
+        views, composed_views: random views of each recorded or composed clip, drawn and tokenized
+            before training. None: a new view each time a clip is used, zero-padded and tokenized on
+            the device (released code).
         text_noise: amount of noise on text vectors, see `training.captions.add_caption_noise`.
         soft_target_width: of `losses.masked.soft_targets`; 0: one-hot targets.
         context_noise: share of tokens that are seen as a nearby code, see `objective.draw_context`.
@@ -190,10 +194,13 @@ class GeneratorData:
     """
 
     pairs: str = "data/interhuman"
+    composed: str | None = None
+    composed_share: float = 0.5
     tokenizer: str = "runs/intermask/tokenizer/best"
     length: str | None = None
     text_encoder: str = "clip"
     views: int | None = None
+    composed_views: int = 1
     text_noise: float = 0.0
     soft_target_width: float = 0.0
     context_noise: float = 0.0
@@ -226,10 +233,12 @@ class GeneratorTask:
         clips, held_out_clips = (
             layout.read_split(data.pairs, split)[0] for split in ("train", "val")
         )
-        whole = replace(data.examples, mirror=False, tempo=(1.0, 1.0), shortest=1.0)
-        held_out = draw_views(self.codec, held_out_clips, whole, each=2, seed=seed)
+        composed = layout.read_split(data.composed, "train")[0] if data.composed else []
+        held_out = draw_views(
+            self.codec, held_out_clips, data.examples.as_recorded, each=2, seed=seed
+        )
         self.encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
-        captions = {text for clip in clips for text in layout.captions(clip)}
+        captions = {text for clip in (*clips, *composed) for text in layout.captions(clip)}
         if data.examples.mirror:
             captions |= set(map(mirror_text, captions))
         self.captions = CaptionStates(
@@ -242,7 +251,12 @@ class GeneratorTask:
             shown = [(view.captions[0], view.motion.numpy()) for view in held_out[::2]]
             self.selection = ValidationFID(load_embedder(Path(data.evaluator)), shown)
         self.score_name = "loss" if self.selection is None else "fid"
-        self.views, self.held_out = self._views(clips, held_out)
+        self.views = MixedViews(
+            self._views(clips, data.views or 1),
+            self._views(composed, data.composed_views),
+            data.composed_share,
+        )
+        self.held_out = held_out if data.views is None else tokenized(self.codec, held_out)
         self.codec.to(device)
         self.targets_JVV = self._soft_targets()
 
@@ -269,21 +283,22 @@ class GeneratorTask:
             save_anchors(children[ANCHORS], self.encoder, self.captions.captions)
         return children
 
-    def _views(self, clips: list[Any], held_out: list[View]) -> tuple[Views, list[View]]:
-        """What is trained on and held out, tokenized if views are drawn once and for all."""
+    def _views(self, clips: Sequence[Any], each: int) -> Views:
+        """Of these clips; tokenized if they are drawn once and for all."""
         data, seed = self.recipe.data, self.recipe.optim.seed
         if data.views is None:
-            return FreshViews(self.codec, clips, data.examples), held_out
-        drawn = draw_views(self.codec, clips, data.examples, each=data.views, seed=seed)
-        return FixedViews(tokenized(self.codec, drawn)), tokenized(self.codec, held_out)
+            return FreshViews(self.codec, clips, data.examples)
+        drawn = draw_views(self.codec, clips, data.examples, each=each, seed=seed)
+        return FixedViews(tokenized(self.codec, drawn))
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
-        """An epoch has every fixed view once, or a fresh view of every clip for each side."""
+        """An epoch has every view of recorded clips once, and its share of composed ones."""
         rng = np.random.default_rng([seed, epoch])
-        batches = similar_lengths(self.views.lengths, self.recipe.optim.batch_size, rng)
+        rows, lengths = self.views.epoch(rng), self.views.lengths
+        batches = similar_lengths([lengths[row] for row in rows], self.recipe.optim.batch_size, rng)
         for index, chosen in enumerate(batches[skip:], skip):
             rng = np.random.default_rng([seed, epoch, index])
-            yield self._batch(self.views.draw(chosen.tolist(), rng), rng)
+            yield self._batch(self.views.draw(rows[chosen].tolist(), rng), rng)
 
     def _batch(self, views: list[View], rng: np.random.Generator) -> dict[str, Any]:
         texts = self.captions.encode(draw_captions([view.captions for view in views], rng))

@@ -53,6 +53,39 @@ class FixedViews:
         return [self.views[row] for row in rows]
 
 
+class MixedViews:
+    """Views of recorded clips, and behind them those of composed ones."""
+
+    def __init__(self, recorded: Views, composed: Views, share: float) -> None:
+        """Put them together.
+
+        Args:
+            share: of composed views in an epoch, 0 to below 1.
+        """
+        self.recorded, self.composed, self.share = recorded, composed, share
+        self.lengths: Sequence[int] = [*recorded.lengths, *composed.lengths]
+
+    def epoch(self, rng: np.random.Generator) -> np.ndarray:
+        """Numbers of the views of an epoch: all recorded ones, and a share of composed ones."""
+        recorded, composed = len(self.recorded.lengths), len(self.composed.lengths)
+        count = round(recorded * self.share / (1 - self.share)) if composed else 0
+        whole, rest = divmod(count, max(composed, 1))
+        more = [np.arange(composed)] * whole + [rng.permutation(composed)[:rest]] * bool(rest)
+        return np.concatenate([np.arange(recorded), *(recorded + numbers for numbers in more)])
+
+    def draw(self, rows: Sequence[int], rng: np.random.Generator) -> list[View]:
+        recorded = len(self.recorded.lengths)
+        return [
+            view
+            for row in rows
+            for view in (
+                self.recorded.draw([row], rng)
+                if row < recorded
+                else self.composed.draw([row - recorded], rng)
+            )
+        ]
+
+
 class FreshViews:
     """Another view of a clip every time, each clip once for each side (released code)."""
 
