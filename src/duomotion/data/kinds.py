@@ -3,11 +3,14 @@
 ROOT/kinds.txt   NAME, a tab and the kind a line, as in "18_01-00	handshake"
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from duomotion.reading import read_text
 from duomotion.storage import atomic_file
+from duomotion.text.learned import Described, Learned
+from duomotion.text.verbs import main_verb
 
 FILE = "kinds.txt"
 LARGEST = 10_000_000  # bytes
@@ -36,3 +39,30 @@ def write_kinds(root: str | Path, kinds: Mapping[str, str]) -> None:
     with atomic_file(Path(root) / FILE) as path:
         lines = (f"{name}\t{kind}\n" for name, kind in sorted(kinds.items()))
         path.write_text("".join(lines), encoding="utf-8")
+
+
+def learn(
+    root: str | Path,
+    clips: Iterable[Any],
+    captions: Callable[[Any], Iterable[str]],
+    *,
+    num_people: int,
+) -> Learned:
+    """What a model has learned from that is trained on clips of a data set.
+
+    A caption is of its clip's kind, or where nobody has given the clip one, of its own main verb's.
+
+    Args:
+        captions: what the captions of a clip say.
+        num_people: in a clip.
+
+    Raises:
+        ValueError: as `read_kinds`.
+    """
+    kinds = read_kinds(root)
+    described = [
+        Described(caption, kinds.get(clip.name) or main_verb(caption), clip.name)
+        for clip in clips
+        for caption in captions(clip)
+    ]
+    return Learned.of(described, num_people)

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from duomotion.checkpoint import load_weights, read_checkpoint
+from duomotion.data.kinds import learn
 from duomotion.data.layouts import VIEWS
 from duomotion.data.pairs import PairConfig
 from duomotion.data.windows import WindowConfig
 from duomotion.models.children import check_child, load_embedder
 from duomotion.models.intermask.alternating import transformer_of
+from duomotion.models.intermask.blocks import NUM_PEOPLE
 from duomotion.models.intermask.codec import MotionCodec, load_codec
 from duomotion.models.intermask.config import (
     InterMConfig,
@@ -224,6 +226,7 @@ class GeneratorTask:
         whole = replace(data.examples, mirror=False, tempo=(1.0, 1.0), shortest=1.0)
         held_out = draw_views(self.codec, held_out_clips, whole, each=2, seed=seed)
         self.encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
+        self.learned = learn(data.pairs, clips, layout.captions, num_people=NUM_PEOPLE)
         captions = {text for clip in clips for text in layout.captions(clip)}
         if data.examples.mirror:
             captions |= set(map(mirror_text, captions))

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from duomotion.data import humanml3d, humanml3d_views, interhuman
-from duomotion.data.humanml3d import SoloClip
+from duomotion.data.humanml3d import SoloClip, without_mirrored
+from duomotion.data.kinds import learn
 from duomotion.data.layouts import VIEWS
 from duomotion.data.windows import WindowConfig, WindowSampler
 from duomotion.losses.masked import soft_targets
@@ -453,6 +454,8 @@ class MaskedTask(_TokenTask[MaskedTransformer]):
         for name, folder in beside.items():
             check_child(folder, KINDS[name], recipe.data.text_encoder)
         self.children = {"tokenizer": Path(recipe.data.tokenizer), **beside}
+        clips = without_mirrored(self.crops.clips)
+        self.learned = learn(recipe.data.clips, clips, humanml3d_views.captions, num_people=1)
         self.model = self._started(MaskedTransformer(recipe.model))
 
     def _compute_loss(
