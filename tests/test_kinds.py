@@ -1,6 +1,9 @@
+from types import SimpleNamespace
+
 import pytest
 
-from duomotion.data.kinds import read_kinds, write_kinds
+from duomotion.data.kinds import learn, read_kinds, write_kinds
+from duomotion.text.learned import Kind
 
 
 def test_kinds_come_back(tmp_path):
@@ -17,3 +20,21 @@ def test_a_line_without_a_kind_is_named(tmp_path):
     (tmp_path / "kinds.txt").write_text("18_01-00\thandshake\n18_03-00 pull\n")
     with pytest.raises(ValueError, match="line 2"):
         read_kinds(tmp_path)
+
+
+def test_what_clips_without_a_kind_show_is_their_verb(tmp_path, monkeypatch):
+    monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path))
+    write_kinds(tmp_path, {"a": "high five", "b": "high five"})
+    captions = {
+        "a": ("they clap hands up high", "high five!"),
+        "b": ("they clap hands up high",),
+        "c": ("A man is slowly walking.", "A man performs two jumps."),
+    }
+    clips = [SimpleNamespace(name=name) for name in captions]
+    found = learn(tmp_path, clips, lambda clip: captions[clip.name], num_people=2)
+    assert found.known.num_people == 2
+    assert found.known.kinds == (
+        Kind("high five", 2, "high five!"),
+        Kind("jump", 1, "A man performs two jumps."),
+        Kind("walk", 1, "A man is slowly walking."),
+    )

@@ -37,7 +37,7 @@ def pack(vectors_NC: Tensor) -> Tensor:
 
 
 def unpack(packed: Tensor) -> Tensor:
-    """The vectors again, of length one: their cosines are within 0.02 of what they were."""
+    """The vectors again, of length one; cosines of sentences change by up to 0.03."""
     codes_NC2 = torch.stack([packed % 16, packed // 16], -1)
     return F.normalize(codes_NC2.flatten(1).float() - STEPS, dim=-1)
 
