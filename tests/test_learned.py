@@ -1,6 +1,7 @@
 """What models have learned from, and what they read prompts as."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -41,6 +42,10 @@ ASKED = {
         ("a person plays the violin", "someone rides a horse", "a woman knits a scarf"),
     ),
 }
+
+
+# Written after the measure and its threshold had been chosen (docs/benchmark.md).
+FRESH = json.loads((Path(__file__).parent / "data" / "asked_prompts.json").read_text())
 
 
 @pytest.fixture(autouse=True)
@@ -177,3 +182,11 @@ def test_models_that_come_with_the_package_know_what_they_know(name):
     known, unknown = ASKED[name]
     assert [text for text in known if not found.read(text).known] == []
     assert [text for text in unknown if found.read(text).known] == []
+
+
+def test_prompts_that_the_measure_was_not_chosen_by():
+    found = read_learned(shipped()["intermask-open"])
+    assert found is not None
+    known = {which: [found.read(text).known for text in texts] for which, texts in FRESH.items()}
+    assert sum(known["unknown"]) == 0
+    assert sum(known["known"]) >= 0.75 * len(known["known"])  # 19 of 24, all in unusual words
