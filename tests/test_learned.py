@@ -103,6 +103,13 @@ def test_a_checkpoint_that_does_not_say_has_none(tmp_path):
     assert read_learned(tmp_path) is None and read_known(tmp_path) is None
 
 
+def test_kinds_fit_a_line(tmp_path):
+    odd = Described("they\x1b[2J \twave " * 20, "a\x07 " * 100, "1")
+    (kind,) = Learned.of([odd], 2).known.kinds
+    assert kind.name.isprintable() and kind.example.startswith("they [2J wave they")
+    assert max(len(kind.name), len(kind.example)) <= 120
+
+
 def test_frequent_kinds_are_thinned_out(monkeypatch):
     monkeypatch.setattr(learned, "MOST_CAPTIONS", 5)
     monkeypatch.setattr(learned, "MOST_KINDS", 2)
@@ -136,9 +143,12 @@ def test_vectors_of_actions_are_those_of_their_sentences(num_people):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_people": 3}, r"kinds\.json: num_people has to be one of 1, 2"),
+        ({"num_people": 3}, r"kinds\.json: num_people has to be a whole number from"),
         ({"kinds": []}, r"kinds\.json: kinds has to be a list"),
         ({"kinds": [{"name": "wave", "clips": 0, "example": ""}]}, r"kinds\[0\]\.clips has to be"),
+        ({"kinds": [{"name": "\x1b[2J", "clips": 1, "example": ""}]}, "120 printable characters"),
+        ({"kinds": [{"name": "a" * 121, "clips": 1, "example": ""}]}, "120 printable characters"),
+        ({"captions": (4000, 192)}, r"vectors\.safetensors takes 768,.* 0 to 600,000 are read"),
         ({"captions": (7, 191)}, r"vectors\.safetensors: has to hold 'captions', 192 bytes each"),
         ({"captions": None}, r"vectors\.safetensors: has to hold"),
         ({"indices": [0] * 7}, "no kind without a caption"),

@@ -268,16 +268,18 @@ def _check_fit(own: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
         )
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file.
+def read_tensors(path: Path, *, limit: int | None = None) -> dict[str, Tensor]:
+    """Read a safetensors file, of at most `limit` bytes.
 
     Raises:
-        ValueError: the file is missing or cut, or a number in it is not finite or of no type that
-            networks have; the sentence names it.
+        ValueError: the file is missing, cut or larger, or a number in it is not finite or of no
+            type that networks have; the sentence names it.
     """
     if not path.is_file():
         raise ValueError(f"{path}: the file is missing")
-    open_file(path).close()  # of one that can't be opened safetensors says that it is not there
+    open_file(
+        path, limit=limit
+    ).close()  # of one that can't be opened safetensors says that it is not there
     try:
         tensors = load_file(path)
     except SafetensorError as error:

@@ -95,7 +95,7 @@ def generate(
             f"{clip.num_frames} frames in {done - loaded:.1f} s "
             f"(model loaded in {loaded - start:.1f} s)"
         )
-        print_other_number(clip, options)
+        print_people(clip, options)
         save_all(clip, file_name(clip.caption, options.seed), options)
         return
     clips = model.generate_many(
@@ -104,11 +104,11 @@ def generate(
     names: set[str] = set()
     for clip in track(clips, "clips", unit="clip", total=len(texts)):
         names.add(name := file_name(clip.caption, options.seed, names))
-        print_other_number(clip, options)
+        print_people(clip, options)
         save_all(clip, name, options)
 
 
-def print_other_number(clip: "duomotion.Interaction", options: Options) -> None:
+def print_people(clip: "duomotion.Interaction", options: Options) -> None:
     """Say so where a prompt is about two people and the model makes one, or the other way round."""
     from duomotion.loading import model_of
     from duomotion.text.prompt import people_in

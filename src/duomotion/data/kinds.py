@@ -9,7 +9,7 @@ from typing import Any
 
 from duomotion.reading import read_text
 from duomotion.storage import atomic_file
-from duomotion.text.learned import Described, Learned
+from duomotion.text.learned import Described
 from duomotion.text.verbs import main_verb
 
 FILE = "kinds.txt"
@@ -41,28 +41,22 @@ def write_kinds(root: str | Path, kinds: Mapping[str, str]) -> None:
         path.write_text("".join(lines), encoding="utf-8")
 
 
-def learn(
-    root: str | Path,
-    clips: Iterable[Any],
-    captions: Callable[[Any], Iterable[str]],
-    *,
-    num_people: int,
-) -> Learned:
-    """What a model has learned from that is trained on clips of a data set.
+def describe(
+    root: str | Path, clips: Iterable[Any], captions: Callable[[Any], Iterable[str]]
+) -> list[Described]:
+    """The captions of a data set's clips, as `Learned.of` takes them.
 
     A caption is of its clip's kind, or where nobody has given the clip one, of its own main verb's.
 
     Args:
         captions: what the captions of a clip say.
-        num_people: in a clip.
 
     Raises:
         ValueError: as `read_kinds`.
     """
     kinds = read_kinds(root)
-    described = [
+    return [
         Described(caption, kinds.get(clip.name) or main_verb(caption), clip.name)
         for clip in clips
         for caption in captions(clip)
     ]
-    return Learned.of(described, num_people)

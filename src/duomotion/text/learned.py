@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from textwrap import shorten
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -32,8 +32,9 @@ _VECTORS, _KINDS = "vectors.safetensors", "kinds.json"
 NEAREST = 3  # captions, or other actions, whose mean cosine says how near something is
 KNOWN = 0.09  # by how much captions have to be nearer than other actions; see docs/benchmark.md
 MOST_KINDS = 1_000
-MOST_CAPTIONS = 2_500  # 0.5 MB of vectors
-LONGEST = 120  # characters of an example
+MOST_CAPTIONS = 2_500
+_LARGEST = 600_000  # bytes, of the vectors of so many captions
+LONGEST = 120  # characters of a kind's name, and of an example
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,22 @@ class Described:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of action: how many clips show it, and one of their captions as an example."""
+    """A kind of action: how many clips show it, and one of their captions as an example.
+
+    Raises:
+        ValueError: name or example is too long for a line, or not to be printed.
+    """
 
     name: str
     clips: Annotated[int, Within(1, 2**31)]
     example: str
+
+    def __post_init__(self) -> None:
+        for text in (self.name, self.example):
+            if not text.isprintable() or len(text) > LONGEST:
+                raise ValueError(
+                    f"name and example have to be at most {LONGEST} printable characters each"
+                )
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,7 @@ class Kinds:
         num_people: how many people a clip shows.
     """
 
-    num_people: Literal[1, 2]
+    num_people: Annotated[int, Within(1, 2)]
     kinds: Annotated[tuple[Kind, ...], Within(1, MOST_KINDS)]
 
 
@@ -101,11 +113,12 @@ class Learned:
             if len(captions) > most:
                 captions = sorted(rng.choice(captions, most, replace=False).tolist())
             vectors_NC = _encode(captions)
-            kinds.append(Kind(name, len(clips[name]), _example(captions, vectors_NC)))
+            example = _tidy(_example(captions, vectors_NC))
+            kinds.append(Kind(_tidy(name), len(clips[name]), example))
             vectors.append(vectors_NC)
             indices += [index] * len(captions)
         return cls(
-            Kinds(num_people, tuple(kinds)),  # pyright: ignore[reportArgumentType]
+            Kinds(num_people, tuple(kinds)),
             actions.unpack(actions.pack(torch.cat(vectors))),
             torch.tensor(indices),
         )
@@ -161,7 +174,7 @@ def read_learned(folder: Path) -> Learned | None:
     if known is None:
         return None
     path = folder / LEARNED / _VECTORS
-    tensors = read_tensors(path)
+    tensors = read_tensors(path, limit=_LARGEST)
     captions, kinds = (tensors.get(name, torch.empty(0)) for name in ("captions", "kinds"))
     fits = (
         captions.ndim == 2
@@ -202,7 +215,13 @@ def _example(captions: list[str], vectors_NC: Tensor) -> str:
     order = sorted(range(len(captions)), key=lambda index: len(captions[index]))
     short = order[: -(-len(order) // 2)]
     middle = (vectors_NC[short] @ vectors_NC.mean(0)).argmax().item()
-    return shorten(captions[short[int(middle)]], LONGEST, placeholder="…")
+    return captions[short[int(middle)]]
+
+
+def _tidy(text: str) -> str:
+    """Fit for a line that is printed."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return shorten(printable, LONGEST, placeholder="…")
 
 
 def _most_each(counts: Sequence[int]) -> int:

@@ -93,7 +93,7 @@ class Task(Protocol):
 
 @runtime_checkable
 class Learning(Protocol):
-    """A task of a model that can say what it has learned from (`data.kinds.learn`)."""
+    """A task of a model that can say what it has learned from (`data.kinds.describe`)."""
 
     @property
     def learned(self) -> Learned:

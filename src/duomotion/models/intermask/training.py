@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from duomotion.checkpoint import load_weights, read_checkpoint
-from duomotion.data.kinds import learn
+from duomotion.data.kinds import describe
 from duomotion.data.layouts import VIEWS
 from duomotion.data.pairs import PairConfig
 from duomotion.data.windows import WindowConfig
@@ -48,6 +48,7 @@ from duomotion.sampling.guidance import draw_text_drop
 from duomotion.text.anchors import ANCHORS, save_anchors
 from duomotion.text.augment import mirror_text
 from duomotion.text.cache import cached_encoder
+from duomotion.text.learned import Learned
 from duomotion.training.batch import similar_lengths
 from duomotion.training.captions import CaptionStates, draw_captions
 from duomotion.training.config import LogConfig, OptimConfig
@@ -226,7 +227,7 @@ class GeneratorTask:
         whole = replace(data.examples, mirror=False, tempo=(1.0, 1.0), shortest=1.0)
         held_out = draw_views(self.codec, held_out_clips, whole, each=2, seed=seed)
         self.encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
-        self.learned = learn(data.pairs, clips, layout.captions, num_people=NUM_PEOPLE)
+        self.learned = Learned.of(describe(data.pairs, clips, layout.captions), NUM_PEOPLE)
         captions = {text for clip in clips for text in layout.captions(clip)}
         if data.examples.mirror:
             captions |= set(map(mirror_text, captions))
