@@ -277,9 +277,8 @@ def read_tensors(path: Path, *, limit: int | None = None) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ValueError(f"{path}: the file is missing")
-    open_file(
-        path, limit=limit
-    ).close()  # of one that can't be opened safetensors says that it is not there
+    # Of a file that can't be opened safetensors says that it is not there.
+    open_file(path, limit=limit).close()
     try:
         tensors = load_file(path)
     except SafetensorError as error:
