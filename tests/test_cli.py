@@ -225,6 +225,15 @@ def test_models_and_data_sets_are_listed(run):
     assert recipes <= set(printed.replace(",", " ").split()) and "intermask-open  " in printed
 
 
+def test_what_a_model_does_not_say_is_not_made_up(run, model, tmp_path):
+    status, printed, _ = run("models", model)
+    assert status == 0 and printed.endswith("does not say which kinds of action it has learned\n")
+    words = ("--seconds", 1, "--formats", "npz", "--model", model, "--out", tmp_path)
+    status, printed, _ = run("generate", "they wave", *words)
+    assert status == 0 and "read as" not in printed
+    assert refused(run("models", "intermusk"), "no model 'intermusk'", "intermask-open")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

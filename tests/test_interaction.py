@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from motions import TAIL, standing, waving
 
-from duomotion.motion.interaction import Interaction, together
+from duomotion.motion.canonical import resample
+from duomotion.motion.interaction import Interaction, Reading, together
 from duomotion.motion.kinematics import forward_kinematics
+from duomotion.motion.retarget import to_kit21
 from duomotion.motion.skeleton import SMPL22, Skeleton
 
 
@@ -45,6 +47,15 @@ def test_counts_and_stretches():
     np.testing.assert_array_equal(second.positions[0], motion.positions[1])
     assert part.caption == second.caption == motion.caption
     assert motion.with_caption("they wave").caption == "they wave"
+
+
+def test_what_a_caption_was_read_as_goes_with_it():
+    reading = Reading("wave", 0.8, True)
+    motion = waving(2, 20).with_caption("they wave", reading)
+    bodies = (motion.frames(5, 12), motion.person(1), resample(motion, 20), to_kit21(motion))
+    for other in bodies:
+        assert (other.caption, other.reading) == ("they wave", reading)
+    assert motion.with_caption("they bow").reading is None
 
 
 def test_reordering_joints_changes_no_position():

@@ -81,6 +81,9 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
     assert isinstance(model, InterMask) and "captions" in model.encoder.name
     clip = model.generate("two people shake hands")
     assert clip.num_frames == 120 and np.isfinite(clip.positions).all()
+    assert clip.reading == model.read("two people shake hands") and clip.reading.known
+    assert model.inpaint(clip, "two people hug", unknown=(1, 2)).reading.known is False
+    assert model.extend(clip, seconds=5).reading is None
 
 
 def assert_reworded_goes_from_caption_to_caption(task):

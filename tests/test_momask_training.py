@@ -91,6 +91,7 @@ def test_training_from_recordings_to_motion(tmp_path):
     assert {path.name for path in folder.iterdir()} >= {"tokenizer", "residual", "length"}
     clip = duomotion.load(folder).generate("person A of 18_01")
     assert clip.num_people == 1 and clip.fps == 20 and np.isfinite(clip.positions).all()
+    assert clip.reading is not None and clip.reading.known
 
 
 @needs_recordings

@@ -1,5 +1,6 @@
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from motions import CAPTION, TAIL, waving
 from properties import examples
 
 from duomotion.formats import npz
-from duomotion.motion.interaction import Interaction
+from duomotion.motion.interaction import Interaction, Reading
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,33 @@ def test_everything_comes_back(tmp_path, people):
     for one, other in zip(again.skeletons, motion.skeletons, strict=True):
         assert one.same_tree(other)
         np.testing.assert_array_equal(one.offsets, other.offsets)
+
+
+def test_what_the_caption_was_read_as_comes_back(tmp_path):
+    reading = Reading("handshake", 0.65, False)
+    npz.write(replace(waving(2, 4), reading=reading), tmp_path / "clip.npz")
+    again = npz.read(tmp_path / "clip.npz").reading
+    assert again == reading and type(again.known) is bool and type(again.score) is float
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"known": None}, "kind, score, known have to be three scalars, or none"),
+        ({"score": np.zeros(2)}, "have to be three scalars"),
+        ({"score": np.array(1)}, "score has to be a number and known true or false"),
+        ({"known": np.array(1)}, "known true or false"),
+        ({"score": np.array(np.nan)}, "score holds values that are not finite"),
+        ({"kind": np.array(1)}, "kind has the wrong type"),
+        ({"kind": np.array("a" * 201)}, "kind has room for more than 200 characters"),
+    ],
+)
+def test_readings_that_are_none_are_refused(tmp_path, arrays, message):
+    path = tmp_path / "clip.npz"
+    npz.write(replace(waving(2, 4), reading=Reading("handshake", 0.65, True)), path)
+    change(path, **arrays)
+    with pytest.raises(ValueError, match=message):
+        npz.read(path)
 
 
 def test_other_programs_find_plain_arrays(tmp_path):

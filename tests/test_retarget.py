@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from duomotion.formats import bvh
 from duomotion.motion.contacts import FOOT_JOINTS, foot_contacts
-from duomotion.motion.interaction import Interaction
+from duomotion.motion.interaction import Interaction, Reading
 from duomotion.motion.kinematics import global_rotations
 from duomotion.motion.retarget import match_joints, to_smpl22
 from duomotion.motion.rotations import yaw
@@ -110,10 +110,11 @@ def test_common_skeletons_are_matched_by_name_and_place(style):
     for name, expected in zip(SMPL22.names, SMPL22.rest_positions, strict=True):
         if name.split("_")[-1] in ENDS or name in ("pelvis", "spine3"):
             np.testing.assert_allclose(rest[match[name]], expected, atol=1e-9, err_msg=name)
-    motion = dancing(skeleton)
+    motion = replace(dancing(skeleton), reading=Reading("dance", 0.8, True))
     smpl = to_smpl22(motion)
     assert smpl.skeletons[0].same_tree(SMPL22)
     assert (smpl.fps, smpl.caption) == (motion.fps, motion.caption)
+    assert smpl.reading == motion.reading
     for name in SMPL22.names:
         if match[name] is not None:
             found = smpl.positions[:, :, SMPL22.index(name)]

@@ -19,7 +19,7 @@ from duomotion.text.augment import mirror_text
 from duomotion.text.cache import CachedEncoder, default_folder
 from duomotion.text.encoder import TextEmbedding, TextEncoder
 from duomotion.text.encoders import load_encoder
-from duomotion.text.prompt import MAX_CHARACTERS, check_prompt, roles
+from duomotion.text.prompt import MAX_CHARACTERS, check_prompt, people_in, roles
 
 SENTENCES = [
     "two people shake hands",
@@ -549,6 +549,30 @@ def test_other_spellings_keep_their_meaning(words: list[str]) -> None:
 )
 def test_two_roles_become_one_sentence(first: str, second: str) -> None:
     assert roles(first, second) == "one person waves and the other person bows"
+
+
+@pytest.mark.parametrize(
+    ("text", "people"),
+    [
+        ("two people shake hands", 2),
+        ("They walk side by side", 2),
+        ("a couple strolls along", 2),
+        ("One person kneels, the other stands", 2),
+        ("a man lifts a woman", 2),
+        ("someone drags another person away", 2),
+        ("the dancers turn around each other", 2),
+        ("he takes her hand", 2),
+        ("A man walks", 1),
+        ("someone takes two steps to the other side", None),
+        ("she waves", 1),
+        ("an old man puts one foot in front of the other", None),
+        ("one person spins under joined hands", None),
+        ("a high five", None),
+        ("walk", None),
+    ],
+)
+def test_how_many_people_a_prompt_is_about(text: str, people: int | None) -> None:
+    assert people_in(text) == people
 
 
 @pytest.mark.parametrize(("first", "second"), [("", "bows"), ("waves", "  "), ("握手", "bows")])

@@ -80,6 +80,29 @@ def test_it_generates_reacts_inpaints_and_extends(run, model, tmp_path):
     assert abs(filled - given)[:, :15].max() < 1e-5 < abs(filled - given)[:, 20:25].max()
 
 
+def test_it_says_what_it_reads_prompts_as(run, model, tmp_path):
+    words = ["--seconds", 1, "--model", model, "--formats", "npz", "--out", tmp_path]
+    status, text, _ = run("generate", "two people wave their hands", *words)
+    assert status == 0 and 'read as "wave" (0.' in text and "nothing like" not in text
+    status, text, _ = run("generate", "two people fence", *words)
+    assert status == 0 and 'read as "wave" (0.' in text
+    assert f"nothing like 'two people fence' was in the training data, {'wave'!r} is" in text
+    assert f"`duomotion models {model}` lists" in text
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a man waves\nthey wave\n")
+    status, text, _ = run("generate", "--prompts", prompts, *words)
+    assert status == 0 and text.count("read as") == 2
+    assert text.count("'a man waves' is about one person; ") == text.count(" is about ") == 1
+    assert "momask-open that of one person" in text
+
+
+def test_the_kinds_that_it_knows_are_listed(run, model):
+    status, text, _ = run("models", model)
+    assert status == 0
+    title, line = text.splitlines()
+    assert title == "kind  clips  example" and line.startswith("wave      3  two people wave ")
+
+
 def test_known_settings_are_its_own(run, model):
     status, _, error = run("generate", "hi", "--seconds", 1, "--model", model, "--guidance", 2)
     assert status == 2 and "no sampling setting guidance" in error

@@ -6,7 +6,8 @@ provenance.json       versions, step, date, data, scores, seed, hardware
 training.safetensors  only where training may go on: optimiser state and averaged weights
 training.json         only where training may go on: the position in the training
 <child>/              a checkpoint that this one needs, such as a generator's tokenizer, or other
-                      files, such as an evaluator's words or a generator's captions
+                      files, such as an evaluator's words, a generator's captions or what it has
+              learned from
 
 A checkpoint may come from anybody: what it states is compared with what it holds before memory is
 taken for it.
@@ -95,11 +96,11 @@ def save_checkpoint(
     try:
         with atomic_folder(folder) as temporary:
             save_file(_storable(tensors, dtype), temporary / WEIGHTS)
-            _write_json(temporary / RECIPE, recipe)
-            _write_json(temporary / PROVENANCE, provenance)
+            write_json(temporary / RECIPE, recipe)
+            write_json(temporary / PROVENANCE, provenance)
             if training is not None:
                 save_file(_storable(training.tensors), temporary / TRAINING_TENSORS)
-                _write_json(temporary / TRAINING_POSITION, training.position)
+                write_json(temporary / TRAINING_POSITION, training.position)
             for name, child in (children or {}).items():
                 without = shutil.ignore_patterns(TRAINING_TENSORS, TRAINING_POSITION)
                 shutil.copytree(child, temporary / name, ignore=without)
@@ -116,7 +117,7 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
     """
     folder = Path(folder)
     recipe = read_recipe(folder)
-    provenance = _read_json(folder / PROVENANCE)
+    provenance = read_json(folder / PROVENANCE)
     return Checkpoint(read_tensors(folder / WEIGHTS), recipe, provenance, folder)
 
 
@@ -130,7 +131,7 @@ def read_recipe(folder: str | Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ValueError(f"{folder}: no checkpoint folder is there")
     path = folder / RECIPE
-    recipe = _read_json(path)
+    recipe = read_json(path)
     if not isinstance(recipe.get("system"), str):
         raise ValueError(f"{path}: the field 'system' has to name the system")
     return recipe
@@ -185,7 +186,7 @@ def read_training(folder: str | Path) -> TrainingState:
         ValueError: as for `read_checkpoint`.
     """
     folder = Path(folder)
-    position = _read_json(folder / TRAINING_POSITION)
+    position = read_json(folder / TRAINING_POSITION)
     return TrainingState(read_tensors(folder / TRAINING_TENSORS), position)
 
 
@@ -267,16 +268,17 @@ def _check_fit(own: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
         )
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file.
+def read_tensors(path: Path, *, limit: int | None = None) -> dict[str, Tensor]:
+    """Read a safetensors file, of at most `limit` bytes.
 
     Raises:
-        ValueError: the file is missing or cut, or a number in it is not finite or of no type that
-            networks have; the sentence names it.
+        ValueError: the file is missing, cut or larger, or a number in it is not finite or of no
+            type that networks have; the sentence names it.
     """
     if not path.is_file():
         raise ValueError(f"{path}: the file is missing")
-    open_file(path).close()  # of one that can't be opened safetensors says that it is not there
+    # Of a file that can't be opened safetensors says that it is not there.
+    open_file(path, limit=limit).close()
     try:
         tensors = load_file(path)
     except SafetensorError as error:
@@ -321,11 +323,17 @@ def _storable(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -
     return storable
 
 
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON object; raises OSError where the file can't be written."""
     path.write_text(json.dumps(values, indent=2) + "\n")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ValueError: the file is missing, too large, or holds something else; the sentence names it.
+    """
     if not path.is_file():
         raise ValueError(f"{path}: the file is missing")
     text = read_text(path, limit=LARGEST_JSON)

@@ -9,6 +9,7 @@ from duomotion.distributed import connect, find_device
 from duomotion.models import kinds, part_of
 from duomotion.models.base import MotionModel, Reconstructor
 from duomotion.precision import Precision
+from duomotion.text.learned import Kinds, read_known, read_learned
 
 if TYPE_CHECKING:
     from duomotion.models.system import Part
@@ -36,7 +37,9 @@ def load(model: str | Path, *, device: str = "cpu", precision: Precision = "auto
         raise ValueError(
             f"{folder} is a checkpoint of {kind!r}, which does not generate on its own"
         )
-    return part.model(folder, device=device, precision=precision)
+    loaded = part.model(folder, device=device, precision=precision)
+    loaded.learned = read_learned(folder)
+    return loaded
 
 
 def load_reconstructor(
@@ -79,6 +82,25 @@ def load_trainer(recipe: "Recipe", folder: Path, *, device: str | None = None) -
         log=recipe.log,
         processes=processes,
     )
+
+
+def learned_kinds(model: str | Path) -> Kinds | None:
+    """The kinds of action that a model has learned; None where its checkpoint does not say.
+
+    Raises:
+        ValueError: no such model, or the file that says so is damaged.
+    """
+    folder, _, _ = _found(model)
+    return read_known(folder)
+
+
+def model_of(num_people: int) -> str | None:
+    """The name of a model that comes with the package and makes so many people."""
+    for name, folder in shipped().items():
+        known = read_known(folder)
+        if known is not None and known.num_people == num_people:
+            return name
+    return None
 
 
 def _found(model: str | Path) -> "tuple[Path, str, Part]":

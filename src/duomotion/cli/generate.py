@@ -98,6 +98,7 @@ def generate(
             f"{clip.num_frames} frames in {done - loaded:.1f} s "
             f"(model loaded in {loaded - start:.1f} s)"
         )
+        print_people(clip, options)
         save_all(clip, file_name(clip.caption, options.seed), options)
         return
     clips = model.generate_many(
@@ -106,7 +107,23 @@ def generate(
     names: set[str] = set()
     for clip in track(clips, "clips", unit="clip", total=len(texts)):
         names.add(name := file_name(clip.caption, options.seed, names))
+        print_people(clip, options)
         save_all(clip, name, options)
+
+
+def print_people(clip: "duomotion.Interaction", options: Options) -> None:
+    """Say so where a prompt is about two people and the model makes one, or the other way round."""
+    from duomotion.loading import model_of
+    from duomotion.text.prompt import people_in
+
+    people = {1: "one person", 2: "two people"}
+    asked = people_in(clip.caption)
+    if asked is not None and asked != clip.num_people:
+        other = model_of(asked)
+        print(
+            f"{clip.caption!r} is about {people[asked]}; {options.model} makes the motion of "
+            f"{people[clip.num_people]}" + (f", {other} that of {people[asked]}" if other else "")
+        )
 
 
 @contextmanager
@@ -343,6 +360,14 @@ def load_model(options: Options) -> "MotionModel":
 
 
 def save_all(clip: "duomotion.Interaction", name: str, options: Options) -> None:
+    """Write the files, and say what the model has read the caption as."""
+    if clip.reading is not None:
+        print(f'read as "{clip.reading.kind}" ({clip.reading.score:.2f})')
+        if not clip.reading.known:
+            print(
+                f"nothing like {clip.caption!r} was in the training data, {clip.reading.kind!r} is "
+                f"what comes nearest; `duomotion models {options.model}` lists what was"
+            )
     for suffix in options.formats:
         path = options.out / f"{name}.{suffix}"
         clip.save(path)

@@ -1,15 +1,41 @@
 """Commands that train, and that list and pack what was trained."""
 
 from pathlib import Path
-from textwrap import fill
+from textwrap import fill, shorten
 
 from duomotion.cli.files import size_mb, writable_folder
 
 WIDTH = 100
 
 
-def models() -> None:
-    """List the systems with their recipes, and the models that come with duomotion."""
+def models(name: str = "", /) -> None:
+    """List the systems with their recipes, and the models that come with duomotion.
+
+    Args:
+        name: Name of a model or folder of a checkpoint: list the kinds of action that it has
+            learned, with the number of training clips and an example prompt of each.
+    """
+    if name:
+        _list_kinds(name)
+    else:
+        _list_systems()
+
+
+def _list_kinds(name: str) -> None:
+    from duomotion.loading import learned_kinds
+
+    known = learned_kinds(name)
+    if known is None:
+        print(f"{name} does not say which kinds of action it has learned")
+        return
+    widest = max(len(kind.name) for kind in known.kinds)
+    print(f"{'kind':{widest}}  clips  example")
+    for kind in known.kinds:
+        example = shorten(kind.example, max(WIDTH - widest - 9, 40), placeholder="…")
+        print(f"{kind.name:{widest}}  {kind.clips:5}  {example}")
+
+
+def _list_systems() -> None:
     import json
 
     from duomotion.loading import shipped

@@ -3,11 +3,14 @@
 ROOT/kinds.txt   NAME, a tab and the kind a line, as in "18_01-00	handshake"
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from duomotion.reading import read_text
 from duomotion.storage import atomic_file
+from duomotion.text.learned import Described
+from duomotion.text.verbs import main_verb
 
 FILE = "kinds.txt"
 LARGEST = 10_000_000  # bytes
@@ -36,3 +39,24 @@ def write_kinds(root: str | Path, kinds: Mapping[str, str]) -> None:
     with atomic_file(Path(root) / FILE) as path:
         lines = (f"{name}\t{kind}\n" for name, kind in sorted(kinds.items()))
         path.write_text("".join(lines), encoding="utf-8")
+
+
+def describe(
+    root: str | Path, clips: Iterable[Any], captions: Callable[[Any], Iterable[str]]
+) -> list[Described]:
+    """The captions of a data set's clips, as `Learned.of` takes them.
+
+    A caption is of its clip's kind, or where nobody has given the clip one, of its own main verb's.
+
+    Args:
+        captions: what the captions of a clip say.
+
+    Raises:
+        ValueError: as `read_kinds`.
+    """
+    kinds = read_kinds(root)
+    return [
+        Described(caption, kinds.get(clip.name) or main_verb(caption), clip.name)
+        for clip in clips
+        for caption in captions(clip)
+    ]

@@ -7,20 +7,24 @@ names           (J,) text             joint names
 parents         (J,) int64            -1 for the root
 positions       (P, T, J, 3) float32  metres, for readers in other programs
 fps, caption    scalars
+kind, score, known  scalars           only where a model has read the caption: what it read it as
 """
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from duomotion.body import person_names
 from duomotion.formats import limits
-from duomotion.motion.interaction import Interaction
+from duomotion.motion.interaction import Interaction, Reading
 from duomotion.motion.skeleton import Skeleton
 from duomotion.reading import read_arrays
 from duomotion.storage import atomic_file
 
 NEEDED = ("root_positions", "rotations", "offsets", "names", "parents", "fps", "caption")
+READING = ("kind", "score", "known")
 KINDS = {"root_positions": "f", "rotations": "f", "offsets": "f", "parents": "iu", "fps": "iuf"}
 
 
@@ -32,7 +36,8 @@ def write(interaction: Interaction, path: str | Path) -> None:
         OSError: the file can't be written.
     """
     person_names(interaction.num_people)
-    skeleton = interaction.skeletons[0]
+    skeleton, reading = interaction.skeletons[0], interaction.reading
+    read: dict[str, Any] = {} if reading is None else asdict(reading)
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
@@ -44,6 +49,7 @@ def write(interaction: Interaction, path: str | Path) -> None:
             positions=interaction.positions,
             fps=np.float64(interaction.fps),
             caption=np.array(interaction.caption),
+            **read,
         )
 
 
@@ -54,7 +60,7 @@ def read(path: str | Path) -> Interaction:
         ValueError: the file is not ours, is damaged or holds too much.
         OSError: the file can't be read.
     """
-    arrays = read_arrays(path, NEEDED, what="a duomotion .npz file")
+    arrays = read_arrays(path, NEEDED + READING, what="a duomotion .npz file")
     if missing := [name for name in NEEDED if name not in arrays]:
         raise ValueError(
             f"{path} can't be read as a duomotion .npz file: no array named {', '.join(missing)}"
@@ -92,7 +98,22 @@ def read(path: str | Path) -> Interaction:
     names = tuple(limits.texts(path, "names", arrays["names"], limits.LONGEST_NAME))
     (caption,) = limits.texts(path, "caption", arrays["caption"], limits.LONGEST_CAPTION)
     skeletons = tuple(Skeleton(names, parents, person) for person in offsets.astype(np.float64))
-    return Interaction(roots, rotations, skeletons, fps, caption)
+    return Interaction(roots, rotations, skeletons, fps, caption, _reading(path, arrays))
+
+
+def _reading(path: str | Path, arrays: dict[str, np.ndarray]) -> Reading | None:
+    """What the caption was read as, where the file says so."""
+    held = [arrays[name] for name in READING if name in arrays]
+    if not held:
+        return None
+    if len(held) < len(READING) or any(array.shape for array in held):
+        raise ValueError(f"{path}: {', '.join(READING)} have to be three scalars, or none")
+    kind, score, known = held
+    if score.dtype.kind != "f" or known.dtype.kind != "b":
+        raise ValueError(f"{path}: score has to be a number and known true or false")
+    limits.check_numbers(path, "score", score)
+    (name,) = limits.texts(path, "kind", kind, limits.LONGEST_NAME)
+    return Reading(name, float(score), bool(known))
 
 
 def _are_rotations(matrices: np.ndarray) -> bool:

@@ -13,10 +13,11 @@ import numpy as np
 
 from duomotion.models.soundness import flaw
 from duomotion.motion.canonical import interpolate, resample
-from duomotion.motion.interaction import Interaction, joined
+from duomotion.motion.interaction import Interaction, Reading, joined
 from duomotion.motion.retarget import to_smpl22
 from duomotion.motion.seams import seams
 from duomotion.sampling.request import AS_TUNED, Request, Sampling, check_seed
+from duomotion.text.learned import Learned
 from duomotion.text.prompt import check_prompt, roles
 
 FPS = 30.0  # of models of two people
@@ -104,6 +105,7 @@ class MotionModel(ABC):
         min_frames, max_frames: of what it makes at once.
         frame_unit: frames that are made together, such as those of a token.
         precision: the number format in which its networks compute.
+        learned: what it has learned from; None where its checkpoint does not say.
     """
 
     name: str
@@ -113,6 +115,7 @@ class MotionModel(ABC):
     min_frames: int
     max_frames: int
     precision: str = "float32"
+    learned: Learned | None = None
 
     @property
     @abstractmethod
@@ -194,6 +197,13 @@ class MotionModel(ABC):
     def lengths(self, texts: Sequence[str], seed: int) -> list[int]:
         """How many frames what each text says takes; the same for the same text and seed."""
         return [round(self.fps * DEFAULT_SECONDS)] * len(texts)
+
+    def read(self, text: str) -> Reading | None:
+        """What the model reads a text as, which comes with each clip that has a caption.
+
+        None of an empty text, and where the model does not know what it has learned from.
+        """
+        return self.learned.read(text) if text and self.learned is not None else None
 
     def check(self, *, seed: int, sampling: Sampling) -> None:
         """Raises ValueError where a setting is out of range or the model has no use for it."""
@@ -476,7 +486,9 @@ class MotionModel(ABC):
         return best
 
     def _answer_one(self, request: Request, on_progress: OnProgress | None) -> Interaction:
-        return self._drawn([request], self._window_report(on_progress, 0, request, 0))[0]
+        report = self._window_report(on_progress, 0, request, 0)
+        (clip,) = self._drawn([request], report)
+        return clip.with_caption(request.text, self.read(request.text))
 
     def _window_report(
         self, on_progress: OnProgress | None, window: int, request: Request, given: int
@@ -524,7 +536,7 @@ class MotionModel(ABC):
                 tries.append(_Try(seam_score(longer, start), start, longer))
             _, start, whole = min(tries, key=lambda each: each.score)
             starts.append(start)
-        return whole.with_caption(request.text), starts
+        return whole.with_caption(request.text, self.read(request.text)), starts
 
     def _next_window(
         self, made: Interaction, request: Request, on_step: OnStep | None

@@ -15,6 +15,21 @@ FORMATS = "duomotion.formats"
 package is named here and found when a file is met, as Python finds its codecs."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a model read a prompt as.
+
+    Attributes:
+        kind: the kind of action in its training data that comes nearest, as in "handshake".
+        score: how near, as a cosine: 1 where a caption of this kind says the same.
+        known: whether anything like the prompt was in the training data at all.
+    """
+
+    kind: str
+    score: float
+    known: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Interaction:
     """P people over T frames. World: metres, right-handed, Y up.
@@ -28,6 +43,7 @@ class Interaction:
         skeletons: one a person, the same tree with each person's own bone lengths.
         fps: frames a second.
         caption: what happens, in words.
+        reading: what a model read the caption as; None where none did.
     """
 
     root_positions: np.ndarray
@@ -35,6 +51,7 @@ class Interaction:
     skeletons: tuple[Skeleton, ...]
     fps: float = 30.0
     caption: str = ""
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         people, frames, joints = self.rotations.shape[:3]
@@ -121,8 +138,9 @@ class Interaction:
             ),
         )
 
-    def with_caption(self, caption: str) -> "Interaction":
-        return replace(self, caption=caption)
+    def with_caption(self, caption: str, reading: Reading | None = None) -> "Interaction":
+        """The same under another caption, which has a reading of its own or none."""
+        return replace(self, caption=caption, reading=reading)
 
     def save(self, path: str | Path) -> None:
         """Write in the format that the suffix names (.npz, .bvh, .glb, .mp4, .gif, .png, .html).

@@ -101,17 +101,15 @@ class InterXLayout(MapLayout):
         people, frames = posed.rotations.shape[:2]
         hands = NUM_ROTATIONS - SMPL22.num_joints
         still = np.broadcast_to(np.eye(3), (people, frames, hands, 3, 3))
-        return Interaction(
-            posed.root_positions,
-            np.concatenate([posed.rotations, still], 2),
-            tuple(
+        return replace(
+            posed,
+            rotations=np.concatenate([posed.rotations, still], 2),
+            skeletons=tuple(
                 neutral.with_offsets(
                     np.concatenate([person.offsets, neutral.offsets[SMPL22.num_joints :]])
                 )
                 for person in posed.skeletons
             ),
-            posed.fps,
-            posed.caption,
         )
 
     def placing(self, people: Interaction) -> tuple[np.ndarray, np.ndarray]:

@@ -46,12 +46,11 @@ def to_smpl22(interaction: Interaction) -> Interaction:
         target = _target_skeleton(rest @ turn.T, positions[person])
         skeletons.append(target)
         rotations.append(fit_rotations(positions[person], target, twist))
-    return Interaction(
-        positions[:, :, 0],
-        np.stack(rotations),
-        tuple(skeletons),
-        interaction.fps,
-        interaction.caption,
+    return replace(
+        interaction,
+        root_positions=positions[:, :, 0],
+        rotations=np.stack(rotations),
+        skeletons=tuple(skeletons),
     )
 
 
@@ -72,9 +71,8 @@ def to_kit21(interaction: Interaction) -> Interaction:
             found.append(positions[..., both, :].mean(-2))
         else:
             found.append(positions[..., SMPL22.index(KIT_SPINE.get(name, name)), :])
-    return Interaction.from_positions(
-        np.stack(found, -2), like=KIT21, fps=interaction.fps, caption=interaction.caption
-    )
+    bodies = Interaction.from_positions(np.stack(found, -2), like=KIT21, fps=interaction.fps)
+    return bodies.with_caption(interaction.caption, interaction.reading)
 
 
 def in_rest_of(body: Skeleton, interaction: Interaction) -> Interaction:

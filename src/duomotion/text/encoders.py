@@ -1,6 +1,7 @@
 """Text encoders by name."""
 
 import re
+from functools import cache
 
 from duomotion.text.clip import ClipEncoder, ClipVectorEncoder
 from duomotion.text.encoder import TextEncoder
@@ -10,6 +11,8 @@ CLIP_ENCODERS = {"clip": ClipEncoder, "clip-vector": ClipVectorEncoder}
 _NAME = re.compile(
     r"(?P<kind>sentence|clip|clip-vector)(:(?P<source>.+?))?(@(?P<weights>[0-9a-f]{12}))?"
 )
+
+_sentence_encoder = cache(SentenceEncoder)  # frozen, so one is enough for a process
 
 
 def load_encoder(name: str) -> TextEncoder:
@@ -31,7 +34,7 @@ def load_encoder(name: str) -> TextEncoder:
             "'clip-vector', 'clip:FOLDER_OR_HUB_ID' and 'clip-vector:FOLDER_OR_HUB_ID'"
         )
     if parts["kind"] == "sentence":
-        encoder = SentenceEncoder()
+        encoder = _sentence_encoder()
     else:
         encoder = CLIP_ENCODERS[parts["kind"]](parts["source"])
     if parts["weights"] and encoder.name != name:

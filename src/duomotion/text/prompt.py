@@ -10,6 +10,28 @@ _SUBJECT = re.compile(
     r"(person|man|woman|boy|girl|dancer|friend|one|other|someone|somebody|he|she|they) ",
     re.IGNORECASE,
 )
+_NOUNS = "person|human|man|woman|boy|girl|guy|lady|kid|child|friend"
+_PERSON = re.compile(rf"\b({_NOUNS})\b", re.IGNORECASE)
+_TWO = re.compile(
+    r"\b(two|both) ([\w-]+ )?(people|persons|humans|men|women|boys|girls|guys|ladies|kids|children|"
+    r"friends|partners|dancers|soldiers|players|boxers|strangers|colleagues|neighbou?rs|of them)\b"
+    r"|\b(each other|one another|partners?|someone else|somebody else)\b"
+    rf"|\b(another|the other|the second) ({_NOUNS}|dancer)\b|\bthe other's\b"
+    r"|\bone (person|dancer|of them)\b.*\bthe other\b"
+    r"|^(they|people|friends|a couple|a pair|[\w-]+ (people|men|women|friends))\b"
+    r"|^both (?!the\b|arm|hand|leg|foot|feet|knee)"
+    r"|\b(he|man|guy|boy)\b.*\b(she|her)\b|\b(she|woman|girl|lady)\b.*\b(he|him|his)\b",
+    re.IGNORECASE,
+)
+_ALONE = re.compile(
+    rf"((a|an|the|some) ([\w-]+ )?)?({_NOUNS}|dancer|soldier|player|boxer|athlete)\b"
+    r"|someone\b|somebody\b|he\b|she\b",
+    re.IGNORECASE,
+)
+_COMPANY = re.compile(
+    r"\b(other|another|opponent|buddy|date|wife|husband|friend|sweetheart|salsa|joined|somebody)\b",
+    re.IGNORECASE,
+)
 
 
 def check_prompt(text: str) -> str:
@@ -58,6 +80,14 @@ def roles(first: str, second: str) -> str:
         _SUBJECT.sub("", check_prompt(text), count=1).rstrip(" .;,") for text in (first, second)
     )
     return check_prompt("one person {} and the other person {}".format(*acts))
+
+
+def people_in(text: str) -> int | None:
+    """How many people a sentence is about, one or two; None where its words leave it open."""
+    if _TWO.search(text) or len({noun.lower() for noun in _PERSON.findall(text)}) > 1:
+        return 2
+    alone = _ALONE.match(text)
+    return 1 if alone is not None and not _COMPANY.search(text, alone.end()) else None
 
 
 def _is_latin(letter: str) -> bool:

@@ -9,6 +9,7 @@ import dataclasses
 import logging
 import math
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -33,6 +34,7 @@ from duomotion.distributed import Processes, connect
 from duomotion.precision import autocast, resolve
 from duomotion.signals import handled
 from duomotion.storage import locked, recover
+from duomotion.text.learned import LEARNED, Learned
 from duomotion.training.batch import clip_count, clip_names, take
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.log import Log
@@ -86,6 +88,16 @@ class Task(Protocol):
 
     def provenance(self) -> dict[str, Any]:
         """What to note about the data."""
+        ...
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """A task of a model that can say what it has learned from (`data.kinds.describe`)."""
+
+    @property
+    def learned(self) -> Learned:
+        """Goes into each checkpoint."""
         ...
 
 
@@ -341,14 +353,19 @@ class Trainer:
             "scores": self.scores,
             **self.task.provenance(),
         }
-        save_checkpoint(
-            self.folder / name,
-            self.model.state_dict(),
-            self.recipe,
-            provenance,
-            children=self.task.children,
-            training=training,
-        )
+        children = dict(self.task.children)
+        with tempfile.TemporaryDirectory() as scratch:
+            if isinstance(self.task, Learning):
+                children[LEARNED] = Path(scratch) / LEARNED
+                self.task.learned.save(children[LEARNED])
+            save_checkpoint(
+                self.folder / name,
+                self.model.state_dict(),
+                self.recipe,
+                provenance,
+                children=children,
+                training=training,
+            )
 
     def _save_last(self) -> None:
         tensors = {f"average.{name}": average for name, average in self.averages.items()}

@@ -7,6 +7,7 @@ import torch
 
 from duomotion.checkpoint import load_network, model_config, read_checkpoint, save_checkpoint
 from duomotion.config import Size, to_dict
+from duomotion.data.kinds import describe
 from duomotion.data.layouts import VIEWS
 from duomotion.models.feature_model import FeatureModel
 from duomotion.models.system import Part, System
@@ -16,6 +17,7 @@ from duomotion.official.reading import read_official
 from duomotion.official.states import get_state_dict
 from duomotion.sampling.request import Sampling
 from duomotion.text.cache import cached_encoder
+from duomotion.text.learned import Learned
 from duomotion.training.config import LogConfig, OptimConfig
 
 
@@ -51,6 +53,7 @@ class ToyTask:
     def __init__(self, recipe, device):
         self.views, self.encoder = VIEWS[INTERHUMAN.name], cached_encoder("sentence", dim=384)
         self.clips, self.data = self.views.read_split(recipe.pairs, "train")[0], recipe.pairs
+        self.learned = Learned.of(describe(self.data, self.clips, self.views.captions), 2)
         torch.manual_seed(recipe.optim.seed)
         self.model = ToyNetwork(recipe.model)
 
@@ -77,10 +80,8 @@ class ToyModel(FeatureModel):
     tuned = Sampling(steps=1)
 
     def __init__(self, folder):
-        self.network = load(folder)
-        super().__init__(
-            folder.name, INTERHUMAN, cached_encoder("sentence", dim=384), [self.network]
-        )
+        self.network, encoder = load(folder), cached_encoder("sentence", dim=384)
+        super().__init__(folder.name, INTERHUMAN, encoder, [self.network])
 
     @torch.no_grad()
     def sample(self, texts, frames, known, *, rngs, sampling, on_step=None):

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from duomotion.checkpoint import load_weights, read_checkpoint
+from duomotion.data.kinds import describe
 from duomotion.data.layouts import VIEWS
 from duomotion.data.pairs import PairConfig
 from duomotion.data.windows import WindowConfig
 from duomotion.losses.masked import soft_targets
 from duomotion.models.children import check_child, load_embedder
 from duomotion.models.intermask.alternating import transformer_of
+from duomotion.models.intermask.blocks import NUM_PEOPLE
 from duomotion.models.intermask.codec import MotionCodec, load_codec
 from duomotion.models.intermask.config import (
     InterMConfig,
@@ -48,6 +50,7 @@ from duomotion.sampling.guidance import draw_text_drop
 from duomotion.text.anchors import ANCHORS, save_anchors
 from duomotion.text.augment import mirror_text
 from duomotion.text.cache import cached_encoder
+from duomotion.text.learned import Learned
 from duomotion.training.batch import similar_lengths
 from duomotion.training.captions import CaptionStates, draw_captions
 from duomotion.training.config import LogConfig, OptimConfig
@@ -238,6 +241,10 @@ class GeneratorTask:
             self.codec, held_out_clips, data.examples.as_recorded, each=2, seed=seed
         )
         self.encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
+        described = describe(data.pairs, clips, layout.captions)
+        if data.composed:
+            described += describe(data.composed, composed, layout.captions)
+        self.learned = Learned.of(described, NUM_PEOPLE)
         captions = {text for clip in (*clips, *composed) for text in layout.captions(clip)}
         if data.examples.mirror:
             captions |= set(map(mirror_text, captions))

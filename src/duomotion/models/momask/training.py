@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from duomotion.data import humanml3d, humanml3d_views, interhuman
-from duomotion.data.humanml3d import SoloClip
+from duomotion.data.humanml3d import SoloClip, without_mirrored
+from duomotion.data.kinds import describe
 from duomotion.data.layouts import VIEWS
 from duomotion.data.windows import WindowConfig, WindowSampler
 from duomotion.losses.masked import soft_targets
@@ -47,6 +48,7 @@ from duomotion.sampling.guidance import draw_text_drop
 from duomotion.sampling.masking import top_k_of_ratio
 from duomotion.sampling.tokens import sample_noise
 from duomotion.text.cache import cached_encoder
+from duomotion.text.learned import Learned
 from duomotion.training.batch import similar_lengths, take
 from duomotion.training.captions import CaptionVectors, draw_captions
 from duomotion.training.config import LogConfig, OptimConfig
@@ -453,6 +455,9 @@ class MaskedTask(_TokenTask[MaskedTransformer]):
         for name, folder in beside.items():
             check_child(folder, KINDS[name], recipe.data.text_encoder)
         self.children = {"tokenizer": Path(recipe.data.tokenizer), **beside}
+        clips = without_mirrored(self.crops.clips)
+        described = describe(recipe.data.clips, clips, humanml3d_views.captions)
+        self.learned = Learned.of(described, MoMask.num_people)
         self.model = self._started(MaskedTransformer(recipe.model))
 
     def _compute_loss(
