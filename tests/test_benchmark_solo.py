@@ -173,7 +173,8 @@ def test_default_data_and_evaluator_follow_from_the_model(run, data, monkeypatch
 
     asked, shipped = [], [shipped_evaluator(people) for people in (1, 2)]
     monkeypatch.setattr(duomotion, "load", lambda name, **more: Dancer())
-    monkeypatch.setattr("duomotion.loading.shipped_evaluator", lambda n: asked.append(n) or "x")
+    found = lambda people, edition: asked.append(people) or "x"  # noqa: E731
+    monkeypatch.setattr("duomotion.loading.shipped_evaluator", found)
     status, _, error = run("evaluate", "dancer", "--out", tmp_path)
     assert (status, asked) == (2, [1]) and "x: no checkpoint" in error
     monkeypatch.chdir(tmp_path)

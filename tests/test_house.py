@@ -14,7 +14,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Lowest first. What is in one set may import each other and what is in sets before it.
 LAYERS = [
-    {"config", "names", "reading", "signals", "streams", "storage", "progress"},
+    {"config", "editions", "names", "reading", "signals", "streams", "storage", "progress"},
     {"precision", "distributed"},
     {"checkpoint", "official"},
     {"motion"},

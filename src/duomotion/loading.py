@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from duomotion.distributed import connect, find_device
+from duomotion.editions import LATEST, of_edition
 from duomotion.models import kinds, part_of
 from duomotion.models.base import MotionModel, Reconstructor
 from duomotion.precision import Precision
@@ -128,9 +129,9 @@ def shipped() -> Mapping[str, Path]:
     return {folder.parent.name: folder.parent for folder in sorted(_root().glob("*/recipe.json"))}
 
 
-def shipped_evaluator(num_people: int = 2) -> Path:
-    """Folder of the open benchmark's evaluator for one person or two."""
-    return _root() / "evaluators" / {1: "solo", 2: "open"}[num_people]
+def shipped_evaluator(num_people: int = 2, edition: int = LATEST) -> Path:
+    """Folder of the open benchmark's evaluator for one person or two, by edition of the data."""
+    return _root() / "evaluators" / of_edition({1: "solo", 2: "open"}[num_people], edition)
 
 
 def _root() -> Path:

@@ -10,6 +10,7 @@ import tyro
 
 import duomotion
 from duomotion.cli.files import writable_folder, write_report
+from duomotion.editions import LATEST, of_edition
 from duomotion.precision import Precision
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Options:
         compare: Further models for the same table, and a plot of FID against time.
         tasks: Of published protocols: generation from text, reconstruction of recorded motion by
             the tokenizer, reaction to one recorded person.
+        edition: Of the open data, for "open" and "prompts": 2, or 1 to compare with scores of the
+            first one; its data are data/open-pairs-1 and data/solo-open-1.
         data: Prepared data set. By default data/open-pairs, for models of one person
             data/solo-open; for published protocols the evaluator's: data/interhuman, data/interx,
             data/humanml3d or data/kit-ml.
@@ -56,6 +59,7 @@ class Options:
     protocol: Protocol = "open"
     compare: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = GENERATION
+    edition: Literal[1, 2] = LATEST
     data: Path | None = None
     evaluator: Path | None = None
     repeats: int | None = None
@@ -113,12 +117,12 @@ def _open(names: Sequence[str], options: Options) -> "Report":
     models = _load(names, options)
     evaluator = options.evaluator
     if evaluator is None:
-        evaluator = shipped_evaluator(OPEN_SETS[open_set_of(models)].num_people)
+        evaluator = shipped_evaluator(OPEN_SETS[open_set_of(models)].num_people, options.edition)
     processes = connect(options.device)
     embedder = load_embedder(evaluator, device=options.device)
     return report.run(
         models,
-        options.data or Path("data") / embedder.data,
+        options.data or Path("data") / of_edition(embedder.data, options.edition),
         embedder,
         folder=options.out / "clips",
         repeats=options.repeats,
@@ -135,7 +139,8 @@ def _prompts(names: Sequence[str], options: Options) -> "Report":
     models = _load(names, options)
     name = open_set_of(models)
     repeats = OPEN_SETS[name].protocol.repeats if options.repeats is None else options.repeats
-    return prompt_report.run(models[0], options.data or Path("data") / name, seeds=repeats)
+    data = options.data or Path("data") / of_edition(name, options.edition)
+    return prompt_report.run(models[0], data, seeds=repeats)
 
 
 def _long(names: Sequence[str], options: Options) -> "Report":
@@ -153,6 +158,10 @@ def _published(names: Sequence[str], options: Options) -> "Report":
     from duomotion.evaluation.published import procedure
     from duomotion.models.children import load_embedder
 
+    if options.edition != LATEST:
+        raise ValueError(
+            f"--edition does not go with --protocol {options.protocol}, whose data are published"
+        )
     if options.evaluator is None:
         needed = next(iter(test_sets_of(options.protocol).values()))
         raise ValueError(
