@@ -8,8 +8,9 @@ import pytest
 from motions import point, standing
 from recordings import needs_recordings, take
 
-from duomotion.evaluation.open import solo_prompts
-from duomotion.evaluation.open.solo_prompts import SOLO_PROMPTS, Person
+from duomotion.evaluation.open import person_checks
+from duomotion.evaluation.open.person_checks import Person
+from duomotion.evaluation.open.solo_prompts import SOLO_PROMPTS
 from duomotion.motion.canonical import mirror, resample, transform
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.rotations import yaw
@@ -198,13 +199,13 @@ def test_what_it_is_not(check, motion, failed):
 
 
 def test_a_clip_without_any_candidate_has_no_numbers():
-    result = solo_prompts.punch(still())
+    result = person_checks.punch(Person.of(still()))
     assert not result.passed and np.isnan(list(result.measurements.values())).all()
 
 
 def test_checks_need_one_person_with_the_right_joints():
     with pytest.raises(ValueError, match="need one person with SMPL-22's joints, not 2 with 22"):
-        solo_prompts.walk(standing(people=2, frames=FRAMES))
+        SOLO_PROMPTS["walk"].check(standing(people=2, frames=FRAMES))
 
 
 def test_measures_of_a_person():
