@@ -178,7 +178,7 @@ ACTION_PROMPTS: dict[str, Prompt] = {
         ("one dribbles a basketball, the other holds both hands up", dribble, raise_arms, near),
         ("two players dribble basketballs", dribble, dribble, near),
         ("one drinks from a bottle, the other stretches both arms up", drink, raise_arms, near),
-        ("they stand side by side and each takes a drink", drink, drink, side_by_side),
+        ("one takes a drink and the other one runs past", drink, run, near),
         ("one person balances on one leg and the other walks", balance, walk, near),
         ("two people stand on one leg, facing each other", balance, balance, face_to_face),
         ("one bends down to pick something up and the other waves", bend, wave, near),

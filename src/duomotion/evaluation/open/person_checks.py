@@ -1,9 +1,11 @@
 """Whether one person does what a word says, alone or as one of two.
 
-`solo_prompts` and `action_prompts` are made of these checks. Limits are set on the captioned clips
-of the open solo motion. Beside each stands what 8 of 10 clips measure that have a word in their
-caption which begins like the check's: from the 10th to the 90th percentile of the clips as `data
-prepare solo-open` cuts them. Some of these show something else as well, or only something else.
+`solo_prompts` and `action_prompts` are made of these checks. Limits are set on recordings of one
+person. Beside each stands what 8 of 10 clips measure that have the word in their caption: from the
+10th to the 90th percentile, up to `crawl` of the clips as `data prepare solo-open` cuts them, from
+`stand` on of all captioned stretches of the solo recordings, of at most 10 s and at 20 frames a
+second. Some of these show something else as well, or only something else. What is measured does
+not depend on the frame rate: the same stretches at 30 frames a second pass equally often.
 """
 
 from collections.abc import Callable
@@ -110,6 +112,11 @@ class Person:
     def seconds(self, mask: np.ndarray) -> float:
         """The longest time that a (T,) mask holds."""
         return max((stop - start for start, stop in runs(mask)), default=0) / self.fps
+
+    @property
+    def away(self) -> float:
+        """Metres on the floor from where the person is on average, at most."""
+        return float(np.linalg.norm(self.way - self.way.mean(0), axis=-1).max())
 
     @property
     def hands_up(self) -> np.ndarray:
@@ -292,13 +299,12 @@ DANCE: Limits = {
 def dance(person: Person) -> CheckResult:
     """Hands are lifted and on the move, and the dancer stays about where they are."""
     from_chest = person.sides("wrist") - person.joint("spine3")[:, None]
-    away = np.linalg.norm(person.way - person.way.mean(0), axis=-1)
     return check_limits(
         DANCE,
         {
             "hands": float(person.hands_up.mean()),
             "hand_speed": float(person.speed(from_chest).mean()),
-            "away": float(away.max()),
+            "away": person.away,
         },
     )
 
@@ -317,29 +323,30 @@ def crawl(person: Person) -> CheckResult:
 
 
 STAND: Limits = {
-    "away": (0, 0.35),
-    "hand_speed": (0, 0.5),
-    "pelvis": (0.75, inf),
-    "lean": (0, 25),
+    "away": (0, 0.35),  # 0 to 0.15
+    "fast": (0, 1.2),  # 0.07 to 2.5
+    "turned": (0, 60),  # 0.7 to 32
+    "pelvis": (0.75, inf),  # 0.90 to 0.95
+    "lean": (0, 25),  # 2 to 8
 }
 
 
 def stand(person: Person) -> CheckResult:
     """Someone stays where they are, upright, and moves little."""
-    away = np.linalg.norm(person.way - person.way.mean(0), axis=-1)
-    from_chest = person.sides("wrist") - person.joint("spine3")[:, None]
+    limbs = np.concatenate([person.sides("wrist"), person.sides("ankle")], 1)
     return check_limits(
         STAND,
         {
-            "away": float(away.max()),
-            "hand_speed": float(person.speed(from_chest).mean()),
+            "away": person.away,
+            "fast": float(np.percentile(person.speed(limbs).max(1), 95)),
+            "turned": float(np.ptp(person.turned)),
             "pelvis": float(person.joint("pelvis")[:, 1].min()),
             "lean": float(np.median(person.lean)),
         },
     )
 
 
-STEP_BACK: Limits = {"way": (0.6, inf)}
+STEP_BACK: Limits = {"way": (0.6, inf)}  # 0 to 3.4; some only in another stretch
 
 
 def step_back(person: Person) -> CheckResult:
@@ -349,7 +356,10 @@ def step_back(person: Person) -> CheckResult:
     return check_limits(STEP_BACK, {"way": float((np.maximum.accumulate(gone) - gone).max())})
 
 
-SIDE_STEP: Limits = {"way": (0.5, inf), "share": (0.6, 1)}
+SIDE_STEP: Limits = {
+    "way": (0.5, inf),  # 0.26 to 3.5
+    "share": (0.6, 1),  # 0.27 to 0.99; some go ahead as well
+}
 
 
 def side_step(person: Person) -> CheckResult:
@@ -365,7 +375,11 @@ def side_step(person: Person) -> CheckResult:
     )
 
 
-BEND: Limits = {"hand": (-inf, 0.5), "lean": (35, inf), "upright": (0.1, 1)}
+BEND: Limits = {
+    "hand": (-inf, 0.5),  # 0.15 to 0.86; some bend an arm or a knee, or only a little
+    "lean": (35, inf),  # 6 to 93
+    "upright": (0.1, 1),  # 0.06 to 1
+}
 
 
 def bend(person: Person) -> CheckResult:
@@ -383,7 +397,11 @@ def bend(person: Person) -> CheckResult:
     )
 
 
-CROUCH: Limits = {"pelvis": (0.2, 0.7), "depth": (0.2, inf), "lean": (0, 75)}
+CROUCH: Limits = {
+    "pelvis": (0.2, 0.7),  # 0.45 to 0.87; some duck their head
+    "depth": (0.2, inf),  # 0.03 to 0.54; some stay down
+    "lean": (0, 75),  # 12 to 58
+}
 
 
 def crouch(person: Person) -> CheckResult:
@@ -400,16 +418,16 @@ def crouch(person: Person) -> CheckResult:
     )
 
 
-RAISE_ARMS: Limits = {"seconds": (0.3, inf)}
+RAISE_ARMS: Limits = {"seconds": (0.3, inf)}  # 0 to 4.3
 
 
 def raise_arms(person: Person) -> CheckResult:
-    """Both hands are higher than the head for a while."""
+    """Both hands are higher than the head for a while, and the trunk is upright."""
     over = person.sides("wrist")[..., 1].min(1) > person.joint("head")[:, 1]
-    return check_limits(RAISE_ARMS, {"seconds": person.seconds(over)})
+    return check_limits(RAISE_ARMS, {"seconds": person.seconds(over & (person.lean < 45))})
 
 
-BALANCE: Limits = {"seconds": (1.5, inf)}
+BALANCE: Limits = {"seconds": (1.5, inf)}  # 0 to 5.7; some hop or walk on one foot
 
 
 def balance(person: Person) -> CheckResult:
@@ -423,7 +441,10 @@ def balance(person: Person) -> CheckResult:
     return best(BALANCE, found)
 
 
-CARTWHEEL: Limits = {"head": (-inf, -0.1), "feet": (0.1, inf)}
+CARTWHEEL: Limits = {
+    "head": (-inf, -0.1),  # -0.60 to -0.49
+    "feet": (0.1, inf),  # 0.50 to 0.82
+}
 
 
 def cartwheel(person: Person) -> CheckResult:
@@ -437,7 +458,12 @@ def cartwheel(person: Person) -> CheckResult:
     )
 
 
-GOLF: Limits = {"speed": (3.0, inf), "sweep": (0.6, inf), "grip": (0, 0.3), "low": (-inf, 0.1)}
+GOLF: Limits = {
+    "speed": (3.0, inf),  # 0.18 to 5.1; some place the ball or pick it up
+    "sweep": (0.6, inf),  # 0.10 to 0.91
+    "grip": (0, 0.3),  # 0.11 to 0.14
+    "low": (-inf, 0.1),  # -0.09 to -0.02
+}
 
 
 def golf(person: Person) -> CheckResult:
@@ -445,20 +471,25 @@ def golf(person: Person) -> CheckResult:
     wrists = person.sides("wrist")
     grip = np.linalg.norm(wrists[:, 0] - wrists[:, 1], axis=-1)
     middle = wrists.mean(1) - person.joint("pelvis")
-    fastest = int(person.speed(middle).argmax())
-    around = slice(max(0, fastest - round(0.4 * person.fps)), fastest + round(0.4 * person.fps) + 1)
+    speeds, around = person.speed(middle), round(0.4 * person.fps)
+    fastest = int(speeds.argmax())
+    swing = slice(max(0, fastest - around), fastest + around + 1)
+    path = middle[swing]
     return check_limits(
         GOLF,
         {
-            "speed": float(person.speed(middle).max()),
-            "sweep": float(np.ptp(middle[around], axis=0).max()),
-            "grip": float(np.median(grip[around])),
-            "low": float(middle[around, 1].min()),
+            "speed": float(speeds[fastest]),
+            "sweep": float(np.linalg.norm(path - path[0], axis=-1).max()),
+            "grip": float(np.median(grip[swing])),
+            "low": float(path[:, 1].min()),
         },
     )
 
 
-DRINK: Limits = {"seconds": (0.4, inf), "rise": (0.25, inf)}
+DRINK: Limits = {
+    "seconds": (0.4, inf),  # 0 to 3.8
+    "rise": (0.25, inf),  # 0.32 to 0.74
+}
 
 
 def drink(person: Person) -> CheckResult:
@@ -474,8 +505,8 @@ def drink(person: Person) -> CheckResult:
 
 
 DRIBBLE: Limits = {
-    "swings": (4, inf),
-    "rate": (1.5, inf),
+    "swings": (4, inf),  # 2 to 15; some shoot or carry the ball
+    "rate": (1.5, inf),  # 0.85 to 2.7, a second in which the hand is there
 }
 
 
@@ -492,7 +523,7 @@ def dribble(person: Person) -> CheckResult:
     return best(DRIBBLE, found)
 
 
-LIE: Limits = {"seconds": (0.5, inf)}
+LIE: Limits = {"seconds": (0.5, inf)}  # 0 to 4.8; some have got up
 
 
 def lie(person: Person) -> CheckResult:
