@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from duomotion.models.base import MotionModel
     from duomotion.sampling.request import Sampling
 
-Protocol = Literal["open", "prompts", "long", "intergen", "intermask", "interx", "t2m"]
+Protocol = Literal["open", "prompts", "actions", "long", "intergen", "intermask", "interx", "t2m"]
 Task = Literal["generation", "reconstruction", "reaction"]
 GENERATION: tuple[Task, ...] = ("generation",)
 
@@ -31,9 +31,10 @@ class Options:
         protocol: "open": FID, R-precision and more on the test clips, next to real motion.
             "prompts": ten prompts with measured checks, reconstruction errors, copies of training
             clips. "long": visible seams between the windows of clips of 60 s. These three are for
-            models of two people and of one person. Published protocols, next to the papers'
-            numbers: "intergen" and "intermask" on InterHuman, "interx" on Inter-X, "t2m" on
-            HumanML3D or KIT-ML.
+            models of two people and of one person. "actions": forty prompts with measured checks,
+            for what no recorded pair shows; for models of two people. Published protocols, next to
+            the papers' numbers: "intergen" and "intermask" on InterHuman, "interx" on Inter-X,
+            "t2m" on HumanML3D or KIT-ML.
         compare: Further models for the same table, and a plot of FID against time.
         tasks: Of published protocols: generation from text, reconstruction of recorded motion by
             the tokenizer, reaction to one recorded person.
@@ -42,8 +43,8 @@ class Options:
         data: Prepared data set. By default data/open-pairs, for models of one person
             data/solo-open; for published protocols the evaluator's: data/interhuman, data/interx,
             data/humanml3d or data/kit-ml.
-        evaluator: Folder of an evaluator's checkpoint. Those for "open" come with duomotion;
-            published protocols need their own (see `duomotion import-official --help`).
+        evaluator: Folder of an evaluator's checkpoint. Those for "open" and "actions" come with
+            duomotion; published protocols need their own (see `duomotion import-official --help`).
         repeats: Clips per text: by default 5, in published protocols 20; "long" makes one.
         steps: Number of sampling iterations; by default as each model was tuned.
         guidance: Scale of classifier-free guidance; by default as each model was tuned.
@@ -90,7 +91,7 @@ def evaluate(
     *,
     options: Annotated[Options, tyro.conf.arg(name="")] = Options(),
 ) -> None:
-    """Score a model: with an evaluator on held-out clips, or with checks of ten prompts.
+    """Score a model: with an evaluator on held-out clips, or with checks of prompts.
 
     All protocols but "prompts" and "long" resume when run again, and run on several processes with
     torchrun.
@@ -143,6 +144,30 @@ def _prompts(names: Sequence[str], options: Options) -> "Report":
     return prompt_report.run(models[0], data, seeds=repeats)
 
 
+def _actions(names: Sequence[str], options: Options) -> "Report":
+    from duomotion.distributed import connect
+    from duomotion.evaluation.open import action_report
+    from duomotion.evaluation.open.opensets import PAIRS
+    from duomotion.loading import shipped_evaluator
+    from duomotion.models.children import load_embedder
+
+    _refuse_tasks(options)
+    models = _load(names, options)
+    processes = connect(options.device)
+    embedder = load_embedder(
+        options.evaluator or shipped_evaluator(PAIRS.num_people), device=options.device
+    )
+    return action_report.run(
+        models,
+        options.data or Path("data") / embedder.data,
+        embedder,
+        folder=options.out / "clips",
+        seeds=options.repeats or PAIRS.protocol.repeats,
+        sampling=options.sampling,
+        processes=processes,
+    )
+
+
 def _long(names: Sequence[str], options: Options) -> "Report":
     from duomotion.evaluation.open import long_report
     from duomotion.evaluation.open.opensets import OPEN_SETS, open_set_of
@@ -187,6 +212,7 @@ def _published(names: Sequence[str], options: Options) -> "Report":
 PROTOCOLS: Mapping[Protocol, Callable[[Sequence[str], Options], "Report"]] = {
     "open": _open,
     "prompts": _prompts,
+    "actions": _actions,
     "long": _long,
     "intergen": _published,
     "intermask": _published,

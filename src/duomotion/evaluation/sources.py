@@ -1,6 +1,7 @@
-"""What models make of queries, cached on disk: what the benchmarks of both rooms score.
+"""What models make of what they are asked for, cached on disk: what the benchmarks score.
 
-A source answers queries: motions as long as held-out clips, each for one of its clip's captions.
+Mostly they are asked queries: for motions as long as held-out clips, each for one of its clip's
+captions.
 """
 
 import hashlib
@@ -34,11 +35,12 @@ class Arrays(Protocol):
     def _asdict(self) -> dict[str, Any]: ...
 
 
+Asked = TypeVar("Asked")
 Made = TypeVar("Made", bound=Arrays)
 
 
-class CachedSource(ABC, Generic[Made]):
-    """What a model makes of the texts, each as long as the recorded motion.
+class CachedSource(ABC, Generic[Asked, Made]):
+    """What a model makes of what it is asked for.
 
     Clips are cached and not made again; under torchrun each process makes its share.
 
@@ -70,31 +72,39 @@ class CachedSource(ABC, Generic[Made]):
         self.seconds: list[float] = []
 
     @abstractmethod
-    def make(self, queries: Sequence[Query[Any]]) -> Sequence[Made]:
+    def make(self, asked: Sequence[Asked], /) -> Sequence[Made]:
         """A batch of clips."""
 
-    def key(self, query: Query[Any]) -> str:
-        """A file's name: the same for the same clip, text, seed and length."""
-        text = f"{query.clip.name}\0{query.text}\0{query.seed}\0{query.clip.num_frames}"
+    @abstractmethod
+    def identity(self, asked: Asked, /) -> tuple[object, ...]:
+        """What tells a clip from others of the same model."""
+
+    def length(self, asked: Asked, /) -> int:
+        """Frames, where they are asked for; clips of one length share a batch."""
+        return 0
+
+    def key(self, asked: Asked, /) -> str:
+        """A file's name."""
+        text = "\0".join(map(str, self.identity(asked)))
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
-    def __call__(self, queries: Sequence[Query[Any]]) -> list[Made]:
-        paths = [self.folder / f"{self.key(query)}.npz" for query in queries]
+    def __call__(self, asked: Sequence[Asked]) -> list[Made]:
+        paths = [self.folder / f"{self.key(each)}.npz" for each in asked]
         cached = [self._cached(path) for path in paths]
         # Shares are of all clips: what is missing may differ from process to process by now.
         share = slice(self.processes.rank, None, self.processes.size)
         own = [
-            (query, path)
-            for query, path, clip in list(zip(queries, paths, cached, strict=True))[share]
+            (each, path)
+            for each, path, clip in list(zip(asked, paths, cached, strict=True))[share]
             if clip is None
         ]
-        own.sort(key=lambda pair: pair[0].clip.num_frames)  # clips of one length share a batch
+        own.sort(key=lambda pair: self.length(pair[0]))
         is_shown = bool(own) and self.processes.is_first
         with counter(self.model.name, unit="clip", total=len(own), is_shown=is_shown) as add:
             for start in range(0, len(own), self.batch):
                 batch = own[start : start + self.batch]
                 started = time.perf_counter()
-                made = self.make([query for query, _ in batch])
+                made = self.make([each for each, _ in batch])
                 self.seconds += [(time.perf_counter() - started) / len(batch)] * len(batch)
                 for clip, (_, path) in zip(made, batch, strict=True):
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,6 +124,16 @@ class CachedSource(ABC, Generic[Made]):
                 return self.kind(**arrays)
         except (OSError, ValueError, TypeError, EOFError, BadZipFile):
             return None
+
+
+class ClipSource(CachedSource[Query[Any], Made]):
+    """What a model makes of the texts, each as long as the recorded motion."""
+
+    def identity(self, query: Query[Any], /) -> tuple[object, ...]:
+        return query.clip.name, query.text, query.seed, query.clip.num_frames
+
+    def length(self, query: Query[Any], /) -> int:
+        return query.clip.num_frames
 
 
 def _vanished(path: Path) -> NoReturn:

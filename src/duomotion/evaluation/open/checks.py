@@ -1,6 +1,6 @@
 """What a check of a generated clip is: measurements within limits, and many of them as a score.
 
-`prompts` has those of two people, `solo_prompts` those of one.
+`prompts` and `action_prompts` have those of two people, `solo_prompts` those of one.
 """
 
 from collections import Counter
@@ -70,8 +70,25 @@ def best(limits: Limits, found: Iterable[Measurements]) -> CheckResult:
     measurements, in their order. Not a number for all when there is none.
     """
     results = [check_limits(limits, measured) for measured in found]
-    nothing = check_limits(limits, dict.fromkeys(limits, nan))
-    return max(results, key=lambda r: (-len(r.failed), *r.measurements.values()), default=nothing)
+    return best_of(results or [check_limits(limits, dict.fromkeys(limits, nan))])
+
+
+def best_of(results: Iterable[CheckResult]) -> CheckResult:
+    """The same of results of one check."""
+    return max(results, key=lambda r: (-len(r.failed), *r.measurements.values()))
+
+
+def all_of(parts: Mapping[str, CheckResult]) -> CheckResult:
+    """Several checks of one clip; their measurements are called "PART NAME"."""
+    return CheckResult(
+        passed=all(result.passed for result in parts.values()),
+        measurements={
+            f"{part} {name}": value
+            for part, result in parts.items()
+            for name, value in result.measurements.items()
+        },
+        failed=tuple(f"{part} {name}" for part, result in parts.items() for name in result.failed),
+    )
 
 
 @dataclass(frozen=True)
@@ -110,8 +127,9 @@ class Score:
     def table(self) -> str:
         """A line a prompt, in Markdown: passes, what failed how often, and the physics."""
         lines = [
-            "| prompt | passes | shown | what failed | sliding m/s | overlap m | unsound |",
-            "|---|---|---|---|---|---|---|",
+            "| prompt | passes | shown | what failed "
+            "| sliding m/s | overlap m | top m/s^2 | unsound |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         for name in self.prompts:
             trials = self.of(name)
@@ -121,10 +139,12 @@ class Score:
             )
             sliding = np.mean([trial.physics["foot_sliding"] for trial in trials])
             overlap = np.max([trial.physics["body_depth"] for trial in trials])
+            acceleration = np.max([trial.physics["top_acceleration"] for trial in trials])
             lines.append(
                 f"| {name} | {self.passes(name)}/{len(trials)} "
                 f"| {'yes' if name in self.shown else 'no'} | {_counts(failed)} "
-                f"| {sliding:.2f} | {overlap:.2f} | {_counts(unsound)} |"
+                f"| {sliding:.2f} | {overlap:.2f} | {acceleration:.0f} "
+                f"| {_counts(unsound)} |"
             )
         return "\n".join([*lines, f"{len(self.shown)} of {len(self.prompts)} prompts shown."])
 

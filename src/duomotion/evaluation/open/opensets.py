@@ -15,6 +15,7 @@ from duomotion.data.humanml3d import SoloClip
 from duomotion.data.interhuman import Clip
 from duomotion.data.layouts import VIEWS
 from duomotion.evaluation.metrics.agreement import contact_agreement, role_consistency
+from duomotion.evaluation.metrics.embedder import Embedder, SentenceEmbedder
 from duomotion.evaluation.metrics.neighbours import Library
 from duomotion.evaluation.metrics.physics import PAIR_LIMITS, SOLO_LIMITS, Limits
 from duomotion.evaluation.metrics.protocols import OPEN, OPEN_SOLO
@@ -242,6 +243,20 @@ SOLO = OpenSet(
 
 OPEN_SETS: dict[str, OpenSet] = {"open-pairs": PAIRS, "solo-open": SOLO}
 """By the names of `data.DATASETS`."""
+
+
+def evaluator_of(data: OpenSet, embedder: Embedder) -> SentenceEmbedder:
+    """The evaluator, if it is one of the data set.
+
+    Raises:
+        ValueError: it is another one.
+    """
+    if not isinstance(embedder, SentenceEmbedder) or OPEN_SETS.get(embedder.data) is not data:
+        raise ValueError(
+            f"{embedder.name} is not an evaluator of the open benchmark for {data.title}; the "
+            f"recipe {data.recipe} trains one"
+        )
+    return embedder
 
 
 class Scored(Protocol):

@@ -11,10 +11,10 @@ import torch
 
 from duomotion.checkpoint import environment
 from duomotion.distributed import Processes
-from duomotion.evaluation.metrics.embedder import Embedder, SentenceEmbedder
+from duomotion.evaluation.metrics.embedder import Embedder
 from duomotion.evaluation.metrics.estimates import Estimate, Row
 from duomotion.evaluation.open.benchmark import Benchmark, multimodality
-from duomotion.evaluation.open.opensets import OPEN_SETS, PAIRS, open_set_of
+from duomotion.evaluation.open.opensets import OPEN_SETS, PAIRS, evaluator_of, open_set_of
 from duomotion.evaluation.open.separation import Separation, separation
 from duomotion.evaluation.open.sources import (
     Generated,
@@ -129,20 +129,16 @@ def run(
             models make two people and others one.
     """
     data = OPEN_SETS[open_set_of(models)]
-    if not isinstance(embedder, SentenceEmbedder) or OPEN_SETS.get(embedder.data) is not data:
-        raise ValueError(
-            f"{embedder.name} is not an evaluator of the open benchmark for {data.title}; the "
-            f"recipe {data.recipe} trains one"
-        )
+    evaluator = evaluator_of(data, embedder)
     processes = processes or Processes(torch.device("cpu"))
     train, test = (data.read(root, split) for split in ("train", "test"))
-    benchmark = Benchmark(embedder, test, train, repeats=repeats)
+    benchmark = Benchmark(evaluator, test, train, repeats=repeats)
     still = mean_pose(data, train)
     rows = [
         benchmark.row("real motion", real(data)),
         benchmark.row("real motion, other captions", real(data), shuffled=True),
         benchmark.row("mean pose", still),
-        benchmark.row("training clip of the nearest caption", retrieval(data, train, embedder)),
+        benchmark.row("training clip of the nearest caption", retrieval(data, train, evaluator)),
     ]
     seconds, layers = {}, {}
     for model in models:
@@ -157,7 +153,7 @@ def run(
             layers[model.name] = errors
     facts = {
         "protocol": asdict(data.protocol),
-        "evaluator": embedder.name,
+        "evaluator": evaluator.name,
         "data": str(root),
         "clips": len(test),
         "repeats": benchmark.repeats,

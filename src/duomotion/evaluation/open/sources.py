@@ -5,7 +5,7 @@ A source answers queries: motions as long as held-out clips, each for one of its
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -13,8 +13,10 @@ from duomotion.data.testsets import Query
 from duomotion.distributed import Processes
 from duomotion.evaluation.metrics.embedder import SentenceEmbedder
 from duomotion.evaluation.open.opensets import Motion, OpenSet
-from duomotion.evaluation.sources import CachedSource
+from duomotion.evaluation.sources import CachedSource, ClipSource
 from duomotion.models.base import MotionModel
+from duomotion.motion.interaction import Interaction
+from duomotion.motion.skeleton import SMPL22
 from duomotion.sampling.request import AS_TUNED, Sampling
 
 Source = Callable[[Sequence[Query[Any]]], list[Motion]]
@@ -33,21 +35,31 @@ def mean_pose(data: OpenSet, train: Sequence[Any]) -> Source:
 
 
 def retrieval(data: OpenSet, train: Sequence[Any], embedder: SentenceEmbedder) -> Source:
-    """The training clip whose caption's sentence is most like the text, cut or held to length."""
-    captions = [(caption, clip) for clip in train for caption in data.captions(clip)]
-    known = embedder.sentences([caption for caption, _ in captions])
+    """The clip that `nearest_clips` finds, cut or held to length."""
+    find = nearest_clips(data, train, embedder)
 
     def retrieve(queries: Sequence[Query[Any]]) -> list[Motion]:
-        vectors = embedder.sentences([query.text for query in queries])
-        nearest = (vectors @ known.T).argmax(1).tolist()
         found = []
-        for query, row in zip(queries, nearest, strict=True):
-            clip = captions[row][1]
+        for query, clip in zip(queries, find([query.text for query in queries]), strict=True):
             frames = np.minimum(np.arange(query.clip.num_frames), clip.num_frames - 1)
             found.append(data.motion.recorded(clip).held(frames))
         return found
 
     return retrieve
+
+
+def nearest_clips(
+    data: OpenSet, train: Sequence[Any], embedder: SentenceEmbedder
+) -> Callable[[Sequence[str]], list[Any]]:
+    """For texts the training clips whose caption's sentence is most like each of them."""
+    captions = [(caption, clip) for clip in train for caption in data.captions(clip)]
+    known = embedder.sentences([caption for caption, _ in captions])
+
+    def find(texts: Sequence[str]) -> list[Any]:
+        nearest = (embedder.sentences(texts) @ known.T).argmax(1).tolist()
+        return [captions[row][1] for row in nearest]
+
+    return find
 
 
 def reconstructed(data: OpenSet, model: MotionModel) -> Source:
@@ -60,7 +72,7 @@ def reconstructed(data: OpenSet, model: MotionModel) -> Source:
     return reconstruct
 
 
-class Generated(CachedSource[Motion]):
+class Generated(ClipSource[Motion]):
     """What users get, in whole units of as many frames as the protocol says."""
 
     def __init__(
@@ -75,7 +87,7 @@ class Generated(CachedSource[Motion]):
         super().__init__(model, folder, processes, sampling=sampling)
         self.kind, self.fps, self.unit = data.motion, data.layout.fps, data.protocol.frame_unit
 
-    def make(self, queries: Sequence[Query[Any]]) -> list[Motion]:
+    def make(self, queries: Sequence[Query[Any]], /) -> list[Motion]:
         return [self._made(query) for query in queries]
 
     def _made(self, query: Query[Any]) -> Motion:
@@ -87,3 +99,42 @@ class Generated(CachedSource[Motion]):
             sampling=self.sampling,
         )
         return self.kind.of(made)
+
+
+class Typed(NamedTuple):
+    """A prompt, for a clip as long as it takes."""
+
+    text: str
+    seed: int
+
+
+class Bodies(NamedTuple):
+    """An interaction of SMPL-22 people as arrays, all of one frame rate."""
+
+    root_positions: np.ndarray
+    rotations: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, interaction: Interaction) -> Self:
+        offsets = np.stack([skeleton.offsets for skeleton in interaction.skeletons])
+        return cls(interaction.root_positions, interaction.rotations, offsets)
+
+    def interaction(self, fps: float) -> Interaction:
+        skeletons = tuple(SMPL22.with_offsets(offsets) for offsets in self.offsets)
+        return Interaction(self.root_positions, self.rotations, skeletons, fps)
+
+
+class FromPrompts(CachedSource[Typed, Bodies]):
+    """What users get who type no more than a prompt."""
+
+    kind = Bodies
+
+    def make(self, prompts: Sequence[Typed], /) -> list[Bodies]:
+        return [
+            Bodies.of(self.model.generate(text, seed=seed, sampling=self.sampling))
+            for text, seed in prompts
+        ]
+
+    def identity(self, prompt: Typed, /) -> tuple[object, ...]:
+        return tuple(prompt)

@@ -28,7 +28,7 @@ from duomotion.evaluation.metrics.embedder import Embedder
 from duomotion.evaluation.metrics.estimates import Row
 from duomotion.evaluation.metrics.protocols import PUBLISHED, Protocol
 from duomotion.evaluation.published.report import PublishedReport
-from duomotion.evaluation.sources import CachedSource, computation
+from duomotion.evaluation.sources import ClipSource, computation
 from duomotion.models.base import BATCH_SIZE, MotionModel, Reconstructor
 from duomotion.motion.errors import scores_of
 from duomotion.sampling.request import AS_TUNED, Request, Sampling
@@ -47,7 +47,7 @@ class Features(NamedTuple):
     features: np.ndarray
 
 
-class Generated(CachedSource[Features]):
+class Generated(ClipSource[Features]):
     """What a model's network makes, cached on disk."""
 
     kind = Features
@@ -68,7 +68,7 @@ class Generated(CachedSource[Features]):
         super().__init__(model, folder, processes, sampling=sampling, purpose=purpose)
         self.test_set, self.frame_unit = test_set, PUBLISHED[protocol].frame_unit
 
-    def make(self, queries: Sequence[Query]) -> list[Features]:
+    def make(self, queries: Sequence[Query], /) -> list[Features]:
         return [self._checked(each) for each in self.made(queries, self.requests(queries))]
 
     def made(self, queries: Sequence[Query], requests: Sequence[Request]) -> Sequence[np.ndarray]:
@@ -108,7 +108,7 @@ class Reactions(Generated):
 
     suffix = SUFFIX[REACTION]
 
-    def key(self, query: Query) -> str:
+    def key(self, query: Query, /) -> str:
         return super().key(query) + ("-second-acts" if self.test_set.actor(query.clip) else "")
 
     def made(self, queries: Sequence[Query], requests: Sequence[Request]) -> list[np.ndarray]:
