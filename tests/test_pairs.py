@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from motions import waving
 
 from duomotion.data.interhuman import Clip
-from duomotion.data.pairs import PairConfig, draw_example
+from duomotion.data.pairs import PairConfig, draw_example, replay_times
 from duomotion.motion.interhuman import INTERHUMAN, mirror_pair
 from duomotion.motion.rotations import matrix_to_sixd_interleaved
 
@@ -129,3 +131,46 @@ def test_the_same_generator_draws_the_same_example(clip):
     one, same = (draw_example(clip, config, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(one.features, same.features)
     assert one.captions == same.captions
+
+
+def test_sizes_scale_people_and_what_is_between_them(clip):
+    config = PairConfig(mirror=False, scale=(0.8, 0.8), floor="keep")
+    made = draw_example(clip, config, np.random.default_rng(3)).features
+    positions = [0.8 * clip.positions[order] for order in ([0, 1], [1, 0])]
+    expected = [
+        INTERHUMAN.encode_pair(scaled, clip.sixd[order], floor="keep")
+        for scaled, order in zip(positions, ([0, 1], [1, 0]), strict=True)
+    ]
+    assert any(np.allclose(pair, made, atol=1e-5) for pair in expected)
+
+
+@given(
+    frames=st.integers(2, 400),
+    seed=st.integers(0, 2**32 - 1),
+    change=st.sampled_from([0.0, 0.1, 0.3]),
+    tempo=st.sampled_from([(1.0, 1.0), (0.7, 1.4)]),
+)
+def test_replayed_time_goes_on_within_the_recording(frames, seed, change, tempo):
+    config = PairConfig(tempo=tempo, tempo_change=change)
+    times = replay_times(frames, config, np.random.default_rng(seed))
+    assert times[0] == 0 and times[-1] <= frames - 1
+    assert (np.diff(times) > 0).all()
+    if len(times) > 30:
+        assert 0.2 < np.diff(times).mean() < 5
+
+
+def test_the_tempo_changes_within_an_example():
+    config = PairConfig(tempo_change=0.2)
+    speeds = np.diff(replay_times(300, config, np.random.default_rng(0)))
+    assert 0.05 < np.log(speeds).std() < 0.4
+    assert np.abs(np.diff(np.log(speeds))).max() < 0.05
+
+
+def test_as_recorded_is_the_clip_itself(clip):
+    config = PairConfig(tempo=(0.5, 2), tempo_change=0.2, scale=(0.5, 2), shortest=0.3)
+    made = draw_example(clip, config.as_recorded, np.random.default_rng(3)).features
+    plain = [
+        INTERHUMAN.encode_pair(clip.positions[order], clip.sixd[order])
+        for order in ([0, 1], [1, 0])
+    ]
+    assert any(np.array_equal(pair, made) for pair in plain)

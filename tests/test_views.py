@@ -1,0 +1,39 @@
+"""Which views an epoch has, where recorded and composed clips are mixed."""
+
+import numpy as np
+import pytest
+import torch
+
+from duomotion.models.intermask.views import FixedViews, MixedViews, View
+
+
+def views(name: str, count: int) -> FixedViews:
+    return FixedViews(
+        [View(torch.zeros(2, 5, 3 + n, dtype=torch.long), (name,), name) for n in range(count)]
+    )
+
+
+@pytest.mark.parametrize(("composed", "share"), [(100, 0.5), (100, 0.25), (6, 0.5), (100, 0.9)])
+def test_an_epoch_has_all_recorded_views_and_its_share_of_composed_ones(composed, share):
+    mixed = MixedViews(views("recorded", 20), views("composed", composed), share)
+    epochs = [mixed.epoch(np.random.default_rng(seed)) for seed in (0, 1)]
+    for rows in epochs:
+        assert sorted(rows[rows < 20]) == list(range(20))
+        assert (rows >= 20).mean() == pytest.approx(share, abs=0.02)
+        times = np.bincount(rows[rows >= 20] - 20, minlength=composed)
+        assert times.max() - times.min() <= 1
+    assert composed < 20 or not np.array_equal(*epochs)
+
+
+def test_without_composed_views_an_epoch_is_what_it_was():
+    mixed = MixedViews(views("recorded", 20), views("composed", 0), 0.5)
+    rng = np.random.default_rng(0)
+    assert mixed.epoch(rng).tolist() == list(range(20))
+    assert rng.random() == np.random.default_rng(0).random()
+
+
+def test_views_come_in_the_order_in_which_they_are_asked_for():
+    mixed = MixedViews(views("recorded", 2), views("composed", 2), 0.5)
+    drawn = mixed.draw([3, 0, 2], np.random.default_rng(0))
+    assert [view.name for view in drawn] == ["composed", "recorded", "composed"]
+    assert [view.motion.shape[-1] for view in drawn] == [mixed.lengths[row] for row in (3, 0, 2)]
