@@ -46,6 +46,7 @@ TOKENIZERS = {
     ),
 }
 GENERATOR = (
+    "data.composed=null",
     "model.num_codes=32",
     "model.per_part_codebooks=false",
     "model.token_dim=8",
@@ -101,7 +102,7 @@ def tokenizer_recipe(*changes: str, name: str = "intermask/tokenizer-small"):
 
 
 def generator_recipe(*changes: str):
-    return apply_overrides(find_recipe("intermask/generator-open-wide"), [*GENERATOR, *changes])
+    return apply_overrides(find_recipe("intermask/generator-open-views"), [*GENERATOR, *changes])
 
 
 def checkpoint(folder: Path, name: str = "intermask/tokenizer-small") -> Path:

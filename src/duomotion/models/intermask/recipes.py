@@ -205,25 +205,29 @@ def tokenizer_interx_open() -> TokenizerRecipe:
 
 def generator_interx_open() -> GeneratorRecipe:
     """A small transformer on the open pairs in Inter-X's layout."""
-    wide = generator_open_wide()
+    views = generator_open_views()
     return replace(
-        wide,
-        model=replace(wide.model, per_part_codebooks=False, local_conv_radius=0),
+        views,
+        model=replace(views.model, per_part_codebooks=False, local_conv_radius=0),
         data=replace(
-            wide.data,
+            views.data,
+            composed=None,
+            soft_target_width=0.0,
+            context_noise=0.0,
             pairs="data/open-interx",
             tokenizer="runs/intermask/tokenizer-interx-open/best",
-            examples=replace(wide.data.examples, max_frames=150),
+            examples=replace(views.data.examples, max_frames=150),
         ),
     )
 
 
-def generator_open_wide() -> GeneratorRecipe:
-    """InterMask's transformer at a size that trains on two CPU cores, on the open pairs.
+def generator_open_views() -> GeneratorRecipe:
+    """InterMask's transformer at a size that trains on two CPU cores, on open and composed pairs.
 
-    Captions are embedded by the offline sentence encoder. The small data set is augmented: motion
-    is cropped and replayed at other speeds, and noise on the text vectors simulates paraphrases.
-    From many views of few clips the network learns how motion continues.
+    Captions are embedded by the offline sentence encoder. Recorded pairs are few, so they are cut
+    and replayed at other tempos and sizes; half of what the network sees was composed from
+    recordings of one person. Noise on the text vectors simulates paraphrases. Codes that are nearly
+    right are rewarded, and the context has codes that are nearly right, as it has at generation.
     """
     return GeneratorRecipe(
         model=InterMConfig(
@@ -242,66 +246,56 @@ def generator_open_wide() -> GeneratorRecipe:
             text_layers=0,
             unroll_weight=0.0,
             guidance=1.5,
+            attempts=4,
         ),
         data=GeneratorData(
             pairs="data/open-pairs",
+            composed="data/composed-pairs",
+            composed_share=0.5,
             tokenizer="runs/intermask/tokenizer-open/best",
             text_encoder="sentence",
-            views=12,
-            text_noise=0.15,
-            examples=PairConfig(floor="keep", mirror=False, tempo=(0.9, 1.1), shortest=0.8),
+            views=24,
+            composed_views=4,
+            text_noise=0.25,
+            soft_target_width=1.0,
+            context_noise=0.3,
+            examples=PairConfig(
+                floor="keep",
+                mirror=False,
+                tempo=(0.85, 1.2),
+                tempo_change=0.1,
+                scale=(0.95, 1.05),
+                shortest=0.5,
+            ),
         ),
         optim=small_training(
-            steps=7000,
+            steps=40_000,
             batch_size=8,
             lr=2e-3,
             ema_decay=0.999,
         ),
-        log=LogConfig(validate_every=500, checkpoint_seconds=300.0),
-    )
-
-
-def generator_open_whole() -> GeneratorRecipe:
-    """Continues `generator_open_wide` on whole clips at their recorded speed.
-
-    The network learns what a caption describes from beginning to end.
-    """
-    wide = generator_open_wide()
-    return replace(
-        wide,
-        start="runs/intermask/generator-open-wide/last",
-        data=replace(wide.data, views=4, examples=PairConfig(floor="keep", mirror=False)),
-        optim=replace(wide.optim, steps=7000, lr=1.5e-3),
-    )
-
-
-def generator_open_words() -> GeneratorRecipe:
-    """Continues `generator_open_whole` with more noise on the text vectors.
-
-    A prompt's vector has a cosine of 0.8 to 0.9 with that of the nearest caption of its kind
-    (sentence encoder); noise of 0.5 moves a vector about as far.
-    """
-    whole = generator_open_whole()
-    return replace(
-        whole,
-        start="runs/intermask/generator-open-whole/last",
-        data=replace(whole.data, text_noise=0.35),
-        optim=replace(whole.optim, steps=5000, lr=1e-3),
+        log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),
     )
 
 
 def generator_open() -> GeneratorRecipe:
-    """The generator of `intermask-open`: continues `generator_open_words`.
+    """The generator of `intermask-open`: continues `generator_open_views` on almost whole clips.
 
-    Its checkpoint includes a length estimator and the vectors of the training captions, to which
-    texts are mapped (`text.anchors`).
+    The network learns what a caption describes from beginning to end. Its checkpoint includes a
+    length estimator.
     """
-    words = generator_open_words()
+    views = generator_open_views()
     return replace(
-        words,
-        start="runs/intermask/generator-open-words/last",
-        data=replace(words.data, text_noise=0.3, length="runs/length/open/last", text_anchors=True),
-        optim=replace(words.optim, steps=4500, lr=1.2e-3),
+        views,
+        start="runs/intermask/generator-open-views/last",
+        data=replace(
+            views.data,
+            views=8,
+            composed_views=1,
+            length="runs/length/open/last",
+            examples=replace(views.data.examples, shortest=0.9),
+        ),
+        optim=replace(views.optim, steps=15_000, lr=1e-3),
     )
 
 
@@ -314,9 +308,7 @@ RECIPES: dict[str, Callable[[], TokenizerRecipe | GeneratorRecipe]] = {
     "intermask/generator-interx": generator_interx,
     "intermask/tokenizer-small": tokenizer_small,
     "intermask/tokenizer-open": tokenizer_open,
-    "intermask/generator-open-wide": generator_open_wide,
-    "intermask/generator-open-whole": generator_open_whole,
-    "intermask/generator-open-words": generator_open_words,
+    "intermask/generator-open-views": generator_open_views,
     "intermask/generator-open": generator_open,
     "intermask/tokenizer-interx-open": tokenizer_interx_open,
     "intermask/generator-interx-open": generator_interx_open,
