@@ -251,9 +251,8 @@ def read_spans(root: Path, name: str, *, seconds: float) -> tuple[Span, ...]:
 
 
 def _texts(spans: Sequence[Span]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Captions and, where they differ, their weights."""
-    weights = tuple(span.weight for span in spans)
-    return tuple(span.caption for span in spans), weights if len(set(weights)) > 1 else ()
+    """Captions and their weights."""
+    return tuple(span.caption for span in spans), tuple(span.weight for span in spans)
 
 
 def read_floats(path: Path, label: str, shape: tuple[int | None, ...]) -> np.ndarray:
