@@ -6,7 +6,23 @@ from properties import examples
 from duomotion.data.open_solo_captions import rules
 from duomotion.text.conjugation import sentence, third_person
 
-VERBS = frozenset("bow bring carry do go jump kick reach run step swing turn walk".split())
+VERBS = frozenset(
+    [
+        "bow",
+        "bring",
+        "carry",
+        "do",
+        "go",
+        "jump",
+        "kick",
+        "reach",
+        "run",
+        "step",
+        "swing",
+        "turn",
+        "walk",
+    ]
+)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,14 @@ def test_lines_of_the_catalogue_are_words(line, phrase):
     "phrase",
     [
         *("calibration", "Subject calibration", "T-pose", "t pose", "transition", "clean"),
-        *("15.5 lbs", "180", "no movie", "bear (human subject)", "Range of Motion", "rangeOfMotion"),
+        *(
+            "15.5 lbs",
+            "180",
+            "no movie",
+            "bear (human subject)",
+            "Range of Motion",
+            "rangeOfMotion",
+        ),
         *("side step righttransition", "shave gesture series", "Story", "hand", "Happy", "_"),
     ],
 )

@@ -80,8 +80,8 @@ def test_a_list_of_a_whole_recording_says_nothing_about_its_parts():
 )
 def test_clips_fit_the_layout_and_captions_fit_the_clips(frames, spans):
     for each in cut(*spans, frames=frames):
-        assert 0 <= each.start and each.end <= frames
+        assert each.start >= 0 and each.end <= frames
         assert SHORTEST <= each.end - each.start <= LONGEST
         for span in each.spans:
-            assert 0 <= span.start and span.end <= each.seconds
+            assert span.start >= 0 and span.end <= each.seconds
             assert (span.end - span.start) * 20 >= SHORTEST - 1e-6
