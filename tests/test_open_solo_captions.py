@@ -94,6 +94,7 @@ def test_captions_of_both_files_by_clip(tmp_path):
             Span("A person jumps.", 0, math.inf, "kit"),
             Span("a person turns left", 0, 2, "babel"),
         ],
+        "02/02_01.bvh": [],
         "02/02_03.bvh": [Span("a man sits.", 0.5, 9, "humanml3d")],
     }
 
