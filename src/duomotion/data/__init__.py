@@ -35,7 +35,7 @@ DATASETS = {
         interhuman.check,
     ),
     "solo-interhuman": Dataset(
-        "1,972 clips of one person, timed captions, in InterHuman's layout, for tokenizers (research use)",
+        "1,972 clips of one person in InterHuman's layout, with timed captions (research use)",
         open_solo.prepare_interhuman,
         interhuman.check,
     ),
