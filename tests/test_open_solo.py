@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from motions import waving
 
-from duomotion.data import humanml3d, open_pairs, open_solo
+from duomotion.data import find, humanml3d, open_pairs, open_solo
 from duomotion.data.interhuman import (
     Problem,
     Span,
@@ -274,6 +274,14 @@ def test_the_second_edition_in_humanml3ds_layout(second, tmp_path, held_out):
     (clip,), _ = humanml3d.read_split(target, "test")  # with the sentence alone
     assert (clip.name, clip.num_frames) == ("13_02", 199)
     assert [caption.text for caption in clip.captions] == ["a man sits."]
+
+
+def test_both_editions_are_data_sets(second, tmp_path):
+    for name, clips, is_weighted in (("solo-interhuman-1", 3, False), ("solo-interhuman", 7, True)):
+        assert find(name).prepare(second, tmp_path / name) == []
+        assert len(list((tmp_path / name).glob("motions_processed/person1/*.npy"))) == clips
+        assert (tmp_path / name / "weights.txt").exists() == is_weighted
+        assert (tmp_path / name / "sources").exists() == is_weighted
 
 
 def test_weights_come_with_the_captions(second, tmp_path, monkeypatch, held_out):

@@ -41,10 +41,11 @@ FILES = (
     (open_solo_recordings.MORE, open_solo_captions.MORE),
 )  # what each edition adds
 LATEST = len(FILES)
-VAL_SUBJECTS = frozenset({"17", "56"} | {"25", "27"})  # the latter since the second edition
-TEST_SUBJECTS = frozenset(
-    {"13", "41", "86", "143"} | {"06", "28", "45", "46", "63", "73", "84", "138"}
-)
+# Those of the first edition, and those that the second adds.
+VAL_SUBJECTS = frozenset({"17", "56"}) | {"25", "27"}
+TEST_SUBJECTS = frozenset({"13", "41", "86", "143"}) | {
+    *("06", "28", "45", "46", "63", "73", "84", "138"),
+}
 NEARLY = 0.25  # seconds; a caption of all but so much at either end is one of the whole clip
 
 

@@ -25,8 +25,9 @@ from duomotion.text.conjugation import sentence
 FIRST, MORE = "captions.json", "captions_more.json"
 KIT = "kit"  # the source of captions.json
 LATEST_TIME = 1e6  # seconds
+_LETTER = re.compile(r"[^\W\d_]")
 _CASE = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
-_TAKE = re.compile(r"\s*(?:0\d+|\bcleaned ?grs)$")  # what the catalogue adds to what is done
+_TAKE = re.compile(r"\s*(?:(?<!\d)0\d+|\bcleaned ?grs)$")  # what the catalogue adds to what is done
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,12 @@ class Rules:
 
     def caption(self, text: str, source: str) -> str | None:
         """The caption as it is used; None where it is left out."""
+        if not _LETTER.search(text):
+            return None
         if source not in self.phrases:
-            return " ".join(text.split()) or None
+            return " ".join(text.split())
         phrase = plain_phrase(text)
-        if not phrase or phrase in self.says_nothing or self.left_out.search(phrase):
+        if phrase in self.says_nothing or self.left_out.search(phrase):
             return None
         return sentence(phrase, self.verbs)
 
