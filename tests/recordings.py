@@ -13,6 +13,7 @@ import pytest
 from duomotion.data import humanml3d, open_pairs
 from duomotion.data.interhuman import write_splits
 from duomotion.data.open_pairs import read_take
+from duomotion.data.salsa import ARCHIVE
 from duomotion.motion.humanml3d import HUMANML3D
 from duomotion.motion.interaction import Interaction
 
@@ -22,6 +23,9 @@ FOLDER = Path(os.environ.get("DUOMOTION_OPEN_PAIRS") or _BESIDE)
 needs_recordings = pytest.mark.skipif(
     not FOLDER.is_dir(), reason="no recordings: DUOMOTION_OPEN_PAIRS names no folder"
 )
+
+SALSA = FOLDER / "salsa" / ARCHIVE
+needs_salsa = pytest.mark.skipif(not SALSA.is_file(), reason="no salsa takes among the recordings")
 
 SOLO = FOLDER.parent / "solo"
 needs_solo = pytest.mark.skipif(

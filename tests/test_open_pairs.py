@@ -1,28 +1,31 @@
 import json
+import re
 from collections import Counter, defaultdict
 from importlib.resources import files as resources
 
 import numpy as np
 import pytest
-from recordings import files, needs_recordings, take
+from recordings import SALSA, files, needs_recordings, needs_salsa, take
 
 from duomotion.data.interhuman import Problem, check, read_split
-from duomotion.data.open_pairs import prepare, read_take, segments
+from duomotion.data.kinds import read_kinds
+from duomotion.data.open_pairs import held_out_recordings, prepare, read_take, segments
 from duomotion.motion.skeleton import SMPL22
+from duomotion.reading import unpacked
 
 LONGEST_TAKE = 75  # seconds
 
 
-def by_take():
+def by_take(edition=2):
     found = defaultdict(list)
-    for segment in segments():
+    for segment in segments(edition):
         found[segment.take].append(segment)
     return found
 
 
 def test_there_are_enough_segments_with_three_captions_each():
     found = segments()
-    assert len(found) >= 150
+    assert len(found) >= 300
     assert len({segment.name for segment in found}) == len(found)
     for segment in found:
         assert len(set(segment.captions)) == 3, segment.name
@@ -39,6 +42,23 @@ def test_training_clips_have_their_kind_in_other_words():
     assert all(phrase == phrase.strip() and phrase.isascii() for phrase in every)
     assert not set(every) & {caption for part in found for caption in part.captions}
     assert not any(part.words for part in found if part.split != "train")
+
+
+def test_the_second_edition_adds_to_the_first():
+    first, second = segments(1), segments()
+    assert second[: len(first)] == first
+    counts = Counter(part.split for part in first)
+    assert counts == {"train": 180, "val": 12, "test": 36}
+    added = second[len(first) :]
+    assert {part.take for part in added}.isdisjoint(part.take for part in first)
+    assert len({part.take for part in added if part.split == "test"}) == 2
+    assert all(part.kind.startswith("salsa ") and part.end - part.start > 1.9 for part in added)
+
+
+def test_who_is_in_a_take_to_test_with_is_held_out_alone():
+    held_out = held_out_recordings()
+    assert {"18_04", "19_04", "60_05", "61_05", "60_13"} <= held_out
+    assert not held_out & {"18_01", "19_01", "60_01", "salsa_60_05"}
 
 
 def test_times_are_sensible():
@@ -74,10 +94,24 @@ def test_the_file_says_whose_it_is():
 
 @needs_recordings
 def test_every_segment_lies_within_its_recording():
-    for name, parts in by_take().items():
+    for name, parts in by_take(edition=1).items():
         with files(name)[0].open() as file:
             frames = next(int(line.split()[1]) for line in file if line.startswith("Frames:"))
         assert max(part.end for part in parts) <= frames / 30 + 0.05, name
+
+
+@needs_salsa
+def test_every_segment_of_salsa_lies_within_its_recording():
+    takes = by_take()
+    lengths = {}
+    for name, content in unpacked(SALSA):
+        frames = re.search(rb"Frames:\s*(\d+)", content)
+        assert frames
+        lengths[name] = int(frames[1])
+    for name, parts in takes.items():
+        if recording := re.fullmatch(r"salsa_(\d\d_\d\d)", name):
+            frames = lengths[f"{recording[1]}_scaled.bvh"] // 2
+            assert max(part.end for part in parts) <= frames / 30, name
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +134,7 @@ def test_preparing_makes_a_data_set_of_what_is_there(prepared):
     assert check(target) == (len(found), [])
     missing = [segment.name for segment in segments() if segment.take not in wanted]
     assert problems == [Problem(name, "the recording is missing") for name in missing]
+    assert read_kinds(target) == {name: segment.kind for name, segment in found.items()}
     for split in ("train", "test"):
         clips, _ = read_split(target, split)
         assert clips and all(found[clip.name].split == split for clip in clips)

@@ -21,7 +21,7 @@ ABOUT_FACE = yaw(np.pi)
 # Takes that show what the prompts say, and takes of other kinds.
 TAKES = {
     part.take
-    for part in segments()
+    for part in segments(1)
     for prompt in PROMPTS.values()
     if prompt.shown_by(part.kind, part.captions)
 }
@@ -68,7 +68,7 @@ def walking_apart() -> Interaction:
 def real() -> dict[str, tuple[str, tuple[str, ...], Interaction]]:
     """Kind, captions and motion of the real clips of TAKES and OTHERS, by name."""
     clips = {}
-    for part in segments():
+    for part in segments(1):
         if part.take in TAKES | OTHERS:
             whole = take(part.take)
             first, last = (round(second * whole.fps) for second in (part.start, part.end))

@@ -46,6 +46,8 @@ class Options:
         guidance: Scale of classifier-free guidance; by default as each model was tuned.
         reaction_steps: Number of sampling iterations where one person is given; by default as each
             model was tuned.
+        attempts: Times in all that an unsound clip is drawn, of "open"; by default as each model
+            was tuned.
         out: Folder for report.md, report.json, report.csv and the generated clips.
         device: "cpu" or "cuda".
         precision: Of the networks; "auto" is bfloat16 where that is faster. The report says which.
@@ -60,6 +62,7 @@ class Options:
     steps: int | None = None
     guidance: float | None = None
     reaction_steps: int | None = None
+    attempts: int | None = None
     out: Path = Path("out/evaluation")
     device: str = "cpu"
     precision: Precision = "auto"
@@ -70,7 +73,10 @@ class Options:
         from duomotion.sampling.request import Sampling
 
         return Sampling(
-            steps=self.steps, guidance=self.guidance, reaction_steps=self.reaction_steps
+            steps=self.steps,
+            guidance=self.guidance,
+            reaction_steps=self.reaction_steps,
+            attempts=self.attempts,
         )
 
 

@@ -33,6 +33,8 @@ class Options:
         guidance: Scale of classifier-free guidance, 0 to 100: how closely the text is followed. By
             default as the model was tuned.
         steps: Number of sampling iterations, 1 to 1,000; by default as the model was tuned.
+        attempts: A clip in which a joint jumps or bodies pass through each other is drawn again, up
+            to so many times in all, and the best is kept; by default as the model was tuned.
         device: "cpu" or "cuda".
     """
 
@@ -42,6 +44,7 @@ class Options:
     model: str = "intermask-open"
     guidance: float | None = None
     steps: int | None = None
+    attempts: int | None = None
     device: str = "cpu"
 
     @property
@@ -49,7 +52,7 @@ class Options:
         """Raises ValueError where a setting is out of range."""
         from duomotion.sampling.request import Sampling
 
-        return Sampling(steps=self.steps, guidance=self.guidance)
+        return Sampling(steps=self.steps, guidance=self.guidance, attempts=self.attempts)
 
 
 Shared = Annotated[Options, tyro.conf.arg(name="")]

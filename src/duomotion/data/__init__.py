@@ -30,8 +30,13 @@ class Dataset:
 
 DATASETS = {
     "open-pairs": Dataset(
-        "61 recordings of two people cut into 228 captioned clips (research use)",
+        "75 recordings of two people cut into 366 captioned clips (research use)",
         open_pairs.prepare,
+        interhuman.check,
+    ),
+    "open-pairs-1": Dataset(
+        "its first edition: 61 recordings cut into 228 clips, for numbers that compare",
+        partial(open_pairs.prepare, edition=1),
         interhuman.check,
     ),
     "solo-interhuman": Dataset(

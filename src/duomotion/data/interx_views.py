@@ -3,7 +3,7 @@
 import numpy as np
 
 from duomotion.data.interx import InterxClip
-from duomotion.data.pairs import Example, PairConfig, replayed, stretch
+from duomotion.data.pairs import Example, PairConfig, at_times, replay_times, stretch
 from duomotion.data.windows import WindowConfig, with_window
 from duomotion.motion.interx import INTERX, ROOT, TRANSLATION, VELOCITY
 from duomotion.text.augment import mirror_text
@@ -50,18 +50,17 @@ class InterxWindows:
 def draw_example(clip: InterxClip, config: PairConfig, rng: np.random.Generator) -> Example:
     """A random view of a clip: person order, side, tempo and stretch.
 
-    The first person's first translation is zero. `config.floor` has no effect: heights are those
-    of the prepared data.
+    The first person's first translation is zero. `config.floor` and `config.scale` have no effect:
+    heights and sizes are those of the prepared data.
     """
     joints, captions = maps(clip), clip.captions
     if rng.random() < 0.5:
         joints = joints[::-1]
     if config.mirror and rng.random() < 0.5:
         joints, captions = INTERX.mirror(joints), tuple(map(mirror_text, captions))
-    speed = np.exp(rng.uniform(*np.log(config.tempo)))
-    pace = np.ones_like(joints[0, 0])
-    pace[ROOT, VELOCITY] = speed
-    joints = replayed(joints, speed) * pace
+    times_T = replay_times(joints.shape[1], config, rng)
+    joints = at_times(joints, times_T)
+    joints[..., ROOT, VELOCITY] *= np.gradient(times_T)[:, None]
     return Example(_placed(joints[:, stretch(joints.shape[1], config, rng)]), captions, clip.name)
 
 

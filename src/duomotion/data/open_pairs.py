@@ -1,26 +1,32 @@
 """The open pairs: recorded two-person motion anyone can have, in InterHuman's layout.
 
-Captions, segment times and the split are ours (open_pairs.json); the recordings are the CMU
-everyday takes (NN_TT_A.bvh and _B.bvh, or as the CMU site has them NN_TT.amc and .asf of both
-subjects) and the close-contact takes (NAME_S1.bvh and _S2.bvh).
+Captions, segment times and the split are ours (open_pairs.json and open_pairs_salsa.json); the
+recordings are the CMU everyday takes (NN_TT_A.bvh and _B.bvh, or as the CMU site has them NN_TT.amc
+and .asf of both subjects), the close-contact takes (NAME_S1.bvh and _S2.bvh), and since the second
+edition the CMU salsa takes (an archive, see data/salsa.py).
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
+from duomotion.data import salsa
 from duomotion.data.interhuman import SPLITS, Problem, check_any, write_clip, write_splits
+from duomotion.data.kinds import write_kinds
 from duomotion.formats import asf, bvh
 from duomotion.motion.canonical import ground, resample
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.retarget import to_smpl22
 from duomotion.progress import track
 
+FILES = ("open_pairs.json", "open_pairs_salsa.json")  # what each edition adds
+LATEST = len(FILES)
 FPS = 30.0
-CMU_TAKE = re.compile(r"(\d\d)_(\d\d)")
+CMU_TAKE = re.compile(r"\d\d_\d\d")
 _SUFFIXES = (("_A.bvh", "_B.bvh"), ("_S1.bvh", "_S2.bvh"))
 
 
@@ -48,28 +54,32 @@ class Segment:
     words: tuple[str, ...]
 
 
-def segments() -> list[Segment]:
-    """All segments, in the order of their takes."""
-    text = (files("duomotion.data") / "open_pairs.json").read_text(encoding="utf-8")
-    document = json.loads(text)
-    words = {kind: tuple(phrases) for kind, phrases in document["words"].items()}
+def segments(edition: int = LATEST) -> list[Segment]:
+    """All segments of an edition, in the order of their takes."""
+    words: dict[str, tuple[str, ...]] = {}
     found = []
-    for take in document["takes"]:
-        for number, part in enumerate(take["segments"]):
-            name = f"{take['name']}-{number:02d}"
-            found.append(
-                Segment(
-                    name,
-                    take["name"],
-                    part["kind"],
-                    take["split"],
-                    part["start"],
-                    part["end"],
-                    tuple(part["captions"]),
-                    words[part["kind"]] if take["split"] == "train" else (),
+    for document in map(_document, FILES[:edition]):
+        words |= {kind: tuple(phrases) for kind, phrases in document["words"].items()}
+        for take in document["takes"]:
+            for number, part in enumerate(take["segments"]):
+                name = f"{take['name']}-{number:02d}"
+                found.append(
+                    Segment(
+                        name,
+                        take["name"],
+                        part["kind"],
+                        take["split"],
+                        part["start"],
+                        part["end"],
+                        tuple(part["captions"]),
+                        words[part["kind"]] if take["split"] == "train" else (),
+                    )
                 )
-            )
     return found
+
+
+def _document(name: str) -> dict:
+    return json.loads((files("duomotion.data") / name).read_text(encoding="utf-8"))
 
 
 def held_out_recordings() -> frozenset[str]:
@@ -83,40 +93,57 @@ def held_out_recordings() -> frozenset[str]:
     return frozenset(takes | {_partner(take) for take in takes})
 
 
-def prepare(source: str | Path, target: str | Path) -> list[Problem]:
+def prepare(source: str | Path, target: str | Path, edition: int = LATEST) -> list[Problem]:
     """Turn the folder of recordings into a data set; returns what had to be left out.
 
     Raises:
-        ValueError: the folder holds none of the recordings, or none that can be used.
+        ValueError: the folder holds none of the recordings, or none that can be used, or its
+            archive of salsa takes is damaged.
         OSError: the target can't be written.
     """
-    recordings = dict(_pairs(Path(source)))
+    source, target = Path(source), Path(target)
     by_take: dict[str, list[Segment]] = {}
-    for segment in segments():
+    for segment in segments(edition):
         by_take.setdefault(segment.take, []).append(segment)
+    recordings = {take: partial(read_take, *pair) for take, pair in _pairs(source)}
+    if edition > 1:
+        recordings |= _dances(source)
     if not recordings.keys() & by_take.keys():
         raise ValueError(
             f"{source} holds none of the recordings: pairs of files such as 18_01_A.bvh and "
-            "18_01_B.bvh, 18_01.amc and 19_01.amc, or salsa_Easy_01_S1.bvh and salsa_Easy_01_S2.bvh"
+            "18_01_B.bvh, 18_01.amc and 19_01.amc, or salsa_Easy_01_S1.bvh and "
+            f"salsa_Easy_01_S2.bvh, and from the second edition on {salsa.ARCHIVE}"
         )
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
+    kinds: dict[str, str] = {}
     problems = []
     for take, parts in track(by_take.items(), "takes", unit="take"):
         try:
             if take not in recordings:
                 raise ValueError("the recording is missing")
-            interaction = read_take(*recordings[take])
+            interaction = recordings[take]()
         except (ValueError, OSError) as error:
             problems += [Problem(part.name, str(error)) for part in parts]
             continue
         for part in parts:
             first, last = (round(second * interaction.fps) for second in (part.start, part.end))
             motion, texts = interaction.frames(first, last), part.captions + part.words
-            write_clip(Path(target), part.name, motion, texts)
+            write_clip(target, part.name, motion, texts)
             splits[part.split].append(part.name)
+            kinds[part.name] = part.kind
     check_any(splits, problems, source)
-    write_splits(Path(target), splits)
+    write_splits(target, splits)
+    write_kinds(target, kinds)
     return problems
+
+
+def _dances(folder: Path) -> dict[str, Callable[[], Interaction]]:
+    """What makes each take of the archive of salsa takes, if the folder has one."""
+    archives = sorted(folder.rglob(salsa.ARCHIVE))
+    if not archives:
+        return {}
+    archive = salsa.Archive(archives[0])
+    return {f"salsa_{take}": partial(archive.couple, take) for take in archive.takes}
 
 
 def read_take(first: Path, second: Path) -> Interaction:

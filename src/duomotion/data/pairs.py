@@ -8,6 +8,8 @@ from duomotion.data.interhuman import Clip
 from duomotion.motion.interhuman import INTERHUMAN, mirror_pair
 from duomotion.text.augment import mirror_text
 
+TEMPO_FRAMES = 30  # between which the tempo goes from one value to the next
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairConfig:
@@ -18,6 +20,9 @@ class PairConfig:
         floor: see `motion.interhuman.on_floor`.
         mirror: left and right are swapped, in motion and caption, in half of the examples.
         tempo: slowest and fastest replay speed; 1 is as recorded.
+        tempo_change: by how much the logarithm of the speed varies within an example (standard
+            deviation), changing about once a second; 0: the speed is constant.
+        scale: smallest and largest factor of both people's size and of the distance between them.
         shortest: after slowing down and cutting, an example has at least this share of its frames.
     """
 
@@ -25,6 +30,8 @@ class PairConfig:
     floor: str = "each"
     mirror: bool = True
     tempo: tuple[float, float] = (1.0, 1.0)
+    tempo_change: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
     shortest: float = 1.0
 
 
@@ -49,8 +56,10 @@ def draw_example(clip: Clip, config: PairConfig, rng: np.random.Generator) -> Ex
     if config.mirror and rng.random() < 0.5:
         positions, sixd = mirror_pair(positions, sixd)
         captions = tuple(map(mirror_text, captions))
-    speed = np.exp(rng.uniform(*np.log(config.tempo)))
-    positions, sixd = replayed(positions, speed), replayed(sixd, speed)
+    times_T = replay_times(positions.shape[1], config, rng)
+    positions, sixd = at_times(positions, times_T), at_times(sixd, times_T)
+    if config.scale != (1.0, 1.0):
+        positions = positions * np.float32(np.exp(rng.uniform(*np.log(config.scale))))
     cut = stretch(positions.shape[1], config, rng)
     pair = INTERHUMAN.encode_pair(positions[:, cut], sixd[:, cut], floor=config.floor)
     return Example(pair, captions, clip.name, clip.weights)
@@ -64,14 +73,26 @@ def stretch(frames: int, config: PairConfig, rng: np.random.Generator) -> slice:
     return slice(start, start + kept)
 
 
-def replayed(x_PTJD: np.ndarray, speed: float) -> np.ndarray:
-    """Positions or 6-D rotations at another speed, linear in between.
+def replay_times(frames: int, config: PairConfig, rng: np.random.Generator) -> np.ndarray:
+    """Times (T,) in frames of a recording of so many, as it is replayed at another tempo."""
+    speed = np.exp(rng.uniform(*np.log(config.tempo)))
+    if config.tempo_change:
+        knots = np.arange(0, frames + TEMPO_FRAMES, TEMPO_FRAMES)
+        changes = np.interp(
+            np.arange(frames), knots, rng.normal(0, config.tempo_change, size=len(knots))
+        )
+        recorded = np.concatenate([[0], np.cumsum(np.exp(-changes[:-1]) / speed)])
+        return np.interp(np.arange(0, recorded[-1]), recorded, np.arange(frames))
+    return np.arange(frames) if speed == 1 else np.arange(0, frames - 1, speed)
+
+
+def at_times(x_PTJD: np.ndarray, times_T: np.ndarray) -> np.ndarray:
+    """Positions or 6-D rotations at times in frames, linear in between.
 
     6-D rotations in between are not orthogonal; reading them by Gram-Schmidt makes them so.
     """
-    if speed == 1:
-        return x_PTJD
-    times = np.arange(0, x_PTJD.shape[1] - 1, speed)
-    low = times.astype(int)
-    part = (times - low)[:, None, None].astype(np.float32)
+    if np.issubdtype(times_T.dtype, np.integer):
+        return x_PTJD[:, times_T]
+    low = times_T.astype(int)
+    part = (times_T - low)[:, None, None].astype(np.float32)
     return x_PTJD[:, low] * (1 - part) + x_PTJD[:, low + 1] * part

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from duomotion.models.soundness import flaw
 from duomotion.motion.canonical import interpolate, resample
 from duomotion.motion.interaction import Interaction, joined
 from duomotion.motion.retarget import to_smpl22
@@ -296,7 +297,7 @@ class MotionModel(ABC):
                 ahead = range(index, min(index + LOOK_AHEAD, len(requests)))
                 alike = [i for i in ahead if i not in made and keys[i] == keys[index]][:BATCH_SIZE]
                 report = self._window_report(on_progress, 0, request, 0)
-                clips = self.answer([windows[i] for i in alike], on_step=report)
+                clips = self._drawn([windows[i] for i in alike], report)
                 made.update(zip(alike, clips, strict=True))
             yield self._extended(made.pop(index), request, given=0, on_progress=on_progress)
 
@@ -452,8 +453,30 @@ class MotionModel(ABC):
             )
         return resample(self.bodies(clip), self.fps)
 
+    def _drawn(self, requests: Sequence[Request], on_step: OnStep | None) -> list[Interaction]:
+        """The interactions asked for; what does not move as bodies do is drawn again.
+
+        The best attempt is kept, of equally good ones the first.
+        """
+        best = self.answer(requests, on_step=on_step)
+        attempts = requests[0].sampling.resolved(self.tuned, self.name).attempts or 1
+        if attempts == 1:
+            return best
+        flaws = [_flaw(clip, request) for clip, request in zip(best, requests, strict=True)]
+        for attempt in range(1, attempts):
+            unsound = [index for index, found in enumerate(flaws) if found > 1]
+            again = [
+                replace(requests[i], seed=window_seed(requests[i].seed, 0, attempt))
+                for i in unsound
+            ]
+            clips = self.answer(again, on_step=on_step) if again else []
+            for index, clip in zip(unsound, clips, strict=True):
+                if (found := _flaw(clip, requests[index])) < flaws[index]:
+                    best[index], flaws[index] = clip, found
+        return best
+
     def _answer_one(self, request: Request, on_progress: OnProgress | None) -> Interaction:
-        return self.answer([request], on_step=self._window_report(on_progress, 0, request, 0))[0]
+        return self._drawn([request], self._window_report(on_progress, 0, request, 0))[0]
 
     def _window_report(
         self, on_progress: OnProgress | None, window: int, request: Request, given: int
@@ -518,7 +541,7 @@ class MotionModel(ABC):
             known=interpolate(tail, held, held, np.zeros(length)),
             known_mask=np.tile(np.arange(length) < overlap, (tail.num_people, 1)),
         )
-        (clip,) = self.answer([window], on_step=on_step)
+        (clip,) = self._drawn([window], on_step)
         return joined([made, clip.frames(overlap, overlap + missing)])
 
     def _frames(self, seconds: float, longest: float | None = None) -> int:
@@ -544,8 +567,8 @@ def window_seed(seed: int, window: int, attempt: int) -> int:
     """The seed of a clip's window after the first, of which no other clip or window is likely.
 
     Args:
-        window: counts from 1; the first window of a clip that is generated has the clip's own seed.
-        attempt: counts from 0.
+        window: counts from 0, the clip's first.
+        attempt: counts from 0; the first attempt at the first window has the clip's own seed.
     """
     return int(np.random.SeedSequence((seed, window, attempt)).generate_state(1)[0])
 
@@ -557,6 +580,10 @@ def seam_score(clip: Interaction, start: int) -> float:
     """
     seam = seams(clip, [start])
     return max(seam["speed"], seam["acceleration"], seam["sliding"] / 2)
+
+
+def _flaw(clip: Interaction, request: Request) -> float:
+    return flaw(clip, None if request.known is None else request.mask)
 
 
 def _optional(text: str) -> str:

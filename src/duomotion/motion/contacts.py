@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.ndimage import distance_transform_cdt, gaussian_filter1d
+from scipy.ndimage import distance_transform_cdt, gaussian_filter1d, minimum_filter1d
 
 from duomotion.motion.ik import bend_limb
 from duomotion.motion.interaction import Interaction
@@ -19,8 +19,11 @@ ANKLE_CONTACT, FOOT_CONTACT = 0.12, 0.05
 CONTACT_HEIGHTS = 2 * (ANKLE_CONTACT, FOOT_CONTACT)
 
 # Those below are ours; heights are of joints above the floor in metres.
-SOLE = 0.011  # median height of the lowest joint in the open pairs
-SNAP_WITHIN = 0.12  # people whose lowest joint is further from the floor are left alone
+# Median, in the training clips of the open pairs and of the open solo motion, of how low the lowest
+# joint gets within `SNAP_WINDOW`.
+SOLE = 0.007
+SNAP_WITHIN = 0.12  # people who don't get nearer to the floor are left alone
+SNAP_WINDOW = 1.0  # seconds
 SNAP_SECONDS = 0.2  # standard deviation of the Gaussian over which that height is averaged
 
 # A foot is in stance where it is low and slow. The heights leave room for motion that floats.
@@ -69,11 +72,14 @@ def foot_sliding(feet: np.ndarray, fps: float = 30.0) -> np.ndarray:
 def snap_to_floor(interaction: Interaction) -> Interaction:
     """Moves people who float a little above the floor, or stand a little in it, onto it.
 
-    But for steps and jumps the height of a person's lowest joint changes slowly; where it is near
-    the sole's, its slow part is subtracted. Whoever is in the air, jumping or carried, stays there.
+    Within a second a person who is not in the air has a foot down. How low the lowest joint gets
+    in that time changes slowly; where it is near the sole's height, the difference is subtracted.
+    Whoever is in the air for longer, such as one who is carried, stays there.
     """
-    lowest_PT = interaction.positions[..., 1].min(-1).astype(np.float64) - SOLE
-    near_PT = np.where(np.abs(lowest_PT) < SNAP_WITHIN, lowest_PT, 0)
+    lowest_PT = interaction.positions[..., 1].min(-1).astype(np.float64)
+    window = 2 * round(SNAP_WINDOW / 2 * interaction.fps) + 1
+    down_PT = minimum_filter1d(lowest_PT, window, axis=1, mode="nearest") - SOLE
+    near_PT = np.where(np.abs(down_PT) < SNAP_WITHIN, down_PT, 0)
     slow_PT = gaussian_filter1d(near_PT, SNAP_SECONDS * interaction.fps, axis=1, mode="nearest")
     roots = interaction.root_positions.copy()
     roots[..., 1] -= slow_PT

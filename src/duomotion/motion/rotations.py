@@ -129,7 +129,11 @@ def align_vectors(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
     Kabsch (1976): least squares over the N vectors, reflections excluded.
     """
-    covariance = np.swapaxes(target, -1, -2) @ source
-    u, _, vt = np.linalg.svd(covariance)
+    return nearest_rotation(np.swapaxes(target, -1, -2) @ source)
+
+
+def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
+    """The rotation (..., 3, 3) closest to a matrix in least squares."""
+    u, _, vt = np.linalg.svd(matrix)
     u[..., 2] *= np.linalg.det(u @ vt)[..., None]
     return u @ vt

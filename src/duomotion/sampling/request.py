@@ -8,6 +8,7 @@ from duomotion.motion.interaction import Interaction
 
 MAX_GUIDANCE = 100.0  # far beyond what any model follows a text with
 MAX_STEPS = 1_000  # far more than there are tokens
+MAX_ATTEMPTS = 100  # far more than help
 MAX_SEED = 2**32 - 1
 
 
@@ -21,6 +22,9 @@ class Sampling:
             network says by itself.
         reaction_steps: iterations where one person is known as a whole and the other not at all;
             None takes `steps` where these are given.
+        attempts: a clip in which a joint jumps or bodies pass through each other is drawn again
+            with other random numbers, up to so many times in all, 1 to `MAX_ATTEMPTS`; the best is
+            kept (`models.soundness`).
 
     Raises:
         ValueError: one is out of its range.
@@ -29,6 +33,7 @@ class Sampling:
     steps: int | None = None
     guidance: float | None = None
     reaction_steps: int | None = None
+    attempts: int | None = None
 
     def __post_init__(self) -> None:
         if self.guidance is not None and not 0 <= self.guidance <= MAX_GUIDANCE:
@@ -38,6 +43,8 @@ class Sampling:
             if steps is not None and not 1 <= steps <= MAX_STEPS:
                 label = name.replace("_", " ")
                 raise ValueError(f"{label} have to be 1 to {MAX_STEPS:,}, not {steps}")
+        if self.attempts is not None and not 1 <= self.attempts <= MAX_ATTEMPTS:
+            raise ValueError(f"attempts have to be 1 to {MAX_ATTEMPTS}, not {self.attempts}")
 
     def given(self) -> dict[str, float]:
         """What is not as the model was tuned, by name."""

@@ -120,7 +120,7 @@ def report(interaction: Interaction) -> dict[str, float]:
         "hover": hover(positions, depths, interaction.fps),
         "body_depth": float(max(0.0, deepest.max())),
         "body_overlap": float((deepest > OVERLAP).mean()),
-        "body_litres": _litres(interaction, deepest),
+        "body_litres": body_litres(interaction, deepest),
     }
 
 
@@ -174,8 +174,12 @@ def body_depths(positions: np.ndarray, skeleton: Skeleton = SMPL22) -> np.ndarra
     return bone_depths(positions, skeleton).max((-1, -2))
 
 
-def _litres(interaction: Interaction, depths_T: np.ndarray) -> float:
-    """Largest overlap in litres, of the frames in which the bodies are close."""
+def body_litres(interaction: Interaction, depths_T: np.ndarray) -> float:
+    """Largest overlap in litres of 10 frames a second, of those in which bodies are close.
+
+    Args:
+        depths_T: `body_depths`.
+    """
     if interaction.num_people < 2:
         return 0.0
     shown = np.arange(0, interaction.num_frames, max(1, round(interaction.fps / OVERLAP_RATE)))

@@ -94,7 +94,10 @@ class InterMask(FeatureModel):
     def tuned(self) -> Sampling:
         config = self.transformer.config
         return Sampling(
-            steps=config.steps, guidance=config.guidance, reaction_steps=config.reaction_steps
+            steps=config.steps,
+            guidance=config.guidance,
+            reaction_steps=config.reaction_steps,
+            attempts=config.attempts,
         )
 
     @torch.no_grad()

@@ -15,6 +15,7 @@ from duomotion.checkpoint import load_weights, read_checkpoint
 from duomotion.data.layouts import VIEWS
 from duomotion.data.pairs import PairConfig
 from duomotion.data.windows import WindowConfig
+from duomotion.losses.masked import soft_targets
 from duomotion.models.children import check_child, load_embedder
 from duomotion.models.intermask.alternating import transformer_of
 from duomotion.models.intermask.codec import MotionCodec, load_codec
@@ -26,7 +27,7 @@ from duomotion.models.intermask.config import (
 )
 from duomotion.models.intermask.generate import InterMask
 from duomotion.models.intermask.network import InterMTransformer
-from duomotion.models.intermask.objective import draw_corruption, generator_loss
+from duomotion.models.intermask.objective import draw_context, draw_corruption, generator_loss
 from duomotion.models.intermask.part_tokenizer import PartTokenizer
 from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutput
 from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss, tokenizer_loss
@@ -180,6 +181,8 @@ class GeneratorData:
         views: random views of each clip, drawn and tokenized before training. None: a new view each
             time a clip is used, zero-padded and tokenized on the device (released code).
         text_noise: amount of noise on text vectors, see `training.captions.add_caption_noise`.
+        soft_target_width: of `losses.masked.soft_targets`; 0: one-hot targets.
+        context_noise: share of tokens that are seen as a nearby code, see `objective.draw_context`.
         text_anchors: texts are mapped to training captions at generation, see `text.anchors`.
         evaluator: checkpoint of an evaluator. `best` is then the checkpoint with the lowest FID on
             the validation clips (released code). None: with the lowest held-out loss, which rises
@@ -192,6 +195,8 @@ class GeneratorData:
     text_encoder: str = "clip"
     views: int | None = None
     text_noise: float = 0.0
+    soft_target_width: float = 0.0
+    context_noise: float = 0.0
     text_anchors: bool = False
     evaluator: str | None = None
     examples: PairConfig = field(default_factory=PairConfig)
@@ -239,6 +244,18 @@ class GeneratorTask:
         self.score_name = "loss" if self.selection is None else "fid"
         self.views, self.held_out = self._views(clips, held_out)
         self.codec.to(device)
+        self.targets_JVV = self._soft_targets()
+
+    def _soft_targets(self) -> Tensor | None:
+        width, tokenizer = self.recipe.data.soft_target_width, self.codec.tokenizer
+        if not width:
+            return None
+        quantizers = (
+            list(tokenizer.quantizers)
+            if isinstance(tokenizer, PartTokenizer)
+            else [tokenizer.quantizer] * tokenizer.num_parts
+        )
+        return torch.stack([soft_targets(part.codebook, width) for part in quantizers])
 
     def _children(self) -> Mapping[str, Path]:
         data = self.recipe.data
@@ -286,6 +303,9 @@ class GeneratorTask:
         text_BC = self.model.text_head(batch["hidden_BLC"], batch["pool_index_B"])
         if self.model.training and (noise := self.recipe.data.text_noise):
             text_BC = self.captions.add_noise(text_BC, noise, rng, text_head=self.model.text_head)
+        context_BPN, noise = None, self.recipe.data.context_noise
+        if self.targets_JVV is not None and self.model.training and noise:
+            context_BPN = draw_context(ids_BPN, self.targets_JVV, noise, rng)
         result = generator_loss(
             self.model,
             ids_BPN,
@@ -293,6 +313,8 @@ class GeneratorTask:
             lengths_B,
             corruption=draw_corruption(lengths_B, frames, config, rng),
             drop_B=draw_text_drop(self.model, len(lengths_B), rng),
+            targets_JVV=self.targets_JVV,
+            context_BPN=context_BPN,
         )
         return result.loss, {"masked": result.masked, "accuracy": result.accuracy}
 
