@@ -276,8 +276,8 @@ def test_the_second_edition_in_humanml3ds_layout(second, tmp_path, held_out):
     assert [caption.text for caption in clip.captions] == ["a man sits."]
 
 
-def test_both_editions_are_data_sets(second, tmp_path):
-    for name, clips, is_weighted in (("solo-interhuman-1", 3, False), ("solo-interhuman", 7, True)):
+def test_both_editions_are_data_sets(second, tmp_path, held_out):
+    for name, clips, is_weighted in (("solo-interhuman-1", 3, False), ("solo-interhuman", 6, True)):
         assert find(name).prepare(second, tmp_path / name) == []
         assert len(list((tmp_path / name).glob("motions_processed/person1/*.npy"))) == clips
         assert (tmp_path / name / "weights.txt").exists() == is_weighted
