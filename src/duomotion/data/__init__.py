@@ -40,13 +40,23 @@ DATASETS = {
         interhuman.check,
     ),
     "solo-interhuman": Dataset(
-        "790 captioned clips of one person in InterHuman's layout, for tokenizers (research use)",
+        "1,972 clips of one person in InterHuman's layout, with timed captions (research use)",
         open_solo.prepare_interhuman,
+        interhuman.check,
+    ),
+    "solo-interhuman-1": Dataset(
+        "its first edition: 790 clips, each with one caption",
+        partial(open_solo.prepare_interhuman, edition=1),
         interhuman.check,
     ),
     "solo-open": Dataset(
         "the same clips in HumanML3D's layout, for systems of one person (research use)",
         open_solo.prepare_humanml3d,
+        humanml3d.check,
+    ),
+    "solo-open-1": Dataset(
+        "the first edition of solo-open",
+        partial(open_solo.prepare_humanml3d, edition=1),
         humanml3d.check,
     ),
     "interhuman": Dataset(

@@ -161,11 +161,11 @@ class PairWindows:
         self.layout: Layout = INTERHUMAN
         self.importance = _importance(INTERHUMAN, self.positions)
         config = WindowConfig(frames=data.window, floor=data.floor, people=2)
-        self.sampler = WindowSampler(interhuman.read_split(data.clips, "train")[0], config)
+        self.sampler = WindowSampler(interhuman.read_motions(data.clips, "train")[0], config)
         self.num_windows = self.sampler.num_windows // 2
         rng = np.random.default_rng(seed)
         self.normaliser = INTERHUMAN.fit_normaliser(self.draw(STARTING_WINDOWS, rng))
-        held_out, _ = interhuman.read_split(data.clips, "val")
+        held_out, _ = interhuman.read_motions(data.clips, "val")
         whole = VIEWS[INTERHUMAN.name].whole
         self.held_out: Mapping[str, np.ndarray] = {
             clip.name: whole(clip, data.floor) for clip in held_out
@@ -363,7 +363,9 @@ class _TokenTask(ABC, Generic[Network]):
 
     def _batch(self, crops: Crops, rows: Sequence[int], rng: np.random.Generator) -> dict[str, Any]:
         clips = [crops.clips[row] for row in rows]
-        texts = draw_captions([humanml3d_views.captions(clip) for clip in clips], rng)
+        texts = draw_captions(
+            [(humanml3d_views.captions(clip), clip.weights) for clip in clips], rng
+        )
         return {
             **crops.draw(rows, rng),
             "captions_B": self.captions.numbers(texts),
