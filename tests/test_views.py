@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from duomotion.models.intermask.views import FixedViews, MixedViews, View
+from duomotion.models.intermask.views import FixedViews, MixedViews, View, balanced
 
 
 def views(name: str, count: int) -> FixedViews:
@@ -37,3 +37,11 @@ def test_views_come_in_the_order_in_which_they_are_asked_for():
     drawn = mixed.draw([3, 0, 2], np.random.default_rng(0))
     assert [view.name for view in drawn] == ["composed", "recorded", "composed"]
     assert [view.motion.shape[-1] for view in drawn] == [mixed.lengths[row] for row in (3, 0, 2)]
+
+
+def test_rare_kinds_have_more_views_a_clip():
+    kinds = ["handshake", *4 * ["march"], *9 * ["salsa"]]
+    assert balanced(12, kinds, 0.5) == [12, *4 * [6], *9 * [4]]
+    assert balanced(12, kinds, 0) == 14 * [12]
+    assert sum(balanced(36, kinds, 1)) == 3 * 36
+    assert min(balanced(1, kinds, 1)) == 1

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from duomotion.data.pairs import PairConfig
+from duomotion.editions import LATEST, of_edition
 from duomotion.models.evaluator.interx import INTERX
 from duomotion.models.evaluator.matching import (
     InterCLIPRecipe,
@@ -19,10 +20,13 @@ from duomotion.models.evaluator.training import EvaluatorData, EvaluatorRecipe
 from duomotion.motion import humanml3d
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
+SOLO_STEPS = {1: 300, 2: 800}  # by edition; about 8 epochs
 
-def open_pairs() -> EvaluatorRecipe:
+
+def open_pairs(edition: int = LATEST) -> EvaluatorRecipe:
     """The evaluator of the open benchmark."""
     return EvaluatorRecipe(
+        data=EvaluatorData(clips=f"data/{of_edition('open-pairs', edition)}"),
         optim=small_training(
             steps=1000,
             batch_size=60,
@@ -34,25 +38,25 @@ def open_pairs() -> EvaluatorRecipe:
     )
 
 
-def solo_open() -> EvaluatorRecipe:
+def solo_open(edition: int = LATEST) -> EvaluatorRecipe:
     """The evaluator of the open benchmark for one person.
 
-    Its last checkpoint is used: the loss on the 32 validation clips rises from step 50 on, while
-    retrieval on held-out subjects still improves.
+    Its last checkpoint is used: the loss on the validation clips of the first edition rises from
+    step 50 on, while retrieval on held-out subjects still improves.
     """
-    pairs = open_pairs()
+    pairs = open_pairs(edition)
     return replace(
         pairs,
         model=OpenEvaluatorConfig(
             num_people=1, num_features=humanml3d.HUMANML3D.num_features, every=2
         ),
         data=EvaluatorData(
-            clips="data/solo-open",
+            clips=f"data/{of_edition('solo-open', edition)}",
             layout=humanml3d.HUMANML3D.name,
             views=4,
             examples=PairConfig(max_frames=196, mirror=False, shortest=0.6),
         ),
-        optim=replace(pairs.optim, steps=300, batch_size=64),
+        optim=replace(pairs.optim, steps=SOLO_STEPS[edition], batch_size=64),
         log=replace(pairs.log, validate_every=50),
     )
 
@@ -134,6 +138,8 @@ AnyRecipe = EvaluatorRecipe | InterCLIPRecipe | WordsRecipe | MovementRecipe
 RECIPES: dict[str, Callable[[], AnyRecipe]] = {
     "evaluator/open": open_pairs,
     "evaluator/solo": solo_open,
+    "evaluator/open-1": partial(open_pairs, 1),
+    "evaluator/solo-1": partial(solo_open, 1),
     "evaluator/interclip": interclip,
     "evaluator/movement-interx": partial(movement, "interx"),
     "evaluator/movement-humanml3d": partial(movement, "humanml3d"),

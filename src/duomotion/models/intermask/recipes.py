@@ -127,7 +127,7 @@ def tokenizer_open() -> TokenizerRecipe:
     return TokenizerRecipe(
         model=PartTokenizerConfig(),
         losses=replace(SMALL_LOSSES, contact=3.0),
-        data=replace(OPEN_WINDOWS, solo_share=0.25, starting_windows=8000),
+        data=replace(OPEN_WINDOWS, solo_share=0.4, starting_windows=16_000),
         optim=small_training(
             steps=500,
             batch_size=64,
@@ -254,9 +254,10 @@ def generator_open_views() -> GeneratorRecipe:
             composed_share=0.5,
             tokenizer="runs/intermask/tokenizer-open/best",
             text_encoder="sentence",
-            views=24,
+            views=60,
             composed_views=4,
-            text_noise=0.25,
+            balance=0.5,
+            text_noise=0.15,
             soft_target_width=1.0,
             context_noise=0.3,
             examples=PairConfig(
@@ -290,7 +291,7 @@ def generator_open() -> GeneratorRecipe:
         start="runs/intermask/generator-open-views/last",
         data=replace(
             views.data,
-            views=8,
+            views=20,
             composed_views=1,
             length="runs/length/open/last",
             examples=replace(views.data.examples, shortest=0.9),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from duomotion.checkpoint import load_weights, read_checkpoint
-from duomotion.data.kinds import describe
+from duomotion.data.kinds import describe, read_kinds
 from duomotion.data.layouts import VIEWS
 from duomotion.data.pairs import PairConfig
 from duomotion.data.windows import WindowConfig
@@ -39,6 +39,7 @@ from duomotion.models.intermask.views import (
     MixedViews,
     View,
     Views,
+    balanced,
     collate,
     draw_views,
     tokenized,
@@ -187,6 +188,7 @@ class GeneratorData:
         views, composed_views: random views of each recorded or composed clip, drawn and tokenized
             before training. None: a new view each time a clip is used, zero-padded and tokenized on
             the device (released code).
+        balance: of kinds of action among the views of recorded clips, see `views.balanced`.
         text_noise: amount of noise on text vectors, see `training.captions.add_caption_noise`.
         soft_target_width: of `losses.masked.soft_targets`; 0: one-hot targets.
         context_noise: share of tokens that are seen as a nearby code, see `objective.draw_context`.
@@ -204,6 +206,7 @@ class GeneratorData:
     text_encoder: str = "clip"
     views: int | None = None
     composed_views: int = 1
+    balance: float = 0.0
     text_noise: float = 0.0
     soft_target_width: float = 0.0
     context_noise: float = 0.0
@@ -238,7 +241,11 @@ class GeneratorTask:
         )
         composed = layout.read_split(data.composed, "train")[0] if data.composed else []
         held_out = draw_views(
-            self.codec, held_out_clips, data.examples.as_recorded, each=2, seed=seed
+            self.codec,
+            held_out_clips,
+            data.examples.as_recorded,
+            each=[2] * len(held_out_clips),
+            seed=seed,
         )
         self.encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
         described = describe(data.pairs, clips, layout.captions)
@@ -259,8 +266,8 @@ class GeneratorTask:
             self.selection = ValidationFID(load_embedder(Path(data.evaluator)), shown)
         self.score_name = "loss" if self.selection is None else "fid"
         self.views = MixedViews(
-            self._views(clips, data.views or 1),
-            self._views(composed, data.composed_views),
+            self._views(clips, self._views_of(clips)),
+            self._views(composed, [data.composed_views] * len(composed)),
             data.composed_share,
         )
         self.held_out = held_out if data.views is None else tokenized(self.codec, held_out)
@@ -290,7 +297,12 @@ class GeneratorTask:
             save_anchors(children[ANCHORS], self.encoder, self.captions.captions)
         return children
 
-    def _views(self, clips: Sequence[Any], each: int) -> Views:
+    def _views_of(self, clips: Sequence[Any]) -> list[int]:
+        data, names = self.recipe.data, [str(clip.name) for clip in clips]
+        kinds = read_kinds(data.pairs)
+        return balanced(data.views or 1, [kinds.get(name, name) for name in names], data.balance)
+
+    def _views(self, clips: Sequence[Any], each: Sequence[int]) -> Views:
         """Of these clips; tokenized if they are drawn once and for all."""
         data, seed = self.recipe.data, self.recipe.optim.seed
         if data.views is None:

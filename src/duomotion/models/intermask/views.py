@@ -1,5 +1,6 @@
 """Views of captioned clips of two people: what InterMask's transformer is trained on."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -112,15 +113,27 @@ def draw_view(codec: MotionCodec, clip: Any, config: PairConfig, rng: np.random.
 
 
 def draw_views(
-    codec: MotionCodec, clips: Sequence[Any], config: PairConfig, *, each: int, seed: int
+    codec: MotionCodec, clips: Sequence[Any], config: PairConfig, *, each: Sequence[int], seed: int
 ) -> list[View]:
-    """`each` views of every clip, as features; the same for the same arguments."""
+    """So many views of each clip, as features; the same for the same arguments."""
     return [
         draw_view(codec, clip, config, rng)
-        for index, clip in enumerate(clips)
+        for index, (clip, count) in enumerate(zip(clips, each, strict=True))
         for rng in [np.random.default_rng([seed, index])]
-        for _ in range(each)
+        for _ in range(count)
     ]
+
+
+def balanced(views: int, kinds: Sequence[str], balance: float) -> list[int]:
+    """How many views clips of these kinds have, so that rare kinds are not drowned by common ones.
+
+    Args:
+        views: of a clip that is the only one of its kind.
+        balance: a clip among n of its kind has n^-balance times as many, but at least one: 0, all
+            clips have as many; 1, all kinds.
+    """
+    counts = Counter(kinds)
+    return [max(1, round(views * counts[kind] ** -balance)) for kind in kinds]
 
 
 @torch.no_grad()
