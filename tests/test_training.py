@@ -72,7 +72,7 @@ class Regression:
         return {"error": (self.model(self.x) - self.y).square().mean().item()}
 
     def provenance(self):
-        return {"data": f"{CLIPS} made-up points"}
+        return {"data": [f"{CLIPS} made-up points"]}
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # subprocesses have one as well

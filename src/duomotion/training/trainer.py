@@ -29,6 +29,7 @@ from duomotion.checkpoint import (
     read_training,
     save_checkpoint,
 )
+from duomotion.data import composed
 from duomotion.distributed import Processes, connect
 from duomotion.precision import autocast, resolve
 from duomotion.signals import handled
@@ -85,7 +86,7 @@ class Task(Protocol):
         ...
 
     def provenance(self) -> dict[str, Any]:
-        """What to note about the data."""
+        """What to note about the data; under "data" the folders of the data sets."""
         ...
 
 
@@ -332,6 +333,7 @@ class Trainer:
         )
 
     def _save(self, name: str, training: TrainingState | None = None) -> None:
+        noted = self.task.provenance()
         provenance = {
             **environment(self.device),
             "step": self.step,
@@ -339,7 +341,8 @@ class Trainer:
             "seed": self.optim.seed,
             "precision": resolve(self.optim.precision, self.device),
             "scores": self.scores,
-            **self.task.provenance(),
+            **noted,
+            **composed.note(noted["data"]),
         }
         save_checkpoint(
             self.folder / name,
