@@ -1,5 +1,6 @@
 import os
 import pickle
+import re
 import shutil
 import zipfile
 
@@ -11,14 +12,20 @@ from motions import waving
 from duomotion.data.interhuman import (
     Clip,
     Problem,
+    Span,
     check,
     prepare,
+    read_captioned,
     read_clip,
+    read_spans,
     read_split,
     split_names,
     write_clip,
+    write_spans,
     write_splits,
 )
+from duomotion.data.kinds import read_kinds, write_kinds
+from duomotion.data.sources import read_weights, write_sources, write_weights
 from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.motion.rotations import matrix_to_sixd_interleaved
 
@@ -255,3 +262,83 @@ def test_pipes_and_folders_among_the_files_are_named(root):
     usable, problems = check(root)
     assert usable == 2
     assert [problem.reason for problem in problems] == ["person1 is missing"] * 2
+
+
+# captions of stretches -----------------------------------------------------------------------
+
+PART = "he sits#he/OTHER sits/OTHER#0.2#0.8"
+
+
+def annotated(root, *lines, of=None):
+    (root / "annots" / "a.txt").write_text("".join(f"{line}\n" for line in lines))
+    if of is not None:
+        write_sources(root, "a", of)
+    return root
+
+
+def test_captions_tell_which_stretch_they_describe(root):
+    annotated(root, "he rests", PART, "he #1 waits#he/OTHER#0.0#0.0", "he is #1 or #2")
+    seconds = FRAMES / 30
+    assert read_spans(root, "a", seconds=seconds) == (
+        Span("he rests", 0, seconds),
+        Span("he sits", 0.2, seconds),  # which ends with the clip
+        Span("he #1 waits", 0, seconds),
+        Span("he is #1 or #2", 0, seconds),
+    )
+    clip = read_clip(root, "a")
+    assert isinstance(clip, Clip)
+    assert clip.captions == ("he rests", "he #1 waits", "he is #1 or #2") and clip.weights == ()
+    assert clip.parts == (Span("he sits", 0.2, seconds),)
+
+
+def test_captions_have_sources_and_these_have_weights(root):
+    annotated(root, "he rests", "he waits", PART, of=["a", "b", "c"])
+    write_weights(root, {"a": 2, "c": 0.5})
+    spans = read_spans(root, "a", seconds=FRAMES / 30)
+    assert [(span.source, span.weight) for span in spans] == [("a", 2), ("b", 1), ("c", 0.5)]
+    clip = read_clip(root, "a")
+    assert isinstance(clip, Clip) and clip.weights == (2, 1)
+
+
+def test_a_clip_whose_captions_describe_parts_is_one_for_tokenizers(root):
+    write_clip(root, "a", waving(2, 90), [])
+    annotated(root, PART, "he nods#he/OTHER nods/OTHER#1#1.2", PART.replace("sits", "falls"))
+    clips, problems = read_split(root, "train")
+    assert not problems and (clips[0].name, clips[0].captions) == ("a", ())
+    assert clips[0].num_frames == 90
+    found, (problem,) = read_captioned(root, "train")
+    assert [clip.name for clip in found] == ["a-1", "b"]
+    assert found[0].captions == ("he sits", "he falls") and found[0].parts == ()
+    np.testing.assert_array_equal(found[0].positions, clips[0].positions[:, 6:24])
+    np.testing.assert_array_equal(found[0].sixd, clips[0].sixd[:, 6:24])
+    assert problem == Problem("a-2", "it has 6 frames, fewer than 15")
+
+
+def test_spans_come_back(root):
+    spans = (Span("he rests", 0, 2.0, "x"), Span("he sits", 0.5, 1.25, "y"))
+    write_spans(root, "a", spans, seconds=2.0)
+    assert read_spans(root, "a", seconds=2.0) == spans
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("he sits#he#0#1", "he where words are expected"),
+        ("he sits#he/OTHER#0#x", "0#x where start and end in seconds"),
+        ("he sits#he/OTHER#1#0.5", "it begins at 1 s and ends at 0.5 s"),
+        ("he sits#he/OTHER#7#8", r"it begins at 7 s, and the clip ends at 0\.667 s"),
+    ],
+)
+def test_captions_that_cant_be_read_are_named(root, line, reason):
+    found = read_clip(annotated(root, "he rests", line), "a")
+    assert isinstance(found, Problem)
+    assert re.search(rf"annots/a\.txt, line 2: {reason}", found.reason), found.reason
+
+
+def test_prepare_copies_times_sources_and_weights(root, tmp_path):
+    annotated(root, "he rests", PART, of=["x", "y"])
+    write_weights(root, {"x": 2})
+    write_kinds(root, {"a": "rest"})
+    prepare(root, target := tmp_path / "target")
+    assert read_spans(target, "a", seconds=2) == read_spans(root, "a", seconds=2)
+    assert read_kinds(target) == {"a": "rest"} and read_weights(target) == {"x": 2}

@@ -40,6 +40,23 @@ def read_caption(line: str) -> Caption:
     return caption
 
 
+def parse_line(line: str) -> tuple[str, float, float]:
+    """A line of annots/: a plain caption of the whole clip, or one as `parse_caption` reads.
+
+    Raises:
+        ValueError: it has three # or more, and no words, start and end behind them.
+    """
+    if line.count("#") < 3:
+        return line, 0.0, 0.0
+    caption, start, end = parse_caption(line)
+    return caption.text, start, end
+
+
+def timed_line(text: str, words: str, start: float = 0.0, end: float = 0.0) -> str:
+    """What `parse_caption` reads."""
+    return f"{text}#{words}#{round(start, 3)}#{round(end, 3)}"
+
+
 def untagged(text: str) -> str:
     """The words of a caption that nobody has tagged, each as an `OTHER`; hyphens join words."""
     words = re.findall(r"[^\W\d_]+", text.replace("-", "").lower())

@@ -2,20 +2,21 @@
 
 ROOT/motions_processed/person1/NAME.npy   (T, 492) float, 30 fps, Z up (see motion/interhuman.py)
 ROOT/motions_processed/person2/NAME.npy   the partner, same length; absent for one person
-ROOT/annots/NAME.txt                      one caption a line
+ROOT/annots/NAME.txt                      one caption a line (data/captions.py)
 ROOT/split/{train,val,test}.txt           one NAME a line (also found directly in ROOT)
 ROOT/split/ignore_list.txt                NAMEs to leave out, optional
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from duomotion.data import composed
+from duomotion.data import composed, kinds, sources
+from duomotion.data.captions import parse_line, timed_line, untagged
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.interhuman import INTERHUMAN, from_interhuman_raw, to_interhuman_raw
 from duomotion.names import check_name
@@ -29,6 +30,24 @@ LARGEST_LIST = 10_000_000  # bytes of names or captions
 
 
 @dataclass(frozen=True)
+class Span:
+    """A caption and the stretch of a clip that it describes.
+
+    Attributes:
+        caption: what happens.
+        start, end: seconds.
+        source: where the caption comes from; empty where the data set does not tell.
+        weight: how often it is drawn, compared with others of the same stretch.
+    """
+
+    caption: str
+    start: float
+    end: float
+    source: str = ""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
 class Clip:
     """One recording of P people.
 
@@ -36,13 +55,17 @@ class Clip:
         name: its file name without suffix.
         positions: (P, T, 22, 3) float32, metres, Y up, in the recording's world.
         sixd: (P, T, 21, 6) float32 local rotations without the root, interleaved.
-        captions: descriptions, any of which fits.
+        captions: descriptions of the whole clip, any of which fits.
+        weights: how often each of them is drawn; empty where all are drawn alike.
+        parts: captions of stretches.
     """
 
     name: str
     positions: np.ndarray
     sixd: np.ndarray
     captions: tuple[str, ...]
+    weights: tuple[float, ...] = ()
+    parts: tuple[Span, ...] = ()
 
     @property
     def num_frames(self) -> int:
@@ -58,13 +81,40 @@ class Problem:
 
 
 def read_split(root: str | Path, split: str) -> tuple[list[Clip], list[Problem]]:
-    """All clips of a split that can be used, and why the others can't.
+    """All recordings of a split that can be used, and why the others can't.
 
     Raises:
         ValueError: the folder has no such split file, none of its clips can be used, or they are
             composed and the split is not the training split.
     """
     return split_with(read_clip, root, split)
+
+
+def read_captioned(root: str | Path, split: str) -> tuple[list[Clip], list[Problem]]:
+    """The same, each with captions of all that it shows: stretches are clips of their own.
+
+    Raises:
+        ValueError: as `read_split`, or none of the clips has a caption.
+    """
+    clips, problems = read_split(root, split)
+    found = [item for clip in clips for item in captioned(clip)]
+    return apart([*found, *problems], f"{root}: split {split!r}")
+
+
+def captioned(clip: Clip) -> Iterator[Clip | Problem]:
+    """A clip if captions describe all of it, and its captioned stretches, with numbers behind."""
+    if clip.captions:
+        yield replace(clip, parts=())
+    stretches: dict[tuple[float, float], list[Span]] = {}
+    for span in clip.parts:
+        stretches.setdefault((span.start, span.end), []).append(span)
+    for number, (times, spans) in enumerate(stretches.items(), start=1):
+        name, cut = f"{clip.name}-{number}", slice(*(round(t * INTERHUMAN.fps) for t in times))
+        positions, sixd = clip.positions[:, cut], clip.sixd[:, cut]
+        if positions.shape[1] < (shortest := INTERHUMAN.min_frames):
+            yield Problem(name, f"it has {positions.shape[1]} frames, fewer than {shortest}")
+            continue
+        yield Clip(name, positions, sixd, *_texts(spans))
 
 
 AnyClip = TypeVar("AnyClip")
@@ -157,15 +207,55 @@ def read_clip(root: Path, name: str) -> Clip | Problem:
         people.append(raw)
     if len({len(raw) for raw in people}) != 1:
         return Problem(name, f"the people have {' and '.join(str(len(p)) for p in people)} frames")
-    annotation = root / "annots" / f"{name}.txt"
+    seconds = len(people[0]) / INTERHUMAN.fps
     try:
-        captions = tuple(read_lines(annotation)) if annotation.is_file() else ()
+        spans = read_spans(root, name, seconds=seconds)
     except ValueError as error:
         return Problem(name, str(error))
-    if not captions:
+    if not spans:
         return Problem(name, "it has no caption in annots/")
+    whole = [span for span in spans if (span.start, span.end) == (0, seconds)]
     positions, sixd = from_interhuman_raw(np.stack(people).astype(np.float32))
-    return Clip(name, positions.astype(np.float32), sixd, captions)
+    return Clip(
+        name,
+        positions.astype(np.float32),
+        sixd,
+        *_texts(whole),
+        parts=tuple(span for span in spans if span not in whole),
+    )
+
+
+def read_spans(root: Path, name: str, *, seconds: float) -> tuple[Span, ...]:
+    """All captions of a clip, in the order of their lines.
+
+    Args:
+        seconds: how long the clip is; captions of the whole clip go from 0 to there.
+
+    Raises:
+        ValueError: a line can't be read or describes what comes after the clip, or the sources
+            of the captions or their weights can't be read.
+    """
+    path = root / "annots" / f"{name}.txt"
+    lines = read_lines(path) if path.is_file() else []
+    origins, weights = sources.read_sources(root, name, len(lines)), sources.read_weights(root)
+    spans = []
+    for number, (line, source) in enumerate(zip(lines, origins, strict=True), start=1):
+        try:
+            caption, start, end = parse_line(line)
+            if start >= seconds:
+                length = round(seconds, 3)
+                raise ValueError(f"it begins at {start:g} s, and the clip ends at {length} s")
+        except ValueError as error:
+            raise ValueError(f"annots/{name}.txt, line {number}: {error}") from None
+        end = seconds if start == end == 0 else min(end, seconds)
+        spans.append(Span(caption, start, end, source, weights.get(source, 1.0)))
+    return tuple(spans)
+
+
+def _texts(spans: Sequence[Span]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Captions and, where they differ, their weights."""
+    weights = tuple(span.weight for span in spans)
+    return tuple(span.caption for span in spans), weights if len(set(weights)) > 1 else ()
 
 
 def read_floats(path: Path, label: str, shape: tuple[int | None, ...]) -> np.ndarray:
@@ -201,6 +291,18 @@ def write_clip(root: Path, name: str, interaction: Interaction, captions: Iterab
     write_lines(root / "annots" / f"{name}.txt", captions)
 
 
+def write_spans(root: Path, name: str, spans: Sequence[Span], *, seconds: float) -> None:
+    """The captions of a clip in place of those it has, as `read_spans` reads them."""
+    lines = [
+        span.caption
+        if (span.start, span.end) == (0, seconds)
+        else timed_line(span.caption, untagged(span.caption), span.start, span.end)
+        for span in spans
+    ]
+    write_lines(root / "annots" / f"{name}.txt", lines)
+    sources.write_sources(root, name, [span.source for span in spans])
+
+
 def write_splits(root: Path, splits: dict[str, list[str]]) -> None:
     """Write the split files and an empty ignore list."""
     for split in SPLITS:
@@ -225,15 +327,23 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
                 problems.append(found)
                 continue
             for person in PEOPLE[: len(found.positions)]:
-                part = Path("motions_processed") / person / f"{name}.npy"
-                with atomic_file(target / part) as path:
-                    shutil.copyfile(source / part, path)
-            write_lines(target / "annots" / f"{name}.txt", found.captions)
+                _copy(source, target, f"motions_processed/{person}/{name}.npy")
+            annotation = f"annots/{name}.txt"
+            write_lines(target / annotation, read_lines(source / annotation))
+            _copy(source, target, f"{sources.FOLDER}/{name}.txt")
             splits[split].append(name)
     check_any(splits, problems, source)
     write_splits(target, splits)
-    composed.copy_mark(source, target)
+    for beside in (kinds.FILE, sources.WEIGHTS, composed.FILE):
+        _copy(source, target, beside)
     return problems
+
+
+def _copy(source: Path, target: Path, part: str) -> None:
+    """A file below the one folder to the same place below the other, if there is one."""
+    if (source / part).is_file():
+        with atomic_file(target / part) as path:
+            shutil.copyfile(source / part, path)
 
 
 def check(
