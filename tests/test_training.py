@@ -147,7 +147,7 @@ def test_training_learns_and_keeps_its_best(tmp_path):
     load_weights(fresh.model, best)
     with torch.no_grad():
         assert fresh.validate() == scores == best.provenance["scores"]
-    assert best.provenance["data"] == "36 made-up points"
+    assert best.provenance["data"] == ["36 made-up points"]
     assert best.provenance["seed"] == optim.seed
     assert best.recipe["system"] == "regression"
 

@@ -42,7 +42,8 @@ _SOMEBODY_ELSE = re.compile(
 # What stands for the other of two people, and what is theirs, until a clause is written.
 _OTHER, _THEIRS = "xother", "xtheirs"
 _PARTNER = re.compile(
-    r"\b(?:(?:the |an |his |her |their )?(?:other|another|second|first) (?:person|individual|one|man)|"
+    r"\b(?:(?:the |an |his |her |their )?(?:other|another|second|first) "
+    r"(?:person|individual|one|man)|"
     r"the (?:others?|second|first)|others|another person|"
     r"(?:the |his |her |their )(?:partner|opponent|adversary))(?P<of>'s|s')?(?![a-z'])"
 )
@@ -59,8 +60,12 @@ _LIMBS = (
     "hands?|arms?|legs?|foot|feet|knees?|elbows?|shoulders?|fists?|hips?|wrists?|thighs?|ears?|"
     "fingers?|toes?|ankles?"
 )
-_BODY = f"(?:left |right |upper |lower )*(?:{_LIMBS}|head|neck|torso|chest|body|nose|face|brow|chin)"
-_DETERMINERS = frozenset("their the a an own both each one and or to".split()) | {_THEIRS}
+_BODY = (
+    f"(?:left |right |upper |lower )*(?:{_LIMBS}|head|neck|torso|chest|body|nose|face|brow|chin)"
+)
+_DETERMINERS = frozenset(
+    ["their", "the", "a", "an", "own", "both", "each", "one", "and", "or", "to"]
+) | {_THEIRS}
 _BODY_BEHIND = (
     re.compile(rf"\b(with|to|on|at|above|behind|over|of|from|around) (?={_BODY}\b)"),
     re.compile(
@@ -75,13 +80,31 @@ _THING_BEHIND = re.compile(
     r"\b(\w+) (?=(?:heavy |big |large |small |high |low )?(?:ball|box|chair|object|club|ladder|"
     r"bottle|glass|bag|stool|line|circle|cup|phone|door|rope|platform|ledge)\b)"
 )
-_BEFORE_THINGS = frozenset("on from in into onto over up down out at".split())
+_BEFORE_THINGS = frozenset(["on", "from", "in", "into", "onto", "over", "up", "down", "out", "at"])
 _FLOOR_BEHIND = re.compile(r"\b(sweep\w*|mop\w*|on|off|to|from|onto) (?=(?:floor|ground|wall)\b)")
 
 _ADVERB = re.compile(r"[a-z]+ly|then|first|now|just|also|again|both|still")
 _JOINING = frozenset({"and", "then", "or", "but"})
 _BELOW = frozenset(
-    "while by with without before after when like of for as from if until because where so".split()
+    [
+        "while",
+        "by",
+        "with",
+        "without",
+        "before",
+        "after",
+        "when",
+        "like",
+        "of",
+        "for",
+        "as",
+        "from",
+        "if",
+        "until",
+        "because",
+        "where",
+        "so",
+    ]
 )
 _BE = frozenset({"is", "are", "was", "were"})
 _SUBJECTS = frozenset({"he", "she", "they"})
@@ -258,7 +281,11 @@ def _has_loose_verb(words: list[str]) -> bool:
     for before, word in pairwise(["", *words]):
         form = FORMS.get(_apart(word)[0])
         is_joined = before.endswith(",") or before in _JOINING or before in _BEFORE_VERBS
-        if form is not None and "base" in form.kinds and not (is_joined or _ADVERB.fullmatch(before)):
+        if (
+            form is not None
+            and "base" in form.kinds
+            and not (is_joined or _ADVERB.fullmatch(before))
+        ):
             return True
     return bool(words) and words[0] in ("motion", "movement", "series", "position")
 

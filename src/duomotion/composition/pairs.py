@@ -9,11 +9,10 @@ import numpy as np
 
 from duomotion.composition.clauses import Clause
 from duomotion.composition.placing import ARRANGEMENTS, Arrangement, Person, partner_of, placed
-from duomotion.composition.recordings import Catalogue, Take, read_motion
-from duomotion.composition.texts import pair_captions
+from duomotion.composition.recordings import FPS, Catalogue, Take, read_motion
+from duomotion.composition.texts import Caption, pair_captions
 from duomotion.motion.canonical import mirror
 from duomotion.motion.interaction import Interaction
-from duomotion.motion.interhuman import INTERHUMAN
 
 SAME_ACTION = 0.35  # share of the pairs that are drawn with one kind of action for both
 TRIES = 60  # pairs that are drawn for one clip, at most
@@ -39,7 +38,7 @@ class Composed:
     """A clip, and what it was made of, as JSON holds it."""
 
     motion: Interaction
-    captions: tuple[str, ...]
+    captions: tuple[Caption, ...]
     kind: str
     record: dict[str, Any]
 
@@ -83,7 +82,7 @@ def _drawn(root: Path, catalogue: Catalogue, rng: np.random.Generator) -> Compos
     low, high = zip(one.lengths, other.lengths, strict=True)
     if max(low) > min(high) or one.clip == other.clip:
         return NO_LENGTH
-    seconds = int(rng.uniform(max(low), min(high)) * INTERHUMAN.fps) / INTERHUMAN.fps
+    seconds = int(rng.uniform(max(low), min(high)) * FPS) / FPS
     roles = [_role(root, take, seconds, rng) for take in (one, other)]
     for arrangement in _in_random_order(rng):
         first, second = roles
@@ -96,7 +95,9 @@ def _drawn(root: Path, catalogue: Catalogue, rng: np.random.Generator) -> Compos
             captions = pair_captions(first.clauses, second.clauses, arrangement.name, rng)
             actions = [role.clauses[0].action.name for role in (first, second)]
             record = {"arrangement": arrangement.name, "people": [first.record, second.record]}
-            return Composed(motion.with_caption(captions[0]), captions, kind_of(*actions), record)
+            return Composed(
+                motion.with_caption(captions[0].text), captions, kind_of(*actions), record
+            )
     return NO_PLACE
 
 

@@ -1,6 +1,6 @@
 """Captioned stretches of one person's recordings, by the kind of action that they show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -8,18 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from duomotion.composition.clauses import Clause, clause
-from duomotion.data.interhuman import (
-    PEOPLE,
-    Problem,
-    read_clip,
-    read_lines,
-    split_names,
-)
+from duomotion.data.interhuman import PEOPLE, Problem, read_clip, read_spans, split_names
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.interhuman import INTERHUMAN, twist
 from duomotion.progress import track
 from duomotion.reading import array_shape
 
+FPS = INTERHUMAN.fps
 SHORTEST, LONGEST = 2.0, 10.0  # seconds of a clip
 BRIEFEST = 0.4  # seconds of what a caption describes
 AROUND = 1.5  # seconds that a clip may go on before and after what its caption describes
@@ -84,12 +79,13 @@ def read_takes(root: Path) -> tuple[list[Take], int]:
         path = root / "motions_processed" / PEOPLE[0] / f"{name}.npy"
         if not path.is_file():
             continue
-        seconds = array_shape(path)[0] / INTERHUMAN.fps
+        seconds = array_shape(path)[0] / FPS
         found: list[Take] = []
-        for text, start, end in _spans(root, name, seconds):
+        for span in read_spans(root, name, seconds=seconds):
             captions += 1
-            if (made := clause(text)) is not None and end - start >= BRIEFEST:
-                _add(found, Take(name, start, end, seconds, (made,)))
+            made = clause(span.caption)
+            if made is not None and span.end - span.start >= BRIEFEST:
+                _add(found, Take(name, span.start, span.end, seconds, (made,)))
         takes += [take for take in found if take.lengths[0] <= take.lengths[1]]
     if not takes:
         raise ValueError(
@@ -97,12 +93,6 @@ def read_takes(root: Path) -> tuple[list[Take], int]:
             "such as 'A person walks forward.'"
         )
     return takes, captions
-
-
-def _spans(root: Path, name: str, seconds: float) -> list[tuple[str, float, float]]:
-    path = root / "annots" / f"{name}.txt"
-    lines = read_lines(path) if path.is_file() else []
-    return [(line, 0.0, seconds) for line in lines]
 
 
 def _add(takes: list[Take], take: Take) -> None:
@@ -160,14 +150,7 @@ def read_motion(root: Path, name: str, start: float, end: float) -> Interaction:
         ValueError: the recording is damaged.
     """
     positions, sixd = _clip(root, name)
-    frames = round((end - start) * INTERHUMAN.fps)
-    first = min(round(start * INTERHUMAN.fps), len(positions[0]) - frames)
+    frames = round((end - start) * FPS)
+    first = min(round(start * FPS), len(positions[0]) - frames)
     cut = slice(first, first + frames)
-    return Interaction.from_positions(positions[:, cut], twist(sixd[:, cut]), fps=INTERHUMAN.fps)
-
-
-def by_kind(kinds: Mapping[str, str]) -> dict[str, int]:
-    """How many clips there are of each kind, the most frequent first."""
-    names = sorted(kinds.values())
-    counts = {name: names.count(name) for name in dict.fromkeys(names)}
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+    return Interaction.from_positions(positions[:, cut], twist(sixd[:, cut]), fps=FPS)

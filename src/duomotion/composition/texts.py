@@ -1,13 +1,26 @@
 """Captions of two people from what each of them does, in several wordings."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from duomotion.composition.clauses import Clause
 from duomotion.composition.verbs import third_person
 
-# a, b: what each does; A, B: the same in a few words.
+BOTH, PERSON = "both", "person"
+SOURCES: Mapping[str, float] = {BOTH: 1.0, PERSON: 0.25}
+"""What a caption is about, as its source, and how much it counts."""
+
+
+class Caption(NamedTuple):
+    """A sentence, and whether it tells of both people or of one."""
+
+    text: str
+    source: str = BOTH
+
+
+# a, b: what each does.
 _DIFFERENT = (
     "One person {a} while the other {b}.",
     "One person {a} and the other {b}.",
@@ -15,11 +28,7 @@ _DIFFERENT = (
     "One {a}, the other {b}.",
     "There are two people: one {a}, the other {b}.",
     "One person {a} as the other person {b}.",
-)
-_IN_SHORT = (
-    "One person {a} while the other {b}.",
-    "One person {a}, the other {b}.",
-    "One {a} and the other one {b}.",
+    "One person {a}; the other one {b}.",
 )
 _SAME = ("Two people {both}.", "Both people {both}.", "Two people {both} at the same time.")
 # In the order of the people: the first is in front.
@@ -85,33 +94,59 @@ _PLACED_SAME: Mapping[str, Sequence[str]] = {
     ),
     "apart": (),
 }
+_ORDERED = _DIFFERENT[:2] + _DIFFERENT[3:]
+_JOINING = frozenset({"while", "and", "as"})
 _GOING = frozenset({"walk", "run", "jog", "march", "sneak", "limp", "crawl"})
 _WAYS = frozenset({"towards each other", "away from each other", "past each other"})
 
 
 def pair_captions(
     first: Sequence[Clause], second: Sequence[Clause], arrangement: str, rng: np.random.Generator
-) -> tuple[str, ...]:
-    """Sentences about a clip, any of which fits: of each person, and most of both.
+) -> tuple[Caption, ...]:
+    """Sentences about a clip, any of which fits: of both people, and of each.
 
     Args:
         first, second: descriptions of each person, any of which fits.
         arrangement: the name of one of `placing.ARRANGEMENTS`.
     """
-    one, other = (clauses[rng.integers(len(clauses))] for clauses in (first, second))
-    lines = [_filled(_chosen(_DIFFERENT, rng), *_any_order(one, other, rng)) for _ in range(2)]
-    if one.action.phrase and other.action.phrase and one.action is not other.action:
-        pair = _any_order(_in_short(one), _in_short(other), rng)
-        lines.append(_filled(_chosen(_IN_SHORT, rng), *pair))
-    if placed := _PLACED[arrangement]:
-        lines += [_filled(template, one, other) for template in rng.permutation(placed)[:2]]
+    one, other = (_chosen(clauses, rng) for clauses in (first, second))
+    lines = []
+    if one.singular != other.singular:
+        for _ in range(2):
+            pair = _in_any_order(_chosen(first, rng), _chosen(second, rng), rng)
+            lines.append(_filled(_DIFFERENT, *pair, rng))
+        if one.action.phrase and other.action.phrase and one.action is not other.action:
+            pair = _in_any_order(_in_short(one), _in_short(other), rng)
+            lines.append(_filled(_DIFFERENT, *pair, rng))
+        lines += [_filled(_PLACED[arrangement], one, other, rng) for _ in range(2)]
     if both := _both(one, other):
-        lines.append(_chosen(_SAME, rng).format(both=both))
+        lines += [_chosen(_SAME, rng).format(both=both)]
         lines += [line.format(both=both) for line in _PLACED_SAME[arrangement]]
         if arrangement in _WAYS and one.action.name in _GOING:
             lines.append(f"Two people {one.action.phrase} {arrangement}.")
-    lines += [f"One person {one.singular}.", f"The other person {other.singular}."]
-    return tuple(dict.fromkeys(lines))
+    return _captions(lines, one, other)
+
+
+def reaction_captions(
+    shown: Sequence[Clause], first: Clause, second: Clause, rng: np.random.Generator
+) -> tuple[Caption, ...]:
+    """Sentences about a recorded person and a reaction.
+
+    Args:
+        shown: descriptions of the recording.
+        first, second: the roles for which it was chosen and the reaction made.
+    """
+    one = _chosen(shown, rng)
+    lines = [_filled(_ORDERED, first, second, rng) for _ in range(2)]
+    lines += [_filled(_ORDERED, one, second, rng) for _ in range(2)]
+    return _captions(lines, one, second)
+
+
+def _captions(lines: Sequence[str], one: Clause, other: Clause) -> tuple[Caption, ...]:
+    """Each line once, and those about each person."""
+    alone = (f"One person {one.singular}.", f"The other person {other.singular}.")
+    both = [Caption(line) for line in dict.fromkeys(lines) if line]
+    return (*both, *(Caption(line, PERSON) for line in alone))
 
 
 def _both(one: Clause, other: Clause) -> str:
@@ -126,13 +161,21 @@ def _in_short(clause: Clause) -> Clause:
     return Clause(f"{third_person(verb)} {rest}".rstrip(), clause.action.phrase, clause.action)
 
 
-def _any_order(one: Clause, other: Clause, rng: np.random.Generator) -> tuple[Clause, Clause]:
+def _in_any_order(one: Clause, other: Clause, rng: np.random.Generator) -> tuple[Clause, Clause]:
     return (other, one) if rng.random() < 0.5 else (one, other)
 
 
-def _chosen(templates: Sequence[str], rng: np.random.Generator) -> str:
-    return templates[rng.integers(len(templates))]
+AnyOption = TypeVar("AnyOption")
 
 
-def _filled(template: str, one: Clause, other: Clause) -> str:
-    return str(template).format(a=one.singular, b=other.singular)
+def _chosen(options: Sequence[AnyOption], rng: np.random.Generator) -> AnyOption:
+    return options[int(rng.integers(len(options)))]
+
+
+def _filled(templates: Sequence[str], one: Clause, other: Clause, rng: np.random.Generator) -> str:
+    """One of the templates whose joining words are in no clause; empty where there is none."""
+    said = f"{one.singular} {other.singular}".split()
+    clear = [each for each in templates if not _JOINING.intersection(each.split()) & {*said}]
+    if not clear:
+        return ""
+    return _chosen(clear, rng).format(a=one.singular, b=other.singular)

@@ -6,26 +6,64 @@ Captions whose verbs are not known here can't be turned into clauses safely and 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 _VOWELS = "aeiou"
 _THIRD_PERSON = {"be": "is", "have": "has", "do": "does", "go": "goes"}
 _PLURAL = {"be": "are"}
 _PAST = {
-    **{"do": "did", "go": "went", "run": "ran", "stand": "stood", "sit": "sat", "throw": "threw"},
-    **{"take": "took", "get": "got", "make": "made", "give": "gave", "hold": "held", "lie": "lay"},
-    **{"bend": "bent", "swing": "swung", "catch": "caught", "drink": "drank", "fall": "fell"},
-    **{"fight": "fought", "put": "put", "hit": "hit", "spin": "spun", "shake": "shook"},
-    **{"swim": "swam", "come": "came", "bring": "brought", "eat": "ate", "write": "wrote"},
-    **{"rise": "rose", "begin": "began", "leap": "leapt", "kneel": "knelt", "creep": "crept"},
-    **{"sweep": "swept", "dig": "dug", "draw": "drew", "set": "set", "let": "let", "have": "had"},
-    **{"ride": "rode", "drive": "drove", "thrust": "thrust", "shoot": "shot", "stick": "stuck"},
+    "do": "did",
+    "go": "went",
+    "run": "ran",
+    "stand": "stood",
+    "sit": "sat",
+    "throw": "threw",
+    "take": "took",
+    "get": "got",
+    "make": "made",
+    "give": "gave",
+    "hold": "held",
+    "lie": "lay",
+    "bend": "bent",
+    "swing": "swung",
+    "catch": "caught",
+    "drink": "drank",
+    "fall": "fell",
+    "fight": "fought",
+    "put": "put",
+    "hit": "hit",
+    "spin": "spun",
+    "shake": "shook",
+    "swim": "swam",
+    "come": "came",
+    "bring": "brought",
+    "eat": "ate",
+    "write": "wrote",
+    "rise": "rose",
+    "begin": "began",
+    "leap": "leapt",
+    "kneel": "knelt",
+    "creep": "crept",
+    "sweep": "swept",
+    "dig": "dug",
+    "draw": "drew",
+    "set": "set",
+    "let": "let",
+    "have": "had",
+    "ride": "rode",
+    "drive": "drove",
+    "thrust": "thrust",
+    "shoot": "shot",
+    "stick": "stuck",
 }
-# Verbs of more than one syllable whose last letter is doubled are not among those known here.
-_DOUBLED = ("get", "put", "set", "let", "hit", "sit", "run", "spin", "swim", "jog", "step", "hop")
-_DOUBLED += ("clap", "flap", "chop", "dig", "drop", "flip", "grab", "hug", "nod", "pat", "rub")
-_DOUBLED += ("skip", "slip", "stop", "strut", "swat", "tap", "trip", "wag", "squat", "drum", "tip")
-_DOUBLED += ("cut", "sidestep", "pin", "sip", "bat", "hum", "trot", "slap", "stir", "bob")
-_DOUBLED += ("beg", "dip", "lap", "mop", "plod", "pop", "shrug", "snap", "spar", "stab", "wrap")
-_DOUBLED += ("begin", "plan", "jab", "whip", "zip")
+# Verbs whose last letter is doubled before "ing" and "ed".
+_DOUBLED = _words(
+    "get put set let hit sit run spin swim jog step hop clap flap chop dig drop flip grab hug nod pat "
+    "rub skip slip stop swat tap trip squat strut sidestep sip slap stab spar stir mop cut begin"
+)
 _IE = {"lie": "lying", "die": "dying", "tie": "tying"}
 
 
@@ -100,7 +138,9 @@ def _action(
     steady: bool = False,
 ) -> Action:
     words = tuple(verbs.split()) or (name,)
-    return Action(name, name if phrase is None else phrase, words, tuple(nouns.split()), weight, steady)
+    return Action(
+        name, name if phrase is None else phrase, words, tuple(nouns.split()), weight, steady
+    )
 
 
 ACTIONS: Mapping[str, Action] = {
@@ -114,13 +154,13 @@ ACTIONS: Mapping[str, Action] = {
         _action("jump", "jump leap hop skip bounce", "jump hop leap hops jumps", weight=3),
         _action("kick", "kick", "kick kicks", weight=3),
         _action("punch", "punch box", "punch punches jab uppercut boxing", weight=3, steady=True),
-        _action(
-            "dance", "dance", "dance dancing ballet salsa pirouette", weight=3, steady=True
-        ),
+        _action("dance", "dance", "dance dancing ballet salsa pirouette", weight=3, steady=True),
         _action("sit", phrase="sit", weight=3),
         _action("turn", "turn spin rotate pivot whirl twirl", "turn spin rotation", weight=2),
         _action("step back", phrase="step back", weight=3),
-        _action("step", "step sidestep lunge", "step steps sidestep lunge lunges", phrase="", weight=1.5),
+        _action(
+            "step", "step sidestep lunge", "step steps sidestep lunge lunges", phrase="", weight=1.5
+        ),
         _action("throw", "throw toss pitch", "throw", phrase="throw something", weight=3),
         _action("clap", steady=True, weight=3),
         _action("bow", "bow curtsey", "bow", weight=3),
@@ -187,12 +227,14 @@ ACTIONS: Mapping[str, Action] = {
 }
 
 LIGHT = frozenset(
-    "do perform make take practice execute give show have put place bring use get come open close "
-    "spread cross drop roll set fold wiggle twist circle slide stick press squeeze grab act pretend "
-    "mimic imitate begin start continue try attempt stop keep finish prepare return approach follow "
-    "leave cover curl let hang rest warm jerk stay become face brush comb pour cut chop aim shoot "
-    "ride drive type flail loosen adjust release grasp grip pose cast stir stroke stay initiate "
-    "position receive pass offer accept position help assist respond react step draw".split()
+    _words(
+        "do perform make take practice execute give show have put place bring use get come open "
+        "close spread cross drop roll set fold wiggle twist circle slide stick press squeeze grab "
+        "act pretend mimic imitate begin start continue try attempt stop keep finish prepare "
+        "return approach follow leave cover curl let hang rest warm jerk stay become face brush "
+        "comb pour cut chop aim shoot ride drive type flail loosen adjust release grasp grip pose cast stir "
+        "stroke initiate position receive pass offer accept help assist respond react draw"
+    )
 )
 """Verbs that say little by themselves, or that occur beside the others."""
 
