@@ -47,6 +47,7 @@ _PARTNER = re.compile(
     r"the (?:others?|second|first)|others|another person|"
     r"(?:the |his |her |their )(?:partner|opponent|adversary))(?P<of>'s|s')?(?![a-z'])"
 )
+_IN_ROLE = re.compile(r"as (?:a|an|the|another|one) [\w-]+, ")
 _OF_PARTNER = re.compile(rf"\bthe ((?:left |right )?\w+) of {_OTHER}\b")
 _PARTNER_ACTS = re.compile(rf"\b(?:while|as|and|then|when|for|until|before) {_OTHER}\b")
 _NEUTRAL = {
@@ -133,7 +134,9 @@ _PHRASES = {
 }
 _COUNTED = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|half|once|twice|steps?|then|starts?|stops?|"
-    r"begins?|finally|turns?|over|onto|up|down|through)\b"
+    r"begins?|finally|turns?|over|onto|up|down|through|different|multiple|several|times|back|forth|"
+    r"backwards? and|and backwards?|circles?|curves?|zig-?zag|slalom|pattern|figure|corners?|"
+    r"s-shape|alternating|around)\b"
 )
 
 
@@ -164,7 +167,8 @@ def clause(caption: str, *, partner: tuple[str, str] | None = None) -> Clause | 
 
     Args:
         partner: of a caption about one of two people: what the clause calls the other one, and what
-            is theirs, as in "them" and "their". None: captions that name somebody else have none.
+            is theirs, as in "them" and "their"; what its first verb says is then an action of its
+            own if need be. None: captions that name somebody else have no clause.
     """
     text = _tidy(caption, has_partner=partner is not None)
     subject = _SUBJECT.match(text)
@@ -174,6 +178,8 @@ def clause(caption: str, *, partner: tuple[str, str] | None = None) -> Clause | 
         return None
     verbs = [token.verb for token in tokens if isinstance(token, _Verb)]
     action = _action(rest, verbs)
+    if action is None and partner is not None:
+        action = Action(verbs[0], "", (verbs[0],))
     if action is None or (verbs[0] in LIGHT and not _STRIKES.isdisjoint(verbs[1:])):
         return None  # the latter is read from "does punches and kicks"
     if len(tokens) == 1 and action.phrase.startswith(f"{verbs[0]} "):
@@ -209,6 +215,8 @@ def _tidy(caption: str, *, has_partner: bool) -> str:
     is_plain = re.fullmatch(r"[a-z0-9 ,'-]+", text) and " - " not in text
     if not is_plain or len(text.split()) > LONGEST or re.search(r"\b(?:and|or|the|a|his)$", text):
         return ""
+    if has_partner:
+        text = re.sub(r"\b(?:my|your)\b", "their", _IN_ROLE.sub("", text))
     subject = _SUBJECT.match(text)
     start = subject.end() if subject else 0
     head, tail = text[:start], text[start:]

@@ -14,13 +14,14 @@ import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duomotion.composition.pairs import compose_pair
-from duomotion.composition.reactions import REACTED, Reactor, Sentence, read_sentences
 from duomotion.composition.recordings import Catalogue, Take, read_takes
 from duomotion.composition.report import Report
+from duomotion.composition.sentences import Sentence, read_sentences
 from duomotion.composition.texts import SOURCES
 from duomotion.data.composed import FILE, read_mark, write_mark
 from duomotion.data.interhuman import write_clip, write_splits
@@ -30,7 +31,10 @@ from duomotion.progress import track
 from duomotion.reading import read_text
 from duomotion.storage import atomic_file, locked
 
-COMPOSED = "composed"
+if TYPE_CHECKING:
+    from duomotion.composition.reactions import Reactor
+
+COMPOSED, REACTED = "composed", "reaction"
 TRIES = "tries"
 MOST = 999_999  # clips of either sort: their names have six digits
 
@@ -145,7 +149,15 @@ class _Worker:
 
     def __init__(self, work: _Work) -> None:
         self.work, self.catalogue = work, Catalogue(work.takes)
-        self.reactor: Reactor | None = None
+
+    @cached_property
+    def reactor(self) -> "Reactor":
+        from duomotion.composition.reactions import Reactor
+
+        config = self.work.config
+        return Reactor.read(
+            Path(config.solo), self.work.takes, self.work.sentences, config.model, config.pairs
+        )
 
     def make(self, task: _Task) -> None:
         config, out = self.work.config, self.work.out
@@ -154,9 +166,6 @@ class _Worker:
                 Path(config.solo), self.catalogue, seed=config.seed, number=task.number
             )
         else:
-            self.reactor = self.reactor or Reactor.read(
-                Path(config.solo), self.work.takes, self.work.sentences, config.model, config.pairs
-            )
             found, dropped = self.reactor.react(seed=config.seed, number=task.number)
         clip = None
         if found is not None:

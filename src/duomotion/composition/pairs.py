@@ -14,7 +14,7 @@ from duomotion.composition.texts import Caption, pair_captions
 from duomotion.motion.canonical import mirror
 from duomotion.motion.interaction import Interaction
 
-SAME_ACTION = 0.35  # share of the pairs that are drawn with one kind of action for both
+SAME_ACTION = 0.3  # share of the pairs that are drawn with one kind of action for both
 TRIES = 60  # pairs that are drawn for one clip, at most
 APART = 0.3  # share of the pairs that fit no other arrangement and are placed anywhere
 WEIGHTS = {
@@ -24,9 +24,9 @@ WEIGHTS = {
     "one behind the other": 1.5,
     "past each other": 1.0,
     "away from each other": 0.7,
-    "in mirror image": 0.5,
+    "in mirror image": 0.15,
     "back to back": 0.4,
-    "around one point": 0.3,
+    "around one point": 0.1,
 }
 
 NO_LENGTH = "the recordings have no length in common"
@@ -82,7 +82,7 @@ def _drawn(root: Path, catalogue: Catalogue, rng: np.random.Generator) -> Compos
     low, high = zip(one.lengths, other.lengths, strict=True)
     if max(low) > min(high) or one.clip == other.clip:
         return NO_LENGTH
-    seconds = int(rng.uniform(max(low), min(high)) * FPS) / FPS
+    seconds = int(max(rng.uniform(max(low), min(high), 2)) * FPS) / FPS
     roles = [_role(root, take, seconds, rng) for take in (one, other)]
     for arrangement in _in_random_order(rng):
         first, second = roles

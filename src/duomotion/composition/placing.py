@@ -152,12 +152,14 @@ def _offsets(across: float | np.ndarray, along: float | np.ndarray) -> np.ndarra
 
 def _is_facing(scene: Scene) -> bool:
     off = np.median(scene.off_partner, axis=1)
-    return bool(off.max() < 35 and scene.off_partner[:, 0].max() < 60 and scene.root_gap.max() < 5)
+    return bool(off.max() < 35 and scene.off_partner[:, 0].max() < 60)
 
 
 def _comes_closer(scene: Scene) -> bool:
     nearer = scene.root_gap[0] - scene.root_gap[-1]
-    return _is_facing(scene) and bool(nearer > 1.5 and scene.root_gap[-1] < 2.5)
+    return _is_facing(scene) and bool(
+        nearer > 1.5 and scene.root_gap[-1] < 2.5 and scene.root_gap[0] < 9
+    )
 
 
 def _is_face_to_face(scene: Scene) -> bool:

@@ -5,19 +5,19 @@ looked for that fits the first, the other's reaction is generated, and what an e
 aligned with the sentence is kept, here if it moves like recorded people as well.
 """
 
-import json
-import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from duomotion.composition.clauses import Clause, clause
+from duomotion.composition.clauses import Clause
 from duomotion.composition.pairs import Composed, kind_of
 from duomotion.composition.placing import Person
 from duomotion.composition.recordings import FPS, Take, read_motion
+from duomotion.composition.sentences import Sentence
 from duomotion.composition.texts import reaction_captions
 from duomotion.data.interhuman import Clip, read_split
 from duomotion.evaluation.metrics import physics
@@ -29,76 +29,15 @@ from duomotion.models.children import load_embedder
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.motion.rotations import matrix_to_sixd_interleaved
-from duomotion.reading import read_text
 
-REACTED = "reaction"
 FITS = 0.6  # cosine of the sentence vectors of a role and of a recording's caption, at least
 NEAREST = 8  # recordings among which one is drawn for a role
 SECONDS = 6.0  # of a clip, at most
 APART = 1 << 20  # seeds of reactions are not those of pairs
-FIRST_CALLS, SECOND_CALLS = ("the other", "the other's"), ("them", "their")
 
 NO_RECORDING = "no recording fits the first role"
 NOT_ALIGNED = "the evaluator does not find the sentence in it"
 UNSOUND = "no sound motion: {}"
-
-_ROLES = re.compile(
-    r"(?P<first>(?:one|a|the first) (?:person|man|woman|friend|one)\b.+?)[,;]? (?:while|and|as) "
-    r"(?P<second>(?:the other|another)(?: person| one| man| woman)? .+)",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """What each of two people does."""
-
-    first: Clause
-    second: Clause
-
-    @property
-    def text(self) -> str:
-        return f"One person {self.first.singular} and the other {self.second.singular}."
-
-
-def read_sentences(path: str, pairs: str) -> list[Sentence]:
-    """Sentences about two roles that can be turned, each once.
-
-    Args:
-        path: a JSON list of objects with text_person1 and text_person2; empty for none.
-        pairs: a data set of pairs, whose training captions may tell of two roles.
-
-    Raises:
-        ValueError: a file holds something else, or there is no such sentence.
-        OSError: a file can't be read.
-    """
-    roles = [*_planned(Path(path))] if path else []
-    clips, _ = read_split(pairs, "train")
-    matches = (_ROLES.fullmatch(text.rstrip(".")) for clip in clips for text in clip.captions)
-    roles += [(match["first"], match["second"]) for match in matches if match]
-    found: dict[str, Sentence] = {}
-    for one, other in roles:
-        first, second = clause(one, partner=FIRST_CALLS), clause(other, partner=SECOND_CALLS)
-        if first is not None and second is not None:
-            sentence = Sentence(first, second)
-            found.setdefault(sentence.text, sentence)
-    if not found:
-        raise ValueError(
-            f"neither {path or 'a file of sentences'} nor the training captions of {pairs} say "
-            "what each of two people does, as 'One person bows and the other waves.' does"
-        )
-    return list(found.values())
-
-
-def _planned(path: Path) -> list[tuple[str, str]]:
-    try:
-        return [
-            (str(e["text_person1"]), str(e["text_person2"])) for e in json.loads(read_text(path))
-        ]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise ValueError(
-            f"{path} is not a JSON list of objects with text_person1 and text_person2"
-        ) from None
 
 
 class Judge:
@@ -187,6 +126,10 @@ class Reactor:
 
     def react(self, *, seed: int, number: int) -> tuple[Composed | None, Counter[str]]:
         """A clip, the same for the same arguments, or why there is none."""
+        with _one_thread():
+            return self._reacted(seed, number)
+
+    def _reacted(self, seed: int, number: int) -> tuple[Composed | None, Counter[str]]:
         rng = np.random.default_rng((seed, number, APART))
         sentence = self.sentences[rng.integers(len(self.sentences))]
         take = self._fitting(sentence.first, rng)
@@ -231,6 +174,17 @@ class Reactor:
     def _vectors(self, clauses: Sequence[Clause]) -> np.ndarray:
         texts = [f"a person {clause.singular}" for clause in clauses]
         return self.judge.embedder.sentences(texts).numpy()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Within, sums do not depend on how many processes share the machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def unsound(pair: Interaction) -> tuple[str, ...]:

@@ -61,8 +61,9 @@ _PAST = {
 }
 # Verbs whose last letter is doubled before "ing" and "ed".
 _DOUBLED = _words(
-    "get put set let hit sit run spin swim jog step hop clap flap chop dig drop flip grab hug nod pat "
-    "rub skip slip stop swat tap trip squat strut sidestep sip slap stab spar stir mop cut begin"
+    "get put set let hit sit run spin swim jog step hop clap flap chop dig drop flip grab hug nod "
+    "pat rub skip slip stop swat tap trip squat strut sidestep sip slap stab spar stir mop cut "
+    "begin"
 )
 _IE = {"lie": "lying", "die": "dying", "tie": "tying"}
 
@@ -148,7 +149,7 @@ ACTIONS: Mapping[str, Action] = {
     for action in (
         # What people ask for.
         _action("wave", weight=3, steady=True),
-        _action("walk", "walk stroll strut wander pace meander", "walk", weight=3, steady=True),
+        _action("walk", "walk stroll strut wander pace meander", "walk", weight=2, steady=True),
         _action("run", "run sprint rush", "run sprint", weight=3, steady=True),
         _action("jog", "jog", weight=3, steady=True),
         _action("jump", "jump leap hop skip bounce", "jump hop leap hops jumps", weight=3),
@@ -232,8 +233,10 @@ LIGHT = frozenset(
         "close spread cross drop roll set fold wiggle twist circle slide stick press squeeze grab "
         "act pretend mimic imitate begin start continue try attempt stop keep finish prepare "
         "return approach follow leave cover curl let hang rest warm jerk stay become face brush "
-        "comb pour cut chop aim shoot ride drive type flail loosen adjust release grasp grip pose cast stir "
-        "stroke initiate position receive pass offer accept help assist respond react draw"
+        "comb pour cut chop aim shoot ride drive type flail loosen adjust release grasp grip pose "
+        "cast stir stroke initiate position receive pass offer accept help assist respond react "
+        "draw deflect advance launch lead avoid feel stride maintain allow notice anticipate "
+        "engage brace retreat guide greet mirror watch listen explain remain support meet retract"
     )
 )
 """Verbs that say little by themselves, or that occur beside the others."""
