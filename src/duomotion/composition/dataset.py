@@ -96,7 +96,12 @@ def compose(config: CompositionConfig, out: Path, *, processes: int = 1) -> Repo
     if processes < 1:
         raise ValueError(f"processes has to be 1 at least, not {processes}")
     takes, captions = read_takes(Path(config.solo))
-    sentences = read_sentences(config.sentences, config.pairs) if config.reactions else []
+    sentences: list[Sentence] = []
+    if config.reactions:
+        from duomotion.composition.reactions import load_reacting
+
+        sentences = read_sentences(config.sentences, config.pairs)
+        load_reacting(config.model)  # so that no other clip is made in vain
     with locked(out):
         settings = asdict(config)
         if _clips(out, settings) is None:

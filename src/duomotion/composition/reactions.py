@@ -79,6 +79,16 @@ def threshold_between(low: np.ndarray, high: np.ndarray) -> float:
     return float(candidates[(below + above).argmin()])
 
 
+def load_reacting(name: str) -> MotionModel:
+    """A model of two people by name or folder; raises ValueError for any other."""
+    model = load(name)
+    if model.num_people != 2:
+        raise ValueError(
+            f"{name} makes the motion of one person and can't react; name a model of two people"
+        )
+    return model
+
+
 class Reactor:
     """Makes clips of a recording and a reaction.
 
@@ -114,11 +124,7 @@ class Reactor:
         Raises:
             ValueError: there is no such model or data set, or the model makes one person.
         """
-        loaded = load(model)
-        if loaded.num_people != 2:
-            raise ValueError(
-                f"{model} makes the motion of one person and can't react; name a model of two"
-            )
+        loaded = load_reacting(model)
         embedder = load_embedder(shipped_evaluator())
         assert isinstance(embedder, SentenceEmbedder)
         clips, _ = read_split(pairs, "train")
