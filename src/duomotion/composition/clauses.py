@@ -33,11 +33,11 @@ _SUBJECT = re.compile(
     rf"(?:(?:a|an|the|this|one|another|some) )?(?:(?:first|second|other|young|male|female) )?"
     rf"(?:{_PERSON}|one|other|another|he|she|they|i)(?P<relative>,? (?:who|that))? "
 )
-_HEDGE = re.compile(r"(?:appears?|seems?) to be |(?:can be|is) seen ")
+_HEDGE = re.compile(r"(?:appears?|seems?|looks?) to be |(?:can be|is) seen ")
 _SOMEBODY_ELSE = re.compile(
     rf"\b(?:{_PERSON}|people|persons|men|women|they're|he's|she's|one's|i|you|we|my|your|our|us|who|"
     r"whose|partner|opponent|friend|adversary|each other|others?|another|transition|sth|maybe|sim|"
-    r"something is|left the)\b"
+    r"than)\b"
 )
 # What stands for the other of two people, and what is theirs, until a clause is written.
 _OTHER, _THEIRS = "xother", "xtheirs"

@@ -11,25 +11,28 @@ from duomotion.composition.clauses import Clause
 from duomotion.composition.placing import ARRANGEMENTS, Arrangement, Person, partner_of, placed
 from duomotion.composition.recordings import FPS, Catalogue, Take, read_motion
 from duomotion.composition.texts import Caption, pair_captions
+from duomotion.evaluation.metrics.physics import hover
 from duomotion.motion.canonical import mirror
 from duomotion.motion.interaction import Interaction
 
 SAME_ACTION = 0.3  # share of the pairs that are drawn with one kind of action for both
 TRIES = 60  # pairs that are drawn for one clip, at most
 APART = 0.3  # share of the pairs that fit no other arrangement and are placed anywhere
-WEIGHTS = {
+WEIGHTS = {  # how often an arrangement is tried first
     "face to face": 3.0,
     "side by side": 2.5,
     "towards each other": 2.0,
     "one behind the other": 1.5,
     "past each other": 1.0,
     "away from each other": 0.7,
-    "in mirror image": 0.15,
     "back to back": 0.4,
-    "around one point": 0.1,
 }
+COPIES = ("in mirror image", "around one point")
+COPIED = 0.06  # share of the pairs in which the second person is a copy of the first
+HOVER = 0.3  # metres that nobody stays over the floor for longer than a jump
 
 NO_LENGTH = "the recordings have no length in common"
+NO_FLOOR = "somebody hangs on or stands on what is not recorded"
 NO_PLACE = "no arrangement fits the two without contact"
 
 
@@ -84,7 +87,9 @@ def _drawn(root: Path, catalogue: Catalogue, rng: np.random.Generator) -> Compos
         return NO_LENGTH
     seconds = int(max(rng.uniform(max(low), min(high), 2)) * FPS) / FPS
     roles = [_role(root, take, seconds, rng) for take in (one, other)]
-    for arrangement in _in_random_order(rng):
+    if max(hover(role.person.motion.positions) for role in roles) > HOVER:
+        return NO_FLOOR
+    for arrangement in _arrangements(rng):
         first, second = roles
         if arrangement.is_copy:
             second = _copy(first, arrangement)
@@ -125,7 +130,10 @@ def _copy(role: _Role, arrangement: Arrangement) -> _Role:
     return _Role(person, clauses, {**role.record, "is_mirrored": not role.record["is_mirrored"]})
 
 
-def _in_random_order(rng: np.random.Generator) -> list[Arrangement]:
+def _arrangements(rng: np.random.Generator) -> list[Arrangement]:
+    """Those that are tried for a pair, in a random order."""
+    if rng.random() < COPIED:
+        return [ARRANGEMENTS[name] for name in rng.permutation(COPIES)]
     weights = np.array(list(WEIGHTS.values()))
     order = np.argsort(rng.exponential(size=len(weights)) / weights)
     names = [list(WEIGHTS)[place] for place in order]

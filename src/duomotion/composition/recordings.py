@@ -16,7 +16,8 @@ from duomotion.reading import array_shape
 
 FPS = INTERHUMAN.fps
 SHORTEST, LONGEST = 2.0, 10.0  # seconds of a clip
-BRIEFEST = 0.4  # seconds of what a caption describes
+BRIEFEST = 0.4  # seconds of what a caption describes, at least
+BRIEFEST_STEADY = 1.2  # where it is of a kind that goes on for longer
 AROUND = 1.5  # seconds that a clip may go on before and after what its caption describes
 ALIKE = 0.7  # share of their union that two captions of one stretch have in common, at least
 
@@ -84,7 +85,9 @@ def read_takes(root: Path) -> tuple[list[Take], int]:
         for span in read_spans(root, name, seconds=seconds):
             captions += 1
             made = clause(span.caption)
-            if made is not None and span.end - span.start >= BRIEFEST:
+            if made is None:
+                continue
+            if span.end - span.start >= (BRIEFEST_STEADY if made.is_steady else BRIEFEST):
                 _add(found, Take(name, span.start, span.end, seconds, (made,)))
         takes += [take for take in found if take.lengths[0] <= take.lengths[1]]
     if not takes:

@@ -164,7 +164,7 @@ ACTIONS: Mapping[str, Action] = {
         ),
         _action("throw", "throw toss pitch", "throw", phrase="throw something", weight=3),
         _action("clap", steady=True, weight=3),
-        _action("bow", "bow curtsey", "bow", weight=3),
+        _action("bow", "bow curtsey", weight=3),
         _action("crawl", "crawl", weight=3, steady=True),
         _action("stretch", "stretch", "stretch stretching stretches", weight=3),
         _action("swing", "swing", "swing", phrase="", weight=2),
