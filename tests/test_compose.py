@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from solo_motion import CLIPS, solo_data, walking
 
@@ -174,6 +175,20 @@ def test_a_data_set_without_usable_captions_is_refused(tmp_path):
     write_splits(tmp_path, {"train": ["01_01"], "val": [], "test": []})
     with pytest.raises(ValueError, match="no clip in its training split with a caption"):
         read_takes(tmp_path)
+
+
+def test_damaged_recordings_are_passed_over(tmp_path):
+    root = solo_data(tmp_path / "solo")
+    (root / "motions_processed/person1/01_01.npy").write_bytes(b"no array")
+    (root / "motions_processed/person1/01_02.npy").unlink()
+    path = root / "motions_processed/person1/02_01.npy"
+    raw = np.load(path)
+    raw[50:] = np.nan  # found only when the motion itself is read
+    np.save(path, raw)
+    report = compose(CompositionConfig(solo=str(root), count=3), tmp_path / "out")
+    assert report.kept == {"composed": 3}
+    used = json.dumps(composed.read_mark(tmp_path / "out")[1])
+    assert not any(name in used for name in ("01_01", "01_02", "02_01"))
 
 
 def test_a_mark_that_was_changed_is_refused(solo, made, tmp_path):

@@ -32,6 +32,7 @@ COPIED = 0.06  # share of the pairs in which the second person is a copy of the 
 HOVER = 0.3  # metres that nobody stays over the floor for longer than a jump
 
 NO_LENGTH = "the recordings have no length in common"
+DAMAGED = "a recording is damaged"
 NO_FLOOR = "somebody hangs on or stands on what is not recorded"
 NO_PLACE = "no arrangement fits the two without contact"
 
@@ -86,13 +87,13 @@ def _drawn(root: Path, catalogue: Catalogue, rng: np.random.Generator) -> Compos
     if max(low) > min(high) or one.clip == other.clip:
         return NO_LENGTH
     seconds = int(max(rng.uniform(max(low), min(high), 2)) * FPS) / FPS
-    roles = [_role(root, take, seconds, rng) for take in (one, other)]
-    if max(hover(role.person.motion.positions) for role in roles) > HOVER:
+    first, partner = (_role(root, take, seconds, rng) for take in (one, other))
+    if first is None or partner is None:
+        return DAMAGED
+    if max(hover(role.person.motion.positions) for role in (first, partner)) > HOVER:
         return NO_FLOOR
     for arrangement in _arrangements(rng):
-        first, second = roles
-        if arrangement.is_copy:
-            second = _copy(first, arrangement)
+        second = _copy(first, arrangement) if arrangement.is_copy else partner
         if not arrangement.suits(first.person, second.person):
             continue
         motion = placed(first.person, second.person, arrangement, rng)
@@ -106,10 +107,13 @@ def _drawn(root: Path, catalogue: Catalogue, rng: np.random.Generator) -> Compos
     return NO_PLACE
 
 
-def _role(root: Path, take: Take, seconds: float, rng: np.random.Generator) -> _Role:
+def _role(root: Path, take: Take, seconds: float, rng: np.random.Generator) -> _Role | None:
+    """What is seen of a stretch; None where the recording is damaged."""
     start, end = take.window(seconds, rng)
     motion, clauses = read_motion(root, take.clip, start, end), take.clauses
     is_mirrored = bool(rng.random() < 0.5)
+    if motion is None:
+        return None
     if is_mirrored:
         motion, clauses = mirror(motion), tuple(clause.mirrored() for clause in clauses)
     record = {

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from duomotion.composition.clauses import Clause
-from duomotion.composition.pairs import Composed, kind_of
+from duomotion.composition.pairs import DAMAGED, Composed, kind_of
 from duomotion.composition.placing import Person
 from duomotion.composition.recordings import FPS, Take, read_motion
 from duomotion.composition.sentences import Sentence
@@ -144,7 +144,10 @@ class Reactor:
         low, high = take.lengths
         seconds = int(rng.uniform(low, max(low, min(high, SECONDS))) * FPS) / FPS
         start, end = take.window(seconds, rng)
-        actor = Person.of(read_motion(self.root, take.clip, start, end)).motion
+        motion = read_motion(self.root, take.clip, start, end)
+        if motion is None:
+            return None, Counter([DAMAGED])
+        actor = Person.of(motion).motion
         draw = int(rng.integers(2**32))
         pair = self.model.react(
             actor,

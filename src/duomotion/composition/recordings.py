@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from duomotion.composition.clauses import Clause, clause
-from duomotion.data.interhuman import PEOPLE, Problem, read_clip, read_spans, split_names
+from duomotion.data.interhuman import PEOPLE, Clip, Problem, read_clip, read_spans, split_names
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.interhuman import INTERHUMAN, twist
 from duomotion.progress import track
@@ -66,6 +66,8 @@ class Take:
 def read_takes(root: Path) -> tuple[list[Take], int]:
     """What the training split of a data set of one person shows, and how many captions it has.
 
+    Clips that can't be used, which `duomotion data check` names, are passed over.
+
     Raises:
         ValueError: the folder is no such data set, or none of its captions can be used.
     """
@@ -77,13 +79,15 @@ def read_takes(root: Path) -> tuple[list[Take], int]:
     takes: list[Take] = []
     captions = 0
     for name in track(split_names(root, "train"), "captions", unit="clip", is_kept=False):
-        path = root / "motions_processed" / PEOPLE[0] / f"{name}.npy"
-        if not path.is_file():
+        try:
+            path = root / "motions_processed" / PEOPLE[0] / f"{name}.npy"
+            seconds = array_shape(path)[0] / FPS
+            spans = read_spans(root, name, seconds=seconds)
+        except (ValueError, OSError):
             continue
-        seconds = array_shape(path)[0] / FPS
+        captions += len(spans)
         found: list[Take] = []
-        for span in read_spans(root, name, seconds=seconds):
-            captions += 1
+        for span in spans:
             made = clause(span.caption)
             if made is None:
                 continue
@@ -139,21 +143,19 @@ class Catalogue:
 
 
 @lru_cache(maxsize=16)
-def _clip(root: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    clip = read_clip(root, name)
-    if isinstance(clip, Problem):
-        raise ValueError(f"{root}: {name}: {clip.reason}")
-    return clip.positions, clip.sixd
+def _clip(root: Path, name: str) -> Clip | Problem:
+    return read_clip(root, name)
 
 
-def read_motion(root: Path, name: str, start: float, end: float) -> Interaction:
-    """One person's motion between two times in seconds, which determine its length alone.
+def read_motion(root: Path, name: str, start: float, end: float) -> Interaction | None:
+    """One person's motion between two times in seconds, None where the recording is damaged.
 
-    Raises:
-        ValueError: the recording is damaged.
+    The difference of the times alone determines how many frames there are.
     """
-    positions, sixd = _clip(root, name)
+    clip = _clip(root, name)
+    if isinstance(clip, Problem):
+        return None
     frames = round((end - start) * FPS)
-    first = min(round(start * FPS), len(positions[0]) - frames)
+    first = min(round(start * FPS), clip.num_frames - frames)
     cut = slice(first, first + frames)
-    return Interaction.from_positions(positions[:, cut], twist(sixd[:, cut]), fps=FPS)
+    return Interaction.from_positions(clip.positions[:, cut], twist(clip.sixd[:, cut]), fps=FPS)
