@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from properties import examples
 
 from duomotion.composition.clauses import clause
-from duomotion.composition.verbs import ACTIONS, FORMS, gerund, past, plural, third_person
+from duomotion.composition.verbs import ACTIONS, FORMS, gerund, past, plural
+from duomotion.text.conjugation import third_person
 
 TURNED = {
     "A person walks forward slowly.": ("walks forward slowly", "walk forward slowly"),

@@ -21,8 +21,8 @@ from duomotion.data.interhuman import (
     read_split,
     split_names,
     write_clip,
-    write_spans,
     write_splits,
+    write_timed_clip,
 )
 from duomotion.data.kinds import read_kinds, write_kinds
 from duomotion.data.sources import read_weights, write_sources, write_weights
@@ -287,7 +287,8 @@ def test_captions_tell_which_stretch_they_describe(root):
     )
     clip = read_clip(root, "a")
     assert isinstance(clip, Clip)
-    assert clip.captions == ("he rests", "he #1 waits", "he is #1 or #2") and clip.weights == ()
+    assert clip.captions == ("he rests", "he #1 waits", "he is #1 or #2")
+    assert clip.weights == (1, 1, 1)
     assert clip.parts == (Span("he sits", 0.2, seconds),)
 
 
@@ -315,8 +316,12 @@ def test_a_clip_whose_captions_describe_parts_is_one_for_tokenizers(root):
 
 
 def test_spans_come_back(root):
-    spans = (Span("he rests", 0, 2.0, "x"), Span("he sits", 0.5, 1.25, "y"))
-    write_spans(root, "a", spans, seconds=2.0)
+    spans = (
+        Span("he rests", 0, 2.0, "x"),
+        Span("he sits", 0.5, 1.25, "y"),
+        Span("he is #1, #2 or #3", 0, 2.0, "y"),
+    )
+    write_timed_clip(root, "a", waving(1, 60), spans)
     assert read_spans(root, "a", seconds=2.0) == spans
 
 

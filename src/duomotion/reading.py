@@ -127,6 +127,19 @@ def read_array(
         return _array(file, os.fstat(file.fileno()).st_size, "it")
 
 
+def array_of(content: bytes, name: str) -> np.ndarray:
+    """The array of an .npy file that has been read.
+
+    Args:
+        name: of the file, for the sentence that says what is wrong with it.
+
+    Raises:
+        ValueError: it is no such file or is damaged, or the array holds Python objects.
+    """
+    with _naming(name, "an .npy file"):
+        return _array(BytesIO(content), len(content), "it")
+
+
 def array_shape(path: str | Path, *, what: str = "an .npy file") -> tuple[int, ...]:
     """The shape of an .npy file's array, whose numbers are not read; raises as `read_array`."""
     with open_file(path, limit=LARGEST_ARRAYS) as file, _naming(path, what):

@@ -19,9 +19,9 @@ from duomotion.composition.verbs import (
     Action,
     Form,
     plural,
-    third_person,
 )
 from duomotion.text.augment import mirror_text
+from duomotion.text.conjugation import third_person
 
 LONGEST = 28  # words
 
@@ -132,6 +132,7 @@ _PHRASES = {
     "step back": re.compile(r"\bstep\w* back|\btakes? (?:\w+ )?steps? back"),
     "get up": re.compile(r"\b(?:gets?|stands?|getting|standing)(?: back)? up\b"),
 }
+_WAVED = re.compile(r"\bwav(?:e|es|ing) .*\b(?:legs?|foot|feet|hips?|body|head)\b")  # no greeting
 _COUNTED = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|half|once|twice|steps?|then|starts?|stops?|"
     r"begins?|finally|turns?|over|onto|up|down|through|different|multiple|several|times|back|forth|"
@@ -366,6 +367,8 @@ def _action(text: str, verbs: list[str]) -> Action | None:
             and FORMS[word].verb in BY_VERB
             and (before in ("to", "while", "by") or "gerund" in FORMS[word].kinds)
         ]
+    if _WAVED.search(text):
+        found = [action for action in found if action.name != "wave"]
     return max(found, key=lambda action: action.weight, default=None)
 
 

@@ -33,6 +33,7 @@ HOVER = 0.3  # metres that nobody stays over the floor for longer than a jump
 
 NO_LENGTH = "the recordings have no length in common"
 DAMAGED = "a recording is damaged"
+STILL = "somebody does not go along although that is described"
 NO_FLOOR = "somebody hangs on or stands on what is not recorded"
 NO_PLACE = "no arrangement fits the two without contact"
 
@@ -90,6 +91,8 @@ def _drawn(root: Path, catalogue: Catalogue, rng: np.random.Generator) -> Compos
     first, partner = (_role(root, take, seconds, rng) for take in (one, other))
     if first is None or partner is None:
         return DAMAGED
+    if any(role.person.speed < role.clauses[0].action.speed for role in (first, partner)):
+        return STILL
     if max(hover(role.person.motion.positions) for role in (first, partner)) > HOVER:
         return NO_FLOOR
     for arrangement in _arrangements(rng):

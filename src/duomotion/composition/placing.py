@@ -64,6 +64,12 @@ class Person:
         ends = self.joints[[0, -1], 0]
         return float(np.linalg.norm((ends[1] - ends[0]) * [1, 0, 1]))
 
+    @cached_property
+    def speed(self) -> float:
+        """Metres a second along the floor, on average."""
+        steps = np.diff(self.joints[:, 0] * [1, 0, 1], axis=0)
+        return float(np.linalg.norm(steps, axis=-1).mean() * RATE)
+
     @property
     def travels(self) -> bool:
         return self.travel > TRAVELS

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from duomotion.composition.clauses import Clause
-from duomotion.composition.verbs import third_person
+from duomotion.text.conjugation import third_person
 
 BOTH, PERSON = "both", "person"
 SOURCES: Mapping[str, float] = {BOTH: 1.0, PERSON: 0.25}

@@ -6,13 +6,14 @@ Captions whose verbs are not known here can't be turned into clauses safely and 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from duomotion.text.conjugation import third_person
+
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
 _VOWELS = "aeiou"
-_THIRD_PERSON = {"be": "is", "have": "has", "do": "does", "go": "goes"}
 _PLURAL = {"be": "are"}
 _PAST = {
     "do": "did",
@@ -68,15 +69,6 @@ _DOUBLED = _words(
 _IE = {"lie": "lying", "die": "dying", "tie": "tying"}
 
 
-def third_person(verb: str) -> str:
-    """What one person does, as in "walks"."""
-    if verb in _THIRD_PERSON:
-        return _THIRD_PERSON[verb]
-    if verb.endswith(("s", "sh", "ch", "x", "z")):
-        return f"{verb}es"
-    return f"{verb[:-1]}ies" if _consonant_y(verb) else f"{verb}s"
-
-
 def plural(verb: str) -> str:
     """What several people do, as in "walk"."""
     return _PLURAL.get(verb, verb)
@@ -119,6 +111,7 @@ class Action:
         nouns: what says it behind "does", "performs", "makes" or "takes".
         weight: how often it is drawn beside others of as many recordings.
         is_steady: any part of it is it as well, as with walking.
+        speed: m/s at which somebody who does it goes along the floor, at least.
     """
 
     name: str
@@ -127,6 +120,7 @@ class Action:
     nouns: tuple[str, ...] = ()
     weight: float = 1.0
     is_steady: bool = False
+    speed: float = 0.0
 
 
 def _action(
@@ -137,6 +131,7 @@ def _action(
     phrase: str | None = None,
     weight: float = 1.0,
     steady: bool = False,
+    speed: float = 0.0,
 ) -> Action:
     words = tuple(verbs.split()) or (name,)
     return Action(
@@ -149,9 +144,16 @@ ACTIONS: Mapping[str, Action] = {
     for action in (
         # What people ask for.
         _action("wave", weight=3, steady=True),
-        _action("walk", "walk stroll strut wander pace meander", "walk", weight=2, steady=True),
-        _action("run", "run sprint rush", "run sprint", weight=3, steady=True),
-        _action("jog", "jog", weight=3, steady=True),
+        _action(
+            "walk",
+            "walk stroll strut wander pace meander",
+            "walk",
+            weight=2,
+            steady=True,
+            speed=0.3,
+        ),
+        _action("run", "run sprint rush", "run sprint", weight=3, steady=True, speed=1.0),
+        _action("jog", weight=3, steady=True, speed=0.8),
         _action("jump", "jump leap hop skip bounce", "jump hop leap hops jumps", weight=3),
         _action("kick", "kick", "kick kicks", weight=3),
         _action("punch", "punch box", "punch punches jab uppercut boxing", weight=3, steady=True),
@@ -165,14 +167,14 @@ ACTIONS: Mapping[str, Action] = {
         _action("throw", "throw toss pitch", "throw", phrase="throw something", weight=3),
         _action("clap", steady=True, weight=3),
         _action("bow", "bow curtsey", weight=3),
-        _action("crawl", "crawl", weight=3, steady=True),
+        _action("crawl", weight=3, steady=True, speed=0.1),
         _action("stretch", "stretch", "stretch stretching stretches", weight=3),
         _action("swing", "swing", "swing", phrase="", weight=2),
         _action("drink", "drink sip", phrase="drink something", weight=3),
         _action("lift", "lift", phrase="lift something", weight=3),
         # Others.
-        _action("march", "march", steady=True),
-        _action("sneak", "sneak creep tiptoe", steady=True),
+        _action("march", steady=True, speed=0.2),
+        _action("sneak", "sneak creep tiptoe", steady=True, speed=0.1),
         _action("limp", "limp hobble stagger waddle stumble", steady=True),
         _action("climb", "climb ascend", phrase=""),
         _action("descend", "descend"),

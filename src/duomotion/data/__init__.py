@@ -35,13 +35,23 @@ DATASETS = {
         interhuman.check,
     ),
     "solo-interhuman": Dataset(
-        "790 captioned clips of one person in InterHuman's layout, for tokenizers (research use)",
+        "1,733 captioned clips of one person in InterHuman's layout, with times (research use)",
         open_solo.prepare_interhuman,
+        interhuman.check,
+    ),
+    "solo-interhuman-1": Dataset(
+        "its first edition, 790 clips, which the evaluators of the first edition know",
+        partial(open_solo.prepare_interhuman, edition=1),
         interhuman.check,
     ),
     "solo-open": Dataset(
         "the same clips in HumanML3D's layout, for systems of one person (research use)",
         open_solo.prepare_humanml3d,
+        humanml3d.check,
+    ),
+    "solo-open-1": Dataset(
+        "its first edition",
+        partial(open_solo.prepare_humanml3d, edition=1),
         humanml3d.check,
     ),
     "interhuman": Dataset(

@@ -46,10 +46,15 @@ def parse_line(line: str) -> tuple[str, float, float]:
     Raises:
         ValueError: it has three # or more, and no words, start and end behind them.
     """
-    if line.count("#") < 3:
+    if is_plain_line(line):
         return line, 0.0, 0.0
     caption, start, end = parse_caption(line)
     return caption.text, start, end
+
+
+def is_plain_line(line: str) -> bool:
+    """Whether nothing stands behind the caption of a line of annots/."""
+    return line.count("#") < 3
 
 
 def timed_line(text: str, words: str, start: float = 0.0, end: float = 0.0) -> str:

@@ -19,7 +19,7 @@ from typing import Protocol
 
 import numpy as np
 
-from duomotion.data import interhuman
+from duomotion.data import interhuman, sources
 from duomotion.data.captions import Caption, parse_caption
 from duomotion.data.interhuman import SPLITS, Problem
 from duomotion.motion.humanml3d import HUMANML3D, KIT, SOLO_LAYOUTS, SoloLayout
@@ -44,12 +44,14 @@ class SoloClip:
         layout: what the numbers mean.
         features: (T, F) float32, in the layout's unit, not normalised.
         captions: any of which fits.
+        weights: how often each is drawn; empty where all are drawn alike.
     """
 
     name: str
     layout: SoloLayout
     features: np.ndarray
     captions: tuple[Caption, ...]
+    weights: tuple[float, ...] = ()
 
     @property
     def num_frames(self) -> int:
@@ -142,15 +144,16 @@ def read_clip(root: Path, name: str, layout: SoloLayout) -> list[SoloClip | Prob
         features = _read_features(root, name, layout)
         check_length(len(features), layout)
         lines = read_text(root, name)
+        weights = sources.caption_weights(root, name, len(lines))
     except ValueError as error:
         return [Problem(name, str(error))]
     found: list[SoloClip | Problem] = []
     whole = []
-    for number, line in enumerate(lines, 1):
+    for number, (line, weight) in enumerate(zip(lines, weights, strict=True), 1):
         try:
             caption, start, end = parse_caption(line)
             if start == end == 0:
-                whole.append(caption)
+                whole.append((caption, weight))
                 continue
             stretch = features[int(start * STRETCH_FPS) : int(end * STRETCH_FPS)]
             check_length(len(stretch), layout)
@@ -159,7 +162,7 @@ def read_clip(root: Path, name: str, layout: SoloLayout) -> list[SoloClip | Prob
             continue
         found.append(SoloClip(f"{name}-{number}", layout, stretch, (caption,)))
     if whole:
-        found.insert(0, SoloClip(name, layout, features, tuple(whole)))
+        found.insert(0, SoloClip(name, layout, features, *zip(*whole, strict=True)))
     return found
 
 

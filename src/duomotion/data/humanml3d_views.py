@@ -9,7 +9,7 @@ from duomotion.data.pairs import Example, PairConfig, stretch
 def draw_example(clip: SoloClip, config: PairConfig, rng: np.random.Generator) -> Example:
     """A random stretch of a clip; mirrored copies are clips of their own in this layout."""
     cut = stretch(clip.num_frames, config, rng)
-    return Example(clip.features[None, cut], captions(clip), clip.name)
+    return Example(clip.features[None, cut], captions(clip), clip.name, clip.weights)
 
 
 def captions(clip: SoloClip) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from duomotion.data import composed, kinds, sources
-from duomotion.data.captions import parse_line, timed_line, untagged
+from duomotion.data.captions import is_plain_line, parse_line, timed_line, untagged
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.interhuman import INTERHUMAN, from_interhuman_raw, to_interhuman_raw
 from duomotion.names import check_name
@@ -253,9 +253,8 @@ def read_spans(root: Path, name: str, *, seconds: float) -> tuple[Span, ...]:
 
 
 def _texts(spans: Sequence[Span]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Captions and, where they differ, their weights."""
-    weights = tuple(span.weight for span in spans)
-    return tuple(span.caption for span in spans), weights if len(set(weights)) > 1 else ()
+    """Captions and their weights."""
+    return tuple(span.caption for span in spans), tuple(span.weight for span in spans)
 
 
 def read_floats(path: Path, label: str, shape: tuple[int | None, ...]) -> np.ndarray:
@@ -284,23 +283,32 @@ def read_floats(path: Path, label: str, shape: tuple[int | None, ...]) -> np.nda
 
 def write_clip(root: Path, name: str, interaction: Interaction, captions: Iterable[str]) -> None:
     """Add an SMPL-22 interaction to a data set."""
+    _write_motions(root, name, interaction)
+    write_lines(root / "annots" / f"{name}.txt", captions)
+
+
+def write_timed_clip(
+    root: Path, name: str, interaction: Interaction, spans: Sequence[Span]
+) -> None:
+    """The same with captions of stretches, which `read_spans` reads, and their sources."""
+    _write_motions(root, name, interaction)
+    seconds = interaction.num_frames / interaction.fps
+    lines = []
+    for span in spans:
+        is_plain = (span.start, span.end) == (0, seconds) and is_plain_line(span.caption)
+        words = untagged(span.caption)
+        line = timed_line(span.caption, words, span.start, span.end)
+        lines.append(span.caption if is_plain else line)
+    write_lines(root / "annots" / f"{name}.txt", lines)
+    if any(span.source for span in spans):
+        sources.write_sources(root, name, [span.source for span in spans])
+
+
+def _write_motions(root: Path, name: str, interaction: Interaction) -> None:
     raw = to_interhuman_raw(interaction)
     for person, array in zip(PEOPLE, raw, strict=False):
         with atomic_file(root / "motions_processed" / person / f"{name}.npy") as path:
             np.save(path.with_suffix(".npy"), array)
-    write_lines(root / "annots" / f"{name}.txt", captions)
-
-
-def write_spans(root: Path, name: str, spans: Sequence[Span], *, seconds: float) -> None:
-    """The captions of a clip in place of those it has, as `read_spans` reads them."""
-    lines = [
-        span.caption
-        if (span.start, span.end) == (0, seconds)
-        else timed_line(span.caption, untagged(span.caption), span.start, span.end)
-        for span in spans
-    ]
-    write_lines(root / "annots" / f"{name}.txt", lines)
-    sources.write_sources(root, name, [span.source for span in spans])
 
 
 def write_splits(root: Path, splits: dict[str, list[str]]) -> None:

@@ -30,7 +30,8 @@ class Captioned:
     """How to read a layout's clips and what networks see of them with their captions.
 
     Attributes:
-        read_split: (folder, split) -> clips that can be used, and what is wrong with the others.
+        read_split: (folder, split) -> clips and stretches with captions of all that they show,
+            and what is wrong with the others.
         captions: (clip) -> what its captions say.
         example: (clip, config, random numbers) -> features with captions.
     """
@@ -45,11 +46,14 @@ class Views(Captioned):
     """The same of a layout whose features make a map.
 
     Attributes:
+        read_motions: (folder, split) -> whole clips, whatever their captions describe, and what is
+            wrong with the others.
         windows: (clips, config) -> windows for a tokenizer.
         whole: (clip, floor) -> features (P, T, F) of its first frames; `floor` is that of
             `motion.interhuman.on_floor`.
     """
 
+    read_motions: Callable[[str | Path, str], tuple[list[Any], list[Problem]]]
     windows: Callable[[list[Any], WindowConfig], Sampler]
     whole: Callable[[Any, str], np.ndarray]
 
@@ -69,12 +73,18 @@ def _whole_interx(clip: InterxClip, floor: str) -> np.ndarray:
 
 VIEWS: Mapping[str, Views] = {
     "interhuman": Views(
-        interhuman.read_split, _captions, draw_example, WindowSampler, _whole_interhuman
+        interhuman.read_captioned,
+        _captions,
+        draw_example,
+        interhuman.read_split,
+        WindowSampler,
+        _whole_interhuman,
     ),
     "interx": Views(
         interx.read_split,
         _captions,
         interx_views.draw_example,
+        interx.read_split,
         interx_views.InterxWindows,
         _whole_interx,
     ),

@@ -72,6 +72,17 @@ def segments() -> list[Segment]:
     return found
 
 
+def held_out_recordings() -> frozenset[str]:
+    """Recordings of single people, such as "60_05", whose takes are not trained on.
+
+    They go by the names that the CMU database gives them. Whoever is in one of these takes must not
+    be trained on alone either.
+    """
+    takes = {part.take.removeprefix("salsa_") for part in segments() if part.split != "train"}
+    takes = {take for take in takes if CMU_TAKE.fullmatch(take)}
+    return frozenset(takes | {_partner(take) for take in takes})
+
+
 def prepare(source: str | Path, target: str | Path) -> list[Problem]:
     """Turn the folder of recordings into a data set; returns what had to be left out.
 

@@ -30,11 +30,15 @@ class PairConfig:
 
 @dataclass(frozen=True)
 class Example:
-    """Features (2, T, F) in metres, captions that fit, and the clip's name."""
+    """Features (2, T, F) in metres, captions that fit, and the clip's name.
+
+    `weights` say how often each caption is drawn; empty where all are drawn alike.
+    """
 
     features: np.ndarray
     captions: tuple[str, ...]
     name: str
+    weights: tuple[float, ...] = ()
 
 
 def draw_example(clip: Clip, config: PairConfig, rng: np.random.Generator) -> Example:
@@ -49,7 +53,7 @@ def draw_example(clip: Clip, config: PairConfig, rng: np.random.Generator) -> Ex
     positions, sixd = replayed(positions, speed), replayed(sixd, speed)
     cut = stretch(positions.shape[1], config, rng)
     pair = INTERHUMAN.encode_pair(positions[:, cut], sixd[:, cut], floor=config.floor)
-    return Example(pair, captions, clip.name)
+    return Example(pair, captions, clip.name, clip.weights)
 
 
 def stretch(frames: int, config: PairConfig, rng: np.random.Generator) -> slice:

@@ -31,6 +31,16 @@ def read_sources(root: str | Path, name: str, count: int) -> tuple[str, ...]:
     return sources
 
 
+def caption_weights(root: str | Path, name: str, count: int) -> tuple[float, ...]:
+    """How often each of a clip's `count` captions is drawn, 1 where the data set does not tell.
+
+    Raises:
+        ValueError: as `read_sources` and `read_weights`.
+    """
+    weights = read_weights(root)
+    return tuple(weights.get(source, 1.0) for source in read_sources(root, name, count))
+
+
 def write_sources(root: str | Path, name: str, sources: Iterable[str]) -> None:
     """What `read_sources` reads."""
     _write(Path(root) / FOLDER / f"{name}.txt", sources)

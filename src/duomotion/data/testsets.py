@@ -108,7 +108,7 @@ class TestSet(Generic[OneClip]):
 
 
 def _people_of_interhuman(root: Path, split: str) -> tuple[list[Clip], list[Problem]]:
-    clips, problems = interhuman.read_split(root, split)
+    clips, problems = interhuman.read_captioned(root, split)
     if alone := [clip.name for clip in clips if len(clip.positions) != 2]:
         raise ValueError(f"these {split} clips don't show two people: {', '.join(alone[:5])}")
     return clips, problems

@@ -3,7 +3,7 @@
 Axes: N captions, B texts of a batch, C channels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -15,9 +15,20 @@ from duomotion.text.encoder import TextEmbedding
 ENCODED_AT_ONCE = 256  # captions; with CLIP's states of all positions 60 MB
 
 
-def draw_captions(choices: Sequence[Sequence[str]], rng: np.random.Generator) -> list[str]:
-    """One caption of each clip."""
-    return [captions[int(rng.integers(len(captions)))] for captions in choices]
+def draw_captions(
+    choices: Iterable[tuple[Sequence[str], Sequence[float]]], rng: np.random.Generator
+) -> list[str]:
+    """One caption of each clip's captions and weights."""
+    return [draw_caption(captions, weights, rng) for captions, weights in choices]
+
+
+def draw_caption(
+    captions: Sequence[str], weights: Sequence[float], rng: np.random.Generator
+) -> str:
+    """One of the captions, in proportion to their weights; without weights all alike."""
+    if len(set(weights)) < 2:
+        return captions[int(rng.integers(len(captions)))]
+    return captions[int(rng.choice(len(captions), p=np.divide(weights, sum(weights))))]
 
 
 def encode_vectors(encoder: CachedEncoder, captions: Sequence[str]) -> Tensor:

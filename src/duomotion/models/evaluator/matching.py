@@ -30,6 +30,7 @@ from duomotion.models.evaluator.t2m import T2MEvaluator
 from duomotion.models.evaluator.words import load_words, official_words
 from duomotion.text.clip import token_ids, vocabulary
 from duomotion.training.batch import take
+from duomotion.training.captions import draw_caption
 from duomotion.training.config import LogConfig, OptimConfig
 
 WINDOW = 40  # frames that the movement autoencoder sees (released code)
@@ -218,7 +219,7 @@ class InterCLIPTask(MatchingTask):
 
     def drawn(self, clip: Any, rng: np.random.Generator) -> Pair:
         example = draw_example(clip, self.examples, rng)
-        return example.features, example.captions[rng.integers(len(example.captions))]
+        return example.features, draw_caption(example.captions, example.weights, rng)
 
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int

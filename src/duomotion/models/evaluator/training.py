@@ -88,7 +88,7 @@ class EvaluatorTask:
 
     def _batch(self, views: list[Example], rng: np.random.Generator) -> dict[str, Any]:
         motion_BPTF, lengths_B = padded([view.features for view in views])
-        texts = draw_captions([view.captions for view in views], rng)
+        texts = draw_captions([(view.captions, view.weights) for view in views], rng)
         return {
             "motion_BPTF": motion_BPTF,
             "lengths_B": lengths_B,

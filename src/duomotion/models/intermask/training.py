@@ -96,11 +96,11 @@ class TokenizerTask:
         torch.manual_seed(recipe.optim.seed)
         self.model = MotionCodec(recipe.model)
         views = VIEWS[self.model.layout.name]
-        self.pairs = views.windows(views.read_split(data.pairs, "train")[0], windows)
+        self.pairs = views.windows(views.read_motions(data.pairs, "train")[0], windows)
         self.solo = (
-            views.windows(views.read_split(data.solo, "train")[0], windows) if data.solo else None
+            views.windows(views.read_motions(data.solo, "train")[0], windows) if data.solo else None
         )
-        held_out, _ = views.read_split(data.pairs, "val")
+        held_out, _ = views.read_motions(data.pairs, "val")
         self.held_out = {clip.name: views.whole(clip, data.windows.floor) for clip in held_out}
         rng = np.random.default_rng(recipe.optim.seed)
         joints_BTJD = self._draw(data.starting_windows, rng)
@@ -269,7 +269,8 @@ class GeneratorTask:
             yield self._batch(self.views.draw(chosen.tolist(), rng), rng)
 
     def _batch(self, views: list[View], rng: np.random.Generator) -> dict[str, Any]:
-        texts = self.captions.encode(draw_captions([view.captions for view in views], rng))
+        drawn = draw_captions([(view.captions, view.weights) for view in views], rng)
+        texts = self.captions.encode(drawn)
         return {
             **collate(views, self.codec.tokenizer.downsampling),
             "hidden_BLC": texts.hidden_BLC,

@@ -23,11 +23,13 @@ class View:
     Attributes:
         motion: ids (2, parts, N), or features (2, T, F) in metres that are tokenized later, T a
             multiple of what a token covers.
+        weights: how often each caption is drawn; empty where all are drawn alike.
     """
 
     motion: Tensor
     captions: tuple[str, ...]
     name: str
+    weights: tuple[float, ...] = ()
 
 
 class Views(Protocol):
@@ -73,7 +75,7 @@ def draw_view(codec: MotionCodec, clip: Any, config: PairConfig, rng: np.random.
     unit = codec.tokenizer.downsampling
     frames = example.features.shape[1] // unit * unit
     motion = torch.from_numpy(np.ascontiguousarray(example.features[:, :frames]))
-    return View(motion, example.captions, example.name)
+    return View(motion, example.captions, example.name, example.weights)
 
 
 def draw_views(

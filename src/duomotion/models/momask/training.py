@@ -361,7 +361,9 @@ class _TokenTask(ABC, Generic[Network]):
 
     def _batch(self, crops: Crops, rows: Sequence[int], rng: np.random.Generator) -> dict[str, Any]:
         clips = [crops.clips[row] for row in rows]
-        texts = draw_captions([humanml3d_views.captions(clip) for clip in clips], rng)
+        texts = draw_captions(
+            [(humanml3d_views.captions(clip), clip.weights) for clip in clips], rng
+        )
         return {
             **crops.draw(rows, rng),
             "captions_B": self.captions.numbers(texts),

@@ -1,0 +1,83 @@
+"""The recordings of the open solo clips, read from their archives one after the other.
+
+motions.tar.xz holds BVH files. more_motions.tar.xz (second edition) holds index.json and of each
+clip NAME.npy, an int16 array (channels, frames) of differences along time: the root's position in
+millimetres, then rotations in hundredths of a degree; sums wrap around at 16 bits. index.json has
+under "headers" the hierarchies of BVH files by name, and under "clips" of each clip the name of its
+hierarchy, the number of its frames and the seconds of one.
+"""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from duomotion.reading import array_of, unpacked
+
+FIRST, MORE, INDEX = "motions.tar.xz", "more_motions.tar.xz", "index.json"
+LARGEST_MEMBER = 10_000_000  # bytes; forty minutes of a clip
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What index.json has about a clip."""
+
+    hierarchy: str
+    frames: int
+    seconds: float
+
+
+def read_recordings(source: Path, edition: int) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """The name of each BVH file, and what reads it, which raises ValueError where it is damaged.
+
+    Raises:
+        ValueError: an archive holds something else or is damaged.
+        OSError: an archive can't be read.
+    """
+    for name, content in unpacked(source / FIRST):
+        yield name, partial(bytes, content)
+    if edition == 1:
+        return
+    index = _read_index(source / MORE)
+    for name, content in unpacked(source / MORE, largest=LARGEST_MEMBER):
+        if (clip := name.removesuffix(".npy")) in index:
+            yield f"{clip}.bvh", partial(_bvh_file, content, name, index[clip])
+
+
+def _read_index(path: Path) -> dict[str, _Entry]:
+    """By clip; the archive has it behind the clips, so it is read twice."""
+    members = unpacked(path, largest=LARGEST_MEMBER)
+    content = next((content for name, content in members if name == INDEX), None)
+    if content is None:
+        raise ValueError(f"{path} has no {INDEX}")
+    try:
+        found = json.loads(content)
+        return {
+            name: _Entry(str(found["headers"][header]), int(frames), float(seconds))
+            for name, (header, frames, seconds) in found["clips"].items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise ValueError(
+            f"{INDEX} in {path} should have headers, and clips with header, frames and seconds"
+        ) from None
+
+
+def _bvh_file(content: bytes, name: str, entry: _Entry) -> bytes:
+    differences = array_of(content, name)
+    if differences.dtype != np.int16 or differences.ndim != 2:
+        raise ValueError(f"{name} is {differences.dtype} {differences.shape}, not int16 (C, T)")
+    if differences.shape[1] != entry.frames:
+        raise ValueError(
+            f"{name} has {differences.shape[1]} frames, and {INDEX} says {entry.frames}"
+        )
+    values = differences.cumsum(axis=1, dtype=np.int16).T.astype(float)
+    values[:, :3] /= 1000
+    values[:, 3:] /= 100
+    text = io.StringIO()
+    text.write(f"{entry.hierarchy}MOTION\nFrames: {entry.frames}\nFrame Time: {entry.seconds}\n")
+    np.savetxt(text, values, fmt="%g")
+    return text.getvalue().encode()
