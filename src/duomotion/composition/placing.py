@@ -142,8 +142,8 @@ def _mirrored(first: Person, second: Person, rng: np.random.Generator) -> Propos
 
 
 def _opposite(first: Person, second: Person, rng: np.random.Generator) -> Proposal:
-    """Half a turn about the middle of the way, or about a point a little further away."""
-    away = 2 * normalise(first.centre + [1e-6, 0, 0]) * (DISTANCES - DISTANCES[0])[:, None]
+    """Half a turn about the middle of the way, or a point further away; ahead of who stays."""
+    away = 2 * normalise(first.centre + [0, 0, 1e-6]) * (DISTANCES - DISTANCES[0])[:, None]
     return Proposal(np.pi, 2 * first.centre + away)
 
 
