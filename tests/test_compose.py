@@ -170,6 +170,15 @@ def test_bad_input_gets_one_sentence(run, solo, made, tmp_path):
     assert refused(run(*compose_words, solo, "--out", solo), "not composed")
 
 
+def test_of_a_long_recording_what_fits_any_part_is_used(tmp_path):
+    root, name = solo_data(tmp_path), "05_01"
+    write_clip(root, name, walking(1.0, 14.0), ["A person walks.", "A person walks ten steps."])
+    write_splits(root, {"train": [name], "val": [], "test": []})
+    ((take,), captions) = read_takes(root)
+    assert captions == 2 and [clause.singular for clause in take.clauses] == ["walks"]
+    assert take.lengths == (2.0, 10.0)
+
+
 def test_a_data_set_without_usable_captions_is_refused(tmp_path):
     write_clip(tmp_path, "01_01", walking(1.0), ["calibration"])
     write_splits(tmp_path, {"train": ["01_01"], "val": [], "test": []})

@@ -93,13 +93,20 @@ def read_takes(root: Path) -> tuple[list[Take], int]:
                 continue
             if span.end - span.start >= (BRIEFEST_STEADY if made.is_steady else BRIEFEST):
                 _add(found, Take(name, span.start, span.end, seconds, (made,)))
-        takes += [take for take in found if take.lengths[0] <= take.lengths[1]]
+        takes += [take for take in map(_fitting, found) if take.lengths[0] <= take.lengths[1]]
     if not takes:
         raise ValueError(
             f"{root} has no clip in its training split with a caption about one person's motion, "
             "such as 'A person walks forward.'"
         )
     return takes, captions
+
+
+def _fitting(take: Take) -> Take:
+    """A stretch that is too long for a clip, with those descriptions that fit a part of it."""
+    steady = tuple(clause for clause in take.clauses if clause.is_steady)
+    is_too_long = take.lengths[0] > LONGEST
+    return replace(take, clauses=steady) if steady and is_too_long else take
 
 
 def _add(takes: list[Take], take: Take) -> None:
