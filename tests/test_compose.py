@@ -20,8 +20,8 @@ from duomotion.data.interhuman import (
     read_split,
     split_names,
     write_clip,
-    write_spans,
     write_splits,
+    write_timed_clip,
 )
 from duomotion.data.kinds import read_kinds
 from duomotion.data.sources import read_sources, read_weights
@@ -116,9 +116,8 @@ def test_another_seed_gives_other_clips(solo, made, tmp_path):
 def test_only_the_training_split_and_what_captions_describe_is_used(tmp_path):
     root = solo_data(tmp_path)
     name = "05_01"
-    write_clip(root, name, walking(1.0, 8.0), ["placeholder"])
     spans = [Span("walk forward", 1.0, 3.0, "babel"), Span("A person jogs.", 4.0, 8.0, "babel")]
-    write_spans(root, name, spans, seconds=8.0)
+    write_timed_clip(root, name, walking(1.0, 8.0), spans)
     write_splits(root, {"train": [name], "val": [], "test": list(CLIPS)})
     takes, captions = read_takes(root)
     assert captions == 2 and {take.clip for take in takes} == {name}

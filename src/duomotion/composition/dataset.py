@@ -24,9 +24,9 @@ from duomotion.composition.report import Report
 from duomotion.composition.sentences import Sentence, read_sentences
 from duomotion.composition.texts import SOURCES
 from duomotion.data.composed import FILE, read_mark, write_mark
-from duomotion.data.interhuman import write_clip, write_splits
+from duomotion.data.interhuman import Span, write_splits, write_timed_clip
 from duomotion.data.kinds import write_kinds
-from duomotion.data.sources import write_sources, write_weights
+from duomotion.data.sources import write_weights
 from duomotion.progress import track
 from duomotion.reading import read_text
 from duomotion.storage import atomic_file, locked
@@ -174,8 +174,9 @@ class _Worker:
             found, dropped = self.reactor.react(seed=config.seed, number=task.number)
         clip = None
         if found is not None:
-            write_clip(out, task.name, found.motion, [caption.text for caption in found.captions])
-            write_sources(out, task.name, [caption.source for caption in found.captions])
+            seconds = found.motion.seconds
+            spans = [Span(caption.text, 0, seconds, caption.source) for caption in found.captions]
+            write_timed_clip(out, task.name, found.motion, spans)
             clip = {"kind": found.kind, **found.record}
         with atomic_file(_try_path(out, task.name)) as path:
             path.write_text(json.dumps({"clip": clip, "dropped": dropped}), encoding="utf-8")
