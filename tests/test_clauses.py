@@ -77,6 +77,9 @@ def test_what_cannot_be_turned_safely_is_left_out(caption):
         ("stand up", "get up"),
         ("a person performs a kick", "kick"),
         ("a person stands still", "stand"),
+        ("a person waves their left leg", "move"),
+        ("throw out arms", "move"),
+        ("a person turns their head to the left", "move"),
     ],
 )
 def test_the_action_is_what_is_most_asked_for(caption, action):

@@ -132,7 +132,12 @@ _PHRASES = {
     "step back": re.compile(r"\bstep\w* back|\btakes? (?:\w+ )?steps? back"),
     "get up": re.compile(r"\b(?:gets?|stands?|getting|standing)(?: back)? up\b"),
 }
-_WAVED = re.compile(r"\bwav(?:e|es|ing) .*\b(?:legs?|foot|feet|hips?|body|head)\b")  # no greeting
+# No greeting, no throw and no turn of the whole body.
+_OF_A_PART = {
+    "wave": re.compile(r"\bwav(?:e|es|ing) .*\b(?:legs?|foot|feet|hips?|body|head)\b"),
+    "throw": re.compile(rf"\bthrow(?:s|ing)? (?:out |up |back )?(?:their|both) {_BODY}\b"),
+    "turn": re.compile(rf"\b(?:turn|spin|rotat)(?:e|s|es|ing|ning)? (?:their|both) {_BODY}\b"),
+}
 _COUNTED = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|half|once|twice|steps?|then|starts?|stops?|"
     r"begins?|finally|turns?|over|onto|up|down|through|different|multiple|several|times|back|forth|"
@@ -367,8 +372,9 @@ def _action(text: str, verbs: list[str]) -> Action | None:
             and FORMS[word].verb in BY_VERB
             and (before in ("to", "while", "by") or "gerund" in FORMS[word].kinds)
         ]
-    if _WAVED.search(text):
-        found = [action for action in found if action.name != "wave"]
+    for name, pattern in _OF_A_PART.items():
+        if pattern.search(text):
+            found = [ACTIONS["move"] if action.name == name else action for action in found]
     return max(found, key=lambda action: action.weight, default=None)
 
 
