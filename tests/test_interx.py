@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 import duomotion
 from duomotion.data import interx as dataset
+from duomotion.data.interhuman import Span, write_splits, write_timed_clip
 from duomotion.data.interx_views import InterxWindows, draw_example, maps, whole
 from duomotion.data.pairs import PairConfig
 from duomotion.data.windows import WindowConfig
@@ -281,6 +282,15 @@ def test_what_is_wrong_with_a_clip_is_named(tmp_path, harm, reason):
         _, problems = dataset.check(target)
     assert [problem.name for problem in problems] == [name]
     assert reason in problems[0].reason
+
+
+def test_pairs_whose_captions_describe_parts_are_not_converted(tmp_path):
+    source = tmp_path / "source"
+    for name, span in (("a", Span("they wave", 0, 1)), ("b", Span("they wave", 0.2, 0.7))):
+        write_timed_clip(source, name, waving(2, 30), [span])
+    write_splits(source, {"train": ["a", "b"], "val": [], "test": []})
+    (problem,) = dataset.prepare(source, tmp_path / "target")
+    assert (problem.name, problem.reason) == ("b", "no caption describes all of it")
 
 
 def test_a_data_set_of_which_nothing_can_be_used_is_refused(tmp_path):

@@ -9,8 +9,16 @@ import numpy as np
 import pytest
 from motions import waving
 
-from duomotion.data import humanml3d, open_pairs, open_solo
-from duomotion.data.interhuman import Span, check, read_captioned, read_spans, read_split
+from duomotion.data import find, humanml3d, open_pairs, open_solo
+from duomotion.data.interhuman import (
+    Problem,
+    Span,
+    check,
+    read_captioned,
+    read_motions,
+    read_spans,
+    read_split,
+)
 from duomotion.data.open_solo import TEST_SUBJECTS, VAL_SUBJECTS
 from duomotion.data.sources import read_sources, read_weights
 from duomotion.formats import bvh
@@ -229,7 +237,9 @@ def held_out(monkeypatch):
 def test_the_second_edition_has_both_archives_and_captions_of_stretches(second, tmp_path, held_out):
     target = tmp_path / "target"
     assert open_solo.prepare_interhuman(second, target) == []
-    (one, clip), _ = read_split(target, "train")
+    (one, clip), problems = read_split(target, "train")
+    assert problems == [Problem("02_01", "it has no caption in annots/")]
+    assert [clip.name for clip in read_motions(target, "train")[0]] == ["01_02", "01_05", "02_01"]
     assert (one.name, one.captions) == ("01_02", ("A person jumps.",))
     assert (clip.name, clip.captions) == ("01_05", ())
     assert clip.parts == (Span("a person turns left", 1.0, 6.0, "babel", 0.5),)
@@ -251,6 +261,9 @@ def test_the_second_edition_in_humanml3ds_layout(second, tmp_path, held_out):
     assert [problem.name for problem in problems] == ["01_02", "17_03", "13_01"]  # too short
     clips, _ = humanml3d.read_split(target, "train")
     assert [clip.name for clip in clips] == ["01_05-00-1", "M01_05-00-1"]
+    motions, _ = humanml3d.read_motions(target, "train", at_least=40)
+    whole = ["01_05-00", "01_05-01", "02_01-00", "02_01-01"]
+    assert list(motions) == [name for each in whole for name in (each, f"M{each}")]
     assert [clip.num_frames for clip in clips] == [100, 100]
     assert [clip.captions[0].text for clip in clips] == [
         "a person turns left",
@@ -261,6 +274,14 @@ def test_the_second_edition_in_humanml3ds_layout(second, tmp_path, held_out):
     (clip,), _ = humanml3d.read_split(target, "test")  # with the sentence alone
     assert (clip.name, clip.num_frames) == ("13_02", 199)
     assert [caption.text for caption in clip.captions] == ["a man sits."]
+
+
+def test_both_editions_are_data_sets(second, tmp_path):
+    for name, clips, is_weighted in (("solo-interhuman-1", 3, False), ("solo-interhuman", 7, True)):
+        assert find(name).prepare(second, tmp_path / name) == []
+        assert len(list((tmp_path / name).glob("motions_processed/person1/*.npy"))) == clips
+        assert (tmp_path / name / "weights.txt").exists() == is_weighted
+        assert (tmp_path / name / "sources").exists() == is_weighted
 
 
 def test_weights_come_with_the_captions(second, tmp_path, monkeypatch, held_out):

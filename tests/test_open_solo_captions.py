@@ -29,7 +29,7 @@ def captions(folder, *more, edition=2):
         ("OffensiveMoveGoLeft CleanedGRs", "offensive move go left"),
         ("xtra fancY  charleston", "xtra fancy charleston"),
         (".sit down", "sit down"),
-        ("turn left 90", "turn left 90"),
+        ("turn left 100", "turn left 100"),
     ],
 )
 def test_lines_of_the_catalogue_are_words(line, phrase):
@@ -71,6 +71,7 @@ def test_other_phrases_are_kept(phrase, caption):
 
 def test_sentences_are_kept_as_they_are():
     assert rules().caption("A person does  the T-pose.", "kit") == "A person does the T-pose."
+    assert rules().caption("...", "kit") is None
 
 
 def test_sentences_weigh_more_than_phrases_and_these_more_than_the_catalogue():
@@ -94,6 +95,7 @@ def test_captions_of_both_files_by_clip(tmp_path):
             Span("A person jumps.", 0, math.inf, "kit"),
             Span("a person turns left", 0, 2, "babel"),
         ],
+        "02/02_01.bvh": [],
         "02/02_03.bvh": [Span("a man sits.", 0.5, 9, "humanml3d")],
     }
 

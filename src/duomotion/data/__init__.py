@@ -35,12 +35,12 @@ DATASETS = {
         interhuman.check,
     ),
     "solo-interhuman": Dataset(
-        "1,733 captioned clips of one person in InterHuman's layout, with times (research use)",
+        "1,972 clips of one person in InterHuman's layout, with timed captions (research use)",
         open_solo.prepare_interhuman,
         interhuman.check,
     ),
     "solo-interhuman-1": Dataset(
-        "its first edition, 790 clips, which the evaluators of the first edition know",
+        "its first edition: 790 clips, each with one caption",
         partial(open_solo.prepare_interhuman, edition=1),
         interhuman.check,
     ),
@@ -50,7 +50,7 @@ DATASETS = {
         humanml3d.check,
     ),
     "solo-open-1": Dataset(
-        "its first edition",
+        "the first edition of solo-open",
         partial(open_solo.prepare_humanml3d, edition=1),
         humanml3d.check,
     ),

@@ -81,7 +81,7 @@ class Problem:
 
 
 def read_split(root: str | Path, split: str) -> tuple[list[Clip], list[Problem]]:
-    """All recordings of a split that can be used, and why the others can't.
+    """All clips of a split that can be used, and why the others can't.
 
     Raises:
         ValueError: the folder has no such split file, none of its clips can be used, or they are
@@ -90,8 +90,17 @@ def read_split(root: str | Path, split: str) -> tuple[list[Clip], list[Problem]]
     return split_with(read_clip, root, split)
 
 
+def read_motions(root: str | Path, split: str) -> tuple[list[Clip], list[Problem]]:
+    """The same, captioned or not, which is what a tokenizer is trained on.
+
+    Raises:
+        ValueError: as `read_split`.
+    """
+    return split_with(read_motion, root, split)
+
+
 def read_captioned(root: str | Path, split: str) -> tuple[list[Clip], list[Problem]]:
-    """The same, each with captions of all that it shows: stretches are clips of their own.
+    """Those of `read_split`, with captions of all that they show: stretches are clips of their own.
 
     Raises:
         ValueError: as `read_split`, or none of the clips has a caption.
@@ -189,7 +198,15 @@ def split_names(root: str | Path, split: str) -> list[str]:
 
 
 def read_clip(root: Path, name: str) -> Clip | Problem:
-    """One clip, or what is wrong with it."""
+    """One clip with captions, or what is wrong with it."""
+    found = read_motion(root, name)
+    if isinstance(found, Problem) or found.captions or found.parts:
+        return found
+    return Problem(name, "it has no caption in annots/")
+
+
+def read_motion(root: Path, name: str) -> Clip | Problem:
+    """One clip, captioned or not, or what is wrong with it."""
     people = []
     for person in PEOPLE:
         path = root / "motions_processed" / person / f"{name}.npy"
@@ -212,8 +229,6 @@ def read_clip(root: Path, name: str) -> Clip | Problem:
         spans = read_spans(root, name, seconds=seconds)
     except ValueError as error:
         return Problem(name, str(error))
-    if not spans:
-        return Problem(name, "it has no caption in annots/")
     whole = [span for span in spans if (span.start, span.end) == (0, seconds)]
     positions, sixd = from_interhuman_raw(np.stack(people).astype(np.float32))
     return Clip(

@@ -275,5 +275,7 @@ def _converted(source: Path, name: str) -> Captioned | Problem:
         return clip
     if len(clip.positions) != len(PEOPLE):
         return Problem(name, "it shows one person")
+    if not clip.captions:
+        return Problem(name, "no caption describes all of it")
     people = Interaction.from_positions(clip.positions, twist(clip.sixd))
     return INTERX.bodies(people), clip.captions

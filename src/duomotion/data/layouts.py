@@ -46,8 +46,8 @@ class Views(Captioned):
     """The same of a layout whose features make a map.
 
     Attributes:
-        read_motions: (folder, split) -> whole clips, whatever their captions describe, and what is
-            wrong with the others.
+        read_motions: (folder, split) -> whole clips, captioned or not, and what is wrong with the
+            others.
         windows: (clips, config) -> windows for a tokenizer.
         whole: (clip, floor) -> features (P, T, F) of its first frames; `floor` is that of
             `motion.interhuman.on_floor`.
@@ -76,7 +76,7 @@ VIEWS: Mapping[str, Views] = {
         interhuman.read_captioned,
         _captions,
         draw_example,
-        interhuman.read_split,
+        interhuman.read_motions,
         WindowSampler,
         _whole_interhuman,
     ),

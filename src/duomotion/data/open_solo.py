@@ -26,7 +26,7 @@ from duomotion.data.interhuman import (
 )
 from duomotion.data.open_solo_captions import read_captions, rules
 from duomotion.data.open_solo_cuts import Cut, cut_up
-from duomotion.data.open_solo_recordings import read_recordings
+from duomotion.data.open_solo_recordings import read_index, read_recordings
 from duomotion.data.sources import write_sources, write_weights
 from duomotion.formats import bvh
 from duomotion.motion.canonical import ground
@@ -41,10 +41,11 @@ FILES = (
     (open_solo_recordings.MORE, open_solo_captions.MORE),
 )  # what each edition adds
 LATEST = len(FILES)
-VAL_SUBJECTS = frozenset({"17", "56"} | {"25", "27"})  # the latter since the second edition
-TEST_SUBJECTS = frozenset(
-    {"13", "41", "86", "143"} | {"06", "28", "45", "46", "63", "73", "84", "138"}
-)
+# Those of the first edition, and those that the second adds.
+VAL_SUBJECTS = frozenset({"17", "56"}) | {"25", "27"}
+TEST_SUBJECTS = frozenset({"13", "41", "86", "143"}) | {
+    *("06", "28", "45", "46", "63", "73", "84", "138"),
+}
 NEARLY = 0.25  # seconds; a caption of all but so much at either end is one of the whole clip
 
 
@@ -52,6 +53,8 @@ def prepare_interhuman(
     source: str | Path, target: str | Path, edition: int = LATEST
 ) -> list[Problem]:
     """Turn the archives and captions into a data set; returns what had to be left out.
+
+    Clips all of whose captions say nothing are among them, for tokenizers.
 
     Raises:
         ValueError: the files are not there, hold something else, or nothing that can be used.
@@ -104,8 +107,6 @@ def prepare_humanml3d(
         cuts = cut_up(spans, frames, seconds=_seconds(clip), phrases=phrases)
         for number, cut in enumerate(cuts):
             lines = [_line(span, cut) for span in cut.spans]
-            if not lines:
-                continue
             views = humanml3d.write_clip(
                 target,
                 name if len(cuts) == 1 else f"{name}-{number:02d}",
@@ -138,7 +139,7 @@ def _line(span: Span, cut: Cut) -> str:
 def _recordings(
     source: Path, edition: int
 ) -> Iterator[tuple[str, Interaction | Problem, list[Span]]]:
-    """The captioned clips by name, on SMPL-22 and on the ground, without those of held-out pairs.
+    """Clips with their captions by name, on SMPL-22 and on the ground; none of held-out pairs.
 
     Raises:
         ValueError: a file is not there or holds something else.
@@ -148,20 +149,21 @@ def _recordings(
         if not (source / name).is_file():
             raise ValueError(f"{source} has no {name}")
     captions, held_out = read_captions(source, edition), open_pairs.held_out_recordings()
-    recordings = read_recordings(source, edition)
+    index = read_index(source) if edition > 1 else {}
+    known = captions.keys() | {f"{clip}.bvh" for clip in index}
+    recordings = read_recordings(source, index)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder) / "clip.bvh"
-        for key, content in track(recordings, "clips", unit="clip", total=len(captions)):
+        for key, content in track(recordings, "clips", unit="clip", total=len(known)):
             name = PurePosixPath(key).stem
-            if key not in captions or name in held_out:
+            if key not in known or name in held_out:
                 continue
             try:
                 clip = _read(content, scratch)
             except ValueError as error:
                 yield name, Problem(name, str(error).replace(str(scratch), key)), []
                 continue
-            if spans := _placed(captions[key], _seconds(clip)):
-                yield name, clip, spans
+            yield name, clip, _placed(captions.get(key, []), _seconds(clip))
 
 
 def _read(content: Callable[[], bytes], scratch: Path) -> Interaction:

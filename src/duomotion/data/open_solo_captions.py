@@ -10,9 +10,10 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 
@@ -24,8 +25,9 @@ from duomotion.text.conjugation import sentence
 FIRST, MORE = "captions.json", "captions_more.json"
 KIT = "kit"  # the source of captions.json
 LATEST_TIME = 1e6  # seconds
+_LETTER = re.compile(r"[^\W\d_]")
 _CASE = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
-_TAKE = re.compile(r"\s*(?:0\d+|\bcleaned ?grs)$")  # what the catalogue adds to what is done
+_TAKE = re.compile(r"\s*(?:(?<!\d)0\d+|\bcleaned ?grs)$")  # what the catalogue adds to what is done
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,12 @@ class Rules:
 
     def caption(self, text: str, source: str) -> str | None:
         """The caption as it is used; None where it is left out."""
+        if not _LETTER.search(text):
+            return None
         if source not in self.phrases:
             return " ".join(text.split())
         phrase = plain_phrase(text)
-        if not phrase or phrase in self.says_nothing or self.left_out.search(phrase):
+        if phrase in self.says_nothing or self.left_out.search(phrase):
             return None
         return sentence(phrase, self.verbs)
 
@@ -80,7 +84,9 @@ def plain_phrase(text: str) -> str:
 
 
 def read_captions(source: Path, edition: int) -> dict[str, list[Span]]:
-    """The captions of each clip by the name of its file; those of whole clips end at infinity.
+    """The captions of clips by the name of their file; those of whole clips end at infinity.
+
+    Of some clips all captions are left out.
 
     Raises:
         ValueError: a file holds something else.
@@ -91,18 +97,19 @@ def read_captions(source: Path, edition: int) -> dict[str, list[Span]]:
             clip: [Span(caption, 0.0, math.inf)]
             for clip, caption in _of_whole_clips(source / FIRST)
         }
-    captions: dict[str, list[Span]] = {
-        clip: [Span(text, 0.0, math.inf, KIT)]
+    captions: dict[str, list[Span]] = {}
+    whole = (
+        (clip, Span(caption, 0.0, math.inf, KIT))
         for clip, caption in _of_whole_clips(source / FIRST)
-        if (text := rules().caption(caption, KIT))
-    }
-    for clip, span in _of_stretches(source / MORE):
-        text = rules().caption(span.caption, span.source)
+    )
+    for clip, span in chain(whole, _of_stretches(source / MORE)):
         known = captions.setdefault(clip, [])
-        used = Span(text or "", span.start, span.end, span.source)
-        if text and span.end - span.start >= rules().shortest and used not in known:
+        text = rules().caption(span.caption, span.source)
+        if text is None or span.end - span.start < rules().shortest:
+            continue
+        if (used := replace(span, caption=text)) not in known:
             known.append(used)
-    return {clip: spans for clip, spans in captions.items() if spans}
+    return captions
 
 
 def _of_whole_clips(path: Path) -> Iterator[tuple[str, str]]:

@@ -9,13 +9,14 @@ hierarchy, the number of its frames and the seconds of one.
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from duomotion.names import check_name
 from duomotion.reading import array_of, unpacked
 
 FIRST, MORE, INDEX = "motions.tar.xz", "more_motions.tar.xz", "index.json"
@@ -23,7 +24,7 @@ LARGEST_MEMBER = 10_000_000  # bytes; forty minutes of a clip
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
     """What index.json has about a clip."""
 
     hierarchy: str
@@ -31,8 +32,14 @@ class _Entry:
     seconds: float
 
 
-def read_recordings(source: Path, edition: int) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def read_recordings(
+    source: Path, index: Mapping[str, Entry]
+) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """The name of each BVH file, and what reads it, which raises ValueError where it is damaged.
+
+    Args:
+        source: the folder of the archives.
+        index: of more_motions.tar.xz; empty: the first archive alone.
 
     Raises:
         ValueError: an archive holds something else or is damaged.
@@ -40,33 +47,41 @@ def read_recordings(source: Path, edition: int) -> Iterator[tuple[str, Callable[
     """
     for name, content in unpacked(source / FIRST):
         yield name, partial(bytes, content)
-    if edition == 1:
+    if not index:
         return
-    index = _read_index(source / MORE)
     for name, content in unpacked(source / MORE, largest=LARGEST_MEMBER):
         if (clip := name.removesuffix(".npy")) in index:
             yield f"{clip}.bvh", partial(_bvh_file, content, name, index[clip])
 
 
-def _read_index(path: Path) -> dict[str, _Entry]:
-    """By clip; the archive has it behind the clips, so it is read twice."""
+def read_index(source: Path) -> dict[str, Entry]:
+    """By clip of more_motions.tar.xz, which has its index at the end and so is read twice.
+
+    Raises:
+        ValueError: the archive is damaged, or its index is missing or holds something else.
+        OSError: the archive can't be read.
+    """
+    path = source / MORE
     members = unpacked(path, largest=LARGEST_MEMBER)
     content = next((content for name, content in members if name == INDEX), None)
     if content is None:
         raise ValueError(f"{path} has no {INDEX}")
     try:
         found = json.loads(content)
-        return {
-            name: _Entry(str(found["headers"][header]), int(frames), float(seconds))
+        index = {
+            name: Entry(str(found["headers"][header]), int(frames), float(seconds))
             for name, (header, frames, seconds) in found["clips"].items()
         }
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ValueError(
             f"{INDEX} in {path} should have headers, and clips with header, frames and seconds"
         ) from None
+    for name in index:
+        check_name(PurePosixPath(name).name, f"{INDEX} in {path}")
+    return index
 
 
-def _bvh_file(content: bytes, name: str, entry: _Entry) -> bytes:
+def _bvh_file(content: bytes, name: str, entry: Entry) -> bytes:
     differences = array_of(content, name)
     if differences.dtype != np.int16 or differences.ndim != 2:
         raise ValueError(f"{name} is {differences.dtype} {differences.shape}, not int16 (C, T)")

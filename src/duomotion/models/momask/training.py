@@ -159,11 +159,11 @@ class PairWindows:
         self.layout: Layout = INTERHUMAN
         self.importance = _importance(INTERHUMAN, self.positions)
         config = WindowConfig(frames=data.window, floor=data.floor, people=2)
-        self.sampler = WindowSampler(interhuman.read_split(data.clips, "train")[0], config)
+        self.sampler = WindowSampler(interhuman.read_motions(data.clips, "train")[0], config)
         self.num_windows = self.sampler.num_windows // 2
         rng = np.random.default_rng(seed)
         self.normaliser = INTERHUMAN.fit_normaliser(self.draw(STARTING_WINDOWS, rng))
-        held_out, _ = interhuman.read_split(data.clips, "val")
+        held_out, _ = interhuman.read_motions(data.clips, "val")
         whole = VIEWS[INTERHUMAN.name].whole
         self.held_out: Mapping[str, np.ndarray] = {
             clip.name: whole(clip, data.floor) for clip in held_out
