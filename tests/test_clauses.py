@@ -50,6 +50,8 @@ LEFT_OUT = (
     "A person that is going forward stops immediately.",
     "A person walks and juggles",
     "12.5lb",
+    "A person picks something up from the ground and using a shovel",
+    "a person limps away",
     "",
     "歩く",
     " ".join(["A person walks", *["and walks"] * 20]),

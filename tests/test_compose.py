@@ -106,6 +106,16 @@ def test_work_that_was_killed_goes_on(solo, made, tmp_path, monkeypatch):
     assert not again
 
 
+def test_who_walks_by_the_caption_has_to_go(tmp_path):
+    root = solo_data(tmp_path / "solo")
+    write_clip(root, "05_01", walking(0.0, 5.0), ["A person walks."])
+    write_clip(root, "05_02", walking(0.0, 5.0, 1.0), ["A person walks slowly."])
+    write_splits(root, {"train": ["05_01", "05_02", "02_01"], "val": [], "test": []})
+    report = compose(CompositionConfig(solo=str(root), count=2), tmp_path / "out")
+    (reasons,) = report.dropped.values()
+    assert report.kept == {} and "somebody does not go along although that is described" in reasons
+
+
 def test_another_seed_gives_other_clips(solo, made, tmp_path):
     compose(CompositionConfig(solo=str(solo), count=2, seed=1), tmp_path)
     name = "composed-000000"
@@ -123,7 +133,7 @@ def test_only_the_training_split_and_what_captions_describe_is_used(tmp_path):
     assert captions == 2 and {take.clip for take in takes} == {name}
     walk, jog = takes
     assert (walk.action, walk.start, walk.end) == ("walk", 1.0, 3.0)
-    assert walk.lengths == (2.0, 3.5) and jog.lengths == (2.0, 5.5)
+    assert walk.lengths == (2.0, 2.5) and jog.lengths == (2.0, 4.5)
 
 
 def test_composed_clips_are_never_held_out(run, made, tmp_path):

@@ -39,6 +39,8 @@ _SOMEBODY_ELSE = re.compile(
     r"whose|partner|opponent|friend|adversary|each other|others?|another|transition|sth|maybe|sim|"
     r"than)\b"
 )
+# Where somebody goes in a place that is not that of the pair.
+_TO_SOMETHING = re.compile(r"\b(?:away|towards?|camera)\b")
 # What stands for the other of two people, and what is theirs, until a clause is written.
 _OTHER, _THEIRS = "xother", "xtheirs"
 _PARTNER = re.compile(
@@ -72,7 +74,7 @@ _BODY_BEHIND = (
     re.compile(
         r"(?<!with )\b((?:rais|lower|mov|lift|shak|extend|stretch|swing|bend|open|clos|cross|fold|"
         r"hold|put|plac|touch|scratch|rub|wav|flap|spread|bring|tilt|turn|nod|drop|twist|rotat|"
-        rf"hunch|cov|duck|lean)(?:e|es|s|ing|ting|ping)?) (?={_BODY}\b)"
+        rf"hunch|cov|duck|lean|throw)(?:e|es|s|ing|ting|ping)?) (?={_BODY}\b)"
     ),
     re.compile(rf"\b(out|up|down|back|forward) (?=(?:left |right )?(?:{_LIMBS})\b)"),
     re.compile(rf"\b(\w+) (?=(?:left|right) (?:{_LIMBS})\b)"),
@@ -125,7 +127,8 @@ _NO_VERB = re.compile(
 _BEFORE_VERBS = _BELOW | _DETERMINERS | {"in", "on", "one", "two", "three", "while", "up"}
 # "and watching out" where nothing says what else goes on meanwhile.
 _LOOSE_GERUND = re.compile(
-    rf"(?:(?!\b(?:{'|'.join(sorted(_BELOW))})\b).)*\b(?:and|then|or|but) (?:\w+ly )?\w+ing\b.*"
+    r"(?:(?!\b(?:while|by|with|without|before|after|when)\b).)*"
+    r"\b(?:and|then|or|but) (?:\w+ly )?\w+ing\b.*"
 )
 _STRIKES = frozenset({"kick", "punch"})
 _PHRASES = {
@@ -229,6 +232,8 @@ def _tidy(caption: str, *, has_partner: bool) -> str:
     if has_partner:
         tail = _PARTNER.sub(lambda match: _THEIRS if match["of"] else _OTHER, tail)
         tail = _OF_PARTNER.sub(rf"{_THEIRS} \1", tail)
+    elif _TO_SOMETHING.search(tail):
+        return ""
     if _SOMEBODY_ELSE.search(tail) or _PARTNER_ACTS.search(tail):
         return ""
     tail = re.sub(r"\bher\b", "their", _OBJECT_HER.sub("them", tail))

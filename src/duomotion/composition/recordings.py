@@ -19,6 +19,7 @@ SHORTEST, LONGEST = 2.0, 10.0  # seconds of a clip
 BRIEFEST = 0.4  # seconds of what a caption describes, at least
 BRIEFEST_STEADY = 1.2  # where it is of a kind that goes on for longer
 AROUND = 1.5  # seconds that a clip may go on before and after what its caption describes
+AROUND_STEADY = 0.5  # where that fills the clip
 ALIKE = 0.7  # share of their union that two captions of one stretch have in common, at least
 
 
@@ -53,7 +54,8 @@ class Take:
         """The shortest and the longest clip of it that the descriptions fit, in seconds."""
         described = self.end - self.start
         least = SHORTEST if self.is_steady else max(SHORTEST, described)
-        return least, min(LONGEST, self.seconds, max(SHORTEST, described + AROUND))
+        most = described + (AROUND_STEADY if self.is_steady else AROUND)
+        return least, min(LONGEST, self.seconds, max(SHORTEST, most))
 
     def window(self, seconds: float, rng: np.random.Generator) -> tuple[float, float]:
         """Start and end in seconds of a clip of it."""

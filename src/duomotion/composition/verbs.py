@@ -133,10 +133,8 @@ def _action(
     steady: bool = False,
     speed: float = 0.0,
 ) -> Action:
-    words = tuple(verbs.split()) or (name,)
-    return Action(
-        name, name if phrase is None else phrase, words, tuple(nouns.split()), weight, steady
-    )
+    said = name if phrase is None else phrase
+    return Action(name, said, _words(verbs) or (name,), _words(nouns), weight, steady, speed)
 
 
 ACTIONS: Mapping[str, Action] = {
