@@ -6,7 +6,7 @@ from properties import examples
 from solo_motion import walking
 
 from duomotion.body.overlap import overlap_volumes
-from duomotion.composition.placing import ARRANGEMENTS, Person, partner_of, placed
+from duomotion.composition.placing import ARRANGEMENTS, Person, placed
 from duomotion.evaluation.metrics.measurements import Scene
 from duomotion.evaluation.metrics.physics import body_depths
 from duomotion.motion.canonical import transform
@@ -31,8 +31,8 @@ SUITING = {
 def arranged(name, first, second, seed=0):
     one, other = Person.of(first), Person.of(second)
     arrangement = ARRANGEMENTS[name]
-    if arrangement.is_copy:
-        other = partner_of(one, arrangement)
+    if arrangement.copied is not None:
+        other = arrangement.copied(one)
     assert arrangement.suits(one, other)
     return placed(one, other, arrangement, np.random.default_rng(seed))
 

@@ -67,8 +67,8 @@ _BODY = (
     f"(?:left |right |upper |lower )*(?:{_LIMBS}|head|neck|torso|chest|body|nose|face|brow|chin)"
 )
 _DETERMINERS = frozenset(
-    ["their", "the", "a", "an", "own", "both", "each", "one", "and", "or", "to"]
-) | {_THEIRS}
+    {_THEIRS, "their", "the", "a", "an", "own", "both", "each", "one", "and", "or", "to"}
+)
 _BODY_BEHIND = (
     re.compile(rf"\b(with|to|on|at|above|behind|over|of|from|around) (?={_BODY}\b)"),
     re.compile(
@@ -83,31 +83,16 @@ _THING_BEHIND = re.compile(
     r"\b(\w+) (?=(?:heavy |big |large |small |high |low )?(?:ball|box|chair|object|club|ladder|"
     r"bottle|glass|bag|stool|line|circle|cup|phone|door|rope|platform|ledge)\b)"
 )
-_BEFORE_THINGS = frozenset(["on", "from", "in", "into", "onto", "over", "up", "down", "out", "at"])
+_BEFORE_THINGS = frozenset({"on", "from", "in", "into", "onto", "over", "up", "down", "out", "at"})
 _FLOOR_BEHIND = re.compile(r"\b(sweep\w*|mop\w*|on|off|to|from|onto) (?=(?:floor|ground|wall)\b)")
 
 _ADVERB = re.compile(r"[a-z]+ly|then|first|now|just|also|again|both|still")
 _JOINING = frozenset({"and", "then", "or", "but"})
 _BELOW = frozenset(
-    [
-        "while",
-        "by",
-        "with",
-        "without",
-        "before",
-        "after",
-        "when",
-        "like",
-        "of",
-        "for",
-        "as",
-        "from",
-        "if",
-        "until",
-        "because",
-        "where",
-        "so",
-    ]
+    {
+        *("while", "by", "with", "without", "before", "after", "when", "like", "of"),
+        *("for", "as", "from", "if", "until", "because", "where", "so"),
+    }
 )
 _BE = frozenset({"is", "are", "was", "were"})
 _SUBJECTS = frozenset({"he", "she", "they"})

@@ -1,6 +1,7 @@
 """Two recordings of one person each, placed in one world and described together."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from duomotion.composition.clauses import Clause
-from duomotion.composition.placing import ARRANGEMENTS, Arrangement, Person, partner_of, placed
+from duomotion.composition.placing import ARRANGEMENTS, Arrangement, Person, placed
 from duomotion.composition.recordings import FPS, Catalogue, Take, read_motion
 from duomotion.composition.texts import Caption, pair_captions
 from duomotion.evaluation.metrics.physics import hover
@@ -96,7 +97,8 @@ def _drawn(root: Path, catalogue: Catalogue, rng: np.random.Generator) -> Compos
     if max(hover(role.person.motion.positions) for role in (first, partner)) > HOVER:
         return NO_FLOOR
     for arrangement in _arrangements(rng):
-        second = _copy(first, arrangement) if arrangement.is_copy else partner
+        copied = arrangement.copied
+        second = partner if copied is None else _copy(first, copied)
         if not arrangement.suits(first.person, second.person):
             continue
         motion = placed(first.person, second.person, arrangement, rng)
@@ -128,9 +130,9 @@ def _role(root: Path, take: Take, seconds: float, rng: np.random.Generator) -> _
     return _Role(Person.of(motion), clauses, record)
 
 
-def _copy(role: _Role, arrangement: Arrangement) -> _Role:
+def _copy(role: _Role, copied: Callable[[Person], Person]) -> _Role:
     """The other person where both do the same."""
-    person = partner_of(role.person, arrangement)
+    person = copied(role.person)
     if person is role.person:
         return role
     clauses = tuple(clause.mirrored() for clause in role.clauses)

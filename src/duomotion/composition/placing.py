@@ -106,14 +106,14 @@ class Arrangement:
         suits: whether it comes into question for two people.
         propose: where the second may be.
         fits: whether two people who were placed are arranged so all the time.
-        is_copy: both do the same: the second is a copy of the first, mirrored in a mirror.
+        copied: where both do the same, the second person made of the first.
     """
 
     name: str
     suits: Callable[[Person, Person], bool]
     propose: Propose
     fits: Callable[[Scene], bool]
-    is_copy: bool = False
+    copied: Callable[[Person], Person] | None = None
 
 
 def _face(first: Person, second: Person, rng: np.random.Generator) -> Proposal:
@@ -226,6 +226,15 @@ def _always(first: Person, second: Person) -> bool:
     return True
 
 
+def mirrored(person: Person) -> Person:
+    """The person as seen in a mirror."""
+    return Person(mirror(person.motion))
+
+
+def _same(person: Person) -> Person:
+    return person
+
+
 ARRANGEMENTS: Mapping[str, Arrangement] = {
     each.name: each
     for each in (
@@ -236,17 +245,11 @@ ARRANGEMENTS: Mapping[str, Arrangement] = {
         Arrangement("back to back", _neither, _back_to_back, _is_back_to_back),
         Arrangement("away from each other", _both, _back_to_back, _goes_away),
         Arrangement("past each other", _both, _past, _goes_past),
-        Arrangement("in mirror image", _neither, _mirrored, _is_mirror, is_copy=True),
-        Arrangement("around one point", _always, _opposite, _is_near, is_copy=True),
+        Arrangement("in mirror image", _neither, _mirrored, _is_mirror, mirrored),
+        Arrangement("around one point", _always, _opposite, _is_near, _same),
         Arrangement("apart", _always, _apart, lambda scene: bool(scene.root_gap.max() < 6)),
     )
 }
-
-
-def partner_of(person: Person, arrangement: Arrangement) -> Person:
-    """The second person of an arrangement in which both do the same."""
-    is_mirror = arrangement.propose is _mirrored
-    return Person(mirror(person.motion)) if is_mirror else person
 
 
 def placed(
