@@ -106,8 +106,9 @@ class Reactor:
         model: MotionModel,
         judge: Judge,
     ) -> None:
-        self.root, self.takes, self.sentences = root, list(takes), list(sentences)
-        self.model, self.judge = model, judge
+        self.root, self.sentences, self.model, self.judge = root, list(sentences), model, judge
+        self.longest = min(SECONDS, model.max_frames / model.fps)
+        self.takes = [take for take in takes if take.lengths[0] <= self.longest]
         self.vectors_NC = self._vectors([take.clauses[0] for take in self.takes])
 
     @classmethod
@@ -142,7 +143,7 @@ class Reactor:
         if take is None:
             return None, Counter([NO_RECORDING])
         low, high = take.lengths
-        seconds = int(rng.uniform(low, max(low, min(high, SECONDS))) * FPS) / FPS
+        seconds = int(rng.uniform(low, min(high, self.longest)) * FPS) / FPS
         start, end = take.window(seconds, rng)
         motion = read_motion(self.root, take.clip, start, end)
         if motion is None:
