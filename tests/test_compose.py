@@ -116,6 +116,16 @@ def test_who_walks_by_the_caption_has_to_go(tmp_path):
     assert report.kept == {} and "somebody does not go along although that is described" in reasons
 
 
+def test_work_does_not_go_on_with_another_split(tmp_path):
+    root, out = solo_data(tmp_path / "solo"), tmp_path / "out"
+    config = CompositionConfig(solo=str(root), count=1)
+    compose(config, out)
+    held_out, *train = CLIPS
+    write_splits(root, {"train": train, "val": [], "test": [held_out]})
+    with pytest.raises(ValueError, match=r"other settings \(recordings"):
+        compose(config, out)
+
+
 def test_another_seed_gives_other_clips(solo, made, tmp_path):
     compose(CompositionConfig(solo=str(solo), count=2, seed=1), tmp_path)
     name = "composed-000000"

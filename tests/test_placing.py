@@ -6,10 +6,11 @@ from properties import examples
 from solo_motion import walking
 
 from duomotion.body.overlap import overlap_volumes
-from duomotion.composition.placing import ARRANGEMENTS, Person, placed
+from duomotion.composition.placing import ARRANGEMENTS, BODY_GAP, Person, _touches, placed
 from duomotion.evaluation.metrics.measurements import Scene
 from duomotion.evaluation.metrics.physics import body_depths
 from duomotion.motion.canonical import transform
+from duomotion.motion.interaction import together
 from duomotion.motion.rotations import yaw
 
 STANDING, WAVING = walking(0, 3, 0.5), walking(0, 3, 2.0, 6.0)
@@ -51,6 +52,14 @@ def test_people_are_arranged_and_never_touch(name, seed, angle):
     assert body_depths(pair.positions.astype(float)).max() < 0
     assert overlap_volumes(pair.frames(0, pair.num_frames)).max() == 0
     assert ARRANGEMENTS[name].fits(Scene.of(pair))
+
+
+def test_people_who_meet_between_the_frames_that_are_looked_at_touch():
+    runner = walking(8, 1.0)
+    pair = together([runner, transform(runner, yaw(np.pi), np.array([6, 0, 4.7]))])
+    depths = body_depths(pair.positions.astype(float))
+    assert depths.max() > 0 > depths[::3].max() + BODY_GAP
+    assert _touches(pair)
 
 
 def test_two_who_go_side_by_side_stay_there():

@@ -8,6 +8,7 @@ Every clip follows from the settings and its number alone, so that the result is
 many processes there are and however often the work is interrupted.
 """
 
+import hashlib
 import json
 import multiprocessing
 import shutil
@@ -103,7 +104,7 @@ def compose(config: CompositionConfig, out: Path, *, processes: int = 1) -> Repo
         sentences = read_sentences(config.sentences, config.pairs)
         load_reacting(config.model)  # so that no other clip is made in vain
     with locked(out):
-        settings = asdict(config)
+        settings = {**asdict(config), "recordings": _fingerprint(takes)}
         if _clips(out, settings) is None:
             write_mark(out, settings, None)
             tasks = [_Task(COMPOSED, number) for number in range(config.count)]
@@ -115,6 +116,11 @@ def compose(config: CompositionConfig, out: Path, *, processes: int = 1) -> Repo
             _finish(out, settings, [task.name for task in tasks], len(takes), captions)
         shutil.rmtree(out / TRIES, ignore_errors=True)
         return Report.read(out)
+
+
+def _fingerprint(takes: Sequence[Take]) -> str:
+    """Twelve hexadecimal digits that change with the split and the captions of the recordings."""
+    return hashlib.sha256(repr(takes).encode()).hexdigest()[:12]
 
 
 def _clips(out: Path, settings: dict[str, Any]) -> dict[str, Any] | None:

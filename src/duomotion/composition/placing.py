@@ -19,7 +19,7 @@ from duomotion.motion.interaction import Interaction, together
 from duomotion.motion.rotations import normalise, yaw
 from duomotion.motion.skeleton import SMPL22
 
-RATE = 10.0  # frames a second in which people are looked at
+RATE = 10.0  # frames a second in which places are looked for
 TRAVELS = 1.0  # metres from start to end of somebody who goes somewhere
 JOINT_GAP = 0.22  # metres between joints of the two, at least
 BODY_GAP = 0.05  # metres between their capsules, at least
@@ -286,12 +286,11 @@ def _is_clear(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _touches(pair: Interaction) -> bool:
-    """Whether two bodies touch at any of `RATE` frames a second: capsules first, then volumes."""
-    shown = np.arange(0, pair.num_frames, round(pair.fps / RATE))
-    depths_T = body_depths(pair.positions[:, shown].astype(np.float64))
+    """Whether two bodies touch in any frame: capsules first, then volumes."""
+    depths_T = body_depths(pair.positions.astype(np.float64))
     if depths_T.max() > -BODY_GAP:
         return True
-    close = shown[depths_T > -FLESH]
+    close = np.flatnonzero(depths_T > -FLESH)
     if not len(close):
         return False
     return bool(overlap_volumes(interpolate(pair, close, close, 0.0 * close)).max() > LITRES)
