@@ -39,6 +39,8 @@ _SOMEBODY_ELSE = re.compile(
     r"whose|partner|opponent|friend|adversary|each other|others?|another|transition|sth|maybe|sim|"
     r"than)\b"
 )
+_DEGREE = re.compile(r"(?<=\d )degree(?=$|,| (?:while|to|in|and|around|clockwise|\w+wards?)\b)")
+_UNFINISHED = re.compile(r"\b(?:and|or|the|a|his|with|of|at|into|onto|steps? over|hold(?:s|ing)? with .*)$")
 # Where somebody goes in a place that is not that of the pair.
 _TO_SOMETHING = re.compile(r"\b(?:away|towards?|camera)\b")
 # What stands for the other of two people, and what is theirs, until a clause is written.
@@ -81,7 +83,7 @@ _BODY_BEHIND = (
 )
 _THING_BEHIND = re.compile(
     r"\b(\w+) (?=(?:heavy |big |large |small |high |low )?(?:ball|box|chair|object|club|ladder|"
-    r"bottle|glass|bag|stool|line|circle|cup|phone|door|rope|platform|ledge)\b)"
+    r"bottle|glass|bag|stool|line|circle|cup|phone|door|rope|platform|ledge|item)\b)"
 )
 _BEFORE_THINGS = frozenset({"on", "from", "in", "into", "onto", "over", "up", "down", "out", "at"})
 _FLOOR_BEHIND = re.compile(r"\b(sweep\w*|mop\w*|on|off|to|from|onto) (?=(?:floor|ground|wall)\b)")
@@ -174,8 +176,10 @@ def clause(caption: str, *, partner: tuple[str, str] | None = None) -> Clause | 
     action = _action(rest, verbs)
     if action is None and partner is not None:
         action = Action(verbs[0], "", (verbs[0],))
-    if action is None or (verbs[0] in LIGHT and not _STRIKES.isdisjoint(verbs[1:])):
-        return None  # the latter is read from "does punches and kicks"
+    if action is None or (action.needs_partner and partner is None) or _is_bare_list(tokens):
+        return None
+    if verbs[0] in LIGHT and not _STRIKES.isdisjoint(verbs[1:]):
+        return None  # read from "does punches and kicks"
     if len(tokens) == 1 and action.phrase.startswith(f"{verbs[0]} "):
         tokens = [*tokens, *action.phrase.split()[1:]]
     other, theirs = partner or ("", "")
@@ -205,9 +209,9 @@ def _tidy(caption: str, *, has_partner: bool) -> str:
     text = re.sub(r"\bit's\b|\bhis/her\b|\bhis or her\b", "its", text)
     text = " ".join(text.replace(" ,", ",").split()).rstrip(" .,;!")
     text = re.sub(r"(?<=[a-z]),(?=[a-z])", ", ", text)
-    text = re.sub(r"(\d) degree(?=$|,| (?:while|to|in|and|around|clockwise))", r"\1 degrees", text)
+    text = _DEGREE.sub("degrees", text)
     is_plain = re.fullmatch(r"[a-z0-9 ,'-]+", text) and " - " not in text
-    if not is_plain or len(text.split()) > LONGEST or re.search(r"\b(?:and|or|the|a|his)$", text):
+    if not is_plain or len(text.split()) > LONGEST or _UNFINISHED.search(text):
         return ""
     if has_partner:
         text = re.sub(r"\b(?:my|your)\b", "their", _IN_ROLE.sub("", text))
@@ -235,7 +239,7 @@ def _with_their(match: re.Match[str]) -> str:
 
 def _with_article(match: re.Match[str]) -> str:
     is_bare = match[1] in FORMS or match[1] in _BEFORE_THINGS
-    article = "an" if match.string[match.end()] == "o" else "a"
+    article = "an" if match.string[match.end()] in "aeiou" else "a"
     return f"{match[1]} {article} " if is_bare else match[0]
 
 
@@ -340,6 +344,12 @@ def _is_one_verb(tokens: list[_Token]) -> bool:
     """Whether there is no second verb behind "a person who ..."."""
     words = [_apart(token)[0] for token in tokens if isinstance(token, str)]
     return not any("third" in FORMS[word].kinds for word in words if word in FORMS)
+
+
+def _is_bare_list(tokens: list[_Token]) -> bool:
+    """Whether two verbs have a comma alone between them, as in "runs, leaps"."""
+    pairs = pairwise(tokens)
+    return any(isinstance(b, _Verb) and isinstance(a, _Verb) and a.comma for a, b in pairs)
 
 
 def _written(tokens: list[_Token], inflect: Callable[[str], str]) -> str:

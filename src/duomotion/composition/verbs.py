@@ -112,6 +112,7 @@ class Action:
         weight: how often it is drawn beside others of as many recordings.
         is_steady: any part of it is it as well, as with walking.
         speed: m/s at which somebody who does it goes along the floor, at least.
+        needs_partner: nobody does it alone; who was recorded alone only pretends to.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Action:
     weight: float = 1.0
     is_steady: bool = False
     speed: float = 0.0
+    needs_partner: bool = False
 
 
 def _action(
@@ -132,9 +134,11 @@ def _action(
     weight: float = 1.0,
     steady: bool = False,
     speed: float = 0.0,
+    needs_partner: bool = False,
 ) -> Action:
     said = name if phrase is None else phrase
-    return Action(name, said, _words(verbs) or (name,), _words(nouns), weight, steady, speed)
+    words = _words(verbs) or (name,)
+    return Action(name, said, words, _words(nouns), weight, steady, speed, needs_partner)
 
 
 ACTIONS: Mapping[str, Action] = {
@@ -191,7 +195,7 @@ ACTIONS: Mapping[str, Action] = {
         _action("fight", "fight spar", "kickboxing kata fighting martial", steady=True),
         _action("block", "block parry dodge evade defend fend", "parry block dodge"),
         _action("attack", "attack thrust stab charge", phrase="attack", nouns="thrust"),
-        _action("hug", "hug embrace", phrase="hug someone"),
+        _action("hug", "hug embrace", needs_partner=True),
         _action("swim", "swim paddle row", "swimming", steady=True),
         _action("balance", "balance", steady=True),
         _action("cartwheel", "cartwheel", "cartwheel cartwheels", phrase="turn a cartwheel"),
