@@ -34,6 +34,7 @@ LAYERS = [
     {"evaluation"},
     {"evaluation.open"},
     {"evaluation.published"},
+    {"composition"},
     {"bench"},
     {"cli"},
     {"__main__"},

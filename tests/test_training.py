@@ -18,6 +18,7 @@ from torch import nn
 from duomotion import precision
 from duomotion.checkpoint import load_weights, read_checkpoint, read_training
 from duomotion.config import to_dict
+from duomotion.data.composed import write_mark
 from duomotion.distributed import connect
 from duomotion.models.length import SYSTEM as LENGTH
 from duomotion.precision import autocast, resolve, weight_type
@@ -72,7 +73,7 @@ class Regression:
         return {"error": (self.model(self.x) - self.y).square().mean().item()}
 
     def provenance(self):
-        return {"data": f"{CLIPS} made-up points"}
+        return {"data": [f"{CLIPS} made-up points"]}
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # subprocesses have one as well
@@ -147,9 +148,20 @@ def test_training_learns_and_keeps_its_best(tmp_path):
     load_weights(fresh.model, best)
     with torch.no_grad():
         assert fresh.validate() == scores == best.provenance["scores"]
-    assert best.provenance["data"] == "36 made-up points"
+    assert best.provenance["data"] == ["36 made-up points"] and "composed" not in best.provenance
     assert best.provenance["seed"] == optim.seed
     assert best.recipe["system"] == "regression"
+
+
+def test_provenance_says_which_data_was_composed(tmp_path):
+    recorded, composed = str(tmp_path / "recorded"), str(tmp_path / "composed")
+    write_mark(tmp_path / "composed", {}, {})
+    task = Regression()
+    task.provenance = lambda: {"data": [recorded, composed]}
+    trainer(task, tmp_path / "run", replace(OPTIM, steps=3)).run()
+    provenance = read_checkpoint(tmp_path / "run" / "last").provenance
+    assert provenance["data"] == [recorded, composed]
+    assert provenance["composed"] == [composed]
 
 
 def test_records_are_means_over_all_steps_since_the_last(tmp_path):

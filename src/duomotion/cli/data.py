@@ -76,6 +76,57 @@ def check(name: str, path: Path, /) -> None:
 
 
 @app.command
+def compose(
+    solo: Path,
+    /,
+    out: Path = Path("data/composed-pairs"),
+    count: int = 4000,
+    seed: int = 0,
+    reactions: int = 0,
+    model: str = "intermask-open",
+    sentences: Path | None = None,
+    pairs: Path = Path("data/open-pairs"),
+    processes: int | None = None,
+) -> None:
+    """Compose two-person clips of one person's recordings, as further data to train on.
+
+    Two recordings are placed in one world, so that nobody touches anybody, and described together.
+    With --reactions a model also generates the second person for recorded first ones. Run again to
+    resume. The result is the same for the same settings, however many processes work.
+
+    Args:
+        solo: Prepared data set of one person in InterHuman's layout, as data/solo-interhuman; only
+            its training split is used.
+        out: Folder for the result.
+        count: Clips of two recordings.
+        seed: Other seeds give other clips.
+        reactions: Tries at clips of a recording and a generated reaction; some are kept.
+        model: With --reactions: name of a model of two people, or folder of a checkpoint.
+        sentences: With --reactions: JSON list of objects with text_person1 and text_person2.
+        pairs: With --reactions: prepared pairs, whose training captions are used as well, and which
+            tell the evaluator how well a clip and its caption go together.
+        processes: How many work at the same time; by default one a core.
+    """
+    import os
+
+    from duomotion.composition.dataset import CompositionConfig
+    from duomotion.composition.dataset import compose as compose_all
+
+    config = CompositionConfig(
+        solo=str(solo),
+        count=count,
+        seed=seed,
+        reactions=reactions,
+        model=model if reactions else "",
+        sentences=str(sentences) if reactions and sentences else "",
+        pairs=str(pairs) if reactions else "",
+    )
+    workers = (os.cpu_count() or 1) if processes is None else processes
+    print(compose_all(config, out, processes=workers))
+    print(f"composed in {out}")
+
+
+@app.command
 def download(
     name: Literal["cmu-pairs"],
     /,

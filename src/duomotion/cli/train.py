@@ -58,7 +58,9 @@ def _list_systems() -> None:
     print()
     for name, folder in shipped().items():
         provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-        print(f"{name}  {size_mb(folder):.1f} MB  trained on {', '.join(provenance['data'])}")
+        marks = dict.fromkeys(provenance.get("composed", ()), " (composed)")
+        data = ", ".join(f"{root}{marks.get(root, '')}" for root in provenance["data"])
+        print(f"{name}  {size_mb(folder):.1f} MB  trained on {data}")
         print(f"  card: {folder / 'README.md'}")
 
 

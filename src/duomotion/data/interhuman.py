@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from duomotion.data import kinds, sources
+from duomotion.data import composed, kinds, sources
 from duomotion.data.captions import is_plain_line, parse_line, timed_line, untagged
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.interhuman import INTERHUMAN, from_interhuman_raw, to_interhuman_raw
@@ -84,7 +84,8 @@ def read_split(root: str | Path, split: str) -> tuple[list[Clip], list[Problem]]
     """All clips of a split that can be used, and why the others can't.
 
     Raises:
-        ValueError: the folder has no such split file, or none of its clips can be used.
+        ValueError: the folder has no such split file, none of its clips can be used, or they are
+            composed and the split is not the training split.
     """
     return split_with(read_clip, root, split)
 
@@ -132,6 +133,7 @@ def split_with(
     read: Callable[[Path, str], AnyClip | Problem], root: str | Path, split: str
 ) -> tuple[list[AnyClip], list[Problem]]:
     """`read_split` of a layout whose clips `read` reads."""
+    composed.check_split(root, split)
     names = split_names(root, split)
     return apart((read(Path(root), name) for name in names), f"{root}: split {split!r}")
 
@@ -355,7 +357,7 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
             splits[split].append(name)
     check_any(splits, problems, source)
     write_splits(target, splits)
-    for beside in (kinds.FILE, sources.WEIGHTS):
+    for beside in (kinds.FILE, sources.WEIGHTS, composed.FILE):
         _copy(source, target, beside)
     return problems
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from duomotion.data import interhuman
+from duomotion.data import composed, interhuman
 from duomotion.data.captions import read_caption
 from duomotion.data.interhuman import SPLITS, Problem
 from duomotion.motion.interaction import Interaction
@@ -209,6 +209,7 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
     interhuman.check_any(splits, problems, source)
     for split, names in splits.items():
         interhuman.write_lines(target / "splits" / f"{split}.txt", names)
+    composed.copy_mark(source, target)
     actors = _published_actors(source)
     if isinstance(actors, Problem):
         problems.append(actors)

@@ -30,6 +30,7 @@ from duomotion.checkpoint import (
     read_training,
     save_checkpoint,
 )
+from duomotion.data import composed
 from duomotion.distributed import Processes, connect
 from duomotion.precision import autocast, resolve
 from duomotion.signals import handled
@@ -87,7 +88,7 @@ class Task(Protocol):
         ...
 
     def provenance(self) -> dict[str, Any]:
-        """What to note about the data."""
+        """What to note about the data; under "data" the folders of the data sets."""
         ...
 
 
@@ -344,6 +345,7 @@ class Trainer:
         )
 
     def _save(self, name: str, training: TrainingState | None = None) -> None:
+        noted = self.task.provenance()
         provenance = {
             **environment(self.device),
             "step": self.step,
@@ -351,7 +353,8 @@ class Trainer:
             "seed": self.optim.seed,
             "precision": resolve(self.optim.precision, self.device),
             "scores": self.scores,
-            **self.task.provenance(),
+            **noted,
+            **composed.note(noted["data"]),
         }
         children = dict(self.task.children)
         with tempfile.TemporaryDirectory() as scratch:

@@ -270,7 +270,7 @@ def generator_open_views() -> GeneratorRecipe:
             ),
         ),
         optim=small_training(
-            steps=40_000,
+            steps=24_000,
             batch_size=8,
             lr=2e-3,
             ema_decay=0.999,
@@ -296,7 +296,7 @@ def generator_open() -> GeneratorRecipe:
             length="runs/length/open/last",
             examples=replace(views.data.examples, shortest=0.9),
         ),
-        optim=replace(views.optim, steps=15_000, lr=1e-3),
+        optim=replace(views.optim, steps=8_000, lr=1e-3),
     )
 
 
