@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from duomotion.models.intermask.views import FixedViews, MixedViews, View, balanced
+from duomotion.models.intermask.views import (
+    TOKENIZED_AT_ONCE,
+    FixedViews,
+    MixedViews,
+    View,
+    balanced,
+    tokenized,
+)
 
 
 def views(name: str, count: int) -> FixedViews:
@@ -45,3 +52,35 @@ def test_rare_kinds_have_more_views_a_clip():
     assert balanced(12, kinds, 0) == 14 * [12]
     assert sum(balanced(36, kinds, 1)) == 3 * 36
     assert min(balanced(1, kinds, 1)) == 1
+
+
+class Codec:
+    """Its tokens are sums over two frames, in two parts; remembers how much it saw at once."""
+
+    class tokenizer:  # noqa: N801
+        num_parts = 2
+
+    def __init__(self):
+        self.batches = []
+
+    def encode(self, motion_BTF):
+        self.batches.append(len(motion_BTF))
+        sums = motion_BTF.unflatten(1, (-1, 2)).sum((2, 3)).long()
+        return torch.cat([sums, sums + 1], 1)
+
+
+def test_views_are_tokenized_some_at_a_time_in_their_order():
+    rng = np.random.default_rng(0)
+    drawn = [
+        View(torch.full((2, 2 * int(rng.integers(1, 4)), 1), float(number)), (), str(number))
+        for number in range(150)
+    ]
+    codec = Codec()
+    made = tokenized(codec, iter(drawn), len(drawn))
+    assert [view.name for view in made] == [view.name for view in drawn]
+    for number, (view, source) in enumerate(zip(made, drawn, strict=True)):
+        assert view.motion.shape == (2, 2, source.motion.shape[1] // 2)
+        assert (view.motion[:, 0] == 2 * number).all() and (
+            view.motion[:, 1] == 2 * number + 1
+        ).all()
+    assert max(codec.batches) == 2 * TOKENIZED_AT_ONCE and sum(codec.batches) == 300

@@ -47,6 +47,7 @@ TOKENIZERS = {
 }
 GENERATOR = (
     "data.composed=null",
+    "model.attempts=1",
     "model.num_codes=32",
     "model.per_part_codebooks=false",
     "model.token_dim=8",

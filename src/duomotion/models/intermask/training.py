@@ -240,13 +240,8 @@ class GeneratorTask:
             layout.read_split(data.pairs, split)[0] for split in ("train", "val")
         )
         composed = layout.read_split(data.composed, "train")[0] if data.composed else []
-        held_out = draw_views(
-            self.codec,
-            held_out_clips,
-            data.examples.as_recorded,
-            each=[2] * len(held_out_clips),
-            seed=seed,
-        )
+        whole, twice = data.examples.as_recorded, [2] * len(held_out_clips)
+        held_out = list(draw_views(self.codec, held_out_clips, whole, each=twice, seed=seed))
         self.encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
         described = describe(data.pairs, clips, layout.captions)
         if data.composed:
@@ -270,7 +265,9 @@ class GeneratorTask:
             self._views(composed, [data.composed_views] * len(composed)),
             data.composed_share,
         )
-        self.held_out = held_out if data.views is None else tokenized(self.codec, held_out)
+        if data.views is not None:
+            held_out = tokenized(self.codec, held_out, len(held_out))
+        self.held_out = held_out
         self.codec.to(device)
         self.targets_JVV = self._soft_targets()
 
@@ -308,7 +305,7 @@ class GeneratorTask:
         if data.views is None:
             return FreshViews(self.codec, clips, data.examples)
         drawn = draw_views(self.codec, clips, data.examples, each=each, seed=seed)
-        return FixedViews(tokenized(self.codec, drawn))
+        return FixedViews(tokenized(self.codec, drawn, sum(each)))
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
         """An epoch has every view of recorded clips once, and its share of composed ones."""

@@ -1,7 +1,7 @@
 """Views of captioned clips of two people: what InterMask's transformer is trained on."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -114,14 +114,12 @@ def draw_view(codec: MotionCodec, clip: Any, config: PairConfig, rng: np.random.
 
 def draw_views(
     codec: MotionCodec, clips: Sequence[Any], config: PairConfig, *, each: Sequence[int], seed: int
-) -> list[View]:
+) -> Iterator[View]:
     """So many views of each clip, as features; the same for the same arguments."""
-    return [
-        draw_view(codec, clip, config, rng)
-        for index, (clip, count) in enumerate(zip(clips, each, strict=True))
-        for rng in [np.random.default_rng([seed, index])]
-        for _ in range(count)
-    ]
+    for index, (clip, count) in enumerate(zip(clips, each, strict=True)):
+        rng = np.random.default_rng([seed, index])
+        for _ in range(count):
+            yield draw_view(codec, clip, config, rng)
 
 
 def balanced(views: int, kinds: Sequence[str], balance: float) -> list[int]:
@@ -137,23 +135,32 @@ def balanced(views: int, kinds: Sequence[str], balance: float) -> list[int]:
 
 
 @torch.no_grad()
-def tokenized(codec: MotionCodec, views: Sequence[View]) -> list[View]:
-    """The views as ids; those of one length are tokenized together."""
-    made: list[View | None] = [None] * len(views)
-    alike: dict[int, list[int]] = {}
-    for index, view in enumerate(views):
-        alike.setdefault(view.motion.shape[1], []).append(index)
+def tokenized(codec: MotionCodec, views: Iterable[View], total: int) -> list[View]:
+    """The views as ids; those of one length are tokenized together, some at a time.
+
+    Args:
+        total: how many they are.
+    """
+    made: dict[int, View] = {}
+    waiting: dict[int, dict[int, View]] = {}
     parts = codec.tokenizer.num_parts
-    with counter("tokens", unit="view", total=len(views)) as add:
-        for indices in alike.values():
-            for start in range(0, len(indices), TOKENIZED_AT_ONCE):
-                chosen = indices[start : start + TOKENIZED_AT_ONCE]
-                motion = torch.cat([views[index].motion for index in chosen])
-                ids = codec.encode(motion).unflatten(1, (parts, -1)).unflatten(0, (-1, 2))
-                for index, own in zip(chosen, ids, strict=True):
-                    made[index] = replace(views[index], motion=own)
-                add(len(chosen))
-    return [view for view in made if view is not None]
+    with counter("tokens", unit="view", total=total) as add:
+
+        def tokenize(batch: dict[int, View]) -> None:
+            motion = torch.cat([view.motion for view in batch.values()])
+            ids = codec.encode(motion).unflatten(1, (parts, -1)).unflatten(0, (-1, 2))
+            for (index, view), own in zip(batch.items(), ids, strict=True):
+                made[index] = replace(view, motion=own)
+            add(len(batch))
+
+        for index, view in enumerate(views):
+            alike = waiting.setdefault(view.motion.shape[1], {})
+            alike[index] = view
+            if len(alike) == TOKENIZED_AT_ONCE:
+                tokenize(waiting.pop(view.motion.shape[1]))
+        for alike in waiting.values():
+            tokenize(alike)
+    return [made[index] for index in range(len(made))]
 
 
 def collate(views: Sequence[View], unit: int) -> dict[str, Any]:
