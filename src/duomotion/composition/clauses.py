@@ -40,7 +40,9 @@ _SOMEBODY_ELSE = re.compile(
     r"than)\b"
 )
 _DEGREE = re.compile(r"(?<=\d )degree(?=$|,| (?:while|to|in|and|around|clockwise|\w+wards?)\b)")
-_UNFINISHED = re.compile(r"\b(?:and|or|the|a|his|with|of|at|into|onto|steps? over|hold(?:s|ing)? with .*)$")
+_UNFINISHED = re.compile(
+    r"\b(?:and|or|the|a|his|with|of|at|into|onto|steps? over|hold(?:s|ing)? with .*)$"
+)
 # Where somebody goes in a place that is not that of the pair.
 _TO_SOMETHING = re.compile(r"\b(?:away|towards?|camera)\b")
 # What stands for the other of two people, and what is theirs, until a clause is written.
