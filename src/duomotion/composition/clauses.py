@@ -41,7 +41,7 @@ _SOMEBODY_ELSE = re.compile(
 )
 _DEGREE = re.compile(r"(?<=\d )degree(?=$|,| (?:while|to|in|and|around|clockwise|\w+wards?)\b)")
 _UNFINISHED = re.compile(
-    r"\b(?:and|or|the|a|his|with|of|at|into|onto|steps? over|hold(?:s|ing)? with .*)$"
+    r"\b(?:and|or|the|a|his|with|of|at|into|onto|steps? over|(?:hold(?:s|ing)?|held) with .*)$"
 )
 # Where somebody goes in a place that is not that of the pair.
 _TO_SOMETHING = re.compile(r"\b(?:away|towards?|camera)\b")
