@@ -1,5 +1,6 @@
 """Fixtures that tests of several modules use."""
 
+import signal
 import sys
 from dataclasses import replace
 
@@ -9,6 +10,16 @@ import torch
 
 from duomotion import cli
 from duomotion.evaluation.metrics import protocols
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_signals():
+    """A shell makes what it runs in the background ignore Ctrl-C, and nohup a hang-up."""
+    defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")

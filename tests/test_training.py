@@ -225,15 +225,6 @@ def test_a_killed_process_goes_on_as_if_nothing_had_been(tmp_path):
     assert not list(killed.glob(".*"))
 
 
-@pytest.fixture
-def heeds_ctrl_c():
-    """A shell makes what it runs in the background ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_end_saves_and_says_how_to_go_on(tmp_path, uninterrupted, caplog, number):
     task = Regression()
@@ -264,7 +255,6 @@ def test_under_nohup_a_training_outlives_its_terminal(tmp_path):
     assert read_training(tmp_path / "last").position["step"] == OPTIM.steps
 
 
-@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_a_second_ctrl_c_stops_at_once(tmp_path):
     def twice():
         os.kill(os.getpid(), signal.SIGINT)
