@@ -31,6 +31,14 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A module's own cache of text vectors."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUOMOTION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Type a command; returns exit status, standard output and standard error."""

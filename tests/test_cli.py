@@ -465,3 +465,27 @@ def test_a_full_disk_leaves_nothing_half_written(model, tmp_path):
     sentence = done.stderr.strip().splitlines()[-1]
     assert sentence.startswith("duomotion: ") and "they-wave-0.npz" in sentence
     assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("protocol", ["long", "t2m"])
+def test_an_edition_goes_with_the_open_data_alone(run, protocol):
+    result = run("evaluate", "mine", "--protocol", protocol, "--edition", 1)
+    assert refused(result, "--edition does not go with")
+
+
+@pytest.mark.parametrize("protocol", ["open", "actions"])
+def test_an_edition_has_its_own_data_and_evaluator(run, monkeypatch, tmp_path, protocol):
+    from duomotion.loading import shipped_evaluator
+    from duomotion.models.children import load_embedder
+
+    monkeypatch.chdir(tmp_path)
+    read = []
+
+    def noted(folder, *, device):
+        read.append(folder)
+        return load_embedder(folder, device=device)
+
+    monkeypatch.setattr("duomotion.models.children.load_embedder", noted)
+    result = run("evaluate", "intermask-open", "--protocol", protocol, "--edition", 1)
+    assert refused(result, "data/open-pairs-1")
+    assert read == [shipped_evaluator(2, 1)]

@@ -38,8 +38,8 @@ class Options:
         compare: Further models for the same table, and a plot of FID against time.
         tasks: Of published protocols: generation from text, reconstruction of recorded motion by
             the tokenizer, reaction to one recorded person.
-        edition: Of the open data, for "open" and "prompts": 2, or 1 to compare with scores of the
-            first one; its data are data/open-pairs-1 and data/solo-open-1.
+        edition: Of the open data, for "open", "prompts" and "actions": 2, or 1 to compare with
+            scores of the first one; its data are data/open-pairs-1 and data/solo-open-1.
         data: Prepared data set. By default data/open-pairs, for models of one person
             data/solo-open; for published protocols the evaluator's: data/interhuman, data/interx,
             data/humanml3d or data/kit-ml.
@@ -155,11 +155,12 @@ def _actions(names: Sequence[str], options: Options) -> "Report":
     models = _load(names, options)
     processes = connect(options.device)
     embedder = load_embedder(
-        options.evaluator or shipped_evaluator(PAIRS.num_people), device=options.device
+        options.evaluator or shipped_evaluator(PAIRS.num_people, options.edition),
+        device=options.device,
     )
     return action_report.run(
         models,
-        options.data or Path("data") / embedder.data,
+        options.data or Path("data") / of_edition(embedder.data, options.edition),
         embedder,
         folder=options.out / "clips",
         seeds=options.repeats or PAIRS.protocol.repeats,
@@ -173,6 +174,7 @@ def _long(names: Sequence[str], options: Options) -> "Report":
     from duomotion.evaluation.open.opensets import OPEN_SETS, open_set_of
 
     _refuse_settings(options)
+    _refuse_edition(options)
     models = _load(names, options)
     return long_report.run(models[0], OPEN_SETS[open_set_of(models)].prompts)
 
@@ -183,10 +185,7 @@ def _published(names: Sequence[str], options: Options) -> "Report":
     from duomotion.evaluation.published import procedure
     from duomotion.models.children import load_embedder
 
-    if options.edition != LATEST:
-        raise ValueError(
-            f"--edition does not go with --protocol {options.protocol}, whose data are published"
-        )
+    _refuse_edition(options)
     if options.evaluator is None:
         needed = next(iter(test_sets_of(options.protocol).values()))
         raise ValueError(
@@ -231,6 +230,15 @@ def _refuse_settings(options: Options) -> None:
             f"--protocol {protocol} takes models as they were tuned, not {options.sampling}"
         )
     _refuse_tasks(options)
+
+
+def _refuse_edition(options: Options) -> None:
+    """Raises ValueError where a protocol that does not read the open data is given an edition."""
+    if options.edition != LATEST:
+        raise ValueError(
+            f"--edition does not go with --protocol {options.protocol}, which does not read the "
+            "open data"
+        )
 
 
 def _refuse_tasks(options: Options) -> None:

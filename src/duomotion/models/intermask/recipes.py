@@ -280,10 +280,10 @@ def generator_open_views() -> GeneratorRecipe:
 
 
 def generator_open() -> GeneratorRecipe:
-    """The generator of `intermask-open`: continues `generator_open_views` on almost whole clips.
+    """The generator on the open data's second edition: continues `generator_open_views`.
 
-    The network learns what a caption describes from beginning to end. Its checkpoint includes a
-    length estimator.
+    On almost whole clips the network learns what a caption describes from beginning to end. Its
+    checkpoint includes a length estimator.
     """
     views = generator_open_views()
     return replace(
