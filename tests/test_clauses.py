@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from properties import examples
 
 from duomotion.composition.clauses import clause
-from duomotion.composition.verbs import ACTIONS, FORMS, gerund, past, plural
-from duomotion.text.conjugation import third_person
+from duomotion.composition.verbs import ACTIONS, FORMS
+from duomotion.text.conjugation import gerund, past, third_person
 
 TURNED = {
     "A person walks forward slowly.": ("walks forward slowly", "walk forward slowly"),
@@ -154,20 +154,3 @@ def test_any_words_give_a_sound_clause_or_none(words):
             assert text == " ".join(text.split()) and text[-1] not in ".,"
             assert not re.search(r"\b(?:his|her|its|he|she|person|his|is)\b", text)
         assert found.action in ACTIONS.values()
-
-
-@pytest.mark.parametrize(
-    ("verb", "forms"),
-    {
-        "run": ("runs", "run", "running", "ran"),
-        "wave": ("waves", "wave", "waving", "waved"),
-        "carry": ("carries", "carry", "carrying", "carried"),
-        "play": ("plays", "play", "playing", "played"),
-        "punch": ("punches", "punch", "punching", "punched"),
-        "lie": ("lies", "lie", "lying", "lay"),
-        "do": ("does", "do", "doing", "did"),
-        "jump": ("jumps", "jump", "jumping", "jumped"),
-    }.items(),
-)
-def test_verbs_are_inflected(verb, forms):
-    assert (third_person(verb), plural(verb), gerund(verb), past(verb)) == forms

@@ -18,10 +18,9 @@ from duomotion.composition.verbs import (
     LIGHT,
     Action,
     Form,
-    plural,
 )
 from duomotion.text.augment import mirror_text
-from duomotion.text.conjugation import third_person
+from duomotion.text.conjugation import plural, third_person
 
 LONGEST = 28  # words
 

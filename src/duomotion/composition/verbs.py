@@ -6,97 +6,11 @@ Captions whose verbs are not known here can't be turned into clauses safely and 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from duomotion.text.conjugation import third_person
+from duomotion.text.conjugation import gerund, past, third_person
 
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
-
-
-_VOWELS = "aeiou"
-_PLURAL = {"be": "are"}
-_PAST = {
-    "do": "did",
-    "go": "went",
-    "run": "ran",
-    "stand": "stood",
-    "sit": "sat",
-    "throw": "threw",
-    "take": "took",
-    "get": "got",
-    "make": "made",
-    "give": "gave",
-    "hold": "held",
-    "lie": "lay",
-    "bend": "bent",
-    "swing": "swung",
-    "catch": "caught",
-    "drink": "drank",
-    "fall": "fell",
-    "fight": "fought",
-    "put": "put",
-    "hit": "hit",
-    "spin": "spun",
-    "shake": "shook",
-    "swim": "swam",
-    "come": "came",
-    "bring": "brought",
-    "eat": "ate",
-    "write": "wrote",
-    "rise": "rose",
-    "begin": "began",
-    "leap": "leapt",
-    "kneel": "knelt",
-    "creep": "crept",
-    "sweep": "swept",
-    "dig": "dug",
-    "draw": "drew",
-    "set": "set",
-    "let": "let",
-    "have": "had",
-    "ride": "rode",
-    "drive": "drove",
-    "thrust": "thrust",
-    "shoot": "shot",
-    "stick": "stuck",
-}
-# Verbs whose last letter is doubled before "ing" and "ed".
-_DOUBLED = _words(
-    "get put set let hit sit run spin swim jog step hop clap flap chop dig drop flip grab hug nod "
-    "pat rub skip slip stop swat tap trip squat strut sidestep sip slap stab spar stir mop cut "
-    "begin"
-)
-_IE = {"lie": "lying", "die": "dying", "tie": "tying"}
-
-
-def plural(verb: str) -> str:
-    """What several people do, as in "walk"."""
-    return _PLURAL.get(verb, verb)
-
-
-def gerund(verb: str) -> str:
-    """As in "walking"."""
-    if verb in _IE:
-        return _IE[verb]
-    if verb in _DOUBLED:
-        return f"{verb}{verb[-1]}ing"
-    silent = verb.endswith("e") and not verb.endswith(("ee", "oe", "ye")) and verb != "be"
-    return f"{verb[:-1]}ing" if silent else f"{verb}ing"
-
-
-def past(verb: str) -> str:
-    """As in "walked"."""
-    if verb in _PAST:
-        return _PAST[verb]
-    if verb in _DOUBLED:
-        return f"{verb}{verb[-1]}ed"
-    if verb.endswith("e"):
-        return f"{verb}d"
-    return f"{verb[:-1]}ied" if _consonant_y(verb) else f"{verb}ed"
-
-
-def _consonant_y(verb: str) -> bool:
-    return verb.endswith("y") and verb[-2:-1] not in _VOWELS
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any, TypeGuard
 from duomotion.data.interhuman import Span
 from duomotion.names import check_name
 from duomotion.reading import read_text
-from duomotion.text.conjugation import sentence
+from duomotion.text.phrases import sentence
 
 FIRST, MORE = "captions.json", "captions_more.json"
 KIT = "kit"  # the source of captions.json

@@ -1,50 +1,96 @@
-"""Phrases that begin with a verb, as sentences about one person."""
+"""Forms of English verbs."""
 
 import re
-from collections.abc import Set
 
-SUBJECT = "a person"
-IRREGULAR = {"be": "is", "have": "has"}
-JOINS = frozenset({"and", "or", "then", "to", ",", ";", "/"})  # a verb behind one has the subject
-_PARTS = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*|[,;/]")
-_GERUND = re.compile(r"[a-z]*[aeiouy][a-z]*ing")
-_NOUNS = frozenset({"motion", "motions", "movement", "stance", "jacks"})  # behind what is no gerund
+PRESENT = {"be": "is", "have": "has"}
+PLURAL = {"be": "are"}
+PAST = {
+    "be": "was",
+    "do": "did",
+    "go": "went",
+    "run": "ran",
+    "stand": "stood",
+    "sit": "sat",
+    "throw": "threw",
+    "take": "took",
+    "get": "got",
+    "make": "made",
+    "give": "gave",
+    "hold": "held",
+    "lie": "lay",
+    "bend": "bent",
+    "swing": "swung",
+    "catch": "caught",
+    "drink": "drank",
+    "fall": "fell",
+    "fight": "fought",
+    "put": "put",
+    "hit": "hit",
+    "spin": "spun",
+    "shake": "shook",
+    "swim": "swam",
+    "come": "came",
+    "bring": "brought",
+    "eat": "ate",
+    "write": "wrote",
+    "rise": "rose",
+    "begin": "began",
+    "leap": "leapt",
+    "kneel": "knelt",
+    "creep": "crept",
+    "sweep": "swept",
+    "dig": "dug",
+    "draw": "drew",
+    "set": "set",
+    "let": "let",
+    "have": "had",
+    "ride": "rode",
+    "drive": "drove",
+    "thrust": "thrust",
+    "shoot": "shot",
+    "stick": "stuck",
+}
+GERUNDS = {"lie": "lying", "die": "dying", "tie": "tying"}
+# Their last letter is doubled before "ing" and "ed".
+_DOUBLED = (
+    "get put set let hit sit run spin swim jog step hop clap flap chop dig drop flip grab hug nod "
+    "pat rub skip slip stop swat tap trip squat strut sidestep sip slap stab spar stir mop cut "
+    "begin"
+)
+DOUBLED = frozenset(_DOUBLED.split())
+_CONSONANT_Y = re.compile(r"[^aeiou]y$")
 
 
 def third_person(verb: str) -> str:
-    """The present tense with he, she or it, as in "goes" for "go"."""
-    if verb in IRREGULAR:
-        return IRREGULAR[verb]
+    """What he, she or it does, as in "walks"."""
+    if verb in PRESENT:
+        return PRESENT[verb]
     if re.search(r"(?:s|sh|ch|x|z|o)$", verb):
         return f"{verb}es"
-    return f"{verb[:-1]}ies" if re.search(r"[^aeiou]y$", verb) else f"{verb}s"
+    return f"{verb[:-1]}ies" if _CONSONANT_Y.search(verb) else f"{verb}s"
 
 
-def sentence(phrase: str, verbs: Set[str]) -> str:
-    """ "turn left" as "a person turns left", "walking" as "a person is walking".
+def plural(verb: str) -> str:
+    """What several people do, as in "walk"."""
+    return PLURAL.get(verb, verb)
 
-    Other phrases stay as they are: those that begin with no verb, and those in which it is not
-    plain what the subject does, as in "jump kick".
 
-    Args:
-        phrase: in lower case.
-        verbs: the verbs that are known, in their basic form.
-    """
-    parts = list(_PARTS.finditer(phrase))
-    words = [part[0] for part in parts]
-    if not parts or parts[0].start():
-        return phrase
-    known = [number for number, word in enumerate(words) if word in verbs]
-    if any(number and words[number - 1] not in JOINS for number in known):
-        return phrase
-    inflected = phrase
-    for number in reversed(known):
-        if number and words[number - 1] == "to":  # "to" and a verb is an infinitive
-            continue
-        start, end = parts[number].span()
-        inflected = inflected[:start] + third_person(words[number]) + inflected[end:]
-    if words[0] in verbs or words[0] in {third_person(verb) for verb in verbs}:
-        return f"{SUBJECT} {inflected}"
-    if _GERUND.fullmatch(words[0]) and not _NOUNS.intersection(words[1:2]):
-        return f"{SUBJECT} is {inflected}"
-    return phrase
+def gerund(verb: str) -> str:
+    """As in "walking"."""
+    if verb in GERUNDS:
+        return GERUNDS[verb]
+    if verb in DOUBLED:
+        return f"{verb}{verb[-1]}ing"
+    silent = verb.endswith("e") and not verb.endswith(("ee", "oe", "ye")) and verb != "be"
+    return f"{verb[:-1]}ing" if silent else f"{verb}ing"
+
+
+def past(verb: str) -> str:
+    """As in "walked"."""
+    if verb in PAST:
+        return PAST[verb]
+    if verb in DOUBLED:
+        return f"{verb}{verb[-1]}ed"
+    if verb.endswith("e"):
+        return f"{verb}d"
+    return f"{verb[:-1]}ied" if _CONSONANT_Y.search(verb) else f"{verb}ed"

@@ -6,6 +6,8 @@ A rule of thumb for plain present-tense English; no tagger of words is at hand.
 import re
 from itertools import pairwise
 
+from duomotion.text.conjugation import GERUNDS, PAST, PLURAL, PRESENT, third_person
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -27,14 +29,8 @@ _ENDS_NOUN = _words(
     "with to in on at from of by for into onto over under while and then using before after as "
     "around across through off up down forward forwards backward backwards during without"
 )
+# Beside the irregular ones: those whose forms look like another verb's.
 _BASES = {
-    "be": "is are",
-    "do": "does did",
-    "have": "has had",
-    "go": "goes went",
-    "lie": "lying",
-    "die": "dying",
-    "tie": "tying",
     "see": "seeing",
     "use": "using",
     "raise": "raising raised",
@@ -50,22 +46,12 @@ _BASES = {
     "tiptoe": "tiptoes tiptoeing tiptoed",
     "handspring": "handspring",
     "series": "series",
-    "stand": "stood",
-    "sit": "sat",
-    "run": "ran",
-    "fall": "fell",
-    "throw": "threw",
-    "take": "took",
-    "make": "made",
-    "hold": "held",
-    "swing": "swung",
-    "kneel": "knelt",
-    "bend": "bent",
-    "drink": "drank",
-    "swim": "swam",
-    "catch": "caught",
 }
-_IRREGULAR = {form: base for base, forms in _BASES.items() for form in forms.split()}
+_IRREGULAR = {
+    **{form: base for base, forms in _BASES.items() for form in forms.split()},
+    **{form: base for forms in (PRESENT, PLURAL, PAST, GERUNDS) for base, form in forms.items()},
+    **{third_person(base): base for base in ("do", "go")},
+}
 
 
 def main_verb(caption: str) -> str:
