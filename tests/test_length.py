@@ -12,6 +12,7 @@ from motions import standing
 import duomotion
 from duomotion.checkpoint import environment, save_checkpoint
 from duomotion.config import apply_overrides, to_dict
+from duomotion.data.composed import write_mark
 from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.models import find_recipe
 from duomotion.models.length.network import LengthConfig, LengthEstimator, load_length_estimator
@@ -51,15 +52,21 @@ def test_lengths_are_drawn_from_the_distribution():
     assert 0.65 < drawn.count(12) / 400 < 0.85
 
 
-def length_recipe(folder: Path, *changes: str):
-    """A training on two captions of motion of two lengths."""
+def write_words(folder: Path, splits: tuple[str, ...]) -> None:
     for name, (caption, frames) in WORDS.items():
         write_clip(folder, name, standing(people=2, frames=frames, gap=0.8), (caption,))
-    write_splits(folder, {"train": list(WORDS), "val": list(WORDS), "test": []})
+    held = {split: list(WORDS) if split in splits else [] for split in ("train", "val", "test")}
+    write_splits(folder, held)
+
+
+def length_recipe(folder: Path, *changes: str):
+    """A training on two captions of motion of two lengths."""
+    write_words(folder, ("train", "val"))
     return apply_overrides(
         find_recipe("length/open"),
         [
             f"data.clips={folder}",
+            "data.composed=null",
             "data.text_noise=0.1",
             "model.width=32",
             "model.dropout=0",
@@ -112,6 +119,15 @@ def test_a_generator_trains_only_with_one_that_reads_the_same_texts(tmp_path):
     wrong = apply_overrides(generator, [f"data.length={tmp_path / 'tokenizer'}"])
     with pytest.raises(ValueError, match="not of 'length/estimator'"):
         tiny.task_of(wrong)
+
+
+def test_composed_pairs_are_trained_on_and_named(tmp_path):
+    recipe = length_recipe(tmp_path / "data", f"data.composed={tmp_path / 'composed'}")
+    write_words(tmp_path / "composed", ("train",))
+    write_mark(tmp_path / "composed", {}, {})
+    task = tiny.task_of(recipe)
+    assert len(task.classes_N) == 2 * len(WORDS) and len(task.held_out[1]) == len(WORDS)
+    assert task.provenance()["data"] == [str(tmp_path / "data"), str(tmp_path / "composed")]
 
 
 def test_bad_input(tmp_path):

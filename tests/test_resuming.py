@@ -1,5 +1,7 @@
 """Each kind of training: validation follows the weights, and a kill changes nothing in its log."""
 
+import shutil
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +16,7 @@ from test_momask_training import TOKENIZER, TRANSFORMER
 
 from duomotion.checkpoint import read_checkpoint
 from duomotion.config import apply_overrides
+from duomotion.data.composed import write_mark
 from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.loading import load_trainer
 from duomotion.models import find_recipe
@@ -167,6 +170,27 @@ def test_a_fresh_view_each_time(pairs, tmp_path):
             )
             same = codes[..., : alone.shape[-1]] == alone
             assert same[..., :-8].all()  # what is near the end sees the zeros behind it
+
+
+def test_composed_pairs_are_mixed_in_and_named(pairs, tmp_path):
+    tokenizer = tiny.checkpoint(tmp_path / "tiny") / "tokenizer"
+    composed = tmp_path / "composed"
+    shutil.copytree(pairs, composed)
+    write_mark(composed, {}, {})
+    recipe = apply_overrides(
+        find_recipe("intermask/generator-open-views"),
+        [
+            *(*tiny.GENERATOR, f"data.pairs={pairs}", f"data.tokenizer={tokenizer}"),
+            *("data.views=1", "data.composed_views=3", "data.composed_share=0.75"),
+            *(f"data.composed={composed}", "optim.batch_size=4"),
+        ],
+    )
+    task = tiny.task_of(recipe)
+    names = [
+        name for batch in task.train_batches(seed=0, epoch=0, skip=0) for name in batch["names"]
+    ]
+    assert Counter(names) == {str(name): 1 + 3 for name in range(6)}
+    assert task.provenance()["data"] == [str(pairs), str(composed)]
 
 
 def test_selection_by_fid_needs_an_evaluator_of_these_features(pairs, solo, tmp_path):

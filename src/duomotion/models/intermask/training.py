@@ -371,7 +371,9 @@ class GeneratorTask:
         return {**scores, "fid": self.selection.score(model)}
 
     def provenance(self) -> dict[str, Any]:
-        return {"data": [self.recipe.data.pairs], "text_encoder": self.encoder.name}
+        data = self.recipe.data
+        roots = [data.pairs] + ([data.composed] if data.composed else [])
+        return {"data": roots, "text_encoder": self.encoder.name}
 
 
 def _check_tokenizer(codec: MotionCodec, recipe: GeneratorRecipe) -> None:

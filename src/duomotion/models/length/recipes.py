@@ -39,9 +39,14 @@ def open_pairs() -> LengthRecipe:
     """The length estimator of the open models of two people, for lengths of up to 10 s."""
     return LengthRecipe(
         model=LengthConfig(text_dim=384, num_classes=76, width=256),
-        data=LengthData(clips="data/open-pairs", text_encoder="sentence", text_noise=0.3),
+        data=LengthData(
+            clips="data/open-pairs",
+            composed="data/composed-pairs",
+            text_encoder="sentence",
+            text_noise=0.2,
+        ),
         optim=OptimConfig(
-            steps=2000, batch_size=64, lr=1e-3, warmup_steps=50, schedule="cosine", ema_decay=0.99
+            steps=4000, batch_size=64, lr=1e-3, warmup_steps=50, schedule="cosine", ema_decay=0.99
         ),
         log=LogConfig(validate_every=500),
     )
@@ -53,7 +58,7 @@ def solo_open() -> LengthRecipe:
     return replace(
         pairs,
         model=replace(pairs.model, num_classes=50),
-        data=replace(pairs.data, clips="data/solo-open", layout=HUMANML3D.name),
+        data=replace(pairs.data, clips="data/solo-open", composed=None, layout=HUMANML3D.name),
     )
 
 

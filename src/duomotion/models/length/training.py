@@ -19,9 +19,14 @@ from duomotion.training.config import LogConfig, OptimConfig
 
 @dataclass(frozen=True, kw_only=True)
 class LengthData:
-    """A data set with captions and its layout, and how captions become vectors."""
+    """A data set with captions and its layout, and how captions become vectors.
+
+    Attributes:
+        composed: further pairs to train on, which were composed (`duomotion data compose`).
+    """
 
     clips: str = "data/interhuman"
+    composed: str | None = None
     layout: str = "interhuman"
     text_encoder: str = "clip"
     text_noise: float = 0.0  # of a vector, along the way from one random caption to another
@@ -48,6 +53,8 @@ class LengthTask:
         self.recipe = recipe
         encoder = cached_encoder(recipe.data.text_encoder, dim=recipe.model.text_dim)
         self.encoder_name = encoder.name
+        data = recipe.data
+        self.training_data = [data.clips, *([data.composed] if data.composed else [])]
         (captions, self.classes_N), (held_out, classes_N) = map(self._examples, ("train", "val"))
         self.captions = CaptionVectors(encoder, captions, device)
         self.held_out = encode_vectors(encoder, held_out).to(device), classes_N.to(device)
@@ -58,7 +65,8 @@ class LengthTask:
         """All captions, and the classes of their clips' lengths (N)."""
         data = self.recipe.data
         layout = CAPTIONED[data.layout]
-        clips, _ = layout.read_split(data.clips, split)
+        roots = self.training_data if split == "train" else [data.clips]
+        clips = [clip for root in roots for clip in layout.read_split(root, split)[0]]
         examples = [(text, clip.num_frames) for clip in clips for text in layout.captions(clip)]
         frames_N = torch.tensor([frames for _, frames in examples])
         sizes = self.recipe.model
@@ -87,4 +95,4 @@ class LengthTask:
         return {"frames_off": off_N.median().item() * self.recipe.model.frames_per_class}
 
     def provenance(self) -> dict[str, Any]:
-        return {"data": [self.recipe.data.clips], "text_encoder": self.encoder_name}
+        return {"data": self.training_data, "text_encoder": self.encoder_name}
