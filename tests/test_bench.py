@@ -10,6 +10,8 @@ import torch
 from duomotion import bench, cli
 from duomotion.evaluation.open import speed
 from duomotion.models import intermask
+from duomotion.models.intergen.bench import InterGenBench
+from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.intermask.bench import InterMaskBench
 from duomotion.models.intermask.config import InterMConfig, TokenizerConfig
 from duomotion.models.intermask.decoding import decode_tokens
@@ -76,16 +78,26 @@ def test_momask_is_measured_too():
         ResidualTokenizerConfig(width=8, num_layers=3, num_codes=32, code_dim=8),
     )
     row = system.row(2.0, 2, repeats=1, reference=True)
-    assert row.same_tokens and row.time > 0
+    assert row.difference == 0 and row.time > 0
     assert system.generate(2.0, 2).shape == (2, 10, 3)
+
+
+def test_intergen_is_measured_too():
+    config = DenoiserConfig(
+        width=24, num_heads=2, num_blocks=2, feedforward=32, text_dim=12, text_layers=0, steps=5
+    )
+    system = InterGenBench(config)
+    row = system.row(1.0, 2, repeats=1, reference=True)
+    assert row.difference is not None and row.difference < 1e-4 and row.time > 0
+    assert system.generate(1.0, 2).shape == (2, 2, 30, 262)
 
 
 def test_a_row_holds_what_was_measured(system):
     row = system.row(1.0, 2, repeats=2, reference=True)
-    assert row.same_tokens and row.time > 0 and row.ratio == row.reference / row.time
+    assert row.difference == 0 and row.time > 0 and row.ratio == row.reference / row.time
     assert 0.05 < row.memory_gb < 24
     alone = system.row(0.5, 1, repeats=1, reference=False)
-    assert alone.reference is alone.ratio is alone.same_tokens is None
+    assert alone.reference is alone.ratio is alone.difference is None
     lines = bench.table([row, alone]).splitlines()
     assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
     assert "aten::" in system.profile(0.5, 1)

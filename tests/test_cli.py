@@ -206,7 +206,9 @@ def test_every_importer_has_its_own_help(run):
     for name in importers():
         status, printed, _ = run("import-official", name, "--help")
         assert status == 0 and "--out PATH" in printed
-        assert ("--vocabulary" in printed) == (name not in ("intermask", "momask", "length"))
+        assert ("--vocabulary" in printed) == (
+            name not in ("intergen", "intermask", "momask", "length")
+        )
 
 
 def test_every_protocol_is_in_the_table():

@@ -87,11 +87,11 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
 
 
 def assert_reworded_goes_from_caption_to_caption(task):
-    embedding = task.captions.encode(task.captions.captions)
+    embedding = task.pairs.captions.encode(task.pairs.captions.captions)
     captions = task.model.text_head(embedding.hidden_BLC, embedding.pool_index_B)
     text = torch.randn(20, captions.shape[1])
     moved, again = (
-        task.captions.add_noise(
+        task.pairs.captions.add_noise(
             text,
             task.recipe.data.text_noise,
             torch.Generator().manual_seed(3),

@@ -135,6 +135,16 @@ def test_intermask(pairs, tmp_path):
     assert scores["fid"] == min(found) and np.isfinite(found).all()
 
 
+def test_intergen(pairs, tmp_path):
+    evaluator = tmp_path / "evaluator"
+    trainer("evaluator/open", evaluator, f"data.clips={pairs}").run()
+    start = (*tiny.INTERGEN, f"data.pairs={pairs}")
+    check("intergen/denoiser-open", tmp_path / "loss", *start)
+    choice = f"data.evaluator={evaluator / 'last'}"
+    last = check("intergen/denoiser-open", tmp_path / "fid", *start, choice)
+    assert "fid" in read_checkpoint(last.parent / "best").provenance["scores"]
+
+
 def test_a_fresh_view_each_time(pairs, tmp_path):
     tokenizer = tiny.checkpoint(tmp_path / "tiny") / "tokenizer"
     recipe = apply_overrides(

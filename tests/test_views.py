@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from duomotion.models.intermask.views import (
-    TOKENIZED_AT_ONCE,
-    FixedViews,
-    MixedViews,
-    View,
-    balanced,
-    tokenized,
-)
+from duomotion.models.intermask.tokenized import TOKENIZED_AT_ONCE, tokenized
+from duomotion.training.views import FixedViews, MixedViews, View, balanced
 
 
 def views(name: str, count: int) -> FixedViews:

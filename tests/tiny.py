@@ -60,6 +60,18 @@ GENERATOR = (
     "model.reaction_steps=2",
 )
 
+INTERGEN = (
+    "data.composed=null",
+    "data.length=null",
+    "model.width=16",
+    "model.num_heads=2",
+    "model.num_blocks=1",
+    "model.feedforward=16",
+    "model.modulation_rank=4",
+    "model.steps=4",
+    "model.attempts=1",
+)
+
 INTERCLIP = InterCLIPConfig(
     width=16,
     num_layers=1,

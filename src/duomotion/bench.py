@@ -51,16 +51,16 @@ def table(rows: list[Row]) -> str:
     """Markdown."""
     lines = [
         "| clip s | batch | precision | s/batch | s/clip | reference s/batch | times faster "
-        "| same tokens | peak GB |",
+        "| difference | peak GB |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         reference = "" if row.reference is None else f"{row.reference:.2f}"
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        same = "" if row.same_tokens is None else ("yes" if row.same_tokens else "no")
+        off = "" if row.difference is None else f"{row.difference:.2g}"
         lines.append(
             f"| {row.seconds:g} | {row.batch} | {row.precision} | {row.time:.3f} "
-            f"| {row.time / row.batch:.3f} | {reference} | {ratio} | {same} | {row.memory_gb:.2f} |"
+            f"| {row.time / row.batch:.3f} | {reference} | {ratio} | {off} | {row.memory_gb:.2f} |"
         )
     return "\n".join(lines)
 

@@ -52,6 +52,8 @@ class Options:
             model was tuned.
         attempts: Times in all that an unsound clip is drawn, of "open"; by default as each model
             was tuned.
+        solver: What takes the steps of diffusion models: ddim, dpmsolver++, deis, unipc or lcm; by
+            default as each model was tuned.
         out: Folder for report.md, report.json, report.csv and the generated clips.
         device: "cpu" or "cuda".
         precision: Of the networks; "auto" is bfloat16 where that is faster. The report says which.
@@ -68,6 +70,7 @@ class Options:
     guidance: float | None = None
     reaction_steps: int | None = None
     attempts: int | None = None
+    solver: str | None = None
     out: Path = Path("out/evaluation")
     device: str = "cpu"
     precision: Precision = "auto"
@@ -82,6 +85,7 @@ class Options:
             guidance=self.guidance,
             reaction_steps=self.reaction_steps,
             attempts=self.attempts,
+            solver=self.solver,
         )
 
 
@@ -275,6 +279,7 @@ def reproduce(
     steps: int | None = None,
     guidance: float | None = None,
     reaction_steps: int | None = None,
+    solver: str | None = None,
     out: Path = Path("out/reproduce"),
     device: str = "cpu",
     precision: Precision = "auto",
@@ -291,6 +296,7 @@ def reproduce(
             was tuned.
         guidance: Scale of classifier-free guidance; likewise.
         reaction_steps: Number of sampling iterations where one person is given; likewise.
+        solver: What takes the steps of diffusion models; likewise.
         out: Folder for generated clips and TABLE.md.
         device: "cpu" or "cuda".
         precision: Of the networks; "auto" is bfloat16 where that is faster. TABLE.md says which.
@@ -312,7 +318,7 @@ def reproduce(
         raise ValueError("--checkpoint needs --data and --evaluator too, which measure it")
     if data is not None and not tables.measured_columns(chosen):
         raise ValueError(f"no number of {table} can be measured here; leave --data out")
-    asked = Sampling(steps=steps, guidance=guidance, reaction_steps=reaction_steps)
+    asked = Sampling(steps=steps, guidance=guidance, reaction_steps=reaction_steps, solver=solver)
     sampling, found = tables.sampling_of(chosen, asked), None
     if data is not None and evaluator is not None:
         writable_folder(out)

@@ -35,6 +35,10 @@ class Options:
         steps: Number of sampling iterations, 1 to 1,000; by default as the model was tuned.
         attempts: A clip in which a joint jumps or bodies pass through each other is drawn again, up
             to so many times in all, and the best is kept; by default as the model was tuned.
+        solver: What takes the steps of a diffusion model: ddim, dpmsolver++, deis, unipc or lcm; by
+            default as the model was tuned.
+        resampling: How often a diffusion model makes each step where motion is given, so that the
+            rest comes to fit it; by default as the model was tuned.
         device: "cpu" or "cuda".
     """
 
@@ -45,6 +49,8 @@ class Options:
     guidance: float | None = None
     steps: int | None = None
     attempts: int | None = None
+    solver: str | None = None
+    resampling: int | None = None
     device: str = "cpu"
 
     @property
@@ -52,7 +58,13 @@ class Options:
         """Raises ValueError where a setting is out of range."""
         from duomotion.sampling.request import Sampling
 
-        return Sampling(steps=self.steps, guidance=self.guidance, attempts=self.attempts)
+        return Sampling(
+            steps=self.steps,
+            guidance=self.guidance,
+            attempts=self.attempts,
+            solver=self.solver,
+            resampling=self.resampling,
+        )
 
 
 Shared = Annotated[Options, tyro.conf.arg(name="")]

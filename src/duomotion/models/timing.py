@@ -21,11 +21,12 @@ class Row:
     Attributes:
         seconds: length of a clip.
         batch: clips at once.
-        precision: "float32" or "bfloat16", of the networks that choose tokens; those that make
-            motion of them and the reference procedure are in float32.
+        precision: "float32" or "bfloat16", of the networks that generate; those that make motion of
+            tokens and the reference procedure are in float32.
         time: median seconds of one generation of the batch, text encoding excluded.
         reference: the same of the reference procedure; None where it was not run.
-        same_tokens: whether both chose the same tokens; None where the reference one was not run.
+        difference: between what both made: the share of tokens that differ, or the largest
+            difference of features; None where the reference one was not run.
         memory_gb: peak memory so far, of the process or on the GPU.
     """
 
@@ -34,7 +35,7 @@ class Row:
     precision: str
     time: float
     reference: float | None
-    same_tokens: bool | None
+    difference: float | None
     memory_gb: float
 
     @property
@@ -50,7 +51,7 @@ class Bench(ABC):
 
     @abstractmethod
     def generate(self, seconds: float, batch: int, *, reference: bool = False) -> torch.Tensor:
-        """Tokens (batch, ...) of clips, which are decoded to features as well."""
+        """Clips (batch, ...): their tokens, which are decoded to features as well, or features."""
 
     def row(self, seconds: float, batch: int, *, repeats: int, reference: bool) -> Row:
         """Measure one setting; fast and reference runs take turns, so that noise meets both."""
@@ -65,7 +66,7 @@ class Bench(ABC):
             precision=str(self.dtype).removeprefix("torch."),
             time=ours.median,
             reference=theirs.median if reference else None,
-            same_tokens=bool(torch.equal(ours.result, theirs.result)) if reference else None,
+            difference=difference(ours.result, theirs.result) if reference else None,
             memory_gb=peak_memory_gb(self.device),
         )
 
@@ -75,6 +76,13 @@ class Bench(ABC):
         with torch.profiler.profile() as profiler:
             self.generate(seconds, batch)
         return profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12)
+
+
+def difference(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """Share of whole numbers that differ, or the largest difference of others."""
+    if ours.is_floating_point():
+        return float((ours - theirs).abs().max())
+    return float((ours != theirs).float().mean())
 
 
 def random_texts(batch: int, dim: int, device: torch.device) -> torch.Tensor:

@@ -189,4 +189,5 @@ INTERX = InterXLayout(
     joint_dim=6,
     min_frames=24,
     max_frames=150,  # released code
+    knows_floor=False,
 )

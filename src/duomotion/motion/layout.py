@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from duomotion.motion.interaction import Interaction
+from duomotion.motion.normaliser import Normaliser
 from duomotion.motion.rotations import Array
 
 
@@ -24,6 +25,7 @@ class Layout(ABC):
         min_frames: released loaders skip shorter clips.
         max_frames: the longest motion that is generated at once.
         accumulates_root: whether features hold the root's steps, so that its path is their sum.
+        knows_floor: whether the floor is at height 0 of the layout's world.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Layout(ABC):
     min_frames: int
     max_frames: int
     accumulates_root: bool = False
+    knows_floor: bool = True
 
     @property
     @abstractmethod
@@ -67,6 +70,10 @@ class Layout(ABC):
     @abstractmethod
     def positions(self, features: Array) -> Array:
         """Joint positions (..., T, J, 3) in metres of features (..., T, F); numpy or torch."""
+
+    def fit_normaliser(self, features: np.ndarray) -> Normaliser:
+        """Statistics of features (..., F)."""
+        return Normaliser.fit(features)
 
     def grounded(self, people: Interaction) -> Interaction:
         """People from the layout's world in one whose floor is at height 0; here it is already."""

@@ -9,7 +9,9 @@ from duomotion.motion.interaction import Interaction
 MAX_GUIDANCE = 100.0  # far beyond what any model follows a text with
 MAX_STEPS = 1_000  # far more than there are tokens
 MAX_ATTEMPTS = 100  # far more than help
+MAX_RESAMPLING = 100  # far more than help
 MAX_SEED = 2**32 - 1
+SOLVERS = ("ddim", "dpmsolver++", "deis", "unipc", "lcm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,9 @@ class Sampling:
         attempts: a clip in which a joint jumps or bodies pass through each other is drawn again
             with other random numbers, up to so many times in all, 1 to `MAX_ATTEMPTS`; the best is
             kept (`models.soundness`).
+        solver: what takes a diffusion model's steps, one of `SOLVERS` (`sampling.diffusion`).
+        resampling: times in all that each step of a diffusion model is made where motion is known,
+            1 to `MAX_RESAMPLING`, so that what is generated comes to fit it.
 
     Raises:
         ValueError: one is out of its range.
@@ -34,6 +39,8 @@ class Sampling:
     guidance: float | None = None
     reaction_steps: int | None = None
     attempts: int | None = None
+    solver: str | None = None
+    resampling: int | None = None
 
     def __post_init__(self) -> None:
         if self.guidance is not None and not 0 <= self.guidance <= MAX_GUIDANCE:
@@ -45,8 +52,12 @@ class Sampling:
                 raise ValueError(f"{label} have to be 1 to {MAX_STEPS:,}, not {steps}")
         if self.attempts is not None and not 1 <= self.attempts <= MAX_ATTEMPTS:
             raise ValueError(f"attempts have to be 1 to {MAX_ATTEMPTS}, not {self.attempts}")
+        if self.solver is not None and self.solver not in SOLVERS:
+            raise ValueError(f"there is no solver {self.solver!r}; choose {', '.join(SOLVERS)}")
+        if self.resampling is not None and not 1 <= self.resampling <= MAX_RESAMPLING:
+            raise ValueError(f"resampling has to be 1 to {MAX_RESAMPLING}, not {self.resampling}")
 
-    def given(self) -> dict[str, float]:
+    def given(self) -> dict[str, float | str]:
         """What is not as the model was tuned, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
@@ -72,7 +83,10 @@ class Sampling:
     def __str__(self) -> str:
         """What is not as it was tuned, as in `steps 18, guidance 4.5`."""
         given = self.given().items()
-        return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in given)
+        return ", ".join(
+            f"{name.replace('_', ' ')} {value if isinstance(value, str) else format(value, 'g')}"
+            for name, value in given
+        )
 
 
 AS_TUNED = Sampling()

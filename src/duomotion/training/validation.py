@@ -33,13 +33,15 @@ def held_out_scores(
     size: int,
     seed: int,
     device: torch.device,
+    names: Sequence[str] = ("accuracy",),
 ) -> dict[str, float]:
-    """Loss and accuracy, the mean over views, with the same random choices each time.
+    """Loss and some of its parts, the mean over views, with the same random choices each time.
 
     Args:
-        loss: a task's; its parts hold "accuracy".
+        loss: a task's.
         batch: views -> what `loss` takes.
         size: views at once.
+        names: of the parts.
     """
     torch_rng = torch.Generator(device).manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -47,9 +49,8 @@ def held_out_scores(
     for start in range(0, len(views), size):
         some = list(views[start : start + size])
         total, parts = loss(take(batch(some, rng), slice(None), device), torch_rng, 0)
-        found += [(total.item(), parts["accuracy"].item())] * len(some)
-    mean_loss, accuracy = np.mean(found, axis=0)
-    return {"loss": float(mean_loss), "accuracy": float(accuracy)}
+        found += [[total.item(), *(parts[name].item() for name in names)]] * len(some)
+    return dict(zip(("loss", *names), np.mean(found, axis=0).tolist(), strict=True))
 
 
 class ValidationFID:

@@ -288,7 +288,7 @@ def run(
             GENERATION: (Generated, replace(sampling, reaction_steps=None)),
             REACTION: (
                 Reactions,
-                Sampling(steps=sampling.reaction_steps, guidance=sampling.guidance),
+                replace(sampling, steps=sampling.reaction_steps, reaction_steps=None),
             ),
         }
         for task, (kind, own) in kinds.items():

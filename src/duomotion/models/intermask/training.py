@@ -1,9 +1,9 @@
 """What InterMask's two trainings consist of: recipes and tasks."""
 
 import copy
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,11 @@ import torch
 from torch import Tensor
 
 from duomotion.checkpoint import load_weights, read_checkpoint
-from duomotion.data.kinds import describe, read_kinds
 from duomotion.data.layouts import VIEWS
-from duomotion.data.pairs import PairConfig
 from duomotion.data.windows import WindowConfig
 from duomotion.losses.masked import soft_targets
-from duomotion.models.children import check_child, load_embedder
+from duomotion.models.captioned_pairs import CaptionedPairs, PairData
 from duomotion.models.intermask.alternating import transformer_of
-from duomotion.models.intermask.blocks import NUM_PEOPLE
 from duomotion.models.intermask.codec import MotionCodec, load_codec
 from duomotion.models.intermask.config import (
     InterMConfig,
@@ -31,31 +28,15 @@ from duomotion.models.intermask.generate import InterMask
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.intermask.objective import draw_context, draw_corruption, generator_loss
 from duomotion.models.intermask.part_tokenizer import PartTokenizer
+from duomotion.models.intermask.tokenized import tokenized
 from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutput
 from duomotion.models.intermask.tokenizer_loss import interx_tokenizer_loss, tokenizer_loss
-from duomotion.models.intermask.views import (
-    FixedViews,
-    FreshViews,
-    MixedViews,
-    View,
-    Views,
-    balanced,
-    collate,
-    draw_views,
-    tokenized,
-)
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.motion.errors import mean_scores, reconstruction_scores
 from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.sampling.guidance import draw_text_drop
-from duomotion.text.anchors import ANCHORS, save_anchors
-from duomotion.text.augment import mirror_text
-from duomotion.text.cache import cached_encoder
-from duomotion.text.learned import Learned
-from duomotion.training.batch import similar_lengths
-from duomotion.training.captions import CaptionStates, draw_captions
 from duomotion.training.config import LogConfig, OptimConfig
-from duomotion.training.validation import ValidationFID, held_out_scores
+from duomotion.training.validation import held_out_scores
 
 CODEBOOK_WINDOWS = 256
 
@@ -178,41 +159,19 @@ class TokenizerTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorData:
-    """Data sets of pairs, the trained tokenizer, and how captions become vectors.
+class GeneratorData(PairData):
+    """The data, and the trained tokenizer.
+
+    Views that are drawn before training are tokenized then; others zero-padded, on the device.
 
     Attributes:
-        composed: further pairs to train on, which were composed (`duomotion data compose`).
-        composed_share: how many of an epoch's views are of these; all the other views are in it.
-        length: checkpoint of a length estimator, to be included in the generator's.
-        views, composed_views: random views of each recorded or composed clip, drawn and tokenized
-            before training. None: a new view each time a clip is used, zero-padded and tokenized on
-            the device (released code).
-        balance: of kinds of action among the views of recorded clips, see `views.balanced`.
-        text_noise: amount of noise on text vectors, see `training.captions.add_caption_noise`.
         soft_target_width: of `losses.masked.soft_targets`; 0: one-hot targets.
         context_noise: share of tokens that are seen as a nearby code, see `objective.draw_context`.
-        text_anchors: texts are mapped to training captions at generation, see `text.anchors`.
-        evaluator: checkpoint of an evaluator. `best` is then the checkpoint with the lowest FID on
-            the validation clips (released code). None: with the lowest held-out loss, which rises
-            long before the generated motion gets worse.
     """
 
-    pairs: str = "data/interhuman"
-    composed: str | None = None
-    composed_share: float = 0.5
     tokenizer: str = "runs/intermask/tokenizer/best"
-    length: str | None = None
-    text_encoder: str = "clip"
-    views: int | None = None
-    composed_views: int = 1
-    balance: float = 0.0
-    text_noise: float = 0.0
     soft_target_width: float = 0.0
     context_noise: float = 0.0
-    text_anchors: bool = False
-    evaluator: str | None = None
-    examples: PairConfig = field(default_factory=PairConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,42 +191,25 @@ class GeneratorTask:
 
     def __init__(self, recipe: GeneratorRecipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        data, seed = recipe.data, recipe.optim.seed
+        data = recipe.data
         self.codec = accelerate(load_codec(Path(data.tokenizer)))
         _check_tokenizer(self.codec, recipe)
-        layout = VIEWS[self.codec.layout.name]
-        clips, held_out_clips = (
-            layout.read_split(data.pairs, split)[0] for split in ("train", "val")
+        self.pairs = CaptionedPairs(
+            data,
+            layout=self.codec.layout.name,
+            text_dim=recipe.model.text_dim,
+            seed=recipe.optim.seed,
+            unit=self.codec.tokenizer.downsampling,
+            prepare=partial(tokenized, self.codec),
         )
-        composed = layout.read_split(data.composed, "train")[0] if data.composed else []
-        whole, twice = data.examples.as_recorded, [2] * len(held_out_clips)
-        held_out = list(draw_views(self.codec, held_out_clips, whole, each=twice, seed=seed))
-        self.encoder = cached_encoder(data.text_encoder, dim=recipe.model.text_dim)
-        described = describe(data.pairs, clips, layout.captions)
-        if data.composed:
-            described += describe(data.composed, composed, layout.captions)
-        self.learned = Learned.of(described, NUM_PEOPLE)
-        captions = {text for clip in (*clips, *composed) for text in layout.captions(clip)}
-        if data.examples.mirror:
-            captions |= set(map(mirror_text, captions))
-        self.captions = CaptionStates(
-            self.encoder, sorted(captions), [text for view in held_out for text in view.captions]
-        )
-        self.children = self._children()
+        self.learned = self.pairs.learned
+        self.children: Mapping[str, Path] = {
+            "tokenizer": Path(data.tokenizer),
+            **self.pairs.children,
+        }
         self.model = _initial_network(recipe, self.codec)
-        self.selection = None
-        if data.evaluator is not None:
-            shown = [(view.captions[0], view.motion.numpy()) for view in held_out[::2]]
-            self.selection = ValidationFID(load_embedder(Path(data.evaluator)), shown)
+        self.selection = self.pairs.selection()
         self.score_name = "loss" if self.selection is None else "fid"
-        self.views = MixedViews(
-            self._views(clips, self._views_of(clips)),
-            self._views(composed, [data.composed_views] * len(composed)),
-            data.composed_share,
-        )
-        if data.views is not None:
-            held_out = tokenized(self.codec, held_out, len(held_out))
-        self.held_out = held_out
         self.codec.to(device)
         self.targets_JVV = self._soft_targets()
 
@@ -282,48 +224,9 @@ class GeneratorTask:
         )
         return torch.stack([soft_targets(part.codebook, width) for part in quantizers])
 
-    def _children(self) -> Mapping[str, Path]:
-        data = self.recipe.data
-        children = {"tokenizer": Path(data.tokenizer)}
-        if data.length is not None:
-            children["length"] = Path(data.length)
-            check_child(children["length"], "length/estimator", data.text_encoder)
-        if data.text_anchors:
-            self.kept = tempfile.TemporaryDirectory()
-            children[ANCHORS] = Path(self.kept.name) / ANCHORS
-            save_anchors(children[ANCHORS], self.encoder, self.captions.captions)
-        return children
-
-    def _views_of(self, clips: Sequence[Any]) -> list[int]:
-        data, names = self.recipe.data, [str(clip.name) for clip in clips]
-        kinds = read_kinds(data.pairs)
-        return balanced(data.views or 1, [kinds.get(name, name) for name in names], data.balance)
-
-    def _views(self, clips: Sequence[Any], each: Sequence[int]) -> Views:
-        """Of these clips; tokenized if they are drawn once and for all."""
-        data, seed = self.recipe.data, self.recipe.optim.seed
-        if data.views is None:
-            return FreshViews(self.codec, clips, data.examples)
-        drawn = draw_views(self.codec, clips, data.examples, each=each, seed=seed)
-        return FixedViews(tokenized(self.codec, drawn, sum(each)))
-
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
-        """An epoch has every view of recorded clips once, and its share of composed ones."""
-        rng = np.random.default_rng([seed, epoch])
-        rows, lengths = self.views.epoch(rng), self.views.lengths
-        batches = similar_lengths([lengths[row] for row in rows], self.recipe.optim.batch_size, rng)
-        for index, chosen in enumerate(batches[skip:], skip):
-            rng = np.random.default_rng([seed, epoch, index])
-            yield self._batch(self.views.draw(rows[chosen].tolist(), rng), rng)
-
-    def _batch(self, views: list[View], rng: np.random.Generator) -> dict[str, Any]:
-        drawn = draw_captions([(view.captions, view.weights) for view in views], rng)
-        texts = self.captions.encode(drawn)
-        return {
-            **collate(views, self.codec.tokenizer.downsampling),
-            "hidden_BLC": texts.hidden_BLC,
-            "pool_index_B": texts.pool_index_B,
-        }
+        size = self.recipe.optim.batch_size
+        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
 
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
@@ -331,9 +234,9 @@ class GeneratorTask:
         config, lengths_B = self.recipe.model, batch["lengths_B"]
         ids_BPN = batch["ids_BPN"] if "ids_BPN" in batch else self._ids(batch["motion_BPTF"])
         frames = ids_BPN.shape[-1] // config.num_parts
-        text_BC = self.model.text_head(batch["hidden_BLC"], batch["pool_index_B"])
-        if self.model.training and (noise := self.recipe.data.text_noise):
-            text_BC = self.captions.add_noise(text_BC, noise, rng, text_head=self.model.text_head)
+        text_BC = self.pairs.text_vectors(
+            batch, rng, text_head=self.model.text_head, is_training=self.model.training
+        )
         context_BPN, noise = None, self.recipe.data.context_noise
         if self.targets_JVV is not None and self.model.training and noise:
             context_BPN = draw_context(ids_BPN, self.targets_JVV, noise, rng)
@@ -358,8 +261,8 @@ class GeneratorTask:
     def validate(self) -> dict[str, float]:
         scores = held_out_scores(
             self.loss,
-            self._batch,
-            self.held_out,
+            self.pairs.batch,
+            self.pairs.held_out,
             size=self.recipe.optim.batch_size,
             seed=self.recipe.optim.seed,
             device=self.device,
@@ -367,13 +270,11 @@ class GeneratorTask:
         if self.selection is None:
             return scores
         # A copy: what only generates can't be trained.
-        model = InterMask(self.codec, copy.deepcopy(self.model), self.encoder)
+        model = InterMask(self.codec, copy.deepcopy(self.model), self.pairs.encoder)
         return {**scores, "fid": self.selection.score(model)}
 
     def provenance(self) -> dict[str, Any]:
-        data = self.recipe.data
-        roots = [data.pairs] + ([data.composed] if data.composed else [])
-        return {"data": roots, "text_encoder": self.encoder.name}
+        return self.pairs.provenance()
 
 
 def _check_tokenizer(codec: MotionCodec, recipe: GeneratorRecipe) -> None:

@@ -20,7 +20,15 @@ class Attention(nn.Module):
     ValueError.
     """
 
-    def __init__(self, width: int, num_heads: int, *, dropout: float = 0.0):
+    def __init__(
+        self, width: int, num_heads: int, *, dropout: float = 0.0, add_zero_attn: bool = False
+    ):
+        """Make the layers.
+
+        Args:
+            add_zero_attn: one more key and value of zeros, so that a query may attend to nothing;
+                not in `over_rows`.
+        """
         super().__init__()
         if width % num_heads:
             raise ValueError(
@@ -29,6 +37,7 @@ class Attention(nn.Module):
             )
         self.num_heads = num_heads
         self.dropout = dropout
+        self.add_zero_attn = add_zero_attn
         self.in_proj = nn.Linear(width, 3 * width)
         self.out_proj = nn.Linear(width, width)
         nn.init.xavier_uniform_(self.in_proj.weight)
@@ -69,6 +78,9 @@ class Attention(nn.Module):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         dropout = self.dropout if self.training else 0.0
+        if self.add_zero_attn:
+            k, v = F.pad(k, (0, 0, 0, 1)), F.pad(v, (0, 0, 0, 1))
+            mask = None if mask is None else F.pad(mask, (0, 1), value=True)
         if is_slow_when_fused(q) and not dropout:
             mixed = attend_by_products(q, k, v, mask)
         else:

@@ -1,20 +1,15 @@
-"""Views of captioned clips of two people: what InterMask's transformer is trained on."""
+"""Views of captioned clips of two people: what generators are trained on."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from duomotion.data.layouts import VIEWS
-from duomotion.data.pairs import PairConfig
-from duomotion.models.intermask.codec import MotionCodec
-from duomotion.progress import counter
-
-TOKENIZED_AT_ONCE = 32  # views
+from duomotion.data.pairs import Example, PairConfig
 
 
 @dataclass(frozen=True)
@@ -92,34 +87,43 @@ class MixedViews:
 class FreshViews:
     """Another view of a clip every time, each clip once for each side (released code)."""
 
-    def __init__(self, codec: MotionCodec, clips: Sequence[Any], config: PairConfig) -> None:
-        self.codec, self.config = codec, config
+    def __init__(self, draw: "DrawView", clips: Sequence[Any], config: PairConfig) -> None:
+        self.draw_view, self.config = draw, config
         self.clips = [*clips] * (2 if config.mirror else 1)
         self.lengths: Sequence[int] = [
             min(clip.num_frames, config.max_frames) for clip in self.clips
         ]
 
     def draw(self, rows: Sequence[int], rng: np.random.Generator) -> list[View]:
-        return [draw_view(self.codec, self.clips[row], self.config, rng) for row in rows]
+        return [self.draw_view(self.clips[row], self.config, rng) for row in rows]
 
 
-def draw_view(codec: MotionCodec, clip: Any, config: PairConfig, rng: np.random.Generator) -> View:
-    """A random view as features, cut to whole tokens."""
-    example = VIEWS[codec.layout.name].example(clip, config, rng)
-    unit = codec.tokenizer.downsampling
-    frames = example.features.shape[1] // unit * unit
-    motion = torch.from_numpy(np.ascontiguousarray(example.features[:, :frames]))
-    return View(motion, example.captions, example.name, example.weights)
+@dataclass(frozen=True)
+class DrawView:
+    """Random views of clips as features.
 
+    Attributes:
+        example: of the clips' layout, see `data.layouts`.
+        unit: frames, of which views have a whole number; those of a token.
+    """
 
-def draw_views(
-    codec: MotionCodec, clips: Sequence[Any], config: PairConfig, *, each: Sequence[int], seed: int
-) -> Iterator[View]:
-    """So many views of each clip, as features; the same for the same arguments."""
-    for index, (clip, count) in enumerate(zip(clips, each, strict=True)):
-        rng = np.random.default_rng([seed, index])
-        for _ in range(count):
-            yield draw_view(codec, clip, config, rng)
+    example: Callable[[Any, PairConfig, np.random.Generator], Example]
+    unit: int = 1
+
+    def __call__(self, clip: Any, config: PairConfig, rng: np.random.Generator) -> View:
+        example = self.example(clip, config, rng)
+        frames = example.features.shape[1] // self.unit * self.unit
+        motion = torch.from_numpy(np.ascontiguousarray(example.features[:, :frames]))
+        return View(motion, example.captions, example.name, example.weights)
+
+    def several(
+        self, clips: Sequence[Any], config: PairConfig, *, each: Sequence[int], seed: int
+    ) -> Iterator[View]:
+        """So many of each clip; the same for the same arguments."""
+        for index, (clip, count) in enumerate(zip(clips, each, strict=True)):
+            rng = np.random.default_rng([seed, index])
+            for _ in range(count):
+                yield self(clip, config, rng)
 
 
 def balanced(views: int, kinds: Sequence[str], balance: float) -> list[int]:
@@ -132,35 +136,6 @@ def balanced(views: int, kinds: Sequence[str], balance: float) -> list[int]:
     """
     counts = Counter(kinds)
     return [max(1, round(views * counts[kind] ** -balance)) for kind in kinds]
-
-
-@torch.no_grad()
-def tokenized(codec: MotionCodec, views: Iterable[View], total: int) -> list[View]:
-    """The views as ids; those of one length are tokenized together, some at a time.
-
-    Args:
-        total: how many they are.
-    """
-    made: dict[int, View] = {}
-    waiting: dict[int, dict[int, View]] = {}
-    parts = codec.tokenizer.num_parts
-    with counter("tokens", unit="view", total=total) as add:
-
-        def tokenize(batch: dict[int, View]) -> None:
-            motion = torch.cat([view.motion for view in batch.values()])
-            ids = codec.encode(motion).unflatten(1, (parts, -1)).unflatten(0, (-1, 2))
-            for (index, view), own in zip(batch.items(), ids, strict=True):
-                made[index] = replace(view, motion=own)
-            add(len(batch))
-
-        for index, view in enumerate(views):
-            alike = waiting.setdefault(view.motion.shape[1], {})
-            alike[index] = view
-            if len(alike) == TOKENIZED_AT_ONCE:
-                tokenize(waiting.pop(view.motion.shape[1]))
-        for alike in waiting.values():
-            tokenize(alike)
-    return [made[index] for index in range(len(made))]
 
 
 def collate(views: Sequence[View], unit: int) -> dict[str, Any]:

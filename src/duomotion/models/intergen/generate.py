@@ -1,0 +1,186 @@
+"""InterGen as a model that generates: sampling, known motion and loading."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from duomotion.checkpoint import Checkpoint, load_network, model_config, read_checkpoint
+from duomotion.models.base import OnStep
+from duomotion.models.children import load_length_estimator
+from duomotion.models.feature_model import (
+    FeatureModel,
+    KnownFeatures,
+    LengthEstimator,
+    load_encoder,
+)
+from duomotion.models.intergen.config import DenoiserConfig
+from duomotion.models.intergen.network import (
+    NUM_PEOPLE,
+    InterGenDenoiser,
+    MotionDiffusion,
+    modulation_schedule,
+)
+from duomotion.models.layers.acceleration import accelerate
+from duomotion.precision import Precision, weight_type
+from duomotion.sampling.diffusion import Known, Solver, draw_noise
+from duomotion.sampling.guidance import GuidedNetwork
+from duomotion.sampling.request import Sampling
+from duomotion.text.encoder import TextEncoder
+
+
+class InterGen(FeatureModel):
+    """A denoiser that starts from noise; known motion is imposed at every step."""
+
+    def __init__(
+        self,
+        diffusion: MotionDiffusion,
+        encoder: TextEncoder,
+        *,
+        length: LengthEstimator | None = None,
+        name: str = "intergen",
+        precision: Precision = "auto",
+    ) -> None:
+        dtype = weight_type(precision, diffusion.mean.device, diffusion.config.width)
+        diffusion.denoiser.to(dtype)
+        self.diffusion = accelerate(diffusion)
+        super().__init__(
+            name, diffusion.layout, encoder, (self.diffusion,), length=length, dtype=dtype
+        )
+
+    @classmethod
+    def load(
+        cls, folder: Path, *, device: str = "cpu", precision: Precision = "auto"
+    ) -> "InterGen":
+        """Read a denoiser's checkpoint and that of a length estimator inside it.
+
+        Raises:
+            ValueError: the folder is no such checkpoint, tensors are missing, or parts of it do not
+                belong together.
+        """
+        checkpoint = read_checkpoint(folder)
+        diffusion = diffusion_from(checkpoint)
+        text_dim = diffusion.config.text_dim
+        return cls(
+            diffusion.to(device),
+            load_encoder(checkpoint, text_dim),
+            length=load_length_estimator(folder, text_dim=text_dim),
+            name=folder.name,
+            precision=precision,
+        )
+
+    @property
+    def tuned(self) -> Sampling:
+        config = self.diffusion.config
+        return Sampling(
+            steps=config.steps,
+            solver=config.solver,
+            guidance=config.guidance,
+            resampling=config.resampling,
+            attempts=config.attempts,
+        )
+
+    @torch.no_grad()
+    def sample(
+        self,
+        texts: Sequence[str],
+        frames: int,
+        known: Sequence[KnownFeatures | None],
+        *,
+        rngs: Sequence[torch.Generator],
+        sampling: Sampling,
+        on_step: OnStep | None = None,
+    ) -> Sequence[np.ndarray]:
+        mean = self.diffusion.mean
+        clean_BPTF = denoise(
+            self.diffusion.denoiser,
+            draw_noise((NUM_PEOPLE, frames, len(mean)), rngs).to(mean),
+            self._text(texts),
+            rngs=rngs,
+            sampling=sampling,
+            known=self._known(known, frames),
+            on_step=on_step,
+        )
+        return list(self.diffusion.normaliser.denormalise(clean_BPTF).cpu().numpy())
+
+    def reconstruct(self, features: np.ndarray) -> np.ndarray:
+        """The features themselves: there is no tokenizer or autoencoder."""
+        return features
+
+    def _known(self, known: Sequence[KnownFeatures | None], frames: int) -> Known | None:
+        """Known features, normalised, and where they are."""
+        if not any(known):
+            return None
+        shape = (len(known), NUM_PEOPLE, frames)
+        mask = torch.zeros(*shape, 1, dtype=torch.bool)
+        values = torch.zeros(*shape, self.layout.num_features)
+        for row, given in enumerate(known):
+            if given is not None:
+                mask[row, :, : given.mask_PT.shape[1], 0] = torch.from_numpy(given.mask_PT)
+                values[row] = torch.from_numpy(given.features_PTF)
+        normalised = self.diffusion.normaliser.normalise(values.to(self.diffusion.mean))
+        return Known(normalised, mask.to(normalised.device).expand_as(normalised))
+
+    def _text(self, texts: Sequence[str]) -> Tensor | None:
+        if not any(texts):
+            return None
+        embedding = self.encoder.encode(list(texts))
+        denoiser = self.diffusion.denoiser
+        rows = zip(
+            embedding.hidden_BLC.to(denoiser.text_projection.weight).split(1),
+            embedding.pool_index_B.to(self.diffusion.mean.device).split(1),
+            strict=True,
+        )
+        # One by one: how products are rounded depends on how many rows they have.
+        return torch.cat([denoiser.text_head(hidden, index) for hidden, index in rows])
+
+
+def diffusion_from(checkpoint: Checkpoint) -> MotionDiffusion:
+    """The network of a denoiser's checkpoint, with its statistics.
+
+    Raises:
+        ValueError: it is no such checkpoint, or tensors are missing.
+    """
+    return load_network(checkpoint, MotionDiffusion, model_config(checkpoint, DenoiserConfig))
+
+
+@torch.no_grad()
+def denoise(
+    denoiser: InterGenDenoiser,
+    noise_BPTF: Tensor,
+    text_BC: Tensor | None,
+    *,
+    rngs: Sequence[torch.Generator],
+    sampling: Sampling,
+    known: Known | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """(B, P, T, F): clean features, normalised, from noise.
+
+    Args:
+        text_BC: of the text head; None for motion without a text.
+        rngs: the source of each sample's randomness, on the CPU.
+        sampling: with steps, solver, guidance and resampling.
+    """
+    assert sampling.steps and sampling.solver and sampling.resampling
+    assert sampling.guidance is not None
+    solver = Solver(sampling.solver, denoiser.config.noise, sampling.steps)
+    frames_B = torch.full((len(noise_BPTF),), noise_BPTF.shape[2], device=noise_BPTF.device)
+    guided = GuidedNetwork(denoiser, text_BC, frames_B, sampling.guidance)
+    norms_at = modulation_schedule(denoiser, guided.condition, solver.times)
+    dtype = denoiser.text_projection.weight.dtype
+
+    def predict(x_BPTF: Tensor, step: int) -> Tensor:
+        norms_BNKD = norms_at(step)
+        return guided(lambda x, _, lengths: denoiser(x, norms_BNKD, lengths), x_BPTF.to(dtype))
+
+    return solver.run(
+        predict,
+        noise_BPTF,
+        rngs=rngs,
+        known=known,
+        resampling=1 if known is None else sampling.resampling,
+        on_step=on_step,
+    )

@@ -1,0 +1,139 @@
+"""InterGen's training: recipe and task."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from duomotion.checkpoint import load_weights, read_checkpoint
+from duomotion.models.captioned_pairs import CaptionedPairs, PairData
+from duomotion.models.intergen.config import DenoiserConfig, LossWeights
+from duomotion.models.intergen.generate import InterGen
+from duomotion.models.intergen.network import MotionDiffusion
+from duomotion.models.intergen.objective import interaction_losses, lowest_foot, simple_loss
+from duomotion.models.layers.masks import length_mask
+from duomotion.sampling.guidance import draw_text_drop
+from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.validation import held_out_scores
+
+STATISTICS_VIEWS = 2000  # of which mean and deviation of the features are taken
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterGenRecipe:
+    """One training of InterGen's denoiser; defaults are the released code's on InterHuman."""
+
+    optim: OptimConfig
+    system: str = "intergen/denoiser"
+    model: DenoiserConfig = field(default_factory=DenoiserConfig)
+    losses: LossWeights = field(default_factory=LossWeights)
+    data: PairData = field(default_factory=PairData)
+    start: str | None = None  # checkpoint whose weights and statistics training starts with
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+class InterGenTask:
+    """Features of two people and a caption through the denoiser."""
+
+    def __init__(self, recipe: InterGenRecipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        torch.manual_seed(recipe.optim.seed)
+        self.model = MotionDiffusion(recipe.model)
+        self.pairs = CaptionedPairs(
+            recipe.data,
+            layout=recipe.model.layout,
+            text_dim=recipe.model.text_dim,
+            seed=recipe.optim.seed,
+        )
+        self.learned = self.pairs.learned
+        self.children: Mapping[str, Path] = self.pairs.children
+        if recipe.start is not None:
+            load_weights(self.model, read_checkpoint(recipe.start))
+        else:
+            self._set_statistics()
+        self.selection = self.pairs.selection()
+        self.score_name = "loss" if self.selection is None else "fid"
+
+    def _set_statistics(self) -> None:
+        """Mean and deviation of the features of random views."""
+        rng = np.random.default_rng(self.recipe.optim.seed)
+        views = self.pairs.views
+        rows = rng.integers(len(views.lengths), size=STATISTICS_VIEWS)
+        features = [view.motion.flatten(0, 1).numpy() for view in views.draw(rows.tolist(), rng)]
+        found = self.model.layout.fit_normaliser(np.concatenate(features))
+        self.model.mean.copy_(torch.from_numpy(found.mean))
+        self.model.std.copy_(torch.from_numpy(found.std))
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        size = self.recipe.optim.batch_size
+        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
+
+    def loss(
+        self, batch: dict[str, Any], rng: torch.Generator, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        model, lengths_B = self.model, batch["lengths_B"]
+        denoiser, schedule = model.denoiser, self.recipe.model.noise
+        clean_BPTF = model.normaliser.normalise(batch["motion_BPTF"])
+        mask_BT = length_mask(lengths_B, clean_BPTF.shape[2])
+        clean_BPTF = clean_BPTF * mask_BT[:, None, :, None]
+        text_BC = self.pairs.text_vectors(
+            batch, rng, text_head=denoiser.text_head, is_training=model.training
+        )
+        times_B = self._times(len(lengths_B), rng)
+        noise_BPTF = torch.randn(clean_BPTF.shape, generator=rng, device=rng.device)
+        noisy_BPTF = schedule.add_noise(clean_BPTF, noise_BPTF, times_B)
+        drop_B = draw_text_drop(denoiser, len(lengths_B), rng)
+        embedding_BD = denoiser.embed(denoiser.condition(text_BC, drop_B), times_B)
+        output_BPTF = denoiser(noisy_BPTF, denoiser.modulate(embedding_BD), lengths_B)
+        with torch.autocast(self.device.type, enabled=False):
+            output_BPTF, target_BPTF = output_BPTF.float(), schedule.target(clean_BPTF, noise_BPTF)
+            weights = self.recipe.losses
+            simple = weights.simple * simple_loss(output_BPTF, target_BPTF, mask_BT)
+            predicted = self._positions(schedule.clean(output_BPTF, noisy_BPTF, times_B))
+            recorded = self._positions(clean_BPTF)
+            if not model.layout.knows_floor:
+                floor_B = lowest_foot(recorded, mask_BT, model.skeleton)
+                rise = torch.nn.functional.pad(floor_B[:, None, None, None, None], (1, 1))
+                predicted, recorded = predicted - rise, recorded - rise
+            losses = {"simple": simple} | interaction_losses(
+                predicted,
+                recorded,
+                mask_BT,
+                times_B <= weights.last_step,
+                model.skeleton,
+                weights,
+            )
+            return torch.stack(list(losses.values())).sum(), losses
+
+    def _positions(self, normalised_BPTF: Tensor) -> Tensor:
+        """(B, P, T, J, 3) in metres."""
+        return self.model.layout.positions(self.model.normaliser.denormalise(normalised_BPTF))
+
+    def _times(self, batch: int, rng: torch.Generator) -> Tensor:
+        """(B,) noise levels, all alike likely."""
+        steps = self.recipe.model.noise.num_steps
+        return torch.randint(steps, (batch,), generator=rng, device=rng.device)
+
+    def validate(self) -> dict[str, float]:
+        scores = held_out_scores(
+            self.loss,
+            self.pairs.batch,
+            self.pairs.held_out,
+            size=self.recipe.optim.batch_size,
+            seed=self.recipe.optim.seed,
+            device=self.device,
+            names=("simple",),
+        )
+        if self.selection is None:
+            return scores
+        # A copy: what only generates can't be trained.
+        model = InterGen(copy.deepcopy(self.model), self.pairs.encoder)
+        return {**scores, "fid": self.selection.score(model)}
+
+    def provenance(self) -> dict[str, Any]:
+        return self.pairs.provenance()

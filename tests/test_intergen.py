@@ -1,0 +1,347 @@
+"""InterGen: parity of network, losses and sampling, a tiny training, what it generates."""
+
+from dataclasses import replace
+
+import numpy as np
+import parity
+import pytest
+import tiny
+import torch
+from motions import waving
+from test_matching import interx_pairs
+
+import duomotion
+from duomotion.checkpoint import pack_checkpoint, read_checkpoint
+from duomotion.config import apply_overrides
+from duomotion.data.interhuman import write_clip, write_splits
+from duomotion.losses import interaction
+from duomotion.models import find_recipe
+from duomotion.models.intergen.config import DenoiserConfig, LossWeights
+from duomotion.models.intergen.generate import InterGen, denoise
+from duomotion.models.intergen.network import InterGenDenoiser, MotionDiffusion
+from duomotion.models.intergen.objective import interaction_losses, simple_loss
+from duomotion.models.intergen.official import import_official
+from duomotion.models.intergen.official_denoiser import (
+    CLIP,
+    TABLES,
+    from_official,
+    official_config,
+    to_official,
+)
+from duomotion.models.intergen.reference import ReferenceDenoiser
+from duomotion.motion.interhuman import INTERHUMAN
+from duomotion.motion.skeleton import SMPL22
+from duomotion.sampling.request import Sampling
+
+__all__ = ["interx_pairs"]
+
+
+def apart(x_BT2F):
+    """(B, T, 2 F), as recorded -> (B, 2, T, F)."""
+    return x_BT2F.unflatten(-1, (2, -1)).transpose(1, 2)
+
+
+def together(x_BPTF):
+    return x_BPTF.transpose(1, 2).flatten(2)
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """Description, tensors, and the network with the recorded weights."""
+    name = parity.one_of("intergen_denoiser*")
+    description, tensors = parity.load(name)
+    sizes = description["config"]
+    weights = parity.weights(name)
+    heads = {"num_heads": sizes["NUM_HEADS"], "text_heads": sizes["text_heads"]}
+    config = DenoiserConfig(width=2 * sizes["NUM_HEADS"], text_dim=8 * sizes["text_heads"], **heads)
+    network = InterGenDenoiser(official_config(weights, config))
+    network.load_state_dict(from_official(weights))
+    return description, tensors, network.eval().requires_grad_(False)
+
+
+def run(network, x, times, text, lengths=None, drop=None):
+    norms = network.modulate(network.embed(network.condition(text, drop), times))
+    return network(x, norms, lengths)
+
+
+def test_parity_of_the_network(recorded):
+    _, tensors, network = recorded
+    x, times, text = apart(tensors["in/x_t"]), tensors["in/t"], tensors["in/cond"]
+    parity.close(network.embed(network.condition(text), times), tensors["out/emb"])
+    plain = run(network, x, times, text)
+    parity.close(together(plain), tensors["out/denoiser/out_no_mask"])
+    masked = run(network, x, times, text, tensors["in/lengths"])
+    parity.close(together(masked), tensors["out/denoiser/out_masked"])
+    without = run(network, x, times, text, drop=torch.ones(len(x), dtype=torch.bool))
+    guided = 3.5 * plain - 2.5 * without
+    parity.close(together(guided), tensors["out/denoiser/cfg"])
+
+
+def test_parity_of_the_text_head(recorded):
+    _, tensors, network = recorded
+    states = tensors["out/text/clip_hidden"]
+    ends = tensors["in/token_ids"].argmax(-1)
+    for state, end, vector in zip(states, ends, tensors["out/text/cond"], strict=True):
+        if end < len(state):  # only the first positions are recorded, and the head sees them all
+            assert network.text_head(state[None], end[None]).shape == vector[None].shape
+
+
+def test_parity_of_sampling(recorded):
+    _, tensors, network = recorded
+    sampling = Sampling(solver="ddim", steps=50, guidance=3.5, resampling=1)
+    made = denoise(
+        network,
+        apart(tensors["in/sample_noise"]),
+        tensors["in/sample_cond"],
+        rngs=[torch.Generator()] * 2,
+        sampling=sampling,
+    )
+    parity.close(together(made), tensors["out/ddim/final"])
+    reference = ReferenceDenoiser(network)
+    literal = reference.sample(
+        apart(tensors["in/sample_noise"]), tensors["in/sample_cond"], 50, 3.5
+    )
+    parity.close(together(literal), tensors["out/ddim/final"])
+
+
+def test_parity_of_the_losses(recorded):
+    _, tensors, network = recorded
+    mean, std = tensors["in/global_mean"], tensors["in/global_std"]
+    target, times = apart(tensors["in/loss_x_start"]), tensors["in/loss_t"]
+    mask = tensors["in/mask"][..., 0] > 0
+    clean = (target - mean) / std
+    noisy = network.config.noise.add_noise(clean, apart(tensors["in/loss_noise"]), times)
+    parity.close(together(noisy), tensors["out/loss_x_t"])
+    made = run(network, noisy, times, tensors["in/cond"], mask.sum(1))
+    positions = map(INTERHUMAN.positions, (made * std + mean, target))
+    found = interaction_losses(*positions, mask, times <= 700, SMPL22, LossWeights())
+    found |= {"simple": simple_loss(made, clean, mask)}
+    people = {"velocity": "VEL", "bone": "BL", "contact": "FC"}
+    both = {"orientation": "RO", "distance": "DM", "affinity": "JA", "simple": "simple"}
+    for ours, official in people.items():
+        expected = sum(tensors[f"out/loss/{official}_{person}"] for person in "AB")
+        parity.close(found[ours], expected)
+    for ours, official in both.items():
+        parity.close(found[ours], tensors[f"out/loss/{official}"])
+    parity.close(torch.stack(list(found.values())).sum(), tensors["out/loss/total"])
+
+
+def pair(seed=0, frames=12):
+    """(1, 2, T, 22, 3) people who stand near each other and move a little."""
+    rng = torch.Generator().manual_seed(seed)
+    start = torch.rand(1, 2, 1, 22, 3, generator=rng)
+    return start + 0.01 * torch.randn(1, 2, frames, 22, 3, generator=rng).cumsum(2)
+
+
+@pytest.mark.parametrize("form", ["released", "papers"])
+def test_losses_are_zero_for_what_was_recorded_and_only_for_that(form):
+    weights = replace(LossWeights(), form=form, affinity=0.0, contact=0.0)
+    target, mask, clean = pair(), torch.ones(1, 12, dtype=torch.bool), torch.ones(1)
+    same = interaction_losses(target, target, mask, clean, SMPL22, weights)
+    assert all(float(loss) == pytest.approx(0, abs=1e-8) for loss in same.values())
+    other = interaction_losses(pair(1), target, mask, clean, SMPL22, weights)
+    names = ("velocity", "bone", "orientation", "distance")
+    assert all(float(other[name]) > 1e-6 for name in names)
+    noisy = interaction_losses(pair(1), target, mask, 0 * clean, SMPL22, weights)
+    assert [name for name in names if float(noisy[name]) > 0] == (
+        ["orientation"] if form == "released" else []
+    )
+
+
+def test_forms_of_losses_differ_as_named():
+    target = torch.zeros(1, 2, 4, 22, 3)
+    target[:, 1, :, :, 1] = 5  # one above the other: near over the floor, far in space
+    moved = target.clone()
+    moved[:, 1, ..., 1] = 6
+    errors = [
+        interaction.distance_map_error(moved, target, 1.0, form) for form in ("released", "papers")
+    ]
+    assert float(errors[0].max()) == 0 and float(errors[1].min()) == pytest.approx(1)
+    feet = torch.zeros(1, 4, 4, 3)
+    sliding = feet.clone()
+    sliding[..., 0] = torch.arange(4)[:, None] * 0.2  # faster than what counts as standing
+    errors = [
+        interaction.foot_contact_error(sliding, feet, form) for form in ("released", "papers")
+    ]
+    assert float(errors[0].max()) == 0 and float(errors[1].min()) == pytest.approx(0.04 / 3)
+
+
+def test_turns_are_told_from_each_other_by_their_sign_in_both_forms():
+    people = torch.zeros(2, 2, 1, 22, 3)
+    right, left = SMPL22.index("right_hip"), SMPL22.index("left_hip")
+    for sample, angle in enumerate([0.5, -0.5]):
+        for person, turn in enumerate([0.0, angle]):
+            across = torch.tensor([np.cos(turn), 0, np.sin(turn)])
+            people[sample, person, :, right], people[sample, person, :, left] = across, -across
+    for form in ("released", "papers"):
+        error = interaction.relative_orientation_error(people[:1], people[1:], (right, left), form)
+        assert float(error) > 0.05
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "interhuman"
+    names = [str(number) for number in range(6)]
+    for number, name in enumerate(names):
+        write_clip(folder, name, waving(frames=40 + 3 * number), [f"two wave {name}", "hi"])
+    write_splits(folder, {"train": names, "val": names[:3], "test": names})
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUOMOTION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def recipe(pairs, *changes):
+    return apply_overrides(
+        find_recipe("intergen/denoiser-open"),
+        [
+            *tiny.INTERGEN,
+            f"data.pairs={pairs}",
+            "optim.batch_size=4",
+            "optim.warmup_steps=0",
+            *changes,
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(pairs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    changes = ("optim.steps=60", "optim.lr=1e-2", *tiny.FAST)
+    records = tiny.train(recipe(pairs, *changes), folder / "intergen")
+    return records, folder / "intergen" / "last"
+
+
+def test_training_from_clips_to_motion(trained, tmp_path):
+    records, last = trained
+    losses = [record["loss"] for record in records if "loss" in record]
+    assert losses[-1] < 0.7 * losses[0]
+    assert {"simple", "velocity", "bone", "contact", "orientation", "distance", "affinity"} <= set(
+        records[0]
+    )
+    assert read_checkpoint(last).recipe["system"] == "intergen/denoiser"
+    pack_checkpoint(last, tmp_path / "packed")
+    model = duomotion.load(tmp_path / "packed")
+    assert isinstance(model, InterGen)
+    clip = model.generate("two wave", seconds=1)
+    assert clip.num_frames == 30 and np.isfinite(clip.positions).all()
+    assert clip.reading is not None and clip.reading.known
+    height = clip.positions[..., 1].max()
+    assert 1 < height < 2.5  # its mean pose is known from the statistics
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(solver="lcm", resampling=2, guidance=1)])
+def test_alone_as_in_a_batch(trained, sampling):
+    model = duomotion.load(trained[1])
+    texts = ["two wave 1", "hi", "two wave 5"]
+    for text, clip in zip(
+        texts, model.generate_many(texts, seconds=1, seed=2, sampling=sampling), strict=True
+    ):
+        alone = model.generate(text, seconds=1, seed=2, sampling=sampling)
+        np.testing.assert_allclose(clip.positions, alone.positions, atol=1e-4)
+
+
+def test_known_motion_comes_back(trained):
+    model = duomotion.load(trained[1])
+    clip = waving(frames=30)
+    reaction = model.react(clip.person(1), "two wave")
+    np.testing.assert_allclose(reaction.positions[0], clip.positions[1], atol=1e-5)
+    between = model.inpaint(clip, unknown=(0.3, 0.6), sampling=Sampling(resampling=3))
+    kept = [*range(9), *range(18, 30)]
+    np.testing.assert_allclose(between.positions[:, kept], clip.positions[:, kept], atol=1e-5)
+    longer = model.extend(clip, seconds=2)
+    assert longer.num_frames == 60
+    np.testing.assert_allclose(longer.positions[:, :30], clip.positions, atol=1e-5)
+
+
+def test_it_trains_on_inter_x_layout_too(interx_pairs, tmp_path):
+    changes = ("model.layout=interx", "model.num_features=336", "data.examples.max_frames=150")
+    changes += ("data.examples.floor=each", "optim.steps=30", "optim.lr=1e-2", *tiny.FAST)
+    records = tiny.train(recipe(interx_pairs, *changes), tmp_path / "run")
+    losses = [record["loss"] for record in records if "loss" in record]
+    assert losses[-1] < 0.9 * losses[0]
+    clip = duomotion.load(tmp_path / "run" / "last").generate("hi", seconds=1)
+    assert clip.num_people == 2 and np.isfinite(clip.positions).all()
+
+
+def test_epsilon_prediction_trains_too(pairs, tmp_path):
+    changes = ("model.noise.prediction=epsilon", "model.noise.kind=scaled_linear", *tiny.FAST)
+    records = tiny.train(recipe(pairs, "optim.steps=5", *changes), tmp_path / "run")
+    assert np.isfinite([record["loss"] for record in records if "loss" in record]).all()
+    clip = duomotion.load(tmp_path / "run" / "last").generate("hi", seconds=1)
+    assert np.isfinite(clip.positions).all()
+
+
+def test_bad_input(trained, pairs):
+    model = duomotion.load(trained[1])
+    with pytest.raises(ValueError, match="lcm takes at most 50 steps of this model, not 51"):
+        model.generate("hi", seconds=1, sampling=Sampling(solver="lcm", steps=51))
+    with pytest.raises(ValueError, match="has no sampling setting reaction_steps"):
+        model.generate("hi", seconds=1, sampling=Sampling(reaction_steps=3))
+    with pytest.raises(ValueError, match="layout must be interhuman or interx, not kit"):
+        MotionDiffusion(DenoiserConfig(layout="kit-ml", num_features=251))
+    with pytest.raises(ValueError, match="num_features must be 262"):
+        MotionDiffusion(DenoiserConfig(num_features=100))
+    with pytest.raises(ValueError, match="multiple of num_heads"):
+        DenoiserConfig(width=10, num_heads=3)
+
+
+@pytest.fixture(scope="module")
+def official(recorded, tmp_path_factory):
+    """A file as the authors' is, with the statistics beside it."""
+    _, tensors, _ = recorded
+    folder = tmp_path_factory.mktemp("official")
+    weights = parity.weights(parity.one_of("intergen_denoiser*"))
+    torch.save(
+        {"state_dict": {f"model.{name}": weights[name] for name in weights}, "global_step": 7},
+        folder / "intergen.ckpt",
+    )
+    for name in ("global_mean", "global_std"):
+        np.save(folder / f"{name}.npy", tensors[f"in/{name}"].numpy())
+    return folder / "intergen.ckpt"
+
+
+def test_an_official_checkpoint_becomes_ours(official, recorded, tmp_path):
+    _, tensors, network = recorded
+    counts = import_official(official, tmp_path / "model")
+    assert sum(counts.values()) == sum(p.numel() for p in network.parameters())
+    checkpoint = read_checkpoint(tmp_path / "model")
+    assert checkpoint.provenance["step"] == 7
+    assert torch.equal(checkpoint.tensors["mean"], tensors["in/global_mean"])
+    ours = {
+        name.removeprefix("denoiser."): tensor
+        for name, tensor in checkpoint.tensors.items()
+        if name.startswith("denoiser.")
+    }
+    weights = parity.weights(parity.one_of("intergen_denoiser*"))
+    again = to_official(ours)
+    assert set(again) == {name for name in weights if not name.startswith(CLIP)}
+    for name in set(again) - set(TABLES):
+        assert torch.equal(again[name], weights[name])
+
+
+def test_what_is_wrong_with_an_official_checkpoint_is_named(official, tmp_path):
+    with pytest.raises(ValueError, match="there is no such file"):
+        import_official(tmp_path / "nothing.ckpt", tmp_path / "model")
+    with pytest.raises(ValueError, match=r"global_mean\.npy is not there"):
+        import_official(official, tmp_path / "model", statistics=tmp_path)
+    state = torch.load(official, weights_only=True)["state_dict"]
+    del state["model.decoder.net.out.linear.bias"]
+    state["model.more"] = torch.zeros(2)
+    torch.save({"state_dict": state}, tmp_path / "broken.ckpt")
+    with pytest.raises(ValueError, match=r"lacks decoder\.net\.out\.linear\.bias; .*unknown more"):
+        import_official(tmp_path / "broken.ckpt", tmp_path / "model", statistics=official.parent)
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_released_size_has_its_count():
+    with torch.device("meta"):
+        network = InterGenDenoiser(DenoiserConfig())
+    parameters = {name: p.numel() for name, p in network.named_parameters()}
+    head = sum(count for name, count in parameters.items() if name.startswith("text_head."))
+    assert sum(parameters.values()) - head == 171_352_326
+    assert head == 11_029_504
