@@ -133,6 +133,20 @@ def pair(seed=0, frames=12):
     return start + 0.01 * torch.randn(1, 2, frames, 22, 3, generator=rng).cumsum(2)
 
 
+@pytest.mark.parametrize("patch", [1, 4])
+def test_padding_changes_nothing(patch):
+    torch.manual_seed(0)
+    sizes = {"width": 16, "num_heads": 2, "num_blocks": 2, "feedforward": 16}
+    network = InterGenDenoiser(DenoiserConfig(**sizes, text_dim=8, text_layers=0, patch=patch))
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    x, text, times = torch.randn(2, 2, 24, 262), torch.randn(2, 8), torch.tensor([3, 700])
+    with torch.no_grad():
+        padded = run(network.eval(), x, times, text, torch.tensor([24, 16]))
+        alone = run(network, x[1:, :, :16], times[1:], text[1:])
+    torch.testing.assert_close(padded[1:, :, :16], alone, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("form", ["released", "papers"])
 def test_losses_are_zero_for_what_was_recorded_and_only_for_that(form):
     weights = replace(LossWeights(), form=form, affinity=0.0, contact=0.0)
@@ -232,6 +246,16 @@ def test_training_from_clips_to_motion(trained, tmp_path):
     assert clip.reading is not None and clip.reading.known
     height = clip.positions[..., 1].max()
     assert 1 < height < 2.5  # its mean pose is known from the statistics
+
+
+def test_patches_train_and_generate_any_length(pairs, tmp_path):
+    changes = ("model.patch=4", "optim.steps=5", *tiny.FAST)
+    tiny.train(recipe(pairs, *changes), tmp_path / "run")
+    model = duomotion.load(tmp_path / "run" / "last")
+    assert model.generate("hi", seconds=1).num_frames == 30
+    clip = waving(frames=30)
+    reaction = model.react(clip.person(0))
+    np.testing.assert_allclose(reaction.positions[0], clip.positions[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(solver="lcm", resampling=2, guidance=1)])

@@ -25,6 +25,7 @@ class DenoiserConfig:
     attention_dropout: Share = 0.1
     modulation_rank: Size | None = None  # of the adaptive layer norms; None: full, as released
     person_embedding: bool = False  # ours; True: the person who starts at the origin is marked
+    patch: Length = 1  # ours; frames that the blocks see as one
 
     text_dim: Size = 768  # CLIP ViT-L/14@336px
     text_layers: ZeroOrMore = 2  # of the text head; 0: only scaled

@@ -47,7 +47,13 @@ class InterGen(FeatureModel):
         diffusion.denoiser.to(dtype)
         self.diffusion = accelerate(diffusion)
         super().__init__(
-            name, diffusion.layout, encoder, (self.diffusion,), length=length, dtype=dtype
+            name,
+            diffusion.layout,
+            encoder,
+            (self.diffusion,),
+            length=length,
+            frame_unit=diffusion.config.patch,
+            dtype=dtype,
         )
 
     @classmethod

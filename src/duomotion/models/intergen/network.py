@@ -86,7 +86,7 @@ class InterGenDenoiser(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.input_projection = nn.Linear(config.num_features, width)
+        self.input_projection = nn.Linear(config.patch * config.num_features, width)
         self.time_embedding = nn.Sequential(
             nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
         )
@@ -99,7 +99,7 @@ class InterGenDenoiser(nn.Module):
         numbers = range(config.num_blocks)
         self.modulations = nn.ModuleList(BlockModulation(config) for _ in numbers)
         self.blocks = nn.ModuleList(InterGenBlock(config) for _ in numbers)
-        self.output_projection = zero_linear(width, config.num_features)
+        self.output_projection = zero_linear(width, config.patch * config.num_features)
         self.text_head = TextHead(
             config.text_dim,
             num_layers=config.text_layers,
@@ -135,23 +135,24 @@ class InterGenDenoiser(nn.Module):
 
         Args:
             norms_BNKD: of `modulate`.
-            lengths_B: frames of each sample; None where all fill the T frames.
+            lengths_B: frames of each sample, whole patches as T is; None where all fill the T.
         """
-        frames = x_BPTF.shape[2]
-        x_BPTD = self.input_projection(x_BPTF)
-        x_BPTD = x_BPTD + sinusoid_sequence(frames, self.config.width).to(x_BPTD)
+        patch = self.config.patch
+        x_BPTD = self.input_projection(x_BPTF.unflatten(2, (-1, patch)).flatten(3))
+        x_BPTD = x_BPTD + sinusoid_sequence(x_BPTD.shape[2], self.config.width).to(x_BPTD)
         if self.person_embedding is not None:
             x_BPTD = x_BPTD + self.person_embedding
-        mask = self.key_mask(lengths_B, frames)
+        mask = None if lengths_B is None else key_mask(lengths_B // patch, x_BPTD.shape[2])
         for block, norms_BKD in zip(self.blocks, norms_BNKD.unbind(1), strict=True):
             x_BPTD = block(x_BPTD, norms_BKD, mask)
-        return self.output_projection(x_BPTD)
+        return self.output_projection(x_BPTD).unflatten(3, (patch, -1)).flatten(2, 3)
 
-    def key_mask(self, lengths_B: Tensor | None, frames: int) -> Tensor | None:
-        """(B P, 1, 1, T) bool; None where there is no padding."""
-        if lengths_B is None or bool((lengths_B == frames).all()):
-            return None
-        return length_mask(lengths_B, frames)[:, None, None].repeat_interleave(NUM_PEOPLE, 0)
+
+def key_mask(lengths_B: Tensor, places: int) -> Tensor | None:
+    """(B P, 1, 1, T) bool; None where there is no padding."""
+    if bool((lengths_B == places).all()):
+        return None
+    return length_mask(lengths_B, places)[:, None, None].repeat_interleave(NUM_PEOPLE, 0)
 
 
 def zero_linear(in_features: int, out_features: int) -> nn.Linear:

@@ -48,6 +48,8 @@ class ReferenceDenoiser:
         model = self.model
         times_B = torch.full((len(x_BPTF),), time)
         embedding_BD = model.embed(model.condition(text_BC), times_B)
+        patch = model.config.patch
+        x_BPTF = x_BPTF.unflatten(2, (-1, patch)).flatten(3)
         waves_TD = _waves(x_BPTF.shape[2], model.config.width).to(x_BPTF)
         people = [model.input_projection(x_BTF) + waves_TD for x_BTF in x_BPTF.unbind(1)]
         if model.person_embedding is not None:
@@ -58,7 +60,8 @@ class ReferenceDenoiser:
                 self._block(index, block, embedding_BD, first, second),
                 self._block(index, block, embedding_BD, second, first),
             ]
-        return torch.stack([model.output_projection(x_BTD) for x_BTD in people], 1)
+        made_BPTF = torch.stack([model.output_projection(x_BTD) for x_BTD in people], 1)
+        return made_BPTF.unflatten(3, (patch, -1)).flatten(2, 3)
 
     def _block(
         self, index: int, block: InterGenBlock, embedding_BD: Tensor, x_BTD: Tensor, partner: Tensor

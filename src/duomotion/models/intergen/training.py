@@ -49,6 +49,7 @@ class InterGenTask:
             layout=recipe.model.layout,
             text_dim=recipe.model.text_dim,
             seed=recipe.optim.seed,
+            unit=recipe.model.patch,
         )
         self.learned = self.pairs.learned
         self.children: Mapping[str, Path] = self.pairs.children
@@ -76,7 +77,7 @@ class InterGenTask:
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        model, lengths_B = self.model, batch["lengths_B"]
+        model, lengths_B = self.model, self.recipe.model.patch * batch["lengths_B"]
         denoiser, schedule = model.denoiser, self.recipe.model.noise
         clean_BPTF = model.normaliser.normalise(batch["motion_BPTF"])
         mask_BT = length_mask(lengths_B, clean_BPTF.shape[2])
