@@ -11,7 +11,7 @@ from motions import swaying
 from duomotion.data.interhuman import Clip
 from duomotion.evaluation.metrics.neighbours import nearest
 from duomotion.evaluation.open.checks import Prompt, check_limits
-from duomotion.evaluation.open.copies import Copies, Nearest, find_copies
+from duomotion.evaluation.open.copies import Copies, Nearest, find_copies, recording_of
 from duomotion.evaluation.open.opensets import PAIRS, PairMotion
 from duomotion.models.base import MotionModel
 from duomotion.motion.interaction import Interaction
@@ -27,6 +27,8 @@ def clip(seed: int, size: float = 1.0) -> Clip:
 
 
 TRAIN, TEST = [clip(seed) for seed in range(5)], [clip(seed) for seed in range(10, 16)]
+
+KINDS = {"clip0": "sway", "clip1": "sway", "clip2": "sway", "clip3": "bow"}
 
 
 class Parrot(MotionModel):
@@ -62,7 +64,8 @@ def nothing(made: Interaction):
 @pytest.fixture(scope="module")
 def found() -> Copies:
     prompts = {text: Prompt((text,), nothing) for text in ("replay", "swapped", "new")}
-    return find_copies(Parrot(), replace(PAIRS, prompts=prompts), TRAIN, TEST, seeds=3)
+    data = replace(PAIRS, prompts=prompts)
+    return find_copies(Parrot(), data, TRAIN, TEST, kinds=KINDS, seeds=3)
 
 
 @pytest.mark.parametrize("prompt", ["replay", "swapped"])
@@ -82,6 +85,14 @@ def test_what_training_has_not_seen_is_no_copy(found):
     assert len(found.replayed) == len(TRAIN) and min(each.mm for each in found.replayed) > 1
 
 
+def test_recordings_are_compared_with_others_of_their_kind(found):
+    assert len(found.of_one_kind) == 3
+    assert {each.clip for each in found.of_one_kind} <= {"clip0", "clip1", "clip2"}
+    assert min(each.mm for each in found.of_one_kind) > 1
+    assert "| training clips, to other recordings of their kind | 3 |" in found.markdown()
+    assert recording_of("M18_01-03") == recording_of("18_01") == "18_01"
+
+
 def test_seeds_that_say_the_same_are_not_apart(found):
     assert max(found.between_seeds["replay"]) < 0.01
     assert len(found.between_seeds["new"]) == 3 and min(found.between_seeds["new"]) > 50
@@ -99,7 +110,7 @@ def test_a_report_shows_the_limit_and_what_is_nearer(found):
 def test_the_limit_is_a_share_of_the_held_out_recordings():
     near, far = Nearest("a", 10.0), Nearest("b", 50.0)
     held_out = [Nearest("a", float(mm)) for mm in range(20, 121)]
-    copies = Copies({"x": [near, far]}, [near], held_out, {"x": []})
+    copies = Copies({"x": [near, far]}, [near], held_out, [], {"x": []})
     assert copies.limit_mm == pytest.approx(25)
     assert copies.share(held_out) == pytest.approx(5 / 101)
     assert copies.share(copies.all_generated) == 0.5

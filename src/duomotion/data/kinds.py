@@ -3,7 +3,7 @@
 ROOT/kinds.txt   NAME, a tab and the kind a line, as in "18_01-00	handshake"
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,25 @@ def write_kinds(root: str | Path, kinds: Mapping[str, str]) -> None:
     with atomic_file(Path(root) / FILE) as path:
         lines = (f"{name}\t{kind}\n" for name, kind in sorted(kinds.items()))
         path.write_text("".join(lines), encoding="utf-8")
+
+
+def kinds_of(
+    root: str | Path, clips: Iterable[Any], captions: Callable[[Any], Sequence[str]]
+) -> dict[str, str]:
+    """Kinds by name of clip: where nobody has given it one, the main verb of its first caption.
+
+    Args:
+        captions: what the captions of a clip say.
+
+    Raises:
+        ValueError: as `read_kinds`.
+    """
+    kinds = read_kinds(root)
+    return {
+        clip.name: kinds.get(clip.name) or main_verb(said[0])
+        for clip in clips
+        if (said := captions(clip))
+    }
 
 
 def describe(

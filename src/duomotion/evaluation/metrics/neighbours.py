@@ -19,7 +19,7 @@ those of the subjects 83 and 122, and how one person walks, turns or stands for 
 again. So a single short distance says little there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,6 +69,17 @@ class Library:
             raise ValueError("there are no clips to compare with")
         names = tuple(name for name, part in parts for _ in part)
         return cls(names, np.concatenate([part for _, part in parts]), fps)
+
+    def only(self, names: Set[str]) -> "Library":
+        """Windows of these clips alone.
+
+        Raises:
+            ValueError: there are none.
+        """
+        chosen = [index for index, name in enumerate(self.names) if name in names]
+        if not chosen:
+            raise ValueError("there are no clips to compare with")
+        return Library(tuple(self.names[i] for i in chosen), self.windows[chosen], self.fps)
 
     @cached_property
     def coarse(self) -> np.ndarray:

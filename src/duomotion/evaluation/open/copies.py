@@ -7,7 +7,8 @@ person as the first, and the generated clips as the network makes them. Two more
 distance means. Training clips that are replayed from yet another frame, so that they get other
 tokens, are copies, if not to the letter; a replay to the letter is at 0 mm. Recordings that
 training has not seen are none. A clip that is nearer to a training clip than all but `STRAY` % of
-these counts as a copy.
+these counts as a copy. People repeat themselves, so two recordings of one kind of action may be as
+near; how often they are is what a model that does not copy would come to.
 
 The distance is that of `neighbours`: over the 1.5 s that match best.
 """
@@ -47,12 +48,14 @@ class Copies:
         generated: by prompt, one for each seed.
         replayed: of training clips whose tokens cover other frames.
         held_out: of recordings that training has not seen.
+        of_one_kind: of training clips to those of other recordings of the same kind of action.
         between_seeds: by prompt, how far in mm the clips of every two seeds are apart.
     """
 
     generated: Mapping[str, list[Nearest]]
     replayed: list[Nearest]
     held_out: list[Nearest]
+    of_one_kind: list[Nearest]
     between_seeds: Mapping[str, list[float]]
 
     @property
@@ -78,6 +81,7 @@ class Copies:
             },
             "replayed": [each._asdict() for each in self.replayed],
             "held_out": [each._asdict() for each in self.held_out],
+            "of_one_kind": [each._asdict() for each in self.of_one_kind],
             "between_seeds_mm": dict(self.between_seeds),
         }
 
@@ -88,6 +92,7 @@ class Copies:
             "generated": self.all_generated,
             "training clips, replayed from another frame": self.replayed,
             "held-out recordings": self.held_out,
+            "training clips, to other recordings of their kind": self.of_one_kind,
         }
         lines = [
             "Distance in mm to the nearest training clip over the 1.5 s that match best, all as "
@@ -98,6 +103,8 @@ class Copies:
             "|---" * (len(SHOWN) + 3) + "|",
         ]
         for name, found in rows.items():
+            if not found:
+                continue
             parts = " | ".join(f"{mm:.0f}" for mm in np.percentile(_mm(found), SHOWN))
             lines.append(f"| {name} | {len(found)} | {parts} | {self.share(found):.0%} |")
         lines += [
@@ -117,13 +124,20 @@ class Copies:
 
 
 def find_copies(
-    model: MotionModel, data: OpenSet, train: Sequence[Any], test: Sequence[Any], *, seeds: int
+    model: MotionModel,
+    data: OpenSet,
+    train: Sequence[Any],
+    test: Sequence[Any],
+    *,
+    kinds: Mapping[str, str],
+    seeds: int,
 ) -> Copies:
     """Look for copies among what a model makes of the prompts.
 
     Args:
         train: clips that a copy would come from, with those that training shows mirrored.
         test: held-out clips.
+        kinds: of action, by name of training clip; what is not in it has a kind of its own.
         seeds: clips that are generated for each prompt.
 
     Raises:
@@ -142,6 +156,11 @@ def find_copies(
 
     def found(positions: np.ndarray) -> Nearest:
         return Nearest(*library.nearest(positions))
+
+    def others_of_its_kind(clip: Any) -> set[str]:
+        kind, recording = kinds.get(clip.name), recording_of(clip.name)
+        names = (other.name for other in train if kind and kinds.get(other.name) == kind)
+        return {name for name in names if recording_of(name) != recording}
 
     generated, between = {}, {}
     for name, prompt in track(data.prompts.items(), "copies", unit="prompt"):
@@ -166,8 +185,19 @@ def find_copies(
             found(_through(model, data, data.motion.recorded(clip)))
             for clip in track(test, "held-out recordings", unit="clip")
         ],
+        of_one_kind=[
+            Nearest(*library.only(others).nearest(_through(model, data, motion)))
+            for clip in track([train[index] for index in chosen], "kinds", unit="clip")
+            if (others := others_of_its_kind(clip))
+            for motion in [data.motion.recorded(clip)]
+        ],
         between_seeds=between,
     )
+
+
+def recording_of(name: str) -> str:
+    """The recording that a clip, or its mirrored copy, is a segment of."""
+    return name.removeprefix("M").partition("-")[0]
 
 
 def _through(model: MotionModel, data: OpenSet, motion: Motion, start: int = 0) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from duomotion.data.kinds import kinds_of
 from duomotion.evaluation.metrics import physics
 from duomotion.evaluation.open.checks import Score, score
 from duomotion.evaluation.open.copies import Copies, find_copies
@@ -137,7 +138,14 @@ def run(model: MotionModel, root: str | Path, *, seeds: int = 5) -> PromptReport
             "generated": mean(trial.physics["foot_sliding"] for trial in prompts.trials),
             "real": mean(real),
         },
-        copies=find_copies(model, data, train, test, seeds=seeds),
+        copies=find_copies(
+            model,
+            data,
+            train,
+            test,
+            kinds=kinds_of(root, train, data.captions),
+            seeds=seeds,
+        ),
     )
 
 
