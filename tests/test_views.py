@@ -46,6 +46,8 @@ def test_rare_kinds_have_more_views_a_clip():
     assert balanced(12, kinds, 0) == 14 * [12]
     assert sum(balanced(36, kinds, 1)) == 3 * 36
     assert min(balanced(1, kinds, 1)) == 1
+    assert balanced(None, kinds, 0.5) == [3, *4 * [2], *9 * [1]]
+    assert balanced(None, kinds, 0) == 14 * [1] and balanced(None, [], 0.5) == []
 
 
 class Codec:

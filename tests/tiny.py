@@ -68,6 +68,7 @@ INTERGEN = (
     "model.num_blocks=1",
     "model.feedforward=16",
     "model.modulation_rank=4",
+    "model.patch=1",
     "model.steps=4",
     "model.attempts=1",
 )

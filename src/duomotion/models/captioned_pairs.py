@@ -44,7 +44,8 @@ class PairData:
         composed_share: how many of an epoch's views are of these; all the other views are in it.
         length: checkpoint of a length estimator, to be included in the generator's.
         views, composed_views: random views of each recorded or composed clip, drawn before
-            training. None: a new view each time a clip is used (released codes).
+            training. None: a new view each time a clip is used (released codes); then
+            `composed_views` says how often an epoch may have a composed clip.
         balance: of kinds of action among the views of recorded clips, see `views.balanced`.
         text_noise: amount of noise on text vectors, see `training.captions.add_caption_noise`.
         text_anchors: texts are mapped to training captions at generation, see `text.anchors`.
@@ -139,12 +140,14 @@ class CaptionedPairs:
     def _views_of(self, clips: Sequence[Any]) -> list[int]:
         names = [str(clip.name) for clip in clips]
         kinds = read_kinds(self.data.pairs)
-        kinds_of_clips = [kinds.get(name, name) for name in names]
-        return balanced(self.data.views or 1, kinds_of_clips, self.data.balance)
+        return balanced(
+            self.data.views, [kinds.get(name, name) for name in names], self.data.balance
+        )
 
     def _views(self, clips: Sequence[Any], each: Sequence[int]) -> Views:
         if self.data.views is None:
-            return FreshViews(self.draw_view, clips, self.data.examples)
+            often = [clip for clip, count in zip(clips, each, strict=True) for _ in range(count)]
+            return FreshViews(self.draw_view, often, self.data.examples)
         drawn = self.draw_view.several(clips, self.data.examples, each=each, seed=self.seed)
         return FixedViews(self.prepare(drawn, sum(each)))
 

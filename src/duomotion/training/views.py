@@ -126,16 +126,18 @@ class DrawView:
                 yield self(clip, config, rng)
 
 
-def balanced(views: int, kinds: Sequence[str], balance: float) -> list[int]:
+def balanced(views: int | None, kinds: Sequence[str], balance: float) -> list[int]:
     """How many views clips of these kinds have, so that rare kinds are not drowned by common ones.
 
     Args:
-        views: of a clip that is the only one of its kind.
+        views: of a clip that is the only one of its kind; None for as many that a clip of the
+            commonest kind has one.
         balance: a clip among n of its kind has n^-balance times as many, but at least one: 0, all
             clips have as many; 1, all kinds.
     """
     counts = Counter(kinds)
-    return [max(1, round(views * counts[kind] ** -balance)) for kind in kinds]
+    most = max(counts.values(), default=1) ** balance if views is None else views
+    return [max(1, round(most * counts[kind] ** -balance)) for kind in kinds]
 
 
 def collate(views: Sequence[View], unit: int) -> dict[str, Any]:

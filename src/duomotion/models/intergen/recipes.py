@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from duomotion.data.pairs import PairConfig
 from duomotion.models.captioned_pairs import PairData
-from duomotion.models.intergen.config import DenoiserConfig, LossWeights
+from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.intergen.training import InterGenRecipe
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
@@ -46,14 +46,15 @@ def denoiser_open() -> InterGenRecipe:
     """InterGen at a size that trains on two CPU cores, on open and composed pairs."""
     return InterGenRecipe(
         model=DenoiserConfig(
-            width=192,
-            num_heads=6,
+            width=224,
+            num_heads=7,
             num_blocks=4,
-            feedforward=512,
+            feedforward=448,
             dropout=0.0,
             attention_dropout=0.0,
             modulation_rank=32,
             person_embedding=True,
+            patch=4,
             text_dim=384,
             text_layers=0,
             guidance=2.5,
@@ -61,7 +62,6 @@ def denoiser_open() -> InterGenRecipe:
             steps=20,
             attempts=4,
         ),
-        losses=LossWeights(),
         data=PairData(
             pairs="data/open-pairs",
             composed="data/composed-pairs",
@@ -73,11 +73,12 @@ def denoiser_open() -> InterGenRecipe:
                 floor="keep",
                 mirror=False,
                 tempo=(0.85, 1.2),
+                tempo_change=0.1,
                 scale=(0.95, 1.05),
                 shortest=0.5,
             ),
         ),
-        optim=small_training(steps=20_000, batch_size=16, lr=1e-3, ema_decay=0.999),
+        optim=small_training(steps=12_000, batch_size=32, lr=1e-3, ema_decay=0.999),
         log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),
     )
 

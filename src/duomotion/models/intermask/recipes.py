@@ -270,7 +270,7 @@ def generator_open_views() -> GeneratorRecipe:
             ),
         ),
         optim=small_training(
-            steps=24_000,
+            steps=16_000,
             batch_size=8,
             lr=2e-3,
             ema_decay=0.999,
@@ -292,11 +292,13 @@ def generator_open() -> GeneratorRecipe:
         data=replace(
             views.data,
             views=20,
+            composed_share=0.4,
             composed_views=1,
+            balance=0.25,
             length="runs/length/open/last",
             examples=replace(views.data.examples, shortest=0.9),
         ),
-        optim=replace(views.optim, steps=8_000, lr=1e-3),
+        optim=replace(views.optim, steps=5_000, lr=1e-3),
     )
 
 
