@@ -279,17 +279,29 @@ def generator_open_views() -> GeneratorRecipe:
     )
 
 
+def generator_open_long() -> GeneratorRecipe:
+    """Continues `generator_open_views` for longer, on other views, with narrower targets."""
+    views = generator_open_views()
+    return replace(
+        views,
+        start="runs/intermask/generator-open-views/last",
+        model=replace(views.model, dropout=0.05),
+        data=replace(views.data, soft_target_width=0.5),
+        optim=replace(views.optim, steps=24_000, batch_size=16, lr=1.5e-3, seed=1),
+    )
+
+
 def generator_open() -> GeneratorRecipe:
-    """The generator on the open data's second edition: continues `generator_open_views`.
+    """The generator on the open data's second edition: continues `generator_open_long`.
 
     On almost whole clips the network learns what a caption describes from beginning to end. Targets
     are narrower: with wide ones, codes in the middle of many others, which hardly move, become too
     likely. The checkpoint includes a length estimator.
     """
-    views = generator_open_views()
+    views = generator_open_long()
     return replace(
         views,
-        start="runs/intermask/generator-open-views/last",
+        start="runs/intermask/generator-open-long/last",
         data=replace(
             views.data,
             views=20,
@@ -314,6 +326,7 @@ RECIPES: dict[str, Callable[[], TokenizerRecipe | GeneratorRecipe]] = {
     "intermask/tokenizer-small": tokenizer_small,
     "intermask/tokenizer-open": tokenizer_open,
     "intermask/generator-open-views": generator_open_views,
+    "intermask/generator-open-long": generator_open_long,
     "intermask/generator-open": generator_open,
     "intermask/tokenizer-interx-open": tokenizer_interx_open,
     "intermask/generator-interx-open": generator_interx_open,

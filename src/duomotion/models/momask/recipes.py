@@ -74,7 +74,7 @@ SOLO_TOKENS: dict[str, Any] = {
     "init_from_codes": True,
 }
 SMALL_OPTIM = small_training(
-    steps=2000,
+    steps=3000,
     batch_size=64,
     lr=2e-3,
     ema_decay=0.998,
@@ -217,7 +217,7 @@ def residual_open() -> ResidualRecipe:
     return ResidualRecipe(
         model=ResidualConfig(**SMALL_TRANSFORMER, guidance=2.0, temperature=0.01),
         data=TokenData(**SOLO_TOKENS),
-        optim=replace(SMALL_OPTIM, steps=1600, lr=1e-3),
+        optim=replace(SMALL_OPTIM, steps=2500, lr=1e-3),
         log=LogConfig(validate_every=500, checkpoint_seconds=300.0),
     )
 
