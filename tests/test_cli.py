@@ -267,6 +267,8 @@ def test_lengths_that_are_refused(run, model, tmp_path, seconds):
         (("--guidance", -1), "0 to 100"),
         (("--steps", 0), "1 to 1,000"),
         (("--steps", 1_000_000), "1 to 1,000"),
+        (("--solver", "euler"), "no solver 'euler'; choose ddim"),
+        (("--resampling", 0), "resampling has to be 1"),
         (("--seed", -1), "0 to 4,294,967,295"),
         (("--seed", 2**70), "0 to 4,294,967,295"),
     ],

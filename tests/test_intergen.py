@@ -59,7 +59,7 @@ def recorded():
     return description, tensors, network.eval().requires_grad_(False)
 
 
-def run(network, x, times, text, lengths=None, drop=None):
+def predict(network, x, times, text, lengths=None, drop=None):
     norms = network.modulate(network.embed(network.condition(text, drop), times))
     return network(x, norms, lengths)
 
@@ -68,11 +68,11 @@ def test_parity_of_the_network(recorded):
     _, tensors, network = recorded
     x, times, text = apart(tensors["in/x_t"]), tensors["in/t"], tensors["in/cond"]
     parity.close(network.embed(network.condition(text), times), tensors["out/emb"])
-    plain = run(network, x, times, text)
+    plain = predict(network, x, times, text)
     parity.close(together(plain), tensors["out/denoiser/out_no_mask"])
-    masked = run(network, x, times, text, tensors["in/lengths"])
+    masked = predict(network, x, times, text, tensors["in/lengths"])
     parity.close(together(masked), tensors["out/denoiser/out_masked"])
-    without = run(network, x, times, text, drop=torch.ones(len(x), dtype=torch.bool))
+    without = predict(network, x, times, text, drop=torch.ones(len(x), dtype=torch.bool))
     guided = 3.5 * plain - 2.5 * without
     parity.close(together(guided), tensors["out/denoiser/cfg"])
 
@@ -112,7 +112,7 @@ def test_parity_of_the_losses(recorded):
     clean = (target - mean) / std
     noisy = network.config.noise.add_noise(clean, apart(tensors["in/loss_noise"]), times)
     parity.close(together(noisy), tensors["out/loss_x_t"])
-    made = run(network, noisy, times, tensors["in/cond"], mask.sum(1))
+    made = predict(network, noisy, times, tensors["in/cond"], mask.sum(1))
     positions = map(INTERHUMAN.positions, (made * std + mean, target))
     found = interaction_losses(*positions, mask, times <= 700, SMPL22, LossWeights())
     found |= {"simple": simple_loss(made, clean, mask)}
@@ -142,8 +142,8 @@ def test_padding_changes_nothing(patch):
         torch.nn.init.normal_(parameter, std=0.1)
     x, text, times = torch.randn(2, 2, 24, 262), torch.randn(2, 8), torch.tensor([3, 700])
     with torch.no_grad():
-        padded = run(network.eval(), x, times, text, torch.tensor([24, 16]))
-        alone = run(network, x[1:, :, :16], times[1:], text[1:])
+        padded = predict(network.eval(), x, times, text, torch.tensor([24, 16]))
+        alone = predict(network, x[1:, :, :16], times[1:], text[1:])
     torch.testing.assert_close(padded[1:, :, :16], alone, atol=1e-5, rtol=1e-4)
 
 
@@ -298,6 +298,14 @@ def test_epsilon_prediction_trains_too(pairs, tmp_path):
     assert np.isfinite([record["loss"] for record in records if "loss" in record]).all()
     clip = duomotion.load(tmp_path / "run" / "last").generate("hi", seconds=1)
     assert np.isfinite(clip.positions).all()
+
+
+def test_the_command_line(run, trained, tmp_path):
+    words = ("generate", "two wave", "--seconds", 1, "--model", trained[1], "--formats", "npz")
+    status, printed, _ = run(*words, "--solver", "unipc", "--steps", 3, "--out", tmp_path)
+    assert status == 0 and "two-wave-0.npz" in printed
+    status, printed, error = run(*words, "--solver", "lcm", "--steps", 99)
+    assert (status, printed) == (2, "") and "lcm takes at most 50 steps" in error
 
 
 def test_bad_input(trained, pairs):
