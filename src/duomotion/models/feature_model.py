@@ -5,7 +5,7 @@ Axes: P people, T frames, F features, C text vector.
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -240,3 +240,24 @@ def load_encoder(checkpoint: Checkpoint, dim: int) -> TextEncoder:
         ValueError: there is no such encoder, or it gives vectors of another size.
     """
     return anchored(cached_encoder(checkpoint.text_encoder, dim=dim), checkpoint.folder)
+
+
+def text_vectors(
+    encoder: TextEncoder,
+    text_head: Callable[[Tensor, Tensor], Tensor],
+    texts: Sequence[str],
+    weight: Tensor,
+) -> Tensor | None:
+    """(B, C) what a trained head makes of texts; None where they are empty.
+
+    One by one: how products are rounded depends on how many rows they have.
+
+    Args:
+        weight: one of the network's, of the type and on the device that the head computes with.
+    """
+    if not any(texts):
+        return None
+    embedding = encoder.encode(list(texts))
+    hidden_BLC, index_B = embedding.hidden_BLC.to(weight), embedding.pool_index_B.to(weight.device)
+    rows = zip(hidden_BLC.split(1), index_B.split(1), strict=True)
+    return torch.cat([text_head(*row) for row in rows])

@@ -4,9 +4,9 @@ The solvers are diffusers', imported when something is sampled. All of them get 
 that the network predicts (`NoiseSchedule.clean`), so known values are imposed in one place: they
 replace that prediction at every step (Tevet et al. 2023, section 4, editing). From there the
 solver takes them to the next noise level itself, along the way that joins them to the noise that
-sampling began with; RePaint (Lugmayr et al. 2022) noises them anew at each level instead. Its
-other half, resampling, is a setting: each step is noised back and predicted again, so that what
-is generated comes to fit what is known.
+sampling began with; RePaint (Lugmayr et al. 2022) draws new noise for them at each level instead.
+Its other half, resampling, is a setting: each step is noised back and predicted again, so that
+what is generated comes to fit what is known.
 
 Axes: B samples, any others behind it. Times count from 0, the least noise.
 """
@@ -113,6 +113,7 @@ class Solver:
         self.schedule = schedule
         self.scheduler = _scheduler(name, schedule)
         self.scheduler.set_timesteps(steps)
+        self.takes_rngs = "generator" in signature(self.scheduler.step).parameters
         self.times: list[int] = self.scheduler.timesteps.tolist()
 
     @torch.no_grad()
@@ -154,8 +155,7 @@ class Solver:
     def _next(
         self, clean_B: Tensor, time: int, x_B: Tensor, rngs: Sequence[torch.Generator]
     ) -> Tensor:
-        takes_rngs = "generator" in signature(self.scheduler.step).parameters
-        extra = {"generator": list(rngs)} if takes_rngs else {}
+        extra = {"generator": list(rngs)} if self.takes_rngs else {}
         return self.scheduler.step(clean_B, time, x_B, **extra).prev_sample
 
     def _noised_again(self, clean_B: Tensor, x_B: Tensor, step: int, noise_B: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from duomotion.models.feature_model import (
     KnownFeatures,
     LengthEstimator,
     load_encoder,
+    text_vectors,
 )
 from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.intergen.network import (
@@ -130,17 +131,9 @@ class InterGen(FeatureModel):
         return Known(normalised, mask.to(normalised.device).expand_as(normalised))
 
     def _text(self, texts: Sequence[str]) -> Tensor | None:
-        if not any(texts):
-            return None
-        embedding = self.encoder.encode(list(texts))
         denoiser = self.diffusion.denoiser
-        rows = zip(
-            embedding.hidden_BLC.to(denoiser.text_projection.weight).split(1),
-            embedding.pool_index_B.to(self.diffusion.mean.device).split(1),
-            strict=True,
-        )
-        # One by one: how products are rounded depends on how many rows they have.
-        return torch.cat([denoiser.text_head(hidden, index) for hidden, index in rows])
+        weight = denoiser.text_projection.weight
+        return text_vectors(self.encoder, denoiser.text_head, texts, weight)
 
 
 def diffusion_from(checkpoint: Checkpoint) -> MotionDiffusion:

@@ -16,6 +16,7 @@ from duomotion.models.feature_model import (
     KnownFeatures,
     LengthEstimator,
     load_encoder,
+    text_vectors,
 )
 from duomotion.models.intermask.alternating import transformer_of
 from duomotion.models.intermask.blocks import NUM_PEOPLE
@@ -152,17 +153,9 @@ class InterMask(FeatureModel):
         return ids.flatten(2), mask.flatten(2)
 
     def _text(self, texts: Sequence[str]) -> Tensor | None:
-        if not any(texts):
-            return None
-        embedding = self.encoder.encode(list(texts))
-        weight = self.transformer.text_projection.weight
-        rows = zip(
-            embedding.hidden_BLC.to(weight).split(1),
-            embedding.pool_index_B.to(weight.device).split(1),
-            strict=True,
-        )
-        # One by one: how products are rounded depends on how many rows they have.
-        return torch.cat([self.transformer.text_head(hidden, index) for hidden, index in rows])
+        transformer = self.transformer
+        weight = transformer.text_projection.weight
+        return text_vectors(self.encoder, transformer.text_head, texts, weight)
 
 
 def transformer_from(checkpoint: Checkpoint) -> InterMTransformer:
