@@ -8,6 +8,7 @@ from torch import Tensor
 from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.official.states import count_layers, rename_tensors
+from duomotion.official.text_head import text_head_names
 
 TABLES = (
     "decoder.net.sequence_pos_encoder.pe",
@@ -44,7 +45,6 @@ NAMES = (
                 f"{BLOCK}.{norm}.emb_layers.1": f"{MODULATION}.{ours}.expand"
                 for norm, ours in NORMS.items()
             },
-            "clip_ln": "text_head.norm",
         }.items()
         for parameter in PARAMETERS
     }
@@ -57,16 +57,7 @@ NAMES = (
         for joint, dotted in {".in_proj_": ".in_proj.", ".out_proj.": ".out_proj."}.items()
         for parameter in PARAMETERS
     }
-    | {
-        f"clipTransEncoder.layers.*.{same}{parameter}": (
-            f"text_head.encoder.layers.*.{same}{parameter}"
-        )
-        for same in (
-            *("self_attn.in_proj_", "self_attn.out_proj.", "linear1.", "linear2."),
-            *("norm1.", "norm2."),
-        )
-        for parameter in PARAMETERS
-    }
+    | text_head_names("clipTransEncoder", "clip_ln")
 )
 
 

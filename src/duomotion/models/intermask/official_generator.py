@@ -8,6 +8,7 @@ from torch import Tensor
 from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.layers.positional import axis_frequencies
 from duomotion.official.states import count_layers, rename_tensors
+from duomotion.official.text_head import text_head_names
 
 FREQUENCIES = "position_enc.positional_encoding.inv_freq"
 """Buffer of official checkpoints that follows from the width."""
@@ -34,7 +35,6 @@ NAMES = (
             "output_process.dense": "output_dense",
             "output_process.adaLN_mod.model.1": "output_modulation.expand",
             "output_process.poseFinal": "output_projection",
-            "clipln": "text_head.norm",
         }.items()
         for parameter in PARAMETERS
     }
@@ -49,14 +49,7 @@ NAMES = (
         for joint, dotted in {".in_proj_": ".in_proj.", ".out_proj.": ".out_proj."}.items()
         for parameter in PARAMETERS
     }
-    | {
-        f"clipTrans.layers.*.{same}{parameter}": f"text_head.encoder.layers.*.{same}{parameter}"
-        for same in (
-            *("self_attn.in_proj_", "self_attn.out_proj.", "linear1.", "linear2."),
-            *("norm1.", "norm2."),
-        )
-        for parameter in PARAMETERS
-    }
+    | text_head_names("clipTrans", "clipln")
 )
 
 
