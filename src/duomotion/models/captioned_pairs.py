@@ -34,6 +34,16 @@ from duomotion.training.views import (
 
 NUM_PEOPLE = 2
 
+OPEN_VIEWS = PairConfig(
+    floor="keep",
+    mirror=False,
+    tempo=(0.85, 1.2),
+    tempo_change=0.1,
+    scale=(0.95, 1.05),
+    shortest=0.5,
+)
+"""Of the open data, where recordings are few: cut and replayed at other tempos and sizes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairData:

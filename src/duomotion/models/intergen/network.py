@@ -18,7 +18,7 @@ from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
 from duomotion.models.layers.masks import length_mask
 from duomotion.models.layers.modulation import Modulation, modulate, normalise
-from duomotion.models.layers.positional import sinusoid_sequence
+from duomotion.models.layers.positional import sinusoid_sequence, sinusoids_at
 from duomotion.models.layers.text_head import TextHead
 from duomotion.motion.layouts import layout_named
 from duomotion.motion.normaliser import Normaliser
@@ -121,8 +121,8 @@ class InterGenDenoiser(nn.Module):
 
     def embed(self, text_BD: Tensor, times_B: Tensor) -> Tensor:
         """(B, D): texts of `condition` at noise levels from 0 on."""
-        waves = sinusoid_sequence(self.config.noise.num_steps, text_BD.shape[-1])
-        return self.time_embedding(waves[times_B.cpu()].to(text_BD)) + text_BD
+        waves_BD = sinusoids_at(times_B, text_BD.shape[-1])
+        return self.time_embedding(waves_BD.to(text_BD)) + text_BD
 
     def modulate(self, embedding_BD: Tensor) -> Tensor:
         """(B, N, K, D): all that the blocks take from text and noise level."""

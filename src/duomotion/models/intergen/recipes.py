@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from duomotion.data.pairs import PairConfig
-from duomotion.models.captioned_pairs import PairData
+from duomotion.models.captioned_pairs import OPEN_VIEWS, PairData
 from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.intergen.training import InterGenRecipe
 from duomotion.training.config import LogConfig, OptimConfig, small_training
@@ -69,14 +69,7 @@ def denoiser_open() -> InterGenRecipe:
             text_encoder="sentence",
             balance=0.5,
             text_noise=0.15,
-            examples=PairConfig(
-                floor="keep",
-                mirror=False,
-                tempo=(0.85, 1.2),
-                tempo_change=0.1,
-                scale=(0.95, 1.05),
-                shortest=0.5,
-            ),
+            examples=OPEN_VIEWS,
         ),
         optim=small_training(steps=12_000, batch_size=32, lr=1e-3, ema_decay=0.999),
         log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),

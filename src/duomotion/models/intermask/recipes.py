@@ -6,6 +6,7 @@ from typing import Any
 
 from duomotion.data.pairs import PairConfig
 from duomotion.data.windows import WindowConfig
+from duomotion.models.captioned_pairs import OPEN_VIEWS
 from duomotion.models.intermask.config import (
     INTERX_TOKENIZER,
     InterMConfig,
@@ -260,14 +261,7 @@ def generator_open_views() -> GeneratorRecipe:
             text_noise=0.15,
             soft_target_width=1.0,
             context_noise=0.3,
-            examples=PairConfig(
-                floor="keep",
-                mirror=False,
-                tempo=(0.85, 1.2),
-                tempo_change=0.1,
-                scale=(0.95, 1.05),
-                shortest=0.5,
-            ),
+            examples=OPEN_VIEWS,
         ),
         optim=small_training(
             steps=16_000,

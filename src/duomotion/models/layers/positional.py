@@ -18,7 +18,12 @@ def axis_frequencies(width: int) -> Tensor:
 
 def sinusoid_sequence(length: int, width: int, *, device=None) -> Tensor:
     """Positions (length, width), float32; `width` is even."""
-    return _waves(length, axis_frequencies(2 * width).to(device))
+    return sinusoids_at(torch.arange(length, device=device), width)
+
+
+def sinusoids_at(positions_T: Tensor, width: int) -> Tensor:
+    """Those rows (T, width) of `sinusoid_sequence`."""
+    return _waves(positions_T, axis_frequencies(2 * width).to(positions_T.device))
 
 
 def sinusoid_grid(rows: int, columns: int, width: int, *, device=None) -> Tensor:
@@ -27,12 +32,13 @@ def sinusoid_grid(rows: int, columns: int, width: int, *, device=None) -> Tensor
     The first half of the channels encodes the row, the second half the column.
     """
     frequencies = axis_frequencies(width).to(device)
-    row = _waves(rows, frequencies)[:, None].expand(-1, columns, -1)
-    column = _waves(columns, frequencies)[None].expand(rows, -1, -1)
+    row = _waves(torch.arange(rows, device=device), frequencies)
+    column = _waves(torch.arange(columns, device=device), frequencies)
+    row, column = row[:, None].expand(-1, columns, -1), column[None].expand(rows, -1, -1)
     return torch.cat((row, column), -1)[..., :width]
 
 
-def _waves(count: int, frequencies: Tensor) -> Tensor:
+def _waves(positions_T: Tensor, frequencies: Tensor) -> Tensor:
     # In float64, so that how many positions there are does not show in how one is rounded.
-    angles = torch.arange(count, device=frequencies.device)[:, None] * frequencies.double()
+    angles = positions_T[:, None] * frequencies.double()
     return torch.stack((angles.sin(), angles.cos()), -1).flatten(-2).float()
