@@ -142,8 +142,11 @@ def test_a_reaction_leaves_the_actor_where_they_are(model):
 def test_a_reaction_moves_along_with_the_actor(model):
     actor = take("18_01").person(0)
     rotation, translation = yaw(0.7), np.array([2.0, 0.0, 1.0])
-    here = model.react(actor, "they shake hands", seed=2)
-    there = model.react(transform(actor, rotation, translation), "they shake hands", seed=2)
+    moved = transform(actor, rotation, translation)
+    sampling = Sampling(avoid_collisions=False)  # which enlarges what rounding does
+    here, there = (
+        model.react(each, "they shake hands", seed=2, sampling=sampling) for each in (actor, moved)
+    )
     expected = transform(here, rotation, translation)
     np.testing.assert_allclose(there.positions[1], expected.positions[1], atol=2e-2)
     turned = facing(there.positions[1, 0], SMPL22) - facing(here.positions[1, 0], SMPL22)
@@ -216,10 +219,18 @@ def masks(frames):
 
 @pytest.mark.parametrize("kind", masks(60))
 def test_known_frames_come_back_and_join_the_rest(model, kind):
-    clip = model.generate("they dance", seconds=2, seed=3)
+    sampling = Sampling(avoid_collisions=False)  # untrained, people are in each other
+    clip = model.generate("they dance", seconds=2, seed=3, sampling=sampling)
     clip = transform(clip, yaw(np.array(1.1)), np.array([3.0, 0, -2]))
     mask = masks(60)[kind]
-    request = Request(text="they dance", frames=60, seed=4, known=clip, known_mask=mask)
+    request = Request(
+        text="they dance",
+        frames=60,
+        seed=4,
+        known=clip,
+        known_mask=mask,
+        sampling=sampling,
+    )
     made = model.answer([request])[0]
     np.testing.assert_allclose(made.positions[mask], clip.positions[mask], atol=1e-5)
     assert np.isfinite(made.positions).all()

@@ -19,7 +19,8 @@ from duomotion.models.layers.dropout import Dropout
 from duomotion.models.layers.masks import token_map_mask
 from duomotion.models.layers.modulation import Modulation
 from duomotion.sampling.guidance import apply_cfg, conditions, duplicate_batch
-from duomotion.sampling.tokens import decoding_steps
+from duomotion.sampling.masking import NEVER_REMASK, gumbel_noise
+from duomotion.sampling.tokens import decoding_steps, draw_masked
 
 CONFIG = InterMConfig(
     num_codes=32,
@@ -517,3 +518,51 @@ def test_a_network_that_starts_from_codebooks_knows_which_codes_are_alike():
         )
         assert scores.argmax(1).eq(torch.arange(32)).float().mean() > 0.8
         assert rank[0, 1] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("choice_temperature", "decides"), [(0.0, True), (0.01, True), (1e4, False)]
+)
+def test_noise_may_decide_which_tokens_stay(choice_temperature, decides):
+    logits = 3 * torch.randn(1, 400, 8, generator=seeded(1))
+    masked = torch.ones(1, 400, dtype=torch.bool)
+    masked[:, :5] = False
+    ids, confidence = draw_masked(
+        torch.zeros(1, 400, dtype=torch.long),
+        masked,
+        logits,
+        gumbel_noise((1, 400, 8), seeded(2)),
+        top_k=8,
+        temperature=1.0,
+        tie_break=0.0,
+        choice_temperature=choice_temperature,
+    )
+    assert (confidence[~masked] == NEVER_REMASK).all() and confidence[masked].max() < NEVER_REMASK
+    likely = logits.softmax(-1).gather(-1, ids[..., None])[..., 0][masked]
+    orders = torch.stack([x.argsort().argsort() for x in (likely, confidence[masked])]).float()
+    agreement = float(torch.corrcoef(orders)[0, 1])
+    assert agreement > 0.95 if decides else abs(agreement) < 0.2
+
+
+def test_noise_in_the_choice_is_gone_in_the_last_step():
+    plain, noisy = (
+        decode_tokens(
+            lively(replace(CONFIG, choice_temperature=choice)),
+            batch()[1],
+            LENGTHS,
+            rng=[seeded(s) for s in range(3)],
+            steps=steps,
+        )
+        for choice, steps in ((0.0, 1), (5.0, 1))
+    )
+    assert torch.equal(plain, noisy)
+    runs = [
+        decode_tokens(
+            lively(replace(CONFIG, choice_temperature=choice)),
+            batch()[1],
+            LENGTHS,
+            rng=[seeded(s) for s in range(3)],
+        )
+        for choice in (0.0, 5.0, 5.0)
+    ]
+    assert torch.equal(runs[1], runs[2]) and not torch.equal(runs[0], runs[1])

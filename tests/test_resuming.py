@@ -124,10 +124,10 @@ def test_intermask(pairs, tmp_path):
     )
     evaluator = tmp_path / "evaluator"
     trainer("evaluator/open", evaluator, f"data.clips={pairs}").run()
-    start = ("intermask/generator-open-views", tmp_path / "generator", *tiny.GENERATOR, data)
+    start = ("intermask/generator-open", tmp_path / "generator", *tiny.GENERATOR, data)
     tokens = (f"data.tokenizer={tokenizer}", "data.length=null")
     check(*start, *tokens, "data.views=2")
-    fresh = ("intermask/generator-open-views", tmp_path / "fresh", *tiny.GENERATOR, data)
+    fresh = ("intermask/generator-open", tmp_path / "fresh", *tiny.GENERATOR, data)
     choice = (f"data.evaluator={evaluator / 'last'}", "data.examples.mirror=true")
     last = check(*fresh, *tokens, *choice, "data.views=null")
     scores = read_checkpoint(last.parent / "best").provenance["scores"]
@@ -148,7 +148,7 @@ def test_intergen(pairs, tmp_path):
 def test_a_fresh_view_each_time(pairs, tmp_path):
     tokenizer = tiny.checkpoint(tmp_path / "tiny") / "tokenizer"
     recipe = apply_overrides(
-        find_recipe("intermask/generator-open-views"),
+        find_recipe("intermask/generator-open"),
         [
             *(*tiny.GENERATOR, f"data.pairs={pairs}", f"data.tokenizer={tokenizer}"),
             *("data.length=null", "data.views=null", "data.examples.mirror=true"),
@@ -188,7 +188,7 @@ def test_composed_pairs_are_mixed_in_and_named(pairs, tmp_path):
     shutil.copytree(pairs, composed)
     write_mark(composed, {}, {})
     recipe = apply_overrides(
-        find_recipe("intermask/generator-open-views"),
+        find_recipe("intermask/generator-open"),
         [
             *(*tiny.GENERATOR, f"data.pairs={pairs}", f"data.tokenizer={tokenizer}"),
             *("data.views=1", "data.composed_views=3", "data.composed_share=0.75"),
@@ -208,7 +208,7 @@ def test_selection_by_fid_needs_an_evaluator_of_these_features(pairs, solo, tmp_
     evaluator = tiny.bigru(tmp_path / "evaluator", "t2m-evaluator", 259)
     changes = (*tiny.GENERATOR, f"data.pairs={pairs}", f"data.tokenizer={tokenizer}")
     others = ("data.length=null", "data.views=2", f"data.evaluator={evaluator}")
-    recipe = apply_overrides(find_recipe("intermask/generator-open-views"), [*changes, *others])
+    recipe = apply_overrides(find_recipe("intermask/generator-open"), [*changes, *others])
     with pytest.raises(ValueError, match="humanml3d, whose features are others than the 262"):
         tiny.task_of(recipe)
 

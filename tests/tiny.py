@@ -47,7 +47,10 @@ TOKENIZERS = {
 }
 GENERATOR = (
     "data.composed=null",
+    "data.length=null",
     "model.attempts=1",
+    "model.guidance=1.5",
+    "model.choice_temperature=0",
     "model.num_codes=32",
     "model.per_part_codebooks=false",
     "model.token_dim=8",
@@ -116,7 +119,7 @@ def tokenizer_recipe(*changes: str, name: str = "intermask/tokenizer-small"):
 
 
 def generator_recipe(*changes: str):
-    return apply_overrides(find_recipe("intermask/generator-open-views"), [*GENERATOR, *changes])
+    return apply_overrides(find_recipe("intermask/generator-open"), [*GENERATOR, *changes])
 
 
 def checkpoint(folder: Path, name: str = "intermask/tokenizer-small") -> Path:

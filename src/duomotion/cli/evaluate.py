@@ -54,6 +54,8 @@ class Options:
             was tuned.
         solver: What takes the steps of diffusion models: ddim, dpmsolver++, deis, unipc or lcm; by
             default as each model was tuned.
+        avoid_collisions: Whether two people whose bodies are in each other are moved apart, which
+            published protocols don't see.
         out: Folder for report.md, report.json, report.csv and the generated clips.
         device: "cpu" or "cuda".
         precision: Of the networks; "auto" is bfloat16 where that is faster. The report says which.
@@ -71,6 +73,7 @@ class Options:
     reaction_steps: int | None = None
     attempts: int | None = None
     solver: str | None = None
+    avoid_collisions: bool = True
     out: Path = Path("out/evaluation")
     device: str = "cpu"
     precision: Precision = "auto"
@@ -86,6 +89,7 @@ class Options:
             reaction_steps=self.reaction_steps,
             attempts=self.attempts,
             solver=self.solver,
+            avoid_collisions=None if self.avoid_collisions else False,
         )
 
 

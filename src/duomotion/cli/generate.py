@@ -39,6 +39,7 @@ class Options:
             default as the model was tuned.
         resampling: How often a diffusion model makes each step where motion is given, so that the
             rest comes to fit it; by default as the model was tuned.
+        avoid_collisions: Whether two people whose bodies are in each other are moved apart.
         device: "cpu" or "cuda".
     """
 
@@ -51,6 +52,7 @@ class Options:
     attempts: int | None = None
     solver: str | None = None
     resampling: int | None = None
+    avoid_collisions: bool = True
     device: str = "cpu"
 
     @property
@@ -64,6 +66,7 @@ class Options:
             attempts=self.attempts,
             solver=self.solver,
             resampling=self.resampling,
+            avoid_collisions=None if self.avoid_collisions else False,
         )
 
 

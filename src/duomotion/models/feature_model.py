@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from duomotion.body.separation import separated
 from duomotion.checkpoint import Checkpoint
 from duomotion.models.base import MotionModel, OnStep, in_batches
 from duomotion.motion.contacts import lock_feet, snap_to_floor
@@ -221,15 +222,19 @@ class FeatureModel(MotionModel):
     def _interaction(
         self, features_PTF: np.ndarray, request: Request, known: KnownMotion | None
     ) -> Interaction:
-        """Bodies on the ground, known frames as they were given."""
+        """Bodies on the ground, not in each other, known frames as they were given."""
         bodies = self.layout.decode(features_PTF, fps=self.fps)
         if known is None:
+            fixed_PT = None
             bodies = lock_feet(snap_to_floor(self.layout.grounded(bodies)))
         else:
+            fixed_PT = known.fixed(bodies.num_people)
             bodies = known.to_world(bodies)
             if self.layout.accumulates_root:
                 bodies = align_root_path(bodies, known.known, known.mask)
             bodies = known.joined(snap_to_floor(bodies))
+        if request.sampling.resolved(self.tuned, self.name).avoid_collisions:
+            bodies = separated(bodies, fixed_PT)
         return bodies.with_caption(request.text)
 
 

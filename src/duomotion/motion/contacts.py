@@ -135,7 +135,7 @@ def _stance_shift(
     low = (toe[:, 1] < STANCE_TOE) & (ankle[:, 1] < STANCE_ANKLE)
     stances = runs(low & (speed < STANCE_SPEED), min_frames)
     shift, frames = np.zeros_like(ankle), np.arange(len(ankle))
-    free_T = _ease_mask(fixed_T, blend)
+    free_T = ease_mask(fixed_T, blend)
     gaps = [blend, *(after[0] - before[1] for before, after in pairwise(stances)), blend]
     for (start, stop), gap_before, gap_after in zip(stances, gaps, gaps[1:], strict=False):
         anchor, ease_T = ball[start:stop].mean(0), free_T
@@ -157,7 +157,7 @@ def _stance_shift(
     return shift
 
 
-def _ease_mask(fixed_T: np.ndarray, blend: int) -> np.ndarray:
+def ease_mask(fixed_T: np.ndarray, blend: int) -> np.ndarray:
     """(T,) from 0 where frames are fixed to 1 where the next one is more than `blend` away."""
     if not fixed_T.any():
         return np.ones(len(fixed_T))

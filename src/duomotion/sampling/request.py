@@ -30,6 +30,8 @@ class Sampling:
         solver: what takes a diffusion model's steps, one of `SOLVERS` (`sampling.diffusion`).
         resampling: times in all that each step of a diffusion model is made where motion is known,
             1 to `MAX_RESAMPLING`, so that what is generated comes to fit it.
+        avoid_collisions: two people whose bodies are in each other are moved apart in the end, as
+            little as that takes (`body.separation`).
 
     Raises:
         ValueError: one is out of its range.
@@ -41,6 +43,7 @@ class Sampling:
     attempts: int | None = None
     solver: str | None = None
     resampling: int | None = None
+    avoid_collisions: bool | None = None
 
     def __post_init__(self) -> None:
         if self.guidance is not None and not 0 <= self.guidance <= MAX_GUIDANCE:
@@ -82,11 +85,15 @@ class Sampling:
 
     def __str__(self) -> str:
         """What is not as it was tuned, as in `steps 18, guidance 4.5`."""
-        given = self.given().items()
         return ", ".join(
-            f"{name.replace('_', ' ')} {value if isinstance(value, str) else format(value, 'g')}"
-            for name, value in given
+            f"{name.replace('_', ' ')} {_shown(value)}" for name, value in self.given().items()
         )
+
+
+def _shown(value: float | str) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return value if isinstance(value, str) else format(value, "g")
 
 
 AS_TUNED = Sampling()

@@ -59,6 +59,7 @@ def draw_masked(
     top_k: int,
     temperature: float,
     tie_break: float,
+    choice_temperature: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Draw codes for the masked tokens: new ids, and their confidence, NEVER_REMASK elsewhere.
 
@@ -70,10 +71,14 @@ def draw_masked(
         top_k: number of most likely codes to draw from.
         temperature: of the draw.
         tie_break: weight with which a token's noise is added to its confidence.
+        choice_temperature: weight of Gumbel noise on log probabilities as confidence; 0:
+            probabilities themselves.
     """
     logits_MV, noise_MV = logits_V[masked], noise_V[masked]
     picked_M = gumbel_argmax(keep_top_k(logits_MV, top_k), noise_MV, temperature)
     confidence_MV = logits_MV.softmax(-1) + tie_break * noise_MV
+    if choice_temperature:  # the noise of another code, which had no part in the draw
+        confidence_MV = logits_MV.log_softmax(-1) + choice_temperature * noise_MV.roll(1, -1)
     confidence_M = confidence_MV.gather(-1, picked_M[:, None])[:, 0]
     confidence = torch.full(ids.shape, NEVER_REMASK, device=ids.device)
     return ids.masked_scatter(masked, picked_M), confidence.masked_scatter(masked, confidence_M)
@@ -94,6 +99,7 @@ def decoding_steps(
     top_k: int,
     temperature: float,
     tie_break: float = TIE_BREAK,
+    choice_temperature: float = 0.0,
 ) -> Iterator[DecodingStep]:
     """The steps of `fill_in` for a batch of samples of different lengths, with guidance.
 
@@ -107,7 +113,7 @@ def decoding_steps(
         known_mask: (B, ...) bool; these tokens are never masked.
         steps, top_k, temperature: as for `check_settings`.
         guidance: classifier-free guidance scale; 1 is without.
-        tie_break: as for `fill_in`.
+        tie_break, choice_temperature: as for `fill_in`.
     """
     config = model.config
     guided = GuidedNetwork(model, text_BC, lengths_B, guidance)
@@ -121,6 +127,7 @@ def decoding_steps(
         top_k=top_k,
         temperature=temperature,
         tie_break=tie_break,
+        choice_temperature=choice_temperature,
     )
 
 
@@ -136,6 +143,7 @@ def fill_in(
     top_k: int,
     temperature: float,
     tie_break: float = TIE_BREAK,
+    choice_temperature: float = 0.0,
 ) -> Iterator[DecodingStep]:
     """Generate the unknown tokens, step by step.
 
@@ -151,6 +159,8 @@ def fill_in(
         steps, top_k, temperature: as for `check_settings`.
         tie_break: weight with which a token's noise is added to its confidence; 0 as in the
             released code.
+        choice_temperature: in the first step, of the choice of tokens that stay; it falls to 0 in
+            the last. The more, the less does confidence decide (MaskGIT's code).
     """
     counts = decoding_mask_counts(unknown.flatten(1).sum(1), steps)
     if not counts.any():
@@ -168,6 +178,7 @@ def fill_in(
             top_k=top_k,
             temperature=temperature,
             tie_break=tie_break,
+            choice_temperature=choice_temperature * (1 - (index + 1) / steps),
         )
         yield DecodingStep(ids, remasked, confidence, logits)
 

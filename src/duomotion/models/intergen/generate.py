@@ -87,6 +87,7 @@ class InterGen(FeatureModel):
             guidance=config.guidance,
             resampling=config.resampling,
             attempts=config.attempts,
+            avoid_collisions=True,
         )
 
     @torch.no_grad()

@@ -208,6 +208,7 @@ class InterMConfig:
     reaction_steps: Length = 10  # released code, half of I; table 7 says 12
     temperature: Factor = 1.0  # table 7
     top_k_ratio: Share = 0.9  # share of the least likely codes that are never drawn; released code
+    choice_temperature: Factor = 0.0  # ours, as in MaskGIT's code; see `sampling.tokens.fill_in`
     attempts: Count = 1  # ours; see `sampling.request.Sampling`
 
     def __post_init__(self) -> None:

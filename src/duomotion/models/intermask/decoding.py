@@ -78,7 +78,7 @@ def decode_tokens(
     if isinstance(model, AlternatingTransformer):
         decoding = partial(alternating_steps, model)
     else:
-        decoding = partial(decoding_steps, model)
+        decoding = partial(decoding_steps, model, choice_temperature=config.choice_temperature)
     ids_BPN, total = known_ids, steps * (NUM_PEOPLE if decoding.func is alternating_steps else 1)
     for done, step in enumerate(
         decoding(

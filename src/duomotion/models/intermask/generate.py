@@ -99,6 +99,7 @@ class InterMask(FeatureModel):
             guidance=config.guidance,
             reaction_steps=config.reaction_steps,
             attempts=config.attempts,
+            avoid_collisions=True,
         )
 
     @torch.no_grad()

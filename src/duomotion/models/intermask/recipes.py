@@ -1,4 +1,4 @@
-"""InterMask's trainings: the paper's, and the successive trainings of `intermask-open`."""
+"""InterMask's trainings: the paper's, and those of `intermask-open`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -206,29 +206,28 @@ def tokenizer_interx_open() -> TokenizerRecipe:
 
 def generator_interx_open() -> GeneratorRecipe:
     """A small transformer on the open pairs in Inter-X's layout."""
-    views = generator_open_views()
+    small = generator_open()
     return replace(
-        views,
-        model=replace(views.model, per_part_codebooks=False, local_conv_radius=0),
+        small,
+        model=replace(small.model, per_part_codebooks=False, local_conv_radius=0),
         data=replace(
-            views.data,
+            small.data,
             composed=None,
-            soft_target_width=0.0,
-            context_noise=0.0,
+            length=None,
             pairs="data/open-interx",
             tokenizer="runs/intermask/tokenizer-interx-open/best",
-            examples=replace(views.data.examples, max_frames=150),
+            examples=replace(OPEN_VIEWS, max_frames=150),
         ),
     )
 
 
-def generator_open_views() -> GeneratorRecipe:
+def generator_open() -> GeneratorRecipe:
     """InterMask's transformer at a size that trains on two CPU cores, on open and composed pairs.
 
     Captions are embedded by the offline sentence encoder. Recorded pairs are few, so they are cut
-    and replayed at other tempos and sizes; half of what the network sees was composed from
-    recordings of one person. Noise on the text vectors simulates paraphrases. Codes that are nearly
-    right are rewarded, and the context has codes that are nearly right, as it has at generation.
+    and replayed at other tempos and sizes; a quarter of what the network sees was composed from
+    recordings of one person. Noise on the text vectors simulates paraphrases. The checkpoint
+    includes a length estimator.
     """
     return GeneratorRecipe(
         model=InterMConfig(
@@ -240,73 +239,34 @@ def generator_open_views() -> GeneratorRecipe:
             num_heads=4,
             num_blocks=4,
             feedforward=384,
-            dropout=0.1,
+            dropout=0.05,
             attention_dropout=0.0,
             modulation_rank=32,
             text_dim=384,
             text_layers=0,
             unroll_weight=0.0,
-            guidance=1.5,
+            choice_temperature=4.5,
             attempts=4,
         ),
         data=GeneratorData(
             pairs="data/open-pairs",
             composed="data/composed-pairs",
-            composed_share=0.5,
+            composed_share=0.25,
             tokenizer="runs/intermask/tokenizer-open/best",
+            length="runs/length/open/last",
             text_encoder="sentence",
-            views=60,
-            composed_views=4,
-            balance=0.5,
+            views=30,
+            balance=0.25,
             text_noise=0.15,
-            soft_target_width=1.0,
-            context_noise=0.3,
-            examples=OPEN_VIEWS,
+            examples=replace(OPEN_VIEWS, shortest=0.9),
         ),
         optim=small_training(
-            steps=16_000,
+            steps=40_000,
             batch_size=8,
             lr=2e-3,
             ema_decay=0.999,
         ),
         log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),
-    )
-
-
-def generator_open_long() -> GeneratorRecipe:
-    """Continues `generator_open_views` for longer, on other views, with narrower targets."""
-    views = generator_open_views()
-    return replace(
-        views,
-        start="runs/intermask/generator-open-views/last",
-        model=replace(views.model, dropout=0.05),
-        data=replace(views.data, soft_target_width=0.5),
-        optim=replace(views.optim, steps=24_000, batch_size=16, lr=1.5e-3, seed=1),
-    )
-
-
-def generator_open() -> GeneratorRecipe:
-    """The generator on the open data's second edition: continues `generator_open_long`.
-
-    On almost whole clips the network learns what a caption describes from beginning to end. Targets
-    are narrower: with wide ones, codes in the middle of many others, which hardly move, become too
-    likely. The checkpoint includes a length estimator.
-    """
-    views = generator_open_long()
-    return replace(
-        views,
-        start="runs/intermask/generator-open-long/last",
-        data=replace(
-            views.data,
-            views=20,
-            composed_share=0.4,
-            composed_views=1,
-            balance=0.25,
-            soft_target_width=0.35,
-            length="runs/length/open/last",
-            examples=replace(views.data.examples, shortest=0.9),
-        ),
-        optim=replace(views.optim, steps=3_000, lr=1e-3),
     )
 
 
@@ -319,8 +279,6 @@ RECIPES: dict[str, Callable[[], TokenizerRecipe | GeneratorRecipe]] = {
     "intermask/generator-interx": generator_interx,
     "intermask/tokenizer-small": tokenizer_small,
     "intermask/tokenizer-open": tokenizer_open,
-    "intermask/generator-open-views": generator_open_views,
-    "intermask/generator-open-long": generator_open_long,
     "intermask/generator-open": generator_open,
     "intermask/tokenizer-interx-open": tokenizer_interx_open,
     "intermask/generator-interx-open": generator_interx_open,

@@ -106,6 +106,7 @@ class MaskedConfig(TransformerConfig):
     # (1 + s) c - s u, which is the same with 1 less.
     guidance: Factor = 4.0
     steps: Length = 10  # L, section 4; table 2 is measured with 18
+    choice_temperature: Factor = 0.0  # ours, as in MaskGIT's code; see `sampling.tokens.fill_in`
 
     @property
     def mask_id(self) -> int:

@@ -105,6 +105,7 @@ def decode_tokens(
             known_mask=known_mask_BNQ[..., 0],
             steps=steps,
             guidance=config.guidance if guidance is None else guidance,
+            choice_temperature=config.choice_temperature,
             **draw_settings,
         ),
         1,

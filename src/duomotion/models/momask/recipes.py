@@ -74,7 +74,7 @@ SOLO_TOKENS: dict[str, Any] = {
     "init_from_codes": True,
 }
 SMALL_OPTIM = small_training(
-    steps=3000,
+    steps=12_000,
     batch_size=64,
     lr=2e-3,
     ema_decay=0.998,
@@ -201,7 +201,7 @@ def masked_open() -> MaskedRecipe:
     the tokenizer.
     """
     return MaskedRecipe(
-        model=MaskedConfig(**SMALL_TRANSFORMER, guidance=6.0, temperature=0.8),
+        model=MaskedConfig(**SMALL_TRANSFORMER, choice_temperature=4.5),
         data=MaskedData(
             **SOLO_TOKENS,
             residual="runs/momask/residual-open/last",
