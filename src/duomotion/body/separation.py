@@ -35,8 +35,8 @@ def separated(interaction: Interaction, fixed_PT: np.ndarray | None = None) -> I
     """Two people whose bodies are no longer, or less deeply, in each other.
 
     Smooth changes of paths and joint rotations are found by L-BFGS, in float64, so that rounding,
-    which depends on the number of threads, does not show. Feet stay where they stand,
-    hands where they touch the partner, known frames as they are.
+    which depends on the number of threads, hardly shows. Feet stay about where they stand, hands
+    where they touch the partner; known frames stay as they are.
 
     Args:
         fixed_PT: bool, frames that are known.
@@ -150,9 +150,8 @@ class _Problem:
     def _gaps(self, joints_PTJ3: Tensor) -> Tensor:
         """(T, C, D), metres; infinite between hands."""
         one, other = joints_PTJ3
-        return gaps(self.bodies[0], self.bodies[1], (one, other)).masked_fill(
-            self.hands_CD, torch.inf
-        )
+        first, second = self.bodies
+        return gaps(first, second, (one, other)).masked_fill(self.hands_CD, torch.inf)
 
     def _pose(self, shift_PK3: Tensor, turn_PKJ6: Tensor) -> tuple[Tensor, Tensor]:
         turn_PTJ6 = torch.einsum("ptk,pkjd->ptjd", self.basis_PTK, turn_PKJ6)
