@@ -15,11 +15,12 @@ from duomotion.checkpoint import pack_checkpoint, read_checkpoint
 from duomotion.config import apply_overrides
 from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.losses import interaction
+from duomotion.losses.interaction import simple_loss
 from duomotion.models import find_recipe
 from duomotion.models.intergen.config import DenoiserConfig, LossWeights
 from duomotion.models.intergen.generate import InterGen, denoise
 from duomotion.models.intergen.network import InterGenDenoiser, MotionDiffusion
-from duomotion.models.intergen.objective import interaction_losses, simple_loss
+from duomotion.models.intergen.objective import interaction_losses
 from duomotion.models.intergen.official import import_official
 from duomotion.models.intergen.official_denoiser import (
     CLIP,

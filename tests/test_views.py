@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from duomotion.models.intermask.tokenized import TOKENIZED_AT_ONCE, tokenized
-from duomotion.training.views import FixedViews, MixedViews, View, balanced
+from duomotion.models.intermask.tokenized import tokenized
+from duomotion.training.views import CONVERTED_AT_ONCE, FixedViews, MixedViews, View, balanced
 
 
 def views(name: str, count: int) -> FixedViews:
@@ -79,4 +79,4 @@ def test_views_are_tokenized_some_at_a_time_in_their_order():
         assert (view.motion[:, 0] == 2 * number).all() and (
             view.motion[:, 1] == 2 * number + 1
         ).all()
-    assert max(codec.batches) == 2 * TOKENIZED_AT_ONCE and sum(codec.batches) == 300
+    assert max(codec.batches) == 2 * CONVERTED_AT_ONCE and sum(codec.batches) == 300

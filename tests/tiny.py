@@ -76,6 +76,31 @@ INTERGEN = (
     "model.attempts=1",
 )
 
+ILD_TRANSFORMER = (
+    "model.transformer.width=16",
+    "model.transformer.num_layers=3",
+    "model.transformer.num_heads=2",
+    "model.transformer.feedforward=16",
+)
+ILD_AUTOENCODER = (
+    *ILD_TRANSFORMER,
+    "data.composed=null",
+    "data.tokenizer=null",
+    "model.alignment=null",
+    "model.latent_dim=16",
+    "model.patch=1",
+    "model.linear_code=null",
+)
+ILD_DENOISER = (
+    *ILD_TRANSFORMER,
+    "data.composed=null",
+    "data.length=null",
+    "data.views=2",
+    "model.latent_dim=16",
+    "model.steps=4",
+    "model.attempts=1",
+)
+
 INTERCLIP = InterCLIPConfig(
     width=16,
     num_layers=1,

@@ -107,6 +107,16 @@ def gaps(one: Capsules, other: Capsules, joints: tuple[Tensor, Tensor]) -> Tenso
     return distance - one.radius(s.mT).mT - other.radius(t)
 
 
+def depths(one: Capsules, other: Capsules, joints: tuple[Tensor, Tensor]) -> Tensor:
+    """Metres (...) that capsules are in those of the other body, over all pairs added up.
+
+    Hands may be in each other, as they are when they hold each other. Arguments are those of
+    `gaps`.
+    """
+    inside = gaps(one, other, joints).clamp_max(0)
+    return -inside.masked_fill(one.is_hand[:, None] & other.is_hand, 0).sum((-2, -1))
+
+
 def nearest_points(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Where two segments are nearest to each other, as shares (...) of their ways.
 

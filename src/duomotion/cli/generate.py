@@ -40,6 +40,8 @@ class Options:
         resampling: How often a diffusion model makes each step where motion is given, so that the
             rest comes to fit it; by default as the model was tuned.
         avoid_collisions: Whether two people whose bodies are in each other are moved apart.
+        contact: A touch to lead the motion to, as in "A.right_hand B.left_shoulder 1.0:2.0": joints
+            of both people, and when in seconds; several may be given.
         device: "cpu" or "cuda".
     """
 
@@ -53,11 +55,13 @@ class Options:
     solver: str | None = None
     resampling: int | None = None
     avoid_collisions: bool = True
+    contact: tuple[str, ...] = ()
     device: str = "cpu"
 
     @property
     def sampling(self) -> "Sampling":
-        """Raises ValueError where a setting is out of range."""
+        """Raises ValueError where a setting is out of range or reads otherwise."""
+        from duomotion.body.wishes import Contact
         from duomotion.sampling.request import Sampling
 
         return Sampling(
@@ -67,6 +71,7 @@ class Options:
             solver=self.solver,
             resampling=self.resampling,
             avoid_collisions=None if self.avoid_collisions else False,
+            wishes=tuple(map(Contact.parse, self.contact)) or None,
         )
 
 

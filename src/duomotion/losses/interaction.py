@@ -4,18 +4,20 @@ Each gives a number a frame, (B, T), or (B, T - 1) for steps from each frame to 
 `mean_over` makes losses of them. Where InterGen's released code and the papers differ, a named
 switch says which is meant.
 
-Axes: B samples, P the 2 people, T frames, J joints, E bones, K feet. Positions are in metres at 30
-fps with the floor at height 0.
+Axes: B samples, P the 2 people, T frames, F features, J joints, E bones, K feet. Positions are in
+metres at 30 fps with the floor at height 0.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from duomotion.losses.geometric import bone_lengths
-from duomotion.motion.contacts import CONTACT_HEIGHTS, CONTACT_SPEED
+from duomotion.motion.contacts import CONTACT_HEIGHTS, CONTACT_SPEED, foot_joints
+from duomotion.motion.skeleton import Skeleton
 
 Form = Literal["released", "papers"]
 TINY = 1e-7  # makes a mean over nothing zero; released code
@@ -119,3 +121,43 @@ def joint_affinity_error(prediction_BPTJ3: Tensor, target_BPTJ3: Tensor, within:
     """
     prediction, target = map(joint_distances, (prediction_BPTJ3, target_BPTJ3))
     return mean_over(prediction.square(), target < within, (-2, -1))
+
+
+def body_errors(
+    prediction_BTJ3: Tensor, target_BTJ3: Tensor, skeleton: Skeleton, form: Form
+) -> dict[str, Tensor]:
+    """Those of one person, frame by frame."""
+    feet = foot_joints(skeleton)
+    return {
+        "velocity": velocity_error(prediction_BTJ3, target_BTJ3),
+        "bone": bone_length_error(prediction_BTJ3, target_BTJ3, tuple(skeleton.bones)),
+        "contact": foot_contact_error(
+            prediction_BTJ3[..., feet, :], target_BTJ3[..., feet, :], form
+        ),
+    }
+
+
+def hips_of(skeleton: Skeleton) -> tuple[int, int]:
+    """The right one and the left one."""
+    return skeleton.index("right_hip"), skeleton.index("left_hip")
+
+
+def on_lowest_foot(
+    prediction_BPTJ3: Tensor, target_BPTJ3: Tensor, mask_BT: Tensor, skeleton: Skeleton
+) -> tuple[Tensor, Tensor]:
+    """Both moved so that the floor is where a foot of either person gets down to in the target."""
+    heights_BPTK = target_BPTJ3[..., foot_joints(skeleton), 1]
+    padding = ~mask_BT[:, None, :, None].expand_as(heights_BPTK)
+    floor_B = heights_BPTK.masked_fill(padding, float("inf")).flatten(1).amin(1)
+    rise = F.pad(floor_B[:, None, None, None, None], (1, 1))
+    return prediction_BPTJ3 - rise, target_BPTJ3 - rise
+
+
+def simple_loss(prediction_BPTF: Tensor, target_BPTF: Tensor, mask_BT: Tensor) -> Tensor:
+    """Mean squared error over all frames of the batch before their sample's end."""
+    return mean_over((prediction_BPTF - target_BPTF).square().mean((1, 3)), mask_BT)
+
+
+def weighted(losses: Mapping[str, Tensor], weights: Any) -> dict[str, Tensor]:
+    """Each times the member of `weights` of its name."""
+    return {name: getattr(weights, name) * loss for name, loss in losses.items()}

@@ -233,8 +233,14 @@ class FeatureModel(MotionModel):
             if self.layout.accumulates_root:
                 bodies = align_root_path(bodies, known.known, known.mask)
             bodies = known.joined(snap_to_floor(bodies))
-        if request.sampling.resolved(self.tuned, self.name).avoid_collisions:
-            bodies = separated(bodies, fixed_PT)
+        sampling = request.sampling.resolved(self.tuned, self.name)
+        if sampling.avoid_collisions or sampling.wishes:
+            bodies = separated(
+                bodies,
+                fixed_PT,
+                wishes=sampling.wishes or (),
+                avoid_collisions=bool(sampling.avoid_collisions),
+            )
         return bodies.with_caption(request.text)
 
 

@@ -125,6 +125,7 @@ class Solver:
         rngs: Sequence[torch.Generator],
         known: Known | None = None,
         resampling: int = 1,
+        adjust: Callable[[Tensor, int], Tensor] | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> Tensor:
         """Clean samples: the last prediction, as in the released codes.
@@ -134,6 +135,7 @@ class Solver:
             noise_B: standard normal.
             rngs: the source of each sample's randomness, on the CPU.
             resampling: how often each step's prediction is made in all.
+            adjust: clean samples and the number of the step -> those to go on with.
             on_step: called after each step.
         """
         x_B, clean_B = noise_B, noise_B
@@ -142,6 +144,8 @@ class Solver:
                 if repeat:
                     x_B = self._noised_again(clean_B, x_B, step, draw_noise(x_B.shape[1:], rngs))
                 clean_B = self._clean(predict(x_B, step).float(), x_B, time)
+                if adjust is not None:
+                    clean_B = adjust(clean_B, step)
                 if known is not None:
                     clean_B = torch.where(known.mask, known.values, clean_B)
             x_B = self._next(clean_B, time, x_B, rngs)

@@ -1,9 +1,11 @@
 """What every system is asked: one request for one interaction, and how it is to be sampled."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
+from duomotion.body.wishes import Contact
 from duomotion.motion.interaction import Interaction
 
 MAX_GUIDANCE = 100.0  # far beyond what any model follows a text with
@@ -31,7 +33,8 @@ class Sampling:
         resampling: times in all that each step of a diffusion model is made where motion is known,
             1 to `MAX_RESAMPLING`, so that what is generated comes to fit it.
         avoid_collisions: two people whose bodies are in each other are moved apart in the end, as
-            little as that takes (`body.separation`).
+            little as that takes (`body.separation`); some models also heed it while they sample.
+        wishes: touches that motion is led to in the same way (`body.wishes`).
 
     Raises:
         ValueError: one is out of its range.
@@ -44,6 +47,7 @@ class Sampling:
     solver: str | None = None
     resampling: int | None = None
     avoid_collisions: bool | None = None
+    wishes: tuple[Contact, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.guidance is not None and not 0 <= self.guidance <= MAX_GUIDANCE:
@@ -60,9 +64,10 @@ class Sampling:
         if self.resampling is not None and not 1 <= self.resampling <= MAX_RESAMPLING:
             raise ValueError(f"resampling has to be 1 to {MAX_RESAMPLING}, not {self.resampling}")
 
-    def given(self) -> dict[str, float | str]:
+    def given(self) -> dict[str, Any]:
         """What is not as the model was tuned, by name."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in found.items() if value is not None}
 
     def resolved(self, tuned: "Sampling", model: str) -> "Sampling":
         """The same with the model's own settings where nothing is given.
@@ -90,7 +95,9 @@ class Sampling:
         )
 
 
-def _shown(value: float | str) -> str:
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "; ".join(map(str, value))
     if isinstance(value, bool):
         return "on" if value else "off"
     return value if isinstance(value, str) else format(value, "g")

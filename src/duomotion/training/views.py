@@ -1,8 +1,8 @@
 """Views of captioned clips of two people: what generators are trained on."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from duomotion.data.pairs import Example, PairConfig
+from duomotion.progress import counter
 
 
 @dataclass(frozen=True)
@@ -17,15 +18,17 @@ class View:
     """One view of a clip, captions that fit and the clip's name.
 
     Attributes:
-        motion: ids (2, parts, N), or features (2, T, F) in metres that are tokenized later, T a
-            multiple of what a token covers.
+        motion: features (2, T, F) in metres, T a multiple of what a token covers; or what was made
+            of them before training, ids (2, parts, N) or latents (2, L, K).
         weights: how often each caption is drawn; empty where all are drawn alike.
+        num_frames: T of the features.
     """
 
     motion: Tensor
     captions: tuple[str, ...]
     name: str
     weights: tuple[float, ...] = ()
+    num_frames: int = 0
 
 
 class Views(Protocol):
@@ -114,7 +117,7 @@ class DrawView:
         example = self.example(clip, config, rng)
         frames = example.features.shape[1] // self.unit * self.unit
         motion = torch.from_numpy(np.ascontiguousarray(example.features[:, :frames]))
-        return View(motion, example.captions, example.name, example.weights)
+        return View(motion, example.captions, example.name, example.weights, frames)
 
     def several(
         self, clips: Sequence[Any], config: PairConfig, *, each: Sequence[int], seed: int
@@ -124,6 +127,40 @@ class DrawView:
             rng = np.random.default_rng([seed, index])
             for _ in range(count):
                 yield self(clip, config, rng)
+
+
+CONVERTED_AT_ONCE = 32  # views
+
+
+def converted(
+    views: Iterable[View], total: int, convert: Callable[[Tensor], Tensor], title: str
+) -> list[View]:
+    """Views with something else in the place of their features.
+
+    Args:
+        total: how many they are.
+        convert: features (B, 2, T, F) -> what comes in their place, (B, ...); it gets views of one
+            length together, some at a time.
+        title: of the progress bar.
+    """
+    made: dict[int, View] = {}
+    waiting: dict[int, dict[int, View]] = {}
+    with counter(title, unit="view", total=total) as add:
+
+        def convert_batch(batch: dict[int, View]) -> None:
+            motion = torch.stack([view.motion for view in batch.values()])
+            for (index, view), own in zip(batch.items(), convert(motion), strict=True):
+                made[index] = replace(view, motion=own)
+            add(len(batch))
+
+        for index, view in enumerate(views):
+            alike = waiting.setdefault(view.motion.shape[1], {})
+            alike[index] = view
+            if len(alike) == CONVERTED_AT_ONCE:
+                convert_batch(waiting.pop(view.motion.shape[1]))
+        for alike in waiting.values():
+            convert_batch(alike)
+    return [made[index] for index in range(len(made))]
 
 
 def balanced(views: int | None, kinds: Sequence[str], balance: float) -> list[int]:
@@ -147,7 +184,8 @@ def collate(views: Sequence[View], unit: int) -> dict[str, Any]:
         unit: frames of a token.
 
     Returns:
-        `lengths_B` in tokens, `names`, and `ids_BPN`, N = parts times tokens, or `motion_BPTF`.
+        `lengths_B` in tokens, `frames_B`, `names`, and `ids_BPN`, N = parts times tokens, or
+        `motion_BPTF`.
     """
     is_motion = views[0].motion.is_floating_point()
     axis = 1 if is_motion else -1
@@ -157,7 +195,10 @@ def collate(views: Sequence[View], unit: int) -> dict[str, Any]:
     padded = torch.zeros(len(views), *shape, dtype=views[0].motion.dtype)
     for row, view in zip(padded, views, strict=True):
         row.narrow(axis, 0, view.motion.shape[axis]).copy_(view.motion)
-    members: dict[str, Any] = {"names": [view.name for view in views]}
+    members: dict[str, Any] = {
+        "names": [view.name for view in views],
+        "frames_B": torch.tensor([view.num_frames for view in views]),
+    }
     if is_motion:
         return {**members, "motion_BPTF": padded, "lengths_B": lengths_B // unit}
     return {**members, "ids_BPN": padded.flatten(2), "lengths_B": lengths_B}

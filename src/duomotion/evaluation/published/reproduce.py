@@ -1,7 +1,7 @@
 """The papers' tables, measured again: what that takes, and what came of it beside the paper."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from duomotion.data.testsets import TEST_SETS
@@ -99,8 +99,7 @@ def paper_table(name: str) -> PaperTable:
 
 def sampling_of(table: Table, asked: Sampling) -> Sampling:
     """What is asked for and, where nothing is, what the table's paper says."""
-    given = {name: value for name, value in asdict(asked).items() if value is not None}
-    return replace(paper_table(table.name).sampling, **given)
+    return replace(paper_table(table.name).sampling, **asked.given())
 
 
 def models(

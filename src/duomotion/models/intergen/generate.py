@@ -88,6 +88,7 @@ class InterGen(FeatureModel):
             resampling=config.resampling,
             attempts=config.attempts,
             avoid_collisions=True,
+            wishes=(),
         )
 
     @torch.no_grad()

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from duomotion.data.pairs import PairConfig
-from duomotion.models.captioned_pairs import OPEN_VIEWS, PairData
+from duomotion.models.captioned_pairs import PairData
 from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.intergen.training import InterGenRecipe
+from duomotion.models.pair_views import OPEN_VIEWS
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
 

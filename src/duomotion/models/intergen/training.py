@@ -6,22 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from duomotion.checkpoint import load_weights, read_checkpoint
+from duomotion.losses.interaction import on_lowest_foot, simple_loss
 from duomotion.models.captioned_pairs import CaptionedPairs, PairData
 from duomotion.models.intergen.config import DenoiserConfig, LossWeights
 from duomotion.models.intergen.generate import InterGen
 from duomotion.models.intergen.network import MotionDiffusion
-from duomotion.models.intergen.objective import interaction_losses, lowest_foot, simple_loss
+from duomotion.models.intergen.objective import interaction_losses
 from duomotion.models.layers.masks import length_mask
 from duomotion.sampling.guidance import draw_text_drop
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.validation import held_out_scores
-
-STATISTICS_VIEWS = 2000  # of which mean and deviation of the features are taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +54,11 @@ class InterGenTask:
         if recipe.start is not None:
             load_weights(self.model, read_checkpoint(recipe.start))
         else:
-            self._set_statistics()
+            statistics = self.pairs.statistics(self.model.layout)
+            self.model.mean.copy_(torch.from_numpy(statistics.mean))
+            self.model.std.copy_(torch.from_numpy(statistics.std))
         self.selection = self.pairs.selection()
         self.score_name = "loss" if self.selection is None else "fid"
-
-    def _set_statistics(self) -> None:
-        """Mean and deviation of the features of random views."""
-        rng = np.random.default_rng(self.recipe.optim.seed)
-        views = self.pairs.views
-        rows = rng.integers(len(views.lengths), size=STATISTICS_VIEWS)
-        features = [view.motion.flatten(0, 1).numpy() for view in views.draw(rows.tolist(), rng)]
-        found = self.model.layout.fit_normaliser(np.concatenate(features))
-        self.model.mean.copy_(torch.from_numpy(found.mean))
-        self.model.std.copy_(torch.from_numpy(found.std))
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size
@@ -98,9 +88,7 @@ class InterGenTask:
             predicted = self._positions(schedule.clean(output_BPTF, noisy_BPTF, times_B))
             recorded = self._positions(clean_BPTF)
             if not model.layout.knows_floor:
-                floor_B = lowest_foot(recorded, mask_BT, model.skeleton)
-                rise = torch.nn.functional.pad(floor_B[:, None, None, None, None], (1, 1))
-                predicted, recorded = predicted - rise, recorded - rise
+                predicted, recorded = on_lowest_foot(predicted, recorded, mask_BT, model.skeleton)
             losses = {"simple": simple} | interaction_losses(
                 predicted,
                 recorded,

@@ -100,6 +100,7 @@ class InterMask(FeatureModel):
             reaction_steps=config.reaction_steps,
             attempts=config.attempts,
             avoid_collisions=True,
+            wishes=(),
         )
 
     @torch.no_grad()

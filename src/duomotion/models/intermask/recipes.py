@@ -6,7 +6,6 @@ from typing import Any
 
 from duomotion.data.pairs import PairConfig
 from duomotion.data.windows import WindowConfig
-from duomotion.models.captioned_pairs import OPEN_VIEWS
 from duomotion.models.intermask.config import (
     INTERX_TOKENIZER,
     InterMConfig,
@@ -20,6 +19,7 @@ from duomotion.models.intermask.training import (
     TokenizerData,
     TokenizerRecipe,
 )
+from duomotion.models.pair_views import OPEN_VIEWS
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
 OPEN_WINDOWS = TokenizerData(

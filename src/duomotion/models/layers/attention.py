@@ -61,6 +61,26 @@ class Attention(nn.Module):
         k, v = self._heads(linear(memory_BSD, w_kv, b_kv), 2).permute(2, 0, 3, 1, 4)
         return self._attend(q, k, v, mask)
 
+    def cross_to_few(self, x_BLD: Tensor, memory_BSD: Tensor) -> Tensor:
+        """`cross` where the memory is so short that H S is below the width D.
+
+        Keys are multiplied with the queries' projection first, and values with the output's, so
+        that each of the L tokens meets two matrices of (D, H S) instead of (D, D).
+        """
+        width, heads = x_BLD.shape[-1], self.num_heads
+        w_q, w_k, w_v = self.in_proj.weight.split(width)
+        b_q, b_k, b_v = self.in_proj.bias.split(width)
+        k_BSHE = linear(memory_BSD, w_k, b_k).unflatten(-1, (heads, -1))
+        v_BSHE = linear(memory_BSD, w_v, b_v).unflatten(-1, (heads, -1))
+        k_BSHE = k_BSHE * k_BSHE.shape[-1] ** -0.5
+        keys = torch.einsum("hed,bshe->bdhs", w_q.unflatten(0, (heads, -1)), k_BSHE).flatten(2)
+        shift = torch.einsum("he,bshe->bhs", b_q.unflatten(0, (heads, -1)), k_BSHE).flatten(1)
+        scores = torch.baddbmm(shift[:, None], x_BLD, keys).unflatten(-1, (heads, -1))
+        weights = F.dropout(softmax(scores, -1), self.dropout, self.training).to(x_BLD.dtype)
+        w_out = self.out_proj.weight.unflatten(1, (heads, -1))
+        values = torch.einsum("bshe,dhe->bhsd", v_BSHE, w_out).flatten(1, 2)
+        return weights.flatten(2) @ values + self.out_proj.bias
+
     def over_rows(self, x_BJTD: Tensor) -> Tensor:
         """Attend from each token of a grid to the J tokens of its column.
 

@@ -43,3 +43,34 @@ class PostNormBlock(nn.Module):
         x_BLD = self.norm1(x_BLD + self.dropout(self.self_attn(x_BLD, mask)))
         hidden = self.linear2(self.dropout(F.gelu(self.linear1(x_BLD))))
         return self.norm2(x_BLD + self.dropout(hidden))
+
+
+class PostNormDecoderBlock(PostNormBlock):
+    """The same with attention to a short memory between the two; names are PyTorch's."""
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        num_heads: int,
+        feedforward: int,
+        dropout: float,
+        attention_dropout: float,
+    ) -> None:
+        super().__init__(
+            width,
+            num_heads=num_heads,
+            feedforward=feedforward,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+        )
+        self.multihead_attn = Attention(width, num_heads, dropout=attention_dropout)
+        self.norm3 = nn.LayerNorm(width)
+
+    def forward(self, x_BTD: Tensor, memory_BSD: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`mask` is that of the attention of the T tokens to each other."""
+        x_BTD = self.norm1(x_BTD + self.dropout(self.self_attn(x_BTD, mask)))
+        attended = self.multihead_attn.cross_to_few(x_BTD, memory_BSD)
+        x_BTD = self.norm2(x_BTD + self.dropout(attended))
+        hidden = self.linear2(self.dropout(F.gelu(self.linear1(x_BTD))))
+        return self.norm3(x_BTD + self.dropout(hidden))

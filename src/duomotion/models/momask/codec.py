@@ -62,6 +62,11 @@ class ResidualCodec(nn.Module):
         return smooth(motion_BTF) if self.tokenizer.config.pca_encoder else motion_BTF
 
     @torch.no_grad()
+    def codes(self, features_BTF: Tensor) -> Tensor:
+        """Codes (B, N, D) of features as for `encode`, those of all layers added up."""
+        return self.tokenizer.quantizer.lookup(self.encode(features_BTF))
+
+    @torch.no_grad()
     def reconstruct(self, features_PTF: np.ndarray) -> np.ndarray:
         """Features (P, T, F) to tokens and back; T is cut to whole tokens."""
         unit = self.tokenizer.downsampling

@@ -1,0 +1,94 @@
+"""What a user wants of two people's motion beyond the text: that they touch.
+
+A wish is an energy of the joints' positions that gradients go through, zero where it is met. Latent
+diffusion takes it into account while it samples; every model's motion is led to it in the end
+(`body.separation`).
+
+Axes: P people, T frames, J joints.
+"""
+
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from duomotion.config import nearest
+from duomotion.motion.kinematics import PALM
+from duomotion.motion.skeleton import Skeleton
+
+REACH = 0.1  # metres from a joint's middle, about where the skin is
+HAND_REACH = 0.04  # metres from the middle of a palm
+HANDS = ("left_hand", "right_hand")  # palms, which continue the forearms
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A joint, or the palm of a hand, that touches one of the other person for a while.
+
+    Attributes:
+        joints: of the first and the second person, by name; `HANDS` are palms.
+        start, stop: seconds.
+
+    Raises:
+        ValueError: it does not end after it starts.
+    """
+
+    joints: tuple[str, str]
+    start: float
+    stop: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop:
+            raise ValueError(
+                f"a contact has to end after it starts, not to go from {self.start:g} s to "
+                f"{self.stop:g} s"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> "Contact":
+        """`A.right_hand B.left_shoulder 1.0:2.0`, A being the first of the two people.
+
+        Raises:
+            ValueError: it reads otherwise.
+        """
+        number = r"(\d+(?:\.\d*)?|\.\d+)"
+        found = re.fullmatch(rf"([AB])\.(\w+) ([AB])\.(\w+) {number}:{number}", text.strip())
+        if found is None or found[1] == found[3]:
+            raise ValueError(
+                f"contact {text!r}: a joint of each person and a time are expected, as in "
+                "'A.right_hand B.left_shoulder 1.0:2.0'"
+            )
+        joints = (found[2], found[4]) if found[1] == "A" else (found[4], found[2])
+        return cls(joints, float(found[5]), float(found[6]))
+
+    def check(self, skeleton: Skeleton, seconds: float) -> None:
+        """Raises ValueError where a joint is unknown, or the contact is not within the clip."""
+        names = [*skeleton.names, *HANDS]
+        for name in self.joints:
+            if name not in names:
+                raise ValueError(f"there is no joint {name!r}; {nearest(name, names)}")
+        if self.stop > seconds + 1e-6:
+            raise ValueError(
+                f"a contact until {self.stop:g} s lies outside the clip of {seconds:g} s"
+            )
+
+    def energy(self, joints_PTJ3: Tensor, skeleton: Skeleton, fps: float) -> Tensor:
+        """Mean square of the metres that are missing."""
+        stretch = slice(round(self.start * fps), max(round(self.stop * fps), 1))
+        one, other = (
+            _place(joints_PTJ3[person, stretch], name, skeleton)
+            for person, name in enumerate(self.joints)
+        )
+        reach = sum(HAND_REACH if name in HANDS else REACH for name in self.joints)
+        distance = ((one - other).square().sum(-1) + 1e-9).sqrt()
+        return (distance - reach).relu().square().mean()
+
+
+def _place(joints_TJ3: Tensor, name: str, skeleton: Skeleton) -> Tensor:
+    """(T, 3) metres."""
+    if name not in HANDS:
+        return joints_TJ3[:, skeleton.index(name)]
+    side = name.removesuffix("_hand")
+    wrist, elbow = (joints_TJ3[:, skeleton.index(f"{side}_{part}")] for part in ("wrist", "elbow"))
+    return wrist + PALM * torch.nn.functional.normalize(wrist - elbow, dim=-1)

@@ -1,0 +1,193 @@
+"""ILD's interaction-aware autoencoder (section 3.1, figure 2, stage 1).
+
+One transformer reads both people at once beside tokens whose outputs are the distribution of a few
+latents; another makes motion of any length of them.
+
+Axes: B samples, P the 2 people, T frames, F features of a person, L latents, K their width, N codes
+of the tokenizer, C their width.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from duomotion.models.ild.alignment import Alignment
+from duomotion.models.ild.config import AutoencoderConfig, SkipTransformerConfig
+from duomotion.models.ild.linear_code import LinearCode
+from duomotion.models.layers.masks import length_mask
+from duomotion.models.layers.skip_transformer import SkipTransformer
+from duomotion.models.layers.transformer import PostNormBlock, PostNormDecoderBlock
+from duomotion.motion.layouts import layout_named
+from duomotion.motion.normaliser import Normaliser
+from duomotion.motion.skeleton import SMPL22, SMPLX55
+
+NUM_PEOPLE = 2
+SKELETONS = {"interhuman": SMPL22, "interx": SMPLX55}  # of layouts of two people
+
+
+class Latents(NamedTuple):
+    """Mean and log variance of latents, (B, L, K) each."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, rng: torch.Generator) -> Tensor:
+        """(B, L, K)."""
+        noise = torch.randn(self.mean.shape, generator=rng, device=rng.device)
+        return self.mean + (0.5 * self.log_variance).exp() * noise.to(self.mean)
+
+
+class InteractionAutoencoder(nn.Module):
+    """Normalised features of two people <-> latents."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.transformer.width
+        frame = config.patch * NUM_PEOPLE * config.num_features
+        tokens = 2 * config.num_latents
+        self.input_projection = nn.Linear(frame, width)
+        self.latent_tokens = nn.Parameter(torch.randn(tokens, width))
+        self.encoder_positions = nn.Parameter(torch.rand(tokens + config.max_places, width))
+        self.encoder = stack(config.transformer, PostNormBlock)
+        self.to_latents = projection(width, config.latent_dim)
+        self.linear_code: LinearCode | None = None
+        self.from_latents = projection(config.latent_dim, width)
+        self.decoder_positions = nn.Parameter(torch.rand(config.max_places, width))
+        self.decoder = stack(config.transformer, PostNormDecoderBlock)
+        self.output_projection = nn.Linear(width, frame)
+        if config.linear_code is not None:
+            self.linear_code = LinearCode(
+                config.linear_code,
+                features=NUM_PEOPLE * config.num_features,
+                num_latents=config.num_latents,
+                latent_dim=config.latent_dim,
+            )
+            self.to_latents = zero_linear(width, config.latent_dim)
+            nn.init.zeros_(self.output_projection.weight)
+            nn.init.zeros_(self.output_projection.bias)
+
+    def encode(self, x_BPTF: Tensor, lengths_B: Tensor | None = None) -> Latents:
+        """Latents of motion.
+
+        Args:
+            lengths_B: frames of each sample, whole patches as T is; None where all fill the T.
+
+        Raises:
+            ValueError: the motion is longer than the autoencoder was made for, or no whole patches.
+        """
+        batch, _, frames, _ = x_BPTF.shape
+        places, tokens = self._places(frames), len(self.latent_tokens)
+        x_BTD = self.input_projection(side_by_side(x_BPTF).unflatten(1, (places, -1)).flatten(2))
+        x_BTD = torch.cat((self.latent_tokens.to(x_BTD).expand(batch, -1, -1), x_BTD), 1)
+        x_BTD = x_BTD + self.encoder_positions[: tokens + places].to(x_BTD)
+        mask = None if lengths_B is None else self._mask(lengths_B, places, tokens)
+        made_BLK = self.to_latents(self.encoder(x_BTD, mask)[:, :tokens])
+        mean_BLK, log_variance_BLK = made_BLK.chunk(2, 1)
+        if self.linear_code is not None:
+            assert self.config.linear_code is not None
+            mean_BLK = mean_BLK + self.linear_code.encode(side_by_side(x_BPTF), lengths_B)
+            log_variance_BLK = log_variance_BLK + 2 * math.log(self.config.linear_code.noise)
+        return Latents(mean_BLK, log_variance_BLK)
+
+    def decode(self, z_BLK: Tensor, frames: int, lengths_B: Tensor | None = None) -> Tensor:
+        """Features (B, P, T, F), T = frames; arguments and errors as of `encode`."""
+        places, patch = self._places(frames), self.config.patch
+        queries_TD = self.decoder_positions[:places].to(z_BLK)
+        mask = None if lengths_B is None else self._mask(lengths_B, places, 0)
+        x_BTD = self.decoder(queries_TD.expand(len(z_BLK), -1, -1), self.from_latents(z_BLK), mask)
+        made_BTW = self.output_projection(x_BTD).unflatten(2, (patch, -1)).flatten(1, 2)
+        if self.linear_code is not None:
+            made_BTW = made_BTW + self.linear_code.decode(z_BLK, frames, lengths_B)
+        return made_BTW.unflatten(2, (NUM_PEOPLE, -1)).transpose(1, 2)
+
+    def _places(self, frames: int) -> int:
+        config = self.config
+        if not 0 < frames <= config.max_places * config.patch or frames % config.patch:
+            raise ValueError(
+                f"motion of {frames} frames can't be encoded: it must be 1 to {config.max_frames} "
+                f"of them, in whole patches of {config.patch}"
+            )
+        return frames // config.patch
+
+    def _mask(self, lengths_B: Tensor, places: int, tokens: int) -> Tensor | None:
+        """(B, 1, 1, S) bool of the keys that may be seen; None where there is no padding."""
+        lengths_B = lengths_B // self.config.patch
+        if bool((lengths_B == places).all()):
+            return None
+        return length_mask(lengths_B + tokens, places + tokens)[:, None, None]
+
+
+class InteractionCodec(nn.Module):
+    """The autoencoder with the statistics of the features that it was trained on.
+
+    Raises:
+        ValueError: there is no such layout of two people, or it has another number of features.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.layout = layout_named(config.layout)
+        if config.layout not in SKELETONS:
+            raise ValueError(f"layout must be {' or '.join(SKELETONS)}, not {config.layout}")
+        if config.num_features != self.layout.num_features:
+            raise ValueError(
+                f"num_features must be {self.layout.num_features}, as the layout {config.layout} "
+                f"has, not {config.num_features}"
+            )
+        self.skeleton = SKELETONS[config.layout]
+        self.autoencoder = InteractionAutoencoder(config)
+        self.alignment = Alignment(config) if config.alignment is not None else None
+        self.register_buffer("mean", torch.zeros(config.num_features))
+        self.register_buffer("std", torch.ones(config.num_features))
+
+    @property
+    def normaliser(self) -> Normaliser:
+        return Normaliser(self.mean, self.std)
+
+    def encode(self, features_BPTF: Tensor, lengths_B: Tensor | None = None) -> Latents:
+        """Latents of features in the layout's units; see `InteractionAutoencoder.encode`."""
+        return self.autoencoder.encode(self.normaliser.normalise(features_BPTF), lengths_B)
+
+    def decode(self, z_BLK: Tensor, frames: int) -> Tensor:
+        """Features (B, P, T, F) in the layout's units."""
+        return self.normaliser.denormalise(self.autoencoder.decode(z_BLK, frames).float())
+
+
+def side_by_side(x_BPTF: Tensor) -> Tensor:
+    """(B, T, P F)."""
+    return x_BPTF.transpose(1, 2).flatten(2)
+
+
+def stack(
+    config: SkipTransformerConfig, block: type[PostNormBlock] | type[PostNormDecoderBlock]
+) -> SkipTransformer:
+    def make() -> nn.Module:
+        return block(
+            config.width,
+            num_heads=config.num_heads,
+            feedforward=config.feedforward,
+            dropout=config.dropout,
+            attention_dropout=config.attention_dropout,
+        )
+
+    return SkipTransformer(make, num_layers=config.num_layers, width=config.width)
+
+
+def projection(in_width: int, out_width: int) -> nn.Module:
+    """A linear layer; nothing where widths are equal."""
+    return nn.Identity() if in_width == out_width else nn.Linear(in_width, out_width)
+
+
+def zero_linear(in_width: int, out_width: int) -> nn.Linear:
+    """A linear layer that starts with zeros."""
+    layer = nn.Linear(in_width, out_width)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

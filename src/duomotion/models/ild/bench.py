@@ -1,0 +1,57 @@
+"""What `duomotion bench ild` times: the paper's size with random weights, decoding included."""
+
+from dataclasses import replace
+
+import torch
+
+from duomotion.models.base import FPS
+from duomotion.models.ild.autoencoder import InteractionCodec
+from duomotion.models.ild.config import AutoencoderConfig, LatentDenoiserConfig
+from duomotion.models.ild.generate import denoise
+from duomotion.models.ild.network import LatentDiffusion
+from duomotion.models.ild.reference import ReferenceSampler
+from duomotion.models.layers.acceleration import accelerate
+from duomotion.models.timing import SEED, Bench, random_texts, seeded, synchronize
+from duomotion.precision import Precision, weight_type
+from duomotion.sampling.diffusion import Solver, draw_noise
+from duomotion.sampling.request import Sampling
+
+
+class IldBench(Bench):
+    """ILD."""
+
+    def __init__(
+        self,
+        config: LatentDenoiserConfig | None = None,
+        autoencoder: AutoencoderConfig | None = None,
+        *,
+        precision: Precision = "auto",
+        device: str = "cpu",
+    ) -> None:
+        torch.manual_seed(SEED)
+        self.device = torch.device(device)
+        self.config = config or LatentDenoiserConfig()
+        sizes = replace(autoencoder or AutoencoderConfig(), alignment=None)
+        diffusion = LatentDiffusion(self.config).to(self.device).eval()
+        codec = InteractionCodec(sizes).to(self.device).eval()
+        self.reference = ReferenceSampler(diffusion.denoiser, codec.autoencoder)
+        self.dtype = weight_type(precision, self.device, self.config.transformer.width)
+        self.denoiser = accelerate(diffusion.denoiser.to(self.dtype))
+        self.autoencoder = accelerate(codec.autoencoder.to(self.dtype))
+
+    @torch.no_grad()
+    def generate(self, seconds: float, batch: int, *, reference: bool = False) -> torch.Tensor:
+        frames, config = round(seconds * FPS), self.config
+        text_BC = random_texts(batch, config.text_dim, self.device)
+        rngs = seeded(batch)
+        noise_BLK = draw_noise((config.num_latents, config.latent_dim), rngs).to(self.device)
+        if reference:
+            times = Solver(config.solver, config.noise, config.steps).times
+            z_BLK = self.reference.sample(noise_BLK, text_BC, times, config.guidance)
+            made = self.reference.decode(z_BLK, frames).unflatten(2, (2, -1)).transpose(1, 2)
+        else:
+            sampling = Sampling(steps=config.steps, solver=config.solver, guidance=config.guidance)
+            z_BLK = denoise(self.denoiser, noise_BLK, text_BC, frames, rngs=rngs, sampling=sampling)
+            made = self.autoencoder.decode(z_BLK.to(self.dtype), frames).float()
+        synchronize(self.device)
+        return made

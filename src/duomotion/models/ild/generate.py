@@ -1,0 +1,227 @@
+"""ILD as a model that generates: sampling of latents, guidance and loading."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from duomotion.checkpoint import Checkpoint, load_network, model_config, read_checkpoint
+from duomotion.models.base import OnStep
+from duomotion.models.children import load_length_estimator
+from duomotion.models.feature_model import (
+    FeatureModel,
+    KnownFeatures,
+    LengthEstimator,
+    load_encoder,
+    text_vectors,
+)
+from duomotion.models.ild import guidance
+from duomotion.models.ild.autoencoder import NUM_PEOPLE, InteractionCodec
+from duomotion.models.ild.codec import load_codec, reconstruct
+from duomotion.models.ild.config import AutoencoderConfig, LatentDenoiserConfig
+from duomotion.models.ild.guidance import LatentGuidance
+from duomotion.models.ild.network import LatentDenoiser, LatentDiffusion
+from duomotion.models.layers.acceleration import accelerate
+from duomotion.precision import Precision, weight_type
+from duomotion.sampling.diffusion import Solver, draw_noise
+from duomotion.sampling.guidance import GuidedNetwork
+from duomotion.sampling.request import AS_TUNED, Sampling
+from duomotion.text.encoder import TextEncoder
+
+
+class Ild(FeatureModel):
+    """A denoiser of latents and the decoder of what they stand for."""
+
+    def __init__(
+        self,
+        diffusion: LatentDiffusion,
+        codec: InteractionCodec,
+        encoder: TextEncoder,
+        *,
+        length: LengthEstimator | None = None,
+        name: str = "ild",
+        precision: Precision = "auto",
+    ) -> None:
+        width = diffusion.config.transformer.width
+        dtype = weight_type(precision, diffusion.mean.device, width)
+        diffusion.denoiser.to(dtype)
+        codec.autoencoder.to(dtype)
+        self.diffusion, self.codec = accelerate(diffusion), accelerate(codec)
+        self.sampling = AS_TUNED
+        super().__init__(
+            name,
+            codec.layout,
+            encoder,
+            (self.diffusion, self.codec),
+            length=length,
+            frame_unit=codec.config.patch,
+            dtype=dtype,
+        )
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "cpu", precision: Precision = "auto") -> "Ild":
+        """Read a denoiser's checkpoint, and the autoencoder and length estimator inside it.
+
+        Raises:
+            ValueError: the folder is no such checkpoint, tensors are missing, or parts of it do not
+                belong together.
+        """
+        checkpoint = read_checkpoint(folder)
+        diffusion = diffusion_from(checkpoint)
+        config = diffusion.config
+        codec = load_codec(folder / "autoencoder")
+        check_latents(codec.config, config, folder / "autoencoder")
+        return cls(
+            diffusion.to(device),
+            codec.to(device),
+            load_encoder(checkpoint, config.text_dim),
+            length=load_length_estimator(folder, text_dim=config.text_dim),
+            name=folder.name,
+            precision=precision,
+        )
+
+    @property
+    def tuned(self) -> Sampling:
+        config = self.diffusion.config
+        tuned = Sampling(
+            steps=config.steps,
+            solver=config.solver,
+            guidance=config.guidance,
+            attempts=config.attempts,
+            avoid_collisions=True,
+            wishes=(),
+        )
+        return replace(tuned, **self.sampling.given())
+
+    def retuned(self, sampling: Sampling) -> "Ild":
+        """The same model which samples otherwise unless told how; shares its networks."""
+        model = copy.copy(self)
+        model.sampling = sampling
+        return model
+
+    @torch.no_grad()
+    def sample(
+        self,
+        texts: Sequence[str],
+        frames: int,
+        known: Sequence[KnownFeatures | None],
+        *,
+        rngs: Sequence[torch.Generator],
+        sampling: Sampling,
+        on_step: OnStep | None = None,
+    ) -> Sequence[np.ndarray]:
+        diffusion, denoiser = self.diffusion, self.diffusion.denoiser
+        config = diffusion.config
+        known_features = self._known(known, frames)
+        adjust = None
+        if known_features is not None or sampling.avoid_collisions or sampling.wishes:
+            assert sampling.steps is not None
+            adjust = LatentGuidance(
+                self.codec,
+                config.latent_guidance,
+                denormalise=diffusion.denormalise,
+                frames=frames,
+                known=known_features,
+                wishes=sampling.wishes or (),
+                avoid_collisions=bool(sampling.avoid_collisions),
+                steps=sampling.steps,
+            )
+        shape = config.num_latents, config.latent_dim
+        z_BLK = denoise(
+            denoiser,
+            draw_noise(shape, rngs).to(diffusion.mean),
+            text_vectors(self.encoder, denoiser.text_head, texts, denoiser.text_projection.weight),
+            frames,
+            rngs=rngs,
+            sampling=sampling,
+            adjust=adjust,
+            on_step=on_step,
+        )
+        made_BPTF = self.codec.decode(diffusion.denormalise(z_BLK), frames)
+        return list(made_BPTF.cpu().numpy())
+
+    def reconstruct(self, features: np.ndarray) -> np.ndarray:
+        """Features (P, T, F) in metres through the autoencoder, cut to whole patches."""
+        return reconstruct(self.codec, features)
+
+    def _known(
+        self, known: Sequence[KnownFeatures | None], frames: int
+    ) -> guidance.KnownFeatures | None:
+        """Known features, normalised, and where they are."""
+        if not any(known):
+            return None
+        shape = (len(known), NUM_PEOPLE, frames)
+        mask = torch.zeros(*shape, 1, dtype=torch.bool)
+        values = torch.zeros(*shape, self.layout.num_features)
+        for row, given in enumerate(known):
+            if given is not None:
+                mask[row, :, : given.mask_PT.shape[1], 0] = torch.from_numpy(given.mask_PT)
+                values[row] = torch.from_numpy(given.features_PTF)
+        normalised = self.codec.normaliser.normalise(values.to(self.codec.mean))
+        return guidance.KnownFeatures(normalised, mask.to(normalised.device))
+
+
+def diffusion_from(checkpoint: Checkpoint) -> LatentDiffusion:
+    """The network of a denoiser's checkpoint, with its statistics.
+
+    Raises:
+        ValueError: it is no such checkpoint, or tensors are missing.
+    """
+    return load_network(checkpoint, LatentDiffusion, model_config(checkpoint, LatentDenoiserConfig))
+
+
+def check_latents(
+    autoencoder: AutoencoderConfig, denoiser: LatentDenoiserConfig, folder: Path
+) -> None:
+    """Raises ValueError where the latents of an autoencoder are not those of the denoiser."""
+    found = autoencoder.num_latents, autoencoder.latent_dim
+    wanted = denoiser.num_latents, denoiser.latent_dim
+    if found != wanted:
+        raise ValueError(
+            f"{folder} makes {found[0]} latents of {found[1]} numbers; the denoiser is for "
+            f"{wanted[0]} of {wanted[1]}"
+        )
+
+
+@torch.no_grad()
+def denoise(
+    denoiser: LatentDenoiser,
+    noise_BLK: Tensor,
+    text_BC: Tensor | None,
+    frames: int,
+    *,
+    rngs: Sequence[torch.Generator],
+    sampling: Sampling,
+    adjust: Callable[[Tensor, int], Tensor] | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """(B, L, K): clean latents from noise.
+
+    Args:
+        text_BC: of the text head; None for motion without a text.
+        frames: that the latents are decoded to.
+        rngs: the source of each sample's randomness, on the CPU.
+        sampling: with steps, solver and guidance.
+        adjust: see `Solver.run`.
+    """
+    assert sampling.steps and sampling.solver and sampling.guidance is not None
+    solver = Solver(sampling.solver, denoiser.config.noise, sampling.steps)
+    device, dtype = noise_BLK.device, denoiser.text_projection.weight.dtype
+    frames_B = torch.full((len(noise_BLK),), frames, device=device)
+    guided = GuidedNetwork(denoiser, text_BC, frames_B, sampling.guidance)
+    times_SD = denoiser.embed_times(torch.tensor(solver.times, device=device))
+    length_1D = denoiser.embed_lengths(frames_B[:1])
+
+    def predict(z_BLK: Tensor, step: int) -> Tensor:
+        def network(z_BLK: Tensor, text_BD: Tensor, lengths_B: Tensor) -> Tensor:
+            time_BD = times_SD[step].expand(len(z_BLK), -1)
+            length_BD = None if length_1D is None else length_1D.expand(len(z_BLK), -1)
+            return denoiser(z_BLK, time_BD, text_BD, length_BD)
+
+        return guided(network, z_BLK.to(dtype))
+
+    return solver.run(predict, noise_BLK, rngs=rngs, adjust=adjust, on_step=on_step)

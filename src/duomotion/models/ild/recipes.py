@@ -1,0 +1,152 @@
+"""ILD's trainings: the paper's (appendix E), and those of `ild-open`."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from duomotion.data.pairs import PairConfig
+from duomotion.models.ild.config import (
+    AutoencoderConfig,
+    AutoencoderLossWeights,
+    LatentDenoiserConfig,
+    LinearCodeConfig,
+    SkipTransformerConfig,
+)
+from duomotion.models.ild.training import (
+    AutoencoderData,
+    AutoencoderRecipe,
+    LatentData,
+    LatentDenoiserRecipe,
+)
+from duomotion.models.pair_views import OPEN_VIEWS
+from duomotion.training.config import LogConfig, OptimConfig, small_training
+
+INTERX_VIEWS = PairConfig(max_frames=150, mirror=False)
+
+SMALL = SkipTransformerConfig(
+    width=192,
+    num_layers=5,
+    num_heads=4,
+    feedforward=384,
+    dropout=0.0,
+    attention_dropout=0.0,
+)
+
+
+def _optim(epochs: int) -> OptimConfig:
+    """Appendix E: AdamW, a fixed learning rate of 1e-5, batches of 128.
+
+    Appendix G's study of batch sizes says 1e-4. An epoch is assumed to be four fifths of
+    InterHuman's 7,779 interactions, with mirrored copies.
+    """
+    return OptimConfig(
+        steps=epochs * 97,
+        batch_size=128,
+        lr=1e-5,
+        betas=(0.9, 0.999),
+        weight_decay=0.01,
+        schedule="constant",
+    )
+
+
+def autoencoder() -> AutoencoderRecipe:
+    """The autoencoder on InterHuman: 6000 epochs, latents aligned with the residual tokenizer."""
+    return AutoencoderRecipe(
+        optim=_optim(6000),
+        data=AutoencoderData(tokenizer="runs/momask/tokenizer-pairs/best"),
+    )
+
+
+def denoiser() -> LatentDenoiserRecipe:
+    """The denoiser on InterHuman: 2000 epochs."""
+    return LatentDenoiserRecipe(optim=_optim(2000))
+
+
+def autoencoder_interx() -> AutoencoderRecipe:
+    """The autoencoder on Inter-X, which the paper says no more of; there is no tokenizer for it."""
+    human = autoencoder()
+    return replace(
+        human,
+        model=replace(
+            human.model, layout="interx", num_features=336, alignment=None, max_frames=150
+        ),
+        data=AutoencoderData(pairs="data/interx", examples=INTERX_VIEWS),
+        optim=replace(human.optim, steps=6000 * 71),
+    )
+
+
+def denoiser_interx() -> LatentDenoiserRecipe:
+    """The denoiser on Inter-X."""
+    human = denoiser()
+    return replace(
+        human,
+        data=LatentData(
+            pairs="data/interx",
+            autoencoder="runs/ild/autoencoder-interx/best",
+            examples=INTERX_VIEWS,
+        ),
+        optim=replace(human.optim, steps=2000 * 71),
+    )
+
+
+def autoencoder_open() -> AutoencoderRecipe:
+    """The autoencoder of `ild-open`, on open and composed pairs.
+
+    Patches of 4 frames; velocities and positions count too, since the open data are too few for
+    them to come right by themselves.
+    """
+    return AutoencoderRecipe(
+        model=AutoencoderConfig(
+            latent_dim=96,
+            transformer=SMALL,
+            code_dim=128,
+            patch=4,
+            linear_code=LinearCodeConfig(),
+        ),
+        losses=AutoencoderLossWeights(position=10.0, velocity=30.0),
+        data=AutoencoderData(
+            pairs="data/open-pairs",
+            composed="data/composed-pairs",
+            tokenizer="runs/momask/tokenizer-pairs-open/best",
+            balance=0.5,
+            examples=OPEN_VIEWS,
+        ),
+        optim=small_training(steps=4_000, batch_size=16, lr=1e-3, ema_decay=0.999),
+        log=LogConfig(validate_every=1000, checkpoint_seconds=300.0),
+    )
+
+
+def denoiser_open() -> LatentDenoiserRecipe:
+    """The denoiser of `ild-open`; views are encoded before training."""
+    return LatentDenoiserRecipe(
+        model=LatentDenoiserConfig(
+            latent_dim=96,
+            transformer=replace(SMALL, num_layers=9),
+            length_token=True,
+            text_dim=384,
+            attempts=4,
+        ),
+        data=LatentData(
+            pairs="data/open-pairs",
+            composed="data/composed-pairs",
+            composed_share=0.25,
+            autoencoder="runs/ild/autoencoder-open/best",
+            length="runs/length/open/last",
+            text_encoder="sentence",
+            views=30,
+            balance=0.25,
+            text_noise=0.15,
+            examples=OPEN_VIEWS,
+        ),
+        optim=small_training(steps=12_000, batch_size=64, lr=1e-3, ema_decay=0.999),
+        log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),
+    )
+
+
+RECIPES: dict[str, Callable[[], AutoencoderRecipe | LatentDenoiserRecipe]] = {
+    "ild/autoencoder": autoencoder,
+    "ild/denoiser": denoiser,
+    "ild/autoencoder-interx": autoencoder_interx,
+    "ild/denoiser-interx": denoiser_interx,
+    "ild/autoencoder-open": autoencoder_open,
+    "ild/denoiser-open": denoiser_open,
+}

@@ -1,0 +1,337 @@
+"""ILD's trainings: recipes and tasks of the autoencoder and of the denoiser.
+
+Axes: B samples, P the 2 people, T frames, F features, L latents, K their width.
+"""
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from duomotion.checkpoint import load_weights, read_checkpoint, read_recipe
+from duomotion.losses.interaction import mean_over, on_lowest_foot, simple_loss
+from duomotion.models import part_of
+from duomotion.models.captioned_pairs import CaptionedPairs, PairData
+from duomotion.models.ild.autoencoder import NUM_PEOPLE, InteractionCodec, Latents, side_by_side
+from duomotion.models.ild.codec import load_codec
+from duomotion.models.ild.config import (
+    AutoencoderConfig,
+    AutoencoderLossWeights,
+    LatentDenoiserConfig,
+)
+from duomotion.models.ild.generate import Ild, check_latents
+from duomotion.models.ild.network import LatentDiffusion
+from duomotion.models.ild.objective import joint_losses, kl_loss, latent_loss
+from duomotion.models.layers.masks import length_mask
+from duomotion.models.pair_views import PairViews, ViewData
+from duomotion.sampling.guidance import draw_text_drop
+from duomotion.training.batch import take
+from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.validation import held_out_scores
+from duomotion.training.views import View, converted
+
+LINEAR_CODE_VIEWS = 2000  # that a linear code is fitted to
+STATISTICS_BATCHES = 20  # of which mean and deviation of latents are taken
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderData(ViewData):
+    """Pairs, and the tokenizer that latents are aligned with.
+
+    Attributes:
+        tokenizer: checkpoint of MoMask's tokenizer of both people. None: no alignment.
+    """
+
+    tokenizer: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderRecipe:
+    """One training of the autoencoder; defaults are the paper's on InterHuman."""
+
+    optim: OptimConfig
+    system: str = "ild/autoencoder"
+    model: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    losses: AutoencoderLossWeights = field(default_factory=AutoencoderLossWeights)
+    data: AutoencoderData = field(default_factory=AutoencoderData)
+    start: str | None = None  # checkpoint whose weights and statistics training starts with
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentData(PairData):
+    """Pairs with captions, and the autoencoder of the latents."""
+
+    autoencoder: str = "runs/ild/autoencoder/best"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentDenoiserRecipe:
+    """One training of the denoiser; defaults are the paper's on InterHuman."""
+
+    optim: OptimConfig
+    system: str = "ild/denoiser"
+    model: LatentDenoiserConfig = field(default_factory=LatentDenoiserConfig)
+    data: LatentData = field(default_factory=LatentData)
+    start: str | None = None  # checkpoint whose weights and statistics training starts with
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+class AutoencoderTask:
+    """Features of two people through the autoencoder.
+
+    Raises:
+        ValueError: there is a tokenizer to align with and the model is not made for it, or the
+            other way round.
+    """
+
+    score_name = "mpjpe"
+    children: Mapping[str, Path] = {}
+
+    def __init__(self, recipe: AutoencoderRecipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        torch.manual_seed(recipe.optim.seed)
+        self.model = InteractionCodec(recipe.model)
+        self.tokenizer = _load_tokenizer(recipe, device)
+        self.pairs = PairViews(
+            recipe.data,
+            layout=recipe.model.layout,
+            seed=recipe.optim.seed,
+            unit=recipe.model.patch,
+        )
+        if recipe.start is not None:
+            load_weights(self.model, read_checkpoint(recipe.start))
+        else:
+            statistics = self.pairs.statistics(self.model.layout)
+            self.model.mean.copy_(torch.from_numpy(statistics.mean))
+            self.model.std.copy_(torch.from_numpy(statistics.std))
+            self._fit_linear_code()
+
+    def _fit_linear_code(self) -> None:
+        """To random views, in metres of the joints where features are positions."""
+        model, code = self.model, self.model.autoencoder.linear_code
+        if code is None:
+            return
+        importance = model.std.numpy() * model.layout.importance()
+        rng = np.random.default_rng(self.recipe.optim.seed)
+        rows = rng.integers(len(self.pairs.views.lengths), size=LINEAR_CODE_VIEWS)
+        views = self.pairs.views.draw(rows.tolist(), rng)
+        normalised = [model.normaliser.normalise(view.motion[None]) for view in views]
+        clips = [side_by_side(x_BPTF)[0].numpy() for x_BPTF in normalised]
+        code.fit(clips, np.tile(importance, NUM_PEOPLE))
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        size = self.recipe.optim.batch_size
+        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
+
+    def loss(
+        self, batch: dict[str, Any], rng: torch.Generator, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        model, weights, frames_B = self.model, self.recipe.losses, batch["frames_B"]
+        target_BPTF = model.normaliser.normalise(batch["motion_BPTF"])
+        mask_BT = length_mask(frames_B, target_BPTF.shape[2])
+        target_BPTF = target_BPTF * mask_BT[:, None, :, None]
+        latents = model.autoencoder.encode(target_BPTF, frames_B)
+        z_BLK = latents.sample(rng) if model.training else latents.mean
+        made_BPTF = model.autoencoder.decode(z_BLK, target_BPTF.shape[2], frames_B)
+        with torch.autocast(self.device.type, enabled=False):
+            made_BPTF = made_BPTF.float()
+            losses = {
+                "reconstruction": weights.reconstruction
+                * simple_loss(made_BPTF, target_BPTF, mask_BT),
+                "kl": weights.kl * kl_loss(latents),
+            }
+            if model.alignment is not None and weights.alignment:
+                losses["alignment"] = weights.alignment * self._alignment(
+                    z_BLK.float(), batch["motion_BPTF"], frames_B
+                )
+            joints = self._joints(made_BPTF, target_BPTF, mask_BT)
+            losses |= joint_losses(*joints, mask_BT, model.skeleton, weights)
+            return torch.stack(list(losses.values())).sum(), losses
+
+    def _joints(
+        self, made_BPTF: Tensor, target_BPTF: Tensor, mask_BT: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Positions (B, P, T, J, 3) in metres of both, the floor at height 0."""
+        model = self.model
+        made, target = (
+            model.layout.positions(model.normaliser.denormalise(x))
+            for x in (made_BPTF, target_BPTF)
+        )
+        if model.layout.knows_floor:
+            return made, target
+        return on_lowest_foot(made, target, mask_BT, model.skeleton)
+
+    def _alignment(self, z_BLK: Tensor, motion_BPTF: Tensor, frames_B: Tensor) -> Tensor:
+        assert self.tokenizer is not None and self.model.alignment is not None
+        unit = self.recipe.model.code_frames
+        whole_BPTF = motion_BPTF[:, :, : motion_BPTF.shape[2] // unit * unit]
+        codes_BNC = self.tokenizer.codes(whole_BPTF.flatten(0, 1))
+        margin = self.recipe.losses.margin
+        return self.model.alignment.loss(z_BLK, codes_BNC, frames_B // unit, margin)
+
+    def validate(self) -> dict[str, float]:
+        """Mean distance of joints in the world, in metres, over the frames of held-out clips."""
+        model, size = self.model, self.recipe.optim.batch_size
+        errors, counts, rng = [], [], np.random.default_rng(0)
+        for start in range(0, len(self.pairs.held_out), size):
+            views = self.pairs.held_out[start : start + size]
+            batch = take(self.pairs.batch(views, rng), slice(None), self.device)
+            motion_BPTF, frames_B = batch["motion_BPTF"], batch["frames_B"]
+            mask_BT = length_mask(frames_B, motion_BPTF.shape[2])
+            target_BPTF = model.normaliser.normalise(motion_BPTF) * mask_BT[:, None, :, None]
+            z_BLK = model.autoencoder.encode(target_BPTF, frames_B).mean
+            made_BPTF = model.autoencoder.decode(z_BLK, motion_BPTF.shape[2], frames_B)
+            made, target = self._joints(made_BPTF, target_BPTF, mask_BT)
+            error_BT = (made - target).norm(dim=-1).mean((1, 3))
+            errors += mean_over(error_BT, mask_BT, (1,)).tolist()
+            counts += frames_B.tolist()
+        return {"mpjpe": float(np.average(errors, weights=counts))}
+
+    def provenance(self) -> dict[str, Any]:
+        return {"data": self.pairs.sources()}
+
+
+class LatentDenoiserTask:
+    """Latents and a caption through the denoiser; the autoencoder stays as it is."""
+
+    def __init__(self, recipe: LatentDenoiserRecipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        torch.manual_seed(recipe.optim.seed)
+        self.model = LatentDiffusion(recipe.model)
+        folder = Path(recipe.data.autoencoder)
+        self.codec = load_codec(folder).to(device)
+        check_latents(self.codec.config, recipe.model, folder)
+        self.pairs = CaptionedPairs(
+            recipe.data,
+            layout=self.codec.config.layout,
+            text_dim=recipe.model.text_dim,
+            seed=recipe.optim.seed,
+            unit=self.codec.config.patch,
+            prepare=partial(encoded, self.codec),
+        )
+        self.learned = self.pairs.learned
+        self.children: Mapping[str, Path] = {"autoencoder": folder, **self.pairs.children}
+        if recipe.start is not None:
+            load_weights(self.model, read_checkpoint(recipe.start))
+        else:
+            self._set_statistics()
+        self.selection = self.pairs.selection()
+        self.score_name = "loss" if self.selection is None else "fid"
+
+    def _set_statistics(self) -> None:
+        """Mean and deviation of latents of training views, by place and channel.
+
+        Latents of a linear code are as large as the square roots of the deviations of the
+        coefficients that they stand for, on average 1: what matters most is then above the noise
+        first, as the coarse parts of pictures are.
+        """
+        found, seed = [], self.recipe.optim.seed
+        for batch in self.train_batches(seed=seed, epoch=0, skip=0):
+            found.append(self._latents(take(batch, slice(None), self.device)).mean.cpu())
+            if len(found) == STATISTICS_BATCHES:
+                break
+        z_NLK = torch.cat(found)
+        self.model.mean.copy_(z_NLK.mean(0))
+        std_LK = z_NLK.std(0, correction=0).clamp_min(1e-3)
+        if (code := self.codec.autoencoder.linear_code) is not None:
+            sizes_LK = code.std.sqrt().view_as(std_LK).cpu()
+            std_LK = std_LK * sizes_LK.square().mean().sqrt() / sizes_LK
+        self.model.std.copy_(std_LK)
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        size = self.recipe.optim.batch_size
+        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
+
+    def loss(
+        self, batch: dict[str, Any], rng: torch.Generator, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        model, denoiser, schedule = self.model, self.model.denoiser, self.recipe.model.noise
+        latents = self._latents(batch)
+        sampled_BLK = latents.sample(rng) if model.training else latents.mean
+        clean_BLK = model.normalise(sampled_BLK)
+        text_BC = self.pairs.text_vectors(
+            batch, rng, text_head=denoiser.text_head, is_training=model.training
+        )
+        batch_size = len(clean_BLK)
+        times_B = torch.randint(schedule.num_steps, (batch_size,), generator=rng, device=rng.device)
+        noise_BLK = torch.randn(clean_BLK.shape, generator=rng, device=rng.device)
+        made_BLK = denoiser(
+            schedule.add_noise(clean_BLK, noise_BLK, times_B),
+            denoiser.embed_times(times_B),
+            denoiser.condition(text_BC, draw_text_drop(denoiser, batch_size, rng)),
+            denoiser.embed_lengths(batch["frames_B"]),
+        )
+        loss = latent_loss(made_BLK, schedule.target(clean_BLK, noise_BLK))
+        return loss, {"simple": loss}
+
+    def _latents(self, batch: Mapping[str, Any]) -> Latents:
+        """Of views that were encoded before training, or of fresh ones."""
+        motion_B = batch["motion_BPTF"]
+        if self.recipe.data.views is not None:
+            return Latents(*motion_B.unbind(1))
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            return self.codec.encode(motion_B, batch["frames_B"])
+
+    def validate(self) -> dict[str, float]:
+        scores = held_out_scores(
+            self.loss,
+            self.pairs.batch,
+            self.pairs.held_out,
+            size=self.recipe.optim.batch_size,
+            seed=self.recipe.optim.seed,
+            device=self.device,
+            names=("simple",),
+        )
+        if self.selection is None:
+            return scores
+        # Copies: what only generates can't be trained.
+        model = Ild(copy.deepcopy(self.model), copy.deepcopy(self.codec), self.pairs.encoder)
+        return {**scores, "fid": self.selection.score(model)}
+
+    def provenance(self) -> dict[str, Any]:
+        return self.pairs.provenance()
+
+
+@torch.no_grad()
+def encoded(codec: InteractionCodec, views: Iterable[View], total: int) -> list[View]:
+    """Views as the distributions of their latents (2, L, K), mean and log variance.
+
+    Args:
+        total: how many they are.
+    """
+
+    def latents(motion_BPTF: Tensor) -> Tensor:
+        return torch.stack(codec.encode(motion_BPTF.to(codec.mean)), 1).cpu()
+
+    return converted(views, total, latents, "latents")
+
+
+def _load_tokenizer(recipe: AutoencoderRecipe, device: torch.device) -> Any:
+    """The frozen tokenizer that latents are aligned with; None without alignment."""
+    folder, model = recipe.data.tokenizer, recipe.model
+    if (folder is None) != (model.alignment is None):
+        raise ValueError(
+            "alignment takes a tokenizer: give both data.tokenizer and model.alignment, or neither"
+        )
+    if folder is None:
+        return None
+    kind = read_recipe(Path(folder))["system"]
+    if kind != "momask/tokenizer":
+        raise ValueError(f"{folder} is a checkpoint of {kind!r}, not of 'momask/tokenizer'")
+    codec: Any = part_of(kind).load(Path(folder))
+    config = codec.tokenizer.config
+    found = config.layout, config.num_people, config.code_dim, config.downsampling
+    wanted = model.layout, 2, model.code_dim, model.code_frames
+    if found != wanted:
+        raise ValueError(
+            f"{folder} has layout, people, code_dim and frames of a code {found}; the autoencoder "
+            f"is to be aligned with {wanted}"
+        )
+    return codec.to(device).requires_grad_(False)

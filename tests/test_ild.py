@@ -1,0 +1,509 @@
+"""ILD: latents, alignment, solver, guidance, tiny trainings, what it generates."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from motions import waving
+from test_matching import interx_pairs
+
+import duomotion
+from duomotion.checkpoint import read_checkpoint
+from duomotion.config import apply_overrides
+from duomotion.data.interhuman import write_clip, write_splits
+from duomotion.models import find_recipe
+from duomotion.models.ild.alignment import Alignment, interpolation, pooling
+from duomotion.models.ild.autoencoder import InteractionAutoencoder, InteractionCodec, Latents
+from duomotion.models.ild.bench import IldBench
+from duomotion.models.ild.config import (
+    AutoencoderConfig,
+    AutoencoderLossWeights,
+    GuidanceConfig,
+    LatentDenoiserConfig,
+    LinearCodeConfig,
+    SkipTransformerConfig,
+)
+from duomotion.models.ild.generate import Ild
+from duomotion.models.ild.guidance import KnownFeatures, LatentGuidance
+from duomotion.models.ild.linear_code import LinearCode, cosines
+from duomotion.models.ild.network import LatentDenoiser
+from duomotion.models.ild.objective import joint_losses, kl_loss
+from duomotion.models.ild.reference import ReferenceSampler, deis_change
+from duomotion.models.layers.attention import Attention
+from duomotion.motion.skeleton import SMPL22
+from duomotion.sampling.diffusion import NoiseSchedule, Solver
+from duomotion.sampling.request import Sampling
+
+__all__ = ["interx_pairs"]
+
+TINY = SkipTransformerConfig(width=16, num_layers=3, num_heads=2, feedforward=16)
+
+
+def shaken(network, std=0.1):
+    torch.manual_seed(0)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=std)
+    return network.eval().requires_grad_(False)
+
+
+def autoencoder(**changes):
+    sizes = {"latent_dim": 8, "transformer": TINY, "alignment": None, "max_frames": 40}
+    return shaken(InteractionAutoencoder(AutoencoderConfig(**{**sizes, **changes})))
+
+
+def test_few_keys_meet_queries_as_many_do():
+    attention = shaken(Attention(32, 4), 0.3)
+    x, memory = torch.randn(3, 10, 32), torch.randn(3, 4, 32)
+    torch.testing.assert_close(
+        attention.cross_to_few(x, memory), attention.cross(x, memory), atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("patch", [1, 4])
+@pytest.mark.parametrize("code", [None, LinearCodeConfig(harmonics=8, components=8)])
+def test_padding_changes_nothing(patch, code):
+    network = autoencoder(patch=patch, linear_code=code)
+    x, lengths = torch.randn(2, 2, 24, 262), torch.tensor([24, 16])
+    x[1, :, 16:] = 0
+    both, alone = network.encode(x, lengths), network.encode(x[1:, :, :16])
+    for name in Latents._fields:
+        torch.testing.assert_close(
+            getattr(both, name)[1:], getattr(alone, name), atol=1e-4, rtol=1e-4
+        )
+    made = network.decode(both.mean, 24, lengths)[1:, :, :16]
+    torch.testing.assert_close(made, network.decode(alone.mean, 16), atol=1e-4, rtol=1e-4)
+
+
+def test_motion_of_another_length_is_refused():
+    network = autoencoder(patch=4)
+    for frames in (44, 10, 0):
+        with pytest.raises(ValueError, match=f"motion of {frames} frames can't be encoded"):
+            network.encode(torch.zeros(1, 2, frames, 262))
+        with pytest.raises(ValueError, match=f"motion of {frames} frames can't be encoded"):
+            network.decode(torch.zeros(1, 4, 8), frames)
+
+
+@given(st.integers(1, 30), st.integers(1, 12))
+def test_cosines_are_orthonormal_over_each_length(length, more):
+    frames = length + more
+    waves = cosines(frames, 16, torch.tensor([length]), like=torch.zeros(1))[0].double()
+    kept = min(length, 16)
+    products = waves.T @ waves / length
+    assert not waves[length:].any() and not products[kept:].any()
+    torch.testing.assert_close(
+        products[:kept, :kept], torch.eye(kept, dtype=torch.float64), atol=1e-5, rtol=0
+    )
+
+
+def test_a_linear_code_that_is_large_enough_gives_clips_back():
+    rng = np.random.default_rng(0)
+    basis = rng.normal(size=(3, 10))
+    clips = []
+    for length in (20, 24, 31, 40):
+        slow = np.cos(np.pi * (np.arange(length)[:, None] + 0.5) / length * np.arange(4))
+        clips.append((slow @ rng.normal(size=(4, 3)) @ basis).astype(np.float32))
+    config = LinearCodeConfig(harmonics=8, components=3)
+    code = LinearCode(config, features=10, num_latents=2, latent_dim=6)
+    code.fit(clips, np.linspace(0.5, 2, 10).astype(np.float32))
+    for clip in clips:
+        x = torch.from_numpy(clip)[None]
+        torch.testing.assert_close(code.decode(code.encode(x), len(clip)), x, atol=1e-3, rtol=1e-3)
+    smaller = LinearCode(config, features=10, num_latents=1, latent_dim=6)
+    smaller.fit(clips, np.ones(10, np.float32))
+    x = torch.from_numpy(clips[0])[None]
+    error = (smaller.decode(smaller.encode(x), 20) - x).square().mean()
+    assert 0 < float(error) < float(x.square().mean())
+    with pytest.raises(ValueError, match="30 numbers of latents are more than the 8 x 3"):
+        LinearCode(config, features=10, num_latents=3, latent_dim=10)
+
+
+@given(st.integers(1, 12), st.integers(1, 8))
+def test_weights_of_alignment_are_means(count, latents):
+    counts = torch.tensor([count])
+    for weights in (interpolation(counts, count, latents), pooling(counts, count, latents)):
+        torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:2]))
+        assert (weights >= 0).all()
+
+
+@pytest.mark.parametrize("kind", ["linear", "interpolation", "pooling"])
+@pytest.mark.parametrize("latent_dim", [6, 8])
+def test_alignment_can_be_learned_and_stops_at_the_margin(kind, latent_dim):
+    torch.manual_seed(0)
+    config = AutoencoderConfig(
+        latent_dim=latent_dim, alignment=kind, code_dim=6, max_frames=40, transformer=TINY
+    )
+    alignment, counts = Alignment(config), torch.tensor([10, 7])
+    z, codes = torch.randn(2, 4, latent_dim, requires_grad=True), torch.randn(2, 10, 6)
+    optimizer = torch.optim.Adam([z, *alignment.parameters()], lr=0.05)
+    first = alignment.loss(z, codes, counts, 0.5).item()
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = alignment.loss(z, codes, counts, 0.5)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.5 * first
+    behind = codes.clone()
+    behind[1, 7:] = 100
+    torch.testing.assert_close(
+        alignment.loss(z, behind, counts, 0.5), alignment.loss(z, codes, counts, 0.5)
+    )
+    assert alignment.loss(z, codes, counts, 1.0).item() < loss.item() + 1e-6
+
+
+def test_the_kl_is_that_of_torch():
+    latents = Latents(torch.randn(3, 4, 8), torch.randn(3, 4, 8))
+    own = torch.distributions.Normal(latents.mean, (0.5 * latents.log_variance).exp())
+    standard = torch.distributions.Normal(0.0, 1.0)
+    torch.testing.assert_close(
+        kl_loss(latents), torch.distributions.kl_divergence(own, standard).mean()
+    )
+
+
+def test_each_loss_is_a_switch():
+    rng = torch.Generator().manual_seed(0)
+    made, target = (torch.rand(2, 2, 6, 22, 3, generator=rng) for _ in range(2))
+    mask = torch.ones(2, 6, dtype=torch.bool)
+    names = ("bone", "contact", "distance", "orientation")
+    assert set(joint_losses(made, target, mask, SMPL22, AutoencoderLossWeights())) == set(names)
+    for name in names:
+        found = joint_losses(made, target, mask, SMPL22, AutoencoderLossWeights(**{name: 0.0}))
+        assert set(found) == set(names) - {name}
+    same = joint_losses(target, target, mask, SMPL22, AutoencoderLossWeights(contact=0.0))
+    assert all(float(loss) < 1e-9 for loss in same.values())
+
+
+@pytest.mark.parametrize("steps", [5, 10, 25])
+def test_equation_6_is_the_step_of_diffusers(steps):
+    """On a network whose noise changes with the time and the sample."""
+    schedule = LatentDenoiserConfig().noise
+    solver = Solver("deis", schedule, steps)
+    kept = schedule.alphas_cumprod
+    rho = np.sqrt(1 - kept) / np.sqrt(kept)
+
+    def noise_at(z, time):
+        return torch.sin(3 * z) + 0.3 * np.log(rho[time])
+
+    start = torch.randn(2, 4, 8, generator=torch.Generator().manual_seed(1))
+    found = solver.run(lambda z, step: noise_at(z, solver.times[step]), start, rngs=[])
+    z, before = start.double(), None
+    for time, after in itertools.pairwise(solver.times):
+        noise = noise_at(z, time)
+        change = (
+            (rho[after] - rho[time]) * noise
+            if before is None
+            else deis_change(rho[after], rho[time], rho[before[0]], noise, before[1])
+        )
+        z = np.sqrt(kept[after]) * (z / np.sqrt(kept[time]) + change)
+        before = time, noise
+    last = solver.times[-1]
+    clean = (z - np.sqrt(1 - kept[last]) * noise_at(z, last)) / np.sqrt(kept[last])
+    torch.testing.assert_close(found.double(), clean, atol=2e-4, rtol=2e-4)
+
+
+def test_a_constant_noise_is_removed_by_the_step_and_not_as_equation_6_is_printed():
+    rho_after, rho, rho_before = 1.0, 2.0, 4.0
+    one = torch.ones(1)
+    change = deis_change(rho_after, rho, rho_before, one, one)
+    torch.testing.assert_close(change, torch.tensor([rho_after - rho]))
+    weights = np.log(rho) - np.log(rho_after), -(np.log(rho) - np.log(rho_before))
+    printed = rho / (np.log(rho_after) - np.log(rho_before)) * sum(weights)
+    assert abs(printed - (rho_after - rho)) > 0.5
+
+
+def test_the_schedule_is_scaled_linear_and_the_printed_one_can_be_had():
+    noise = LatentDenoiserConfig().noise
+    assert noise.betas[0] == pytest.approx(0.00085) and noise.betas[-1] == pytest.approx(0.012)
+    middle = ((0.00085**0.5 + 0.012**0.5) / 2) ** 2
+    assert noise.betas[499:501].mean() == pytest.approx(middle, rel=1e-3)
+    printed = apply_overrides(find_recipe("ild/denoiser"), ["model.noise.beta_start=0.000085"])
+    assert printed.model.noise == NoiseSchedule(
+        kind="scaled_linear", beta_start=0.000085, beta_end=0.012, prediction="epsilon"
+    )
+
+
+def test_the_papers_size_has_its_count():
+    with torch.device("meta"):
+        network = LatentDenoiser(LatentDenoiserConfig())
+    assert sum(p.numel() for p in network.parameters()) == 38_230_528
+
+
+def test_fast_sampling_equals_the_reference():
+    torch.manual_seed(0)
+    bench = IldBench(
+        LatentDenoiserConfig(transformer=TINY, latent_dim=8, text_dim=16),
+        AutoencoderConfig(transformer=TINY, latent_dim=8),
+        precision="float32",
+    )
+    ours = bench.generate(1, 2)
+    torch.testing.assert_close(ours, bench.generate(1, 2, reference=True), atol=1e-4, rtol=1e-4)
+    assert ours.shape == (2, 2, 30, 262)
+
+
+def test_a_denoiser_predicts_the_same_in_the_reference():
+    denoiser = shaken(LatentDenoiser(LatentDenoiserConfig(transformer=TINY, text_dim=16)))
+    reference = ReferenceSampler(denoiser, autoencoder())
+    z, text = torch.randn(2, 4, 512), torch.randn(2, 16)
+    ours = denoiser(z, denoiser.embed_times(torch.tensor([7, 7])), denoiser.condition(text))
+    torch.testing.assert_close(reference.predict(z, text, 7), ours, atol=1e-4, rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "interhuman"
+    names = [str(number) for number in range(6)]
+    for number, name in enumerate(names):
+        write_clip(folder, name, waving(frames=40 + 3 * number), [f"two wave {name}", "hi"])
+    write_splits(folder, {"train": names, "val": names[:3], "test": names})
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUOMOTION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+ANY = ("optim.batch_size=4", "optim.warmup_steps=0", *tiny.FAST)
+
+
+def autoencoder_recipe(pairs, *changes):
+    words = [*tiny.ILD_AUTOENCODER, f"data.pairs={pairs}", *ANY, *changes]
+    return apply_overrides(find_recipe("ild/autoencoder-open"), words)
+
+
+def denoiser_recipe(pairs, folder, *changes):
+    words = [*tiny.ILD_DENOISER, f"data.pairs={pairs}", f"data.autoencoder={folder}", *ANY]
+    return apply_overrides(find_recipe("ild/denoiser-open"), [*words, *changes])
+
+
+LINEAR = ("model.linear_code.harmonics=8", "model.linear_code.components=16")
+
+
+@pytest.fixture(scope="module")
+def latents(pairs, tmp_path_factory):
+    """An autoencoder that begins as a linear code."""
+    folder = tmp_path_factory.mktemp("run") / "autoencoder"
+    recipe = autoencoder_recipe(
+        pairs, "optim.steps=20", "model.linear_code={}", *LINEAR, "model.patch=2"
+    )
+    records = tiny.train(recipe, folder)
+    return records, folder / "last"
+
+
+@pytest.fixture(scope="module")
+def trained(pairs, latents, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "ild"
+    records = tiny.train(
+        denoiser_recipe(pairs, latents[1], "optim.steps=60", "optim.lr=1e-2"), folder
+    )
+    return records, folder / "last"
+
+
+def losses(records, name="loss"):
+    return [record[name] for record in records if name in record]
+
+
+def test_a_transformer_alone_learns_too(pairs, tmp_path):
+    recipe = autoencoder_recipe(pairs, "optim.steps=60", "optim.lr=1e-2")
+    records = tiny.train(recipe, tmp_path / "run")
+    assert losses(records)[-1] < 0.7 * losses(records)[0]
+
+
+def test_an_autoencoder_brings_clips_back(latents, pairs):
+    records, last = latents
+    assert {"reconstruction", "kl", "bone", "contact", "distance"} <= set(records[0])
+    assert losses(records, "validation/mpjpe")[-1] < 0.1
+    reconstructor = duomotion.loading.load_reconstructor(last)
+    features = InteractionCodec(AutoencoderConfig(alignment=None)).layout.encode(waving(frames=42))
+    made = reconstructor.reconstruct(features)
+    assert made.shape == (2, 40, 262)
+    assert np.abs(made - features[:, :40])[..., :66].mean() < 0.1
+
+
+@pytest.fixture(scope="module")
+def tokenizer(pairs, tmp_path_factory):
+    sizes = ("model.width=8", "model.depth=1", "model.code_dim=8", "model.num_codes=16")
+    recipe = apply_overrides(
+        find_recipe("momask/tokenizer-pairs-open"),
+        [*sizes, f"data.clips={pairs}", "data.window=40", "optim.steps=2", *ANY],
+    )
+    folder = tmp_path_factory.mktemp("run") / "tokenizer"
+    tiny.train(recipe, folder)
+    return folder / "last"
+
+
+@pytest.mark.parametrize("kind", ["linear", "interpolation", "pooling"])
+def test_latents_are_aligned_with_a_tokenizer(pairs, tokenizer, tmp_path, kind):
+    changes = (f"data.tokenizer={tokenizer}", f"model.alignment={kind}", "model.code_dim=8")
+    recipe = autoencoder_recipe(
+        pairs, *changes, "losses.alignment=1", "losses.margin=0", "optim.steps=40", "optim.lr=1e-2"
+    )
+    records = tiny.train(recipe, tmp_path / "run")
+    assert losses(records, "alignment")[-1] < 0.9 * losses(records, "alignment")[0]
+
+
+def test_a_tokenizer_that_does_not_fit_is_refused(pairs, tokenizer):
+    changes = (f"data.tokenizer={tokenizer}", "model.alignment=linear", "model.code_dim=8")
+    recipe = autoencoder_recipe(pairs, *changes)
+    with pytest.raises(ValueError, match="has layout, people, code_dim and frames of a code"):
+        tiny.task_of(apply_overrides(recipe, ["model.code_dim=9"]))
+    with pytest.raises(ValueError, match=r"give both data\.tokenizer and model\.alignment"):
+        tiny.task_of(apply_overrides(recipe, ["model.alignment=null"]))
+
+
+def test_training_from_clips_to_motion(trained):
+    records, last = trained
+    assert losses(records)[-1] < 0.8 * losses(records)[0]
+    assert read_checkpoint(last).recipe["system"] == "ild/denoiser"
+    model = duomotion.load(last)
+    assert isinstance(model, Ild)
+    clip = model.generate("two wave", seconds=1)
+    assert clip.num_frames == 30 and np.isfinite(clip.positions).all()
+
+
+@pytest.mark.parametrize("change", ["model.conditioning=adaptive", "data.views=null"])
+def test_switches_train(pairs, latents, tmp_path, change):
+    recipe = denoiser_recipe(pairs, latents[1], change, "optim.steps=5")
+    assert np.isfinite(losses(tiny.train(recipe, tmp_path / "run"))).all()
+    clip = duomotion.load(tmp_path / "run" / "last").generate("hi", seconds=1)
+    assert np.isfinite(clip.positions).all()
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(solver="ddim", steps=3, guidance=1)])
+def test_alone_as_in_a_batch(trained, sampling):
+    model = duomotion.load(trained[1])
+    sampling = replace(sampling, avoid_collisions=False)
+    texts = ["two wave 1", "hi", "two wave 5"]
+    for text, clip in zip(
+        texts, model.generate_many(texts, seconds=1, seed=2, sampling=sampling), strict=True
+    ):
+        alone = model.generate(text, seconds=1, seed=2, sampling=sampling)
+        np.testing.assert_allclose(clip.positions, alone.positions, atol=1e-4)
+
+
+def test_guidance_alone_as_in_a_batch(trained):
+    """One inner step: where bodies are deep in each other, rounding grows from step to step."""
+    model = duomotion.load(trained[1])
+    model.diffusion.config = replace(
+        model.diffusion.config,
+        latent_guidance=GuidanceConfig(collision_inner=1, known_last=5),
+    )
+    rng = torch.Generator().manual_seed(0)
+    z = torch.randn(3, 4, 16, generator=rng)
+    values = decoded(model, torch.randn(3, 4, 16, generator=rng))
+    mask = torch.rand(3, 2, 30, 1, generator=rng) < 0.5
+    for known in (None, KnownFeatures(values, mask)):
+        both = guidance_of(model, known, avoid_collisions=True)(z, 3)
+        for row in range(3):
+            own = None if known is None else KnownFeatures(values[row][None], mask[row][None])
+            alone = guidance_of(model, own, avoid_collisions=True)(z[row : row + 1], 3)
+            torch.testing.assert_close(both[row : row + 1], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_known_motion_comes_back_and_draws_the_rest(trained):
+    model = duomotion.load(trained[1])
+    clip = waving(frames=30)
+    reaction = model.react(clip.person(1), "two wave")
+    np.testing.assert_allclose(reaction.positions[0], clip.positions[1], atol=1e-5)
+    between = model.inpaint(clip, unknown=(0.3, 0.6))
+    kept = [*range(9), *range(18, 30)]
+    np.testing.assert_allclose(between.positions[:, kept], clip.positions[:, kept], atol=1e-5)
+    longer = model.extend(clip, seconds=2)
+    assert longer.num_frames == 60
+    np.testing.assert_allclose(longer.positions[:, :30], clip.positions, atol=1e-5)
+
+
+def guidance_of(model, known=None, *, avoid_collisions=False, frames=30):
+    return LatentGuidance(
+        model.codec,
+        model.diffusion.config.latent_guidance,
+        denormalise=model.diffusion.denormalise,
+        frames=frames,
+        known=known,
+        avoid_collisions=avoid_collisions,
+        steps=4,
+    )
+
+
+def decoded(model, z_BLK, frames=30):
+    return model.codec.autoencoder.decode(model.diffusion.denormalise(z_BLK), frames)
+
+
+def test_guidance_moves_bodies_apart(trained):
+    """In the latents alone, without what is done to bodies in the end."""
+    model = duomotion.load(trained[1])
+    guidance = guidance_of(model, avoid_collisions=True)
+    rng = torch.Generator().manual_seed(0)
+    candidates = 3 * torch.randn(64, 4, 16, generator=rng)
+    deep_B = guidance.collisions(decoded(model, candidates))
+    z = candidates[deep_B.argsort(descending=True)[:4]]
+    before_B = guidance.collisions(decoded(model, z))
+    assert before_B.min() > 0.02
+    torch.testing.assert_close(guidance(z, 0), z)  # in the last steps only
+    torch.testing.assert_close(guidance_of(model)(z, 3), z)
+    after_B = guidance.collisions(decoded(model, guidance(z, 3)))
+    assert after_B.mean() < 0.7 * before_B.mean()
+
+
+def test_known_motion_draws_latents(trained):
+    model = duomotion.load(trained[1])
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(1, 4, 16, generator=generator)
+    values = decoded(model, torch.randn(1, 4, 16, generator=generator))
+    mask = torch.zeros(1, 2, 30, 1, dtype=torch.bool)
+    mask[:, 0] = True
+    known = KnownFeatures(values, mask)
+    guidance = guidance_of(model, known)
+    errors = [
+        float(known.energy(decoded(model, each))) for each in (z, guidance(z, 0), guidance(z, 3))
+    ]
+    assert errors[2] < 0.2 * errors[0] and errors[2] < errors[1] < errors[0]
+
+
+def test_it_trains_on_inter_x_layout_too(interx_pairs, tmp_path):
+    layout = ("model.layout=interx", "model.num_features=336", "data.examples.max_frames=150")
+    recipe = autoencoder_recipe(
+        interx_pairs, *layout, "data.examples.floor=each", "optim.steps=20", "optim.lr=1e-2"
+    )
+    records = tiny.train(recipe, tmp_path / "autoencoder")
+    assert losses(records)[-1] < losses(records)[0]
+    changes = ("data.examples.max_frames=150", "data.examples.floor=each", "optim.steps=3")
+    folder = tmp_path / "autoencoder" / "last"
+    tiny.train(denoiser_recipe(interx_pairs, folder, *changes), tmp_path / "run")
+    clip = duomotion.load(tmp_path / "run" / "last").generate("hi", seconds=1)
+    assert clip.num_people == 2 and np.isfinite(clip.positions).all()
+
+
+def test_the_command_line(run, trained, tmp_path):
+    words = ("generate", "two wave", "--seconds", 1, "--model", trained[1], "--formats", "npz")
+    status, printed, _ = run(*words, "--solver", "unipc", "--steps", 3, "--out", tmp_path)
+    assert status == 0 and "two-wave-0.npz" in printed
+    status, printed, error = run(*words, "--resampling", 3, "--out", tmp_path)
+    assert (status, printed) == (2, "") and "has no sampling setting resampling" in error
+
+
+def test_bad_input(trained, latents, pairs, tmp_path):
+    with pytest.raises(ValueError, match="num_layers must be odd, not 4"):
+        SkipTransformerConfig(num_layers=4)
+    with pytest.raises(ValueError, match="multiple of num_heads"):
+        SkipTransformerConfig(width=10, num_heads=3)
+    with pytest.raises(ValueError, match="layout must be interhuman or interx, not kit"):
+        InteractionCodec(AutoencoderConfig(layout="kit-ml", num_features=251))
+    with pytest.raises(ValueError, match="num_features must be 262"):
+        InteractionCodec(AutoencoderConfig(num_features=100))
+    with pytest.raises(ValueError, match=r"makes 4 latents of 16 numbers; the denoiser is for 2"):
+        tiny.task_of(denoiser_recipe(pairs, latents[1], "model.num_latents=2"))
+    with pytest.raises(ValueError, match="is a checkpoint of 'ild/denoiser', not of 'ild/auto"):
+        tiny.task_of(denoiser_recipe(pairs, trained[1]))
+    with pytest.raises(ValueError, match="is a checkpoint of 'ild/autoencoder', not of 'momask"):
+        changes = (f"data.tokenizer={latents[1]}", "model.alignment=linear")
+        tiny.task_of(autoencoder_recipe(pairs, *changes))
+    model = duomotion.load(trained[1])
+    with pytest.raises(ValueError, match="has no sampling setting resampling"):
+        model.generate("hi", seconds=1, sampling=Sampling(resampling=2))

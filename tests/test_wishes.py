@@ -1,0 +1,105 @@
+"""Touches: how they read, what they cost, and motion that is led to them."""
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from motions import standing
+
+import duomotion
+from duomotion.body.separation import separated
+from duomotion.body.wishes import Contact
+from duomotion.motion.contacts import foot_joints
+from duomotion.motion.kinematics import palms
+from duomotion.motion.skeleton import SMPL22
+from duomotion.sampling.request import Sampling
+
+SHAKE = Contact(("right_hand", "right_hand"), 0.4, 0.9)
+
+
+def hand(motion, person):
+    wrist, elbow = (SMPL22.index(f"right_{part}") for part in ("wrist", "elbow"))
+    joints = motion.positions[person]
+    return palms(joints[:, wrist], joints[:, elbow])
+
+
+def test_what_is_written_is_read():
+    assert Contact.parse("A.right_hand B.left_shoulder 1.0:2.5") == Contact(
+        ("right_hand", "left_shoulder"), 1, 2.5
+    )
+    assert Contact.parse("B.neck A.left_hand 0:.5") == Contact(("left_hand", "neck"), 0, 0.5)
+
+
+@given(st.text(max_size=30))
+def test_anything_else_is_refused_in_one_sentence(text):
+    with pytest.raises(ValueError, match="a joint of each person and a time are expected"):
+        Contact.parse(text)
+
+
+@pytest.mark.parametrize(
+    "wish, problem",
+    [
+        (lambda: Contact(("head", "head"), 2, 1), "has to end after it starts"),
+        (lambda: Contact.parse("A.head A.neck 0:1"), "a joint of each person"),
+    ],
+)
+def test_wishes_that_make_no_sense_are_refused(wish, problem):
+    with pytest.raises(ValueError, match=problem):
+        wish()
+
+
+def test_energies_are_zero_where_wishes_are_met_and_pull_where_not():
+    joints = torch.from_numpy(standing(2, 30, 2.0).positions).double().requires_grad_()
+    energy = SHAKE.energy(joints, SMPL22, 30)
+    (gradient,) = torch.autograd.grad(energy, joints)
+    assert energy.item() > 0.1 and gradient.abs().sum() > 0
+    touching = joints.detach().clone()
+    touching[1] = touching[0]
+    assert SHAKE.energy(touching, SMPL22, 30).item() == 0
+
+
+def test_hands_come_together_and_feet_stay():
+    people = standing(2, 45, 0.9)
+    made = separated(people, wishes=(SHAKE,))
+    gap = np.linalg.norm(hand(made, 0) - hand(made, 1), axis=-1)
+    assert gap[12:27].max() < 0.12 and gap[12:27].mean() < 0.1
+    assert np.linalg.norm(hand(people, 0) - hand(people, 1), axis=-1).min() > 0.6
+    feet = foot_joints(SMPL22)
+    assert np.abs(made.positions - people.positions)[:, :, feet].max() < 0.05
+    steps = np.linalg.norm(np.diff(made.positions, n=2, axis=1), axis=-1) * 30**2
+    assert steps.max() < 40
+    fixed = np.zeros((2, 45), bool)
+    fixed[0] = True
+    kept = separated(people, fixed, wishes=(SHAKE,))
+    assert np.array_equal(kept.rotations[0], people.rotations[0])
+
+
+def test_models_take_wishes(tmp_path):
+    model = duomotion.load(tiny.checkpoint(tmp_path / "model"))
+    plain = model.generate("two people wave", seconds=1)
+    wish = Contact(("right_hand", "right_hand"), 0.3, 0.7)
+    made = model.generate("two people wave", seconds=1, sampling=Sampling(wishes=(wish,)))
+    gaps = [np.linalg.norm(hand(x, 0) - hand(x, 1), axis=-1)[9:21].mean() for x in (plain, made)]
+    assert gaps[1] < max(0.12, 0.5 * gaps[0])
+    for wishes, problem in (
+        ((Contact(("right_hand", "knee"), 0, 1),), "there is no joint 'knee'; did you mean"),
+        ((Contact(("head", "head"), 0, 1.5),), "until 1.5 s lies outside the clip of 1 s"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            model.generate("hi", seconds=1, sampling=Sampling(wishes=wishes))
+    with pytest.raises(ValueError, match="wishes can be given for up to 10 s of motion, not"):
+        model.generate("hi", seconds=12, sampling=Sampling(wishes=(wish,)))
+    with pytest.raises(ValueError, match="wishes can't be given where motion is extended"):
+        model.extend(plain, seconds=2, sampling=Sampling(wishes=(wish,)))
+
+
+def test_the_command_line(run, tmp_path):
+    folder = tiny.checkpoint(tmp_path / "model")
+    words = ["generate", "hi", "--seconds", 1, "--model", folder, "--formats", "npz"]
+    out = ["--out", tmp_path / "out"]
+    status, _, error = run(*words, "--contact", "A.right_hand B.neck 0.2:0.8", *out)
+    assert status == 0, error
+    status, printed, error = run(*words, "--contact", "A.right_hand neck 0.2:0.8", *out)
+    assert (status, printed) == (2, "") and "a joint of each person and a time" in error
