@@ -111,13 +111,29 @@ def test_kinds_fit_a_line(tmp_path):
 
 
 def test_frequent_kinds_are_thinned_out(monkeypatch):
-    monkeypatch.setattr(learned, "MOST_CAPTIONS", 5)
+    monkeypatch.setattr(learned, "MOST_CAPTIONS", 6)
     monkeypatch.setattr(learned, "MOST_KINDS", 2)
     rare = Described("they wave", "wave", "wave 0")
     found, again = (Learned.of([*DESCRIBED, rare], 2) for _ in range(2))
     assert [kind.name for kind in found.known.kinds] == ["handshake", "march"]
-    assert found.kinds_K.tolist() == [0, 0, 1, 1]
+    assert found.kinds_K.tolist() == [0, 0, 0, 1, 1, 1]
     assert torch.equal(found.vectors_KC, again.vectors_KC)
+
+
+def test_composed_kinds_get_the_room_that_is_left(monkeypatch):
+    composed = [
+        Described(f"one looks, the other waves {n} {kind}", f"look + {kind}", f"{kind} {n}")
+        for kind in ("wave", "jump", "turn")
+        for n in range(6)
+    ]
+    alone = Learned.of(DESCRIBED, 2)
+    count = len(alone.kinds_K)
+    monkeypatch.setattr(learned, "MOST_CAPTIONS", count + 7)
+    both = Learned.of(DESCRIBED, 2, composed=composed)
+    names = [kind.name for kind in both.known.kinds]
+    assert names == [*(kind.name for kind in alone.known.kinds), "look + jump", "look + turn"]
+    assert torch.equal(both.vectors_KC[:count], alone.vectors_KC)
+    assert both.kinds_K[count:].bincount()[-2:].tolist() == [3, 3]
 
 
 def test_four_bits_keep_directions():

@@ -67,10 +67,11 @@ class CaptionedPairs(PairViews):
         """Read the data; arguments are those of `PairViews`."""
         self.encoder = cached_encoder(data.text_encoder, dim=text_dim)
         super().__init__(data, layout=layout, seed=seed, unit=unit, prepare=prepare)
-        described = describe(data.pairs, self.recorded, self.layout.captions)
-        if data.composed:
-            described += describe(data.composed, self.composed, self.layout.captions)
-        self.learned = Learned.of(described, NUM_PEOPLE)
+        described, composed = (
+            describe(root, clips, self.layout.captions) if root else []
+            for root, clips in ((data.pairs, self.recorded), (data.composed, self.composed))
+        )
+        self.learned = Learned.of(described, NUM_PEOPLE, composed=composed)
         clips = (*self.recorded, *self.composed)
         captions = {text for clip in clips for text in self.layout.captions(clip)}
         if data.examples.mirror:

@@ -6,7 +6,7 @@ things that people do (`text.actions`), less what is learned itself. docs/benchm
 measures that were tried.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,28 +93,31 @@ class Learned:
     kinds_K: Tensor
 
     @classmethod
-    def of(cls, described: Iterable[Described], num_people: int, *, seed: int = 0) -> "Learned":
+    def of(
+        cls,
+        described: Sequence[Described],
+        num_people: int,
+        *,
+        composed: Sequence[Described] = (),
+        seed: int = 0,
+    ) -> "Learned":
         """What is learned from captions of clips of one person or two.
 
         Where there are more captions than are kept, those of frequent kinds are thinned out at
         random, to as many of each.
+
+        Args:
+            composed: captions of clips that were composed, whose kinds are many; they get the room
+                that the others leave.
         """
-        by_kind: dict[str, dict[str, None]] = {}
-        clips: dict[str, set[str]] = {}
-        for each in described:
-            by_kind.setdefault(each.kind, {})[each.caption] = None
-            clips.setdefault(each.kind, set()).add(each.clip)
-        names = sorted(by_kind, key=lambda name: (-len(clips[name]), name))[:MOST_KINDS]
-        most = _most_each([len(by_kind[name]) for name in names])
         rng = np.random.default_rng(seed)
+        chosen = _chosen(described, MOST_KINDS, MOST_CAPTIONS, rng)
+        room = MOST_CAPTIONS - sum(len(captions) for _, _, captions in chosen)
+        chosen += _chosen(composed, MOST_KINDS - len(chosen), room, rng)
         kinds, vectors, indices = [], [], []
-        for index, name in enumerate(names):
-            captions = sorted(by_kind[name])
-            if len(captions) > most:
-                captions = sorted(rng.choice(captions, most, replace=False).tolist())
+        for index, (name, clips, captions) in enumerate(chosen):
             vectors_NC = _encode(captions)
-            example = _tidy(_example(captions, vectors_NC))
-            kinds.append(Kind(_tidy(name), len(clips[name]), example))
+            kinds.append(Kind(_tidy(name), clips, _tidy(_example(captions, vectors_NC))))
             vectors.append(vectors_NC)
             indices += [index] * len(captions)
         return cls(
@@ -202,6 +205,31 @@ def read_known(folder: Path) -> Kinds | None:
     return from_dict(Kinds, read_json(path), str(path)) if path.parent.exists() else None
 
 
+def _chosen(
+    described: Sequence[Described], most_kinds: int, room: int, rng: np.random.Generator
+) -> list[tuple[str, int, list[str]]]:
+    """Name, number of clips and captions of each kind, the kinds with most clips first.
+
+    At most so many kinds, and in all as many captions as there is room for, `NEAREST` or more of
+    each kind that has them.
+    """
+    by_kind: dict[str, dict[str, None]] = {}
+    clips: dict[str, set[str]] = {}
+    for each in described:
+        by_kind.setdefault(each.kind, {})[each.caption] = None
+        clips.setdefault(each.kind, set()).add(each.clip)
+    names = sorted(by_kind, key=lambda name: (-len(clips[name]), name))
+    names = names[: min(most_kinds, room // NEAREST)]
+    most = _most_each([len(by_kind[name]) for name in names], room) if names else 0
+    chosen = []
+    for name in names:
+        captions = sorted(by_kind[name])
+        if len(captions) > most:
+            captions = sorted(rng.choice(captions, most, replace=False).tolist())
+        chosen.append((name, len(clips[name]), captions))
+    return chosen
+
+
 def _encode(texts: list[str]) -> Tensor:
     return cached_encoder("sentence", dim=DIM).encode(texts).vectors
 
@@ -224,10 +252,6 @@ def _tidy(text: str) -> str:
     return shorten(printable, LONGEST, placeholder="…")
 
 
-def _most_each(counts: Sequence[int]) -> int:
-    """The largest number that lets no more than `MOST_CAPTIONS` stay if no kind has more."""
-    return max(
-        most
-        for most in range(1, MOST_CAPTIONS + 1)
-        if sum(min(count, most) for count in counts) <= MOST_CAPTIONS
-    )
+def _most_each(counts: Sequence[int], room: int) -> int:
+    """The largest number that lets no more than `room` stay if no kind has more."""
+    return max(most for most in range(1, room + 1) if sum(min(n, most) for n in counts) <= room)

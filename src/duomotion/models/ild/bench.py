@@ -37,7 +37,7 @@ class IldBench(Bench):
         self.reference = ReferenceSampler(diffusion.denoiser, codec.autoencoder)
         self.dtype = weight_type(precision, self.device, self.config.transformer.width)
         self.denoiser = accelerate(diffusion.denoiser.to(self.dtype))
-        self.autoencoder = accelerate(codec.autoencoder.to(self.dtype))
+        self.autoencoder = accelerate(codec.autoencoder)
 
     @torch.no_grad()
     def generate(self, seconds: float, batch: int, *, reference: bool = False) -> torch.Tensor:
@@ -52,6 +52,6 @@ class IldBench(Bench):
         else:
             sampling = Sampling(steps=config.steps, solver=config.solver, guidance=config.guidance)
             z_BLK = denoise(self.denoiser, noise_BLK, text_BC, frames, rngs=rngs, sampling=sampling)
-            made = self.autoencoder.decode(z_BLK.to(self.dtype), frames).float()
+            made = self.autoencoder.decode(z_BLK, frames)
         synchronize(self.device)
         return made

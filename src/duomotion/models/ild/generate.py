@@ -34,7 +34,10 @@ from duomotion.text.encoder import TextEncoder
 
 
 class Ild(FeatureModel):
-    """A denoiser of latents and the decoder of what they stand for."""
+    """A denoiser of latents and the decoder of what they stand for.
+
+    The decoder stays in float32: rounded to bfloat16, each frame would be off by other millimetres.
+    """
 
     def __init__(
         self,
@@ -49,7 +52,6 @@ class Ild(FeatureModel):
         width = diffusion.config.transformer.width
         dtype = weight_type(precision, diffusion.mean.device, width)
         diffusion.denoiser.to(dtype)
-        codec.autoencoder.to(dtype)
         self.diffusion, self.codec = accelerate(diffusion), accelerate(codec)
         self.sampling = AS_TUNED
         super().__init__(
