@@ -137,7 +137,7 @@ def denoiser_open() -> LatentDenoiserRecipe:
             text_noise=0.15,
             examples=OPEN_VIEWS,
         ),
-        optim=small_training(steps=12_000, batch_size=64, lr=1e-3, ema_decay=0.999),
+        optim=small_training(steps=30_000, batch_size=64, lr=1e-3, ema_decay=0.999),
         log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),
     )
 
