@@ -13,6 +13,7 @@ from motions import waving
 from test_matching import interx_pairs
 
 import duomotion
+from duomotion.body.constraints import Contact
 from duomotion.checkpoint import read_checkpoint
 from duomotion.config import apply_overrides
 from duomotion.data.interhuman import write_clip, write_splits
@@ -29,14 +30,14 @@ from duomotion.models.ild.config import (
     SkipTransformerConfig,
 )
 from duomotion.models.ild.generate import Ild
-from duomotion.models.ild.guidance import KnownFeatures, LatentGuidance
+from duomotion.models.ild.guidance import LatentGuidance, known_error
 from duomotion.models.ild.linear_code import LinearCode, cosines
 from duomotion.models.ild.network import LatentDenoiser
 from duomotion.models.ild.objective import joint_losses, kl_loss
 from duomotion.models.ild.reference import ReferenceSampler, deis_change
 from duomotion.models.layers.attention import Attention
 from duomotion.motion.skeleton import SMPL22
-from duomotion.sampling.diffusion import NoiseSchedule, Solver
+from duomotion.sampling.diffusion import Known, NoiseSchedule, Solver
 from duomotion.sampling.request import Sampling
 
 __all__ = ["interx_pairs"]
@@ -398,10 +399,10 @@ def test_guidance_alone_as_in_a_batch(trained):
     z = torch.randn(3, 4, 16, generator=rng)
     values = decoded(model, torch.randn(3, 4, 16, generator=rng))
     mask = torch.rand(3, 2, 30, 1, generator=rng) < 0.5
-    for known in (None, KnownFeatures(values, mask)):
+    for known in (None, Known(values, mask)):
         both = guidance_of(model, known, avoid_collisions=True)(z, 3)
         for row in range(3):
-            own = None if known is None else KnownFeatures(values[row][None], mask[row][None])
+            own = None if known is None else Known(values[row][None], mask[row][None])
             alone = guidance_of(model, own, avoid_collisions=True)(z[row : row + 1], 3)
             torch.testing.assert_close(both[row : row + 1], alone, atol=1e-4, rtol=1e-4)
 
@@ -419,13 +420,14 @@ def test_known_motion_comes_back_and_draws_the_rest(trained):
     np.testing.assert_allclose(longer.positions[:, :30], clip.positions, atol=1e-5)
 
 
-def guidance_of(model, known=None, *, avoid_collisions=False, frames=30):
+def guidance_of(model, known=None, *, constraints=(), avoid_collisions=False, frames=30):
     return LatentGuidance(
         model.codec,
         model.diffusion.config.latent_guidance,
         denormalise=model.diffusion.denormalise,
         frames=frames,
         known=known,
+        constraints=constraints,
         avoid_collisions=avoid_collisions,
         steps=4,
     )
@@ -458,12 +460,22 @@ def test_known_motion_draws_latents(trained):
     values = decoded(model, torch.randn(1, 4, 16, generator=generator))
     mask = torch.zeros(1, 2, 30, 1, dtype=torch.bool)
     mask[:, 0] = True
-    known = KnownFeatures(values, mask)
+    known = Known(values, mask)
     guidance = guidance_of(model, known)
     errors = [
-        float(known.energy(decoded(model, each))) for each in (z, guidance(z, 0), guidance(z, 3))
+        float(known_error(decoded(model, each), known))
+        for each in (z, guidance(z, 0), guidance(z, 3))
     ]
     assert errors[2] < 0.2 * errors[0] and errors[2] < errors[1] < errors[0]
+
+
+def test_constraints_draw_latents(trained):
+    model = duomotion.load(trained[1])
+    z = torch.randn(2, 4, 16, generator=torch.Generator().manual_seed(0))
+    contact = Contact(("right_hand", "left_hand"), 0.3, 0.7)
+    guidance = guidance_of(model, constraints=(contact,))
+    before, after = (guidance.goals(decoded(model, each)) for each in (z, guidance(z, 3)))
+    assert before.min() > 0.1 and (after < 0.3 * before).all()
 
 
 def test_it_trains_on_inter_x_layout_too(interx_pairs, tmp_path):

@@ -98,8 +98,8 @@ def test_models_do_it_unless_told_not_to(monkeypatch):
     features = INTERHUMAN.encode(close_together(frames=41))
     monkeypatch.setattr(InterMask, "sample", lambda *_, **__: [features])
     model, litres = duomotion.load("intermask-open"), []
-    for wish in (None, True, False):
-        sampling = Sampling(avoid_collisions=wish, attempts=1)
+    for constraint in (None, True, False):
+        sampling = Sampling(avoid_collisions=constraint, attempts=1)
         clip = model.generate("they hug", seconds=40 / 30, sampling=sampling)
         litres.append(overlap_volumes(clip).max())
     assert litres[0] == litres[1] < 0.2 * litres[2]

@@ -1,4 +1,4 @@
-"""Bodies that don't pass through each other, and wishes: motion changed as little as these take.
+"""Bodies that don't pass through each other, and touch where they are to: changed but little.
 
 Axes: P the 2 people, T frames, J joints, K knots of a spline, C and D capsules, H hands.
 """
@@ -12,7 +12,7 @@ from scipy.interpolate import BSpline
 from torch import Tensor
 
 from duomotion.body.capsules import Capsules, body_capsules, gaps, nearest_points
-from duomotion.body.wishes import Contact
+from duomotion.body.constraints import Contact
 from duomotion.motion.contacts import ease_mask, foot_contacts, foot_joints
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import PALM, forward_kinematics
@@ -24,15 +24,15 @@ NEAR = 0.15  # metres; in frames with larger gaps they are not looked at
 KNOT_SECONDS = 0.2  # what is added changes no faster
 BLEND = 10  # frames from known ones on over which it fades in
 ITERATIONS = 20  # of L-BFGS
-WISH_ITERATIONS = 60  # the same where something is wished for
+CONSTRAINED_ITERATIONS = 60  # the same where there are constraints
 HELD = (-0.06, 0.05)  # metres from a palm to the partner's surface; what it touches it keeps
 HELD_SLACK = 0.02  # metres that it may move there
 
 # Weights of squared metres (feet, hands, steps from frame to frame, paths) and of squared entries
 # of 6-D rotations, next to squared depths added up over all pairs of capsules.
 FEET, HANDS, STEPS, PATH, TURN = 1.0, 5.0, 5.0, 0.3, 0.3
-WISHES = 40.0  # of what is missing of each, in squared metres
-WISH_FEET = 5.0  # that of feet where something is wished for
+CONSTRAINTS = 40.0  # of what is missing of each, in squared metres
+CONSTRAINED_FEET = 5.0  # that of feet where there are constraints
 SCALE = 100.0  # of the whole; brings it near 1, as line searches expect
 
 
@@ -40,10 +40,10 @@ def separated(
     interaction: Interaction,
     fixed_PT: np.ndarray | None = None,
     *,
-    wishes: Sequence[Contact] = (),
+    constraints: Sequence[Contact] = (),
     avoid_collisions: bool = True,
 ) -> Interaction:
-    """Two people whose bodies are no longer, or less deeply, in each other, and who do as wished.
+    """Two people whose bodies are less deeply, if at all, in each other, and who meet constraints.
 
     Smooth changes of paths and joint rotations are found by L-BFGS, in float64, so that rounding,
     which depends on the number of threads, hardly shows. Feet stay about where they stand, hands
@@ -51,19 +51,19 @@ def separated(
 
     Args:
         fixed_PT: bool, frames that are known.
-        wishes: see `body.wishes`.
+        constraints: see `body.constraints`.
         avoid_collisions: False: bodies may be in each other.
 
     Raises:
-        ValueError: there are not two people, or a wish does not fit the motion.
+        ValueError: there are not two people, or a constraint does not fit the motion.
     """
     people = interaction.num_people
     if people != 2:
         raise ValueError(f"bodies of two people are separated, this motion has {people}")
-    for wish in wishes:
-        wish.check(interaction.skeletons[0], interaction.seconds)
-    problem = _Problem(interaction, fixed_PT, wishes, avoid_collisions)
-    if not wishes and (problem.smallest_gap > -DEEP or not avoid_collisions):
+    for constraint in constraints:
+        constraint.check(interaction.skeletons[0], interaction.seconds)
+    problem = _Problem(interaction, fixed_PT, constraints, avoid_collisions)
+    if not constraints and (problem.smallest_gap > -DEEP or not avoid_collisions):
         return interaction
     root_PT3, rotations_PTJ33 = problem.solve()
     if not bool(root_PT3.isfinite().all() and rotations_PTJ33.isfinite().all()):
@@ -125,10 +125,11 @@ class _Problem:
         self,
         motion: Interaction,
         fixed_PT: np.ndarray | None,
-        wishes: Sequence[Contact],
+        constraints: Sequence[Contact],
         avoid_collisions: bool,
     ) -> None:
-        self.wishes, self.avoid_collisions, self.fps = wishes, avoid_collisions, motion.fps
+        self.constraints, self.fps = constraints, motion.fps
+        self.avoid_collisions = avoid_collisions
         self.skeleton = motion.skeletons[0]
         self.bodies = [body_capsules(skeleton) for skeleton in motion.skeletons]
         self.root_PT3 = torch.from_numpy(motion.root_positions).double()
@@ -157,7 +158,7 @@ class _Problem:
         turn_PKJ6 = self.root_PT3.new_zeros(shape, requires_grad=True)
         optimiser = torch.optim.LBFGS(
             [shift_PK3, turn_PKJ6],
-            max_iter=WISH_ITERATIONS if self.wishes else ITERATIONS,
+            max_iter=CONSTRAINED_ITERATIONS if self.constraints else ITERATIONS,
             line_search_fn="strong_wolfe",
         )
 
@@ -187,12 +188,12 @@ class _Problem:
     def _energy(self, shift_PK3: Tensor, turn_PKJ6: Tensor) -> Tensor:
         pose = self._pose(shift_PK3, turn_PKJ6)
         joints_PTJ3 = forward_kinematics(*pose, self.offsets_P1J3, self.skeleton)
-        depth = wished = joints_PTJ3.new_zeros(())
+        depth = missed = joints_PTJ3.new_zeros(())
         if self.avoid_collisions:
             gaps_NCD = self._gaps(joints_PTJ3[:, self.near_T])
             depth = gaps_NCD.clamp_max(0).square().sum() / len(self.near_T)
-        for wish in self.wishes:
-            wished = wished + wish.energy(joints_PTJ3, self.skeleton, self.fps)
+        for constraint in self.constraints:
+            missed = missed + constraint.energy(joints_PTJ3, self.skeleton, self.fps)
         moved_PTJ3 = joints_PTJ3 - self.joints_PTJ3
         slid = moved_PTJ3[:, :, self.feet].square().sum(-1)
         held = [
@@ -203,8 +204,8 @@ class _Problem:
         ]
         return (
             depth
-            + WISHES * wished
-            + (WISH_FEET if self.wishes else FEET) * (slid * self.stands_PTF).mean()
+            + CONSTRAINTS * missed
+            + (CONSTRAINED_FEET if self.constraints else FEET) * (slid * self.stands_PTF).mean()
             + HANDS * torch.stack(held).sum()
             + STEPS * moved_PTJ3.diff(dim=1).square().sum(-1).mean()
             + PATH * shift_PK3.square().mean()

@@ -61,7 +61,7 @@ class Options:
     @property
     def sampling(self) -> "Sampling":
         """Raises ValueError where a setting is out of range or reads otherwise."""
-        from duomotion.body.wishes import Contact
+        from duomotion.body.constraints import Contact
         from duomotion.sampling.request import Sampling
 
         return Sampling(
@@ -71,7 +71,7 @@ class Options:
             solver=self.solver,
             resampling=self.resampling,
             avoid_collisions=None if self.avoid_collisions else False,
-            wishes=tuple(map(Contact.parse, self.contact)) or None,
+            constraints=tuple(map(Contact.parse, self.contact)) or None,
         )
 
 

@@ -1,7 +1,7 @@
 """What generators of two people are trained on: views of pairs with their captions."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from duomotion.text.augment import mirror_text
 from duomotion.text.cache import cached_encoder
 from duomotion.text.learned import Learned
 from duomotion.training.captions import CaptionStates, draw_captions
-from duomotion.training.validation import ValidationFID
+from duomotion.training.validation import FeatureSource, ValidationFID, held_out_scores
 from duomotion.training.views import View
 
 NUM_PEOPLE = 2
@@ -50,6 +50,7 @@ class CaptionedPairs(PairViews):
     Attributes:
         learned: the kinds of action, and their captions.
         children: checkpoints that belong into the generator's.
+        selection: what chooses the best checkpoint; None where that is the loss.
     """
 
     data: PairData
@@ -79,6 +80,7 @@ class CaptionedPairs(PairViews):
         others = [text for view in self.held_out_motion for text in view.captions]
         self.captions = CaptionStates(self.encoder, sorted(captions), others)
         self.children = self._children()
+        self.selection = self._selection()
 
     def _children(self) -> Mapping[str, Path]:
         data, children = self.data, {}
@@ -117,7 +119,34 @@ class CaptionedPairs(PairViews):
             text_BC = self.captions.add_noise(text_BC, noise, rng, text_head=text_head)
         return text_BC
 
-    def selection(self) -> ValidationFID | None:
+    @property
+    def score_name(self) -> str:
+        """Of the score that decides on the best checkpoint."""
+        return "loss" if self.selection is None else "fid"
+
+    def scores(
+        self,
+        loss: Callable[[Any, torch.Generator, int], tuple[Tensor, dict[str, Tensor]]],
+        model: Callable[[], FeatureSource],
+        *,
+        size: int,
+        device: torch.device,
+        names: Sequence[str],
+    ) -> dict[str, float]:
+        """Loss and some of its parts on held-out views, and FID where an evaluator selects.
+
+        Args:
+            loss: a task's.
+            model: makes what generates, of copies: what only generates can't be trained.
+            size: views at once.
+            names: of the parts.
+        """
+        found = held_out_scores(
+            loss, self.batch, self.held_out, size=size, seed=self.seed, device=device, names=names
+        )
+        return found if self.selection is None else {**found, "fid": self.selection.score(model())}
+
+    def _selection(self) -> ValidationFID | None:
         """What chooses the best checkpoint if that is an evaluator."""
         if self.data.evaluator is None:
             return None

@@ -19,6 +19,7 @@ from duomotion.models.base import MotionModel, OnStep, in_batches
 from duomotion.motion.contacts import lock_feet, snap_to_floor
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.layout import Layout
+from duomotion.motion.normaliser import Normaliser
 from duomotion.sampling.known import KnownMotion, align_root_path
 from duomotion.sampling.request import Request, Sampling
 from duomotion.text.anchors import anchored
@@ -62,6 +63,27 @@ class KnownFeatures:
     def swapped(self) -> "KnownFeatures":
         """The same with people in the other order."""
         return KnownFeatures(np.flip(self.features_PTF, 0).copy(), np.flip(self.mask_PT, 0).copy())
+
+
+def known_tensors(
+    known: Sequence[KnownFeatures | None], frames: int, normaliser: Normaliser
+) -> tuple[Tensor, Tensor] | None:
+    """Normalised features (B, P, T, F) and where they are known, (B, P, T, 1) bool.
+
+    None where nothing is known of any clip.
+    """
+    given = [each for each in known if each is not None]
+    if not given:
+        return None
+    people, _, width = given[0].features_PTF.shape
+    values = torch.zeros(len(known), people, frames, width)
+    mask = torch.zeros(len(known), people, frames, 1, dtype=torch.bool)
+    for row, each in enumerate(known):
+        if each is not None:
+            mask[row, :, : each.mask_PT.shape[1], 0] = torch.from_numpy(each.mask_PT)
+            values[row] = torch.from_numpy(each.features_PTF)
+    normalised = normaliser.normalise(values.to(normaliser.mean))
+    return normalised, mask.to(normalised.device)
 
 
 class FeatureModel(MotionModel):
@@ -234,11 +256,11 @@ class FeatureModel(MotionModel):
                 bodies = align_root_path(bodies, known.known, known.mask)
             bodies = known.joined(snap_to_floor(bodies))
         sampling = request.sampling.resolved(self.tuned, self.name)
-        if sampling.avoid_collisions or sampling.wishes:
+        if sampling.avoid_collisions or sampling.constraints:
             bodies = separated(
                 bodies,
                 fixed_PT,
-                wishes=sampling.wishes or (),
+                constraints=sampling.constraints or (),
                 avoid_collisions=bool(sampling.avoid_collisions),
             )
         return bodies.with_caption(request.text)

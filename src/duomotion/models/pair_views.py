@@ -23,7 +23,7 @@ from duomotion.training.views import (
     collate,
 )
 
-STATISTICS_VIEWS = 2000  # of which mean and deviation of the features are taken
+STATISTICS_VIEWS = 2000
 OPEN_VIEWS = PairConfig(
     floor="keep",
     mirror=False,
@@ -134,14 +134,17 @@ class PairViews:
         """Members as of `views.collate`; `rng` is for what is drawn in it."""
         return collate(views, self.unit)
 
-    def statistics(self, layout: Layout) -> Normaliser:
-        """Of the features of random views, which were not prepared."""
+    def random_views(self) -> list[View]:
+        """Of which statistics are taken; the same each time."""
         rng = np.random.default_rng(self.seed)
         rows = rng.integers(len(self.views.lengths), size=STATISTICS_VIEWS)
-        views = self.views.draw(rows.tolist(), rng)
-        features = [view.motion.flatten(0, 1).numpy() for view in views]
-        return layout.fit_normaliser(np.concatenate(features))
+        return self.views.draw(rows.tolist(), rng)
 
     def sources(self) -> list[str]:
         """Folders of the data sets."""
         return [self.data.pairs, *([self.data.composed] if self.data.composed else [])]
+
+
+def statistics(views: Sequence[View], layout: Layout) -> Normaliser:
+    """Mean and deviation of the features of views."""
+    return layout.fit_normaliser(np.concatenate([view.motion.flatten(0, 1) for view in views]))

@@ -160,12 +160,6 @@ class InterHumanLayout(MapLayout):
         found.std[self.blocks.contacts] = 1
         return found
 
-    def importance(self) -> np.ndarray:
-        """(262,): positions decide where bodies are, rotations how limbs turn about themselves."""
-        found = np.ones(self.num_features, np.float32)
-        found[self.blocks.rotations], found[self.blocks.contacts] = 0.1, 0.02
-        return found
-
     def _rows(self, features: Array, block: slice, width: int) -> Array:
         count = (block.stop - block.start) // width
         return features[..., block].reshape(*features.shape[:-1], count, width)

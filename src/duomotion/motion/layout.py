@@ -75,10 +75,6 @@ class Layout(ABC):
         """Statistics of features (..., F)."""
         return Normaliser.fit(features)
 
-    def importance(self) -> np.ndarray:
-        """(F,) how much an error of each feature counts, in the layout's units."""
-        return np.ones(self.num_features, np.float32)
-
     def grounded(self, people: Interaction) -> Interaction:
         """People from the layout's world in one whose floor is at height 0; here it is already."""
         return people

@@ -85,7 +85,7 @@ class NoiseSchedule:
 
 @dataclass(frozen=True)
 class Known:
-    """What samples have to have: `values` (B, ...) where `mask`, of the same shape, is True."""
+    """What samples have to have: `values` (B, ...) where `mask`, which broadcasts, is True."""
 
     values: Tensor
     mask: Tensor

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from duomotion.body.wishes import Contact
+from duomotion.body.constraints import Contact
 from duomotion.motion.interaction import Interaction
 
 MAX_GUIDANCE = 100.0  # far beyond what any model follows a text with
@@ -34,7 +34,7 @@ class Sampling:
             1 to `MAX_RESAMPLING`, so that what is generated comes to fit it.
         avoid_collisions: two people whose bodies are in each other are moved apart in the end, as
             little as that takes (`body.separation`); some models also heed it while they sample.
-        wishes: touches that motion is led to in the same way (`body.wishes`).
+        constraints: touches that motion is led to in the same way (`body.constraints`).
 
     Raises:
         ValueError: one is out of its range.
@@ -47,7 +47,7 @@ class Sampling:
     solver: str | None = None
     resampling: int | None = None
     avoid_collisions: bool | None = None
-    wishes: tuple[Contact, ...] | None = None
+    constraints: tuple[Contact, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.guidance is not None and not 0 <= self.guidance <= MAX_GUIDANCE:

@@ -3,8 +3,8 @@
 One transformer reads both people at once beside tokens whose outputs are the distribution of a few
 latents; another makes motion of any length of them.
 
-Axes: B samples, P the 2 people, T frames, F features of a person, L latents, K their width, N codes
-of the tokenizer, C their width.
+Axes: B samples, P the 2 people, T frames, F features of a person, L latents, K their width, W
+features of both people.
 """
 
 import math
@@ -16,15 +16,11 @@ from torch import Tensor, nn
 from duomotion.models.ild.alignment import Alignment
 from duomotion.models.ild.config import AutoencoderConfig, SkipTransformerConfig
 from duomotion.models.ild.linear_code import LinearCode
+from duomotion.models.layers.linear import zero_linear
 from duomotion.models.layers.masks import length_mask
+from duomotion.models.layers.pair_features import NUM_PEOPLE, PairFeatures
 from duomotion.models.layers.skip_transformer import SkipTransformer
 from duomotion.models.layers.transformer import PostNormBlock, PostNormDecoderBlock
-from duomotion.motion.layouts import layout_named
-from duomotion.motion.normaliser import Normaliser
-from duomotion.motion.skeleton import SMPL22, SMPLX55
-
-NUM_PEOPLE = 2
-SKELETONS = {"interhuman": SMPL22, "interx": SMPLX55}  # of layouts of two people
 
 
 class Latents(NamedTuple):
@@ -53,11 +49,11 @@ class InteractionAutoencoder(nn.Module):
         self.encoder_positions = nn.Parameter(torch.rand(tokens + config.max_places, width))
         self.encoder = stack(config.transformer, PostNormBlock)
         self.to_latents = projection(width, config.latent_dim)
-        self.linear_code: LinearCode | None = None
         self.from_latents = projection(config.latent_dim, width)
         self.decoder_positions = nn.Parameter(torch.rand(config.max_places, width))
         self.decoder = stack(config.transformer, PostNormDecoderBlock)
         self.output_projection = nn.Linear(width, frame)
+        self.linear_code: LinearCode | None = None
         if config.linear_code is not None:
             self.linear_code = LinearCode(
                 config.linear_code,
@@ -65,9 +61,9 @@ class InteractionAutoencoder(nn.Module):
                 num_latents=config.num_latents,
                 latent_dim=config.latent_dim,
             )
+            # What the transformers add starts with nothing.
             self.to_latents = zero_linear(width, config.latent_dim)
-            nn.init.zeros_(self.output_projection.weight)
-            nn.init.zeros_(self.output_projection.bias)
+            self.output_projection = zero_linear(width, frame)
 
     def encode(self, x_BPTF: Tensor, lengths_B: Tensor | None = None) -> Latents:
         """Latents of motion.
@@ -120,36 +116,18 @@ class InteractionAutoencoder(nn.Module):
         return length_mask(lengths_B + tokens, places + tokens)[:, None, None]
 
 
-class InteractionCodec(nn.Module):
+class InteractionCodec(PairFeatures):
     """The autoencoder with the statistics of the features that it was trained on.
 
     Raises:
-        ValueError: there is no such layout of two people, or it has another number of features.
+        ValueError: as `PairFeatures`.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, config: AutoencoderConfig) -> None:
-        super().__init__()
+        super().__init__(config.layout, config.num_features)
         self.config = config
-        self.layout = layout_named(config.layout)
-        if config.layout not in SKELETONS:
-            raise ValueError(f"layout must be {' or '.join(SKELETONS)}, not {config.layout}")
-        if config.num_features != self.layout.num_features:
-            raise ValueError(
-                f"num_features must be {self.layout.num_features}, as the layout {config.layout} "
-                f"has, not {config.num_features}"
-            )
-        self.skeleton = SKELETONS[config.layout]
         self.autoencoder = InteractionAutoencoder(config)
         self.alignment = Alignment(config) if config.alignment is not None else None
-        self.register_buffer("mean", torch.zeros(config.num_features))
-        self.register_buffer("std", torch.ones(config.num_features))
-
-    @property
-    def normaliser(self) -> Normaliser:
-        return Normaliser(self.mean, self.std)
 
     def encode(self, features_BPTF: Tensor, lengths_B: Tensor | None = None) -> Latents:
         """Latents of features in the layout's units; see `InteractionAutoencoder.encode`."""
@@ -183,11 +161,3 @@ def stack(
 def projection(in_width: int, out_width: int) -> nn.Module:
     """A linear layer; nothing where widths are equal."""
     return nn.Identity() if in_width == out_width else nn.Linear(in_width, out_width)
-
-
-def zero_linear(in_width: int, out_width: int) -> nn.Linear:
-    """A linear layer that starts with zeros."""
-    layer = nn.Linear(in_width, out_width)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer

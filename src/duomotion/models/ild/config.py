@@ -108,12 +108,12 @@ class GuidanceConfig:
     Attributes:
         collision_steps: the last ones of the solver, in which bodies are moved apart.
         collision_inner: K of algorithm 1, gradient steps in each.
-        collision_rate: eta, their length, where latents have unit variance.
-        known_inner, known_last: steps of Adam towards known motion and wishes, in each step of the
-            solver but the last, and in the last.
+        collision_rate: eta, their length, in latents as the denoiser has them.
+        known_inner, known_last: steps of Adam towards known motion and constraints, in each step
+            of the solver but the last, and in the last.
         known_rate: of Adam.
         known_near: weight of how far latents may get from those that the network predicts.
-        wishes: weight of what wishes miss, in squared metres.
+        constraints: weight of what constraints miss, in squared metres.
     """
 
     collision_steps: ZeroOrMore = 3
@@ -123,7 +123,7 @@ class GuidanceConfig:
     known_last: ZeroOrMore = 50
     known_rate: Factor = 0.05
     known_near: Factor = 0.001
-    wishes: Factor = 20.0
+    constraints: Factor = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,18 +16,18 @@ from duomotion.models.feature_model import (
     FeatureModel,
     KnownFeatures,
     LengthEstimator,
+    known_tensors,
     load_encoder,
     text_vectors,
 )
-from duomotion.models.ild import guidance
-from duomotion.models.ild.autoencoder import NUM_PEOPLE, InteractionCodec
+from duomotion.models.ild.autoencoder import InteractionCodec
 from duomotion.models.ild.codec import load_codec, reconstruct
 from duomotion.models.ild.config import AutoencoderConfig, LatentDenoiserConfig
 from duomotion.models.ild.guidance import LatentGuidance
 from duomotion.models.ild.network import LatentDenoiser, LatentDiffusion
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.precision import Precision, weight_type
-from duomotion.sampling.diffusion import Solver, draw_noise
+from duomotion.sampling.diffusion import Known, Solver, draw_noise
 from duomotion.sampling.guidance import GuidedNetwork
 from duomotion.sampling.request import AS_TUNED, Sampling
 from duomotion.text.encoder import TextEncoder
@@ -95,7 +95,7 @@ class Ild(FeatureModel):
             guidance=config.guidance,
             attempts=config.attempts,
             avoid_collisions=True,
-            wishes=(),
+            constraints=(),
         )
         return replace(tuned, **self.sampling.given())
 
@@ -118,17 +118,19 @@ class Ild(FeatureModel):
     ) -> Sequence[np.ndarray]:
         diffusion, denoiser = self.diffusion, self.diffusion.denoiser
         config = diffusion.config
-        known_features = self._known(known, frames)
+        given = known_tensors(known, frames, self.codec.normaliser)
+        # Beside known motion people may be in the other order: constraints are met in the end.
+        constraints = () if given is not None else sampling.constraints or ()
         adjust = None
-        if known_features is not None or sampling.avoid_collisions or sampling.wishes:
+        if given is not None or sampling.avoid_collisions or constraints:
             assert sampling.steps is not None
             adjust = LatentGuidance(
                 self.codec,
                 config.latent_guidance,
                 denormalise=diffusion.denormalise,
                 frames=frames,
-                known=known_features,
-                wishes=sampling.wishes or (),
+                known=None if given is None else Known(*given),
+                constraints=constraints,
                 avoid_collisions=bool(sampling.avoid_collisions),
                 steps=sampling.steps,
             )
@@ -149,22 +151,6 @@ class Ild(FeatureModel):
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
         """Features (P, T, F) in metres through the autoencoder, cut to whole patches."""
         return reconstruct(self.codec, features)
-
-    def _known(
-        self, known: Sequence[KnownFeatures | None], frames: int
-    ) -> guidance.KnownFeatures | None:
-        """Known features, normalised, and where they are."""
-        if not any(known):
-            return None
-        shape = (len(known), NUM_PEOPLE, frames)
-        mask = torch.zeros(*shape, 1, dtype=torch.bool)
-        values = torch.zeros(*shape, self.layout.num_features)
-        for row, given in enumerate(known):
-            if given is not None:
-                mask[row, :, : given.mask_PT.shape[1], 0] = torch.from_numpy(given.mask_PT)
-                values[row] = torch.from_numpy(given.features_PTF)
-        normalised = self.codec.normaliser.normalise(values.to(self.codec.mean))
-        return guidance.KnownFeatures(normalised, mask.to(normalised.device))
 
 
 def diffusion_from(checkpoint: Checkpoint) -> LatentDiffusion:

@@ -1,4 +1,4 @@
-"""Guidance of latents by what they decode to: bodies apart, and known motion.
+"""Guidance of latents by what they decode to: bodies apart, known motion, constraints.
 
 Bodies: algorithm 1 (section 3.2), steps of one length along the gradient of how deep bodies are in
 each other; shorter ones where that is little, or bodies that only touch would be thrown apart. The
@@ -6,39 +6,26 @@ paper takes them from the noisy latents between two solver steps; what these dec
 of the bodies while there is much noise, so here they start from the clean latents that the network
 predicts, which the solver then carries on. In the last step both are the same.
 
-Known motion and wishes: the clean latents are optimised so that they decode to it (hard data
-consistency, Song et al. 2024), at every step and longer at the last.
+Known motion and constraints: the clean latents are optimised so that they decode to these (hard
+data consistency, Song et al. 2024), at every step and longer at the last.
 
 Axes: B samples, P the 2 people, T frames, F features, L latents, K their width.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from duomotion.body.capsules import body_capsules, depths
-from duomotion.body.wishes import Contact
+from duomotion.body.constraints import Contact
 from duomotion.models.ild.autoencoder import InteractionCodec
 from duomotion.models.ild.config import GuidanceConfig
+from duomotion.sampling.diffusion import Known
 
 SHALLOW = 0.02  # metres of depth, all pairs of capsules added up, from which on steps are whole
 Energy = Callable[[Tensor], Tensor]
 """Normalised features (B, P, T, F) -> (B,)."""
-
-
-@dataclass(frozen=True)
-class KnownFeatures:
-    """Normalised features (B, P, T, F) and where they are known, (B, P, T, 1) bool."""
-
-    values: Tensor
-    mask: Tensor
-
-    def energy(self, features_BPTF: Tensor) -> Tensor:
-        """Mean squared error where motion is known."""
-        error_BPTF = (features_BPTF - self.values).square() * self.mask
-        return error_BPTF.flatten(1).sum(1) / (self.mask.flatten(1).sum(1) * error_BPTF.shape[-1])
 
 
 class LatentGuidance:
@@ -51,8 +38,8 @@ class LatentGuidance:
         *,
         denormalise: Callable[[Tensor], Tensor],
         frames: int,
-        known: KnownFeatures | None,
-        wishes: Sequence[Contact] = (),
+        known: Known | None,
+        constraints: Sequence[Contact] = (),
         avoid_collisions: bool,
         steps: int,
     ) -> None:
@@ -60,18 +47,18 @@ class LatentGuidance:
 
         Args:
             denormalise: latents as the denoiser has them -> as the autoencoder has them.
-            wishes: of all samples, in the world of the features.
+            constraints: of all samples, in the world of the features.
             steps: of the solver.
         """
         self.codec, self.config, self.frames = codec, config, frames
-        self.denormalise, self.known, self.wishes = denormalise, known, wishes
+        self.denormalise, self.known, self.constraints = denormalise, known, constraints
         self.avoid_collisions, self.steps = avoid_collisions, steps
         self.body = body_capsules(codec.skeleton)
 
     def __call__(self, z_BLK: Tensor, step: int) -> Tensor:
         """Clean latents after the step of this number."""
         config, left = self.config, self.steps - 1 - step
-        if self.known is not None or self.wishes:
+        if self.known is not None or self.constraints:
             count = config.known_last if left == 0 else config.known_inner
             z_BLK = self._optimised(z_BLK, self.goals, count)
         if self.avoid_collisions and left < config.collision_steps:
@@ -83,17 +70,16 @@ class LatentGuidance:
         return z_BLK
 
     def goals(self, features_BPTF: Tensor) -> Tensor:
-        """(B,) how far known motion and wishes are missed."""
+        """(B,) how far known motion and constraints are missed."""
         total_B = features_BPTF.new_zeros(len(features_BPTF))
         if self.known is not None:
-            total_B = total_B + self.known.energy(features_BPTF)
-        if self.wishes:
+            total_B = total_B + known_error(features_BPTF, self.known)
+        if self.constraints:
             skeleton, fps = self.codec.skeleton, self.codec.layout.fps
-            missed = [
-                torch.stack([wish.energy(joints, skeleton, fps) for wish in self.wishes]).sum()
-                for joints in self._joints(features_BPTF)
-            ]
-            total_B = total_B + self.config.wishes * torch.stack(missed)
+            joints_BPTJ3 = self._joints(features_BPTF)
+            for each in self.constraints:
+                missed = [each.energy(joints, skeleton, fps) for joints in joints_BPTJ3]
+                total_B = total_B + self.config.constraints * torch.stack(missed)
         return total_B
 
     def collisions(self, features_BPTF: Tensor) -> Tensor:
@@ -127,3 +113,9 @@ class LatentGuidance:
     def _decoded(self, energy: Energy, z_BLK: Tensor) -> Tensor:
         made_BPTF = self.codec.autoencoder.decode(self.denormalise(z_BLK), self.frames)
         return energy(made_BPTF.float())
+
+
+def known_error(features_BPTF: Tensor, known: Known) -> Tensor:
+    """(B,) mean squared error where motion is known; its mask is (B, P, T, 1)."""
+    error_BPTF = (features_BPTF - known.values).square() * known.mask
+    return error_BPTF.flatten(1).sum(1) / (known.mask.flatten(1).sum(1) * error_BPTF.shape[-1])

@@ -117,8 +117,8 @@ class AdaptiveBlock(nn.Module):
 class LatentDiffusion(nn.Module):
     """A denoiser with the statistics of the latents that it was trained on.
 
-    Latents are brought to mean 0 and variance 1 for it (Rombach et al. 2022 scale theirs so), by
-    place and channel.
+    Latents are brought to mean 0 for it, and to about the size of the noise (Rombach et al. 2022
+    scale theirs so), by place and channel.
     """
 
     mean: Tensor

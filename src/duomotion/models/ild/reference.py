@@ -1,6 +1,7 @@
 """Reference implementation of ILD's sampling, which the fast one has to equal.
 
-Attention is `torch.nn.MultiheadAttention`, in the decoder too, guidance takes two passes instead of
+Of the paper's form: text and noise level are tokens, each frame is a place. Attention is
+`torch.nn.MultiheadAttention`, in the decoder too, guidance takes two passes instead of
 one over a doubled batch, and text and noise level are embedded in every step; steps are those of
 DEIS (Zhang & Chen 2023), written out.
 
@@ -8,7 +9,7 @@ Axes: B batch, L latents, K their width, D width, T frames.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
@@ -21,6 +22,9 @@ from duomotion.models.ild.network import LatentDenoiser
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.skip_transformer import SkipTransformer
 from duomotion.models.layers.transformer import PostNormBlock, PostNormDecoderBlock
+
+Run = Callable[[nn.Module, Tensor], Tensor]
+"""A block and what goes into it -> what comes out."""
 
 
 class ReferenceSampler:
@@ -80,7 +84,7 @@ class ReferenceSampler:
         )
         return model.output_projection(made_BTD)
 
-    def _skip(self, model: SkipTransformer, x_BTD: Tensor, run) -> Tensor:
+    def _skip(self, model: SkipTransformer, x_BTD: Tensor, run: Run) -> Tensor:
         skips, half = [], len(model.blocks) // 2
         for block in model.blocks[:half]:
             x_BTD = run(block, x_BTD)

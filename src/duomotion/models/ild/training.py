@@ -4,7 +4,7 @@ Axes: B samples, P the 2 people, T frames, F features, L latents, K their width.
 """
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from duomotion.checkpoint import load_weights, read_checkpoint, read_recipe
 from duomotion.losses.interaction import mean_over, on_lowest_foot, simple_loss
 from duomotion.models import part_of
 from duomotion.models.captioned_pairs import CaptionedPairs, PairData
-from duomotion.models.ild.autoencoder import NUM_PEOPLE, InteractionCodec, Latents, side_by_side
+from duomotion.models.ild.autoencoder import InteractionCodec, Latents, side_by_side
 from duomotion.models.ild.codec import load_codec
 from duomotion.models.ild.config import (
     AutoencoderConfig,
@@ -26,17 +26,17 @@ from duomotion.models.ild.config import (
     LatentDenoiserConfig,
 )
 from duomotion.models.ild.generate import Ild, check_latents
+from duomotion.models.ild.linear_code import importance
 from duomotion.models.ild.network import LatentDiffusion
 from duomotion.models.ild.objective import joint_losses, kl_loss, latent_loss
 from duomotion.models.layers.masks import length_mask
-from duomotion.models.pair_views import PairViews, ViewData
+from duomotion.models.layers.pair_features import NUM_PEOPLE
+from duomotion.models.pair_views import PairViews, ViewData, statistics
 from duomotion.sampling.guidance import draw_text_drop
 from duomotion.training.batch import take
 from duomotion.training.config import LogConfig, OptimConfig
-from duomotion.training.validation import held_out_scores
 from duomotion.training.views import View, converted
 
-LINEAR_CODE_VIEWS = 2000  # that a linear code is fitted to
 STATISTICS_BATCHES = 20  # of which mean and deviation of latents are taken
 
 
@@ -108,23 +108,16 @@ class AutoencoderTask:
         if recipe.start is not None:
             load_weights(self.model, read_checkpoint(recipe.start))
         else:
-            statistics = self.pairs.statistics(self.model.layout)
-            self.model.mean.copy_(torch.from_numpy(statistics.mean))
-            self.model.std.copy_(torch.from_numpy(statistics.std))
-            self._fit_linear_code()
+            views = self.pairs.random_views()
+            self.model.set_statistics(statistics(views, self.model.layout))
+            self._fit_linear_code(views)
 
-    def _fit_linear_code(self) -> None:
-        """To random views, in metres of the joints where features are positions."""
+    def _fit_linear_code(self, views: Sequence[View]) -> None:
         model, code = self.model, self.model.autoencoder.linear_code
-        if code is None:
-            return
-        importance = model.std.numpy() * model.layout.importance()
-        rng = np.random.default_rng(self.recipe.optim.seed)
-        rows = rng.integers(len(self.pairs.views.lengths), size=LINEAR_CODE_VIEWS)
-        views = self.pairs.views.draw(rows.tolist(), rng)
-        normalised = [model.normaliser.normalise(view.motion[None]) for view in views]
-        clips = [side_by_side(x_BPTF)[0].numpy() for x_BPTF in normalised]
-        code.fit(clips, np.tile(importance, NUM_PEOPLE))
+        if code is not None:
+            normalised = [model.normaliser.normalise(view.motion[None]) for view in views]
+            clips = [side_by_side(x_BPTF)[0].numpy() for x_BPTF in normalised]
+            code.fit(clips, np.tile(model.std.numpy() * importance(model.layout), NUM_PEOPLE))
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size
@@ -222,8 +215,7 @@ class LatentDenoiserTask:
             load_weights(self.model, read_checkpoint(recipe.start))
         else:
             self._set_statistics()
-        self.selection = self.pairs.selection()
-        self.score_name = "loss" if self.selection is None else "fid"
+        self.score_name = self.pairs.score_name
 
     def _set_statistics(self) -> None:
         """Mean and deviation of latents of training views, by place and channel.
@@ -280,20 +272,13 @@ class LatentDenoiserTask:
             return self.codec.encode(motion_B, batch["frames_B"])
 
     def validate(self) -> dict[str, float]:
-        scores = held_out_scores(
+        return self.pairs.scores(
             self.loss,
-            self.pairs.batch,
-            self.pairs.held_out,
+            lambda: Ild(copy.deepcopy(self.model), copy.deepcopy(self.codec), self.pairs.encoder),
             size=self.recipe.optim.batch_size,
-            seed=self.recipe.optim.seed,
             device=self.device,
             names=("simple",),
         )
-        if self.selection is None:
-            return scores
-        # Copies: what only generates can't be trained.
-        model = Ild(copy.deepcopy(self.model), copy.deepcopy(self.codec), self.pairs.encoder)
-        return {**scores, "fid": self.selection.score(model)}
 
     def provenance(self) -> dict[str, Any]:
         return self.pairs.provenance()

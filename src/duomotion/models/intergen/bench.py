@@ -5,9 +5,10 @@ import torch
 from duomotion.models.base import FPS
 from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.intergen.generate import denoise
-from duomotion.models.intergen.network import NUM_PEOPLE, InterGenDenoiser
+from duomotion.models.intergen.network import InterGenDenoiser
 from duomotion.models.intergen.reference import ReferenceDenoiser
 from duomotion.models.layers.acceleration import accelerate
+from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.models.timing import SEED, Bench, random_texts, seeded, synchronize
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import draw_noise

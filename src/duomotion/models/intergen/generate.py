@@ -14,17 +14,18 @@ from duomotion.models.feature_model import (
     FeatureModel,
     KnownFeatures,
     LengthEstimator,
+    known_tensors,
     load_encoder,
     text_vectors,
 )
 from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.intergen.network import (
-    NUM_PEOPLE,
     InterGenDenoiser,
     MotionDiffusion,
     modulation_schedule,
 )
 from duomotion.models.layers.acceleration import accelerate
+from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import Known, Solver, draw_noise
 from duomotion.sampling.guidance import GuidedNetwork
@@ -88,7 +89,7 @@ class InterGen(FeatureModel):
             resampling=config.resampling,
             attempts=config.attempts,
             avoid_collisions=True,
-            wishes=(),
+            constraints=(),
         )
 
     @torch.no_grad()
@@ -103,13 +104,14 @@ class InterGen(FeatureModel):
         on_step: OnStep | None = None,
     ) -> Sequence[np.ndarray]:
         mean = self.diffusion.mean
+        given = known_tensors(known, frames, self.diffusion.normaliser)
         clean_BPTF = denoise(
             self.diffusion.denoiser,
             draw_noise((NUM_PEOPLE, frames, len(mean)), rngs).to(mean),
             self._text(texts),
             rngs=rngs,
             sampling=sampling,
-            known=self._known(known, frames),
+            known=None if given is None else Known(*given),
             on_step=on_step,
         )
         return list(self.diffusion.normaliser.denormalise(clean_BPTF).cpu().numpy())
@@ -117,20 +119,6 @@ class InterGen(FeatureModel):
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
         """The features themselves: there is no tokenizer or autoencoder."""
         return features
-
-    def _known(self, known: Sequence[KnownFeatures | None], frames: int) -> Known | None:
-        """Known features, normalised, and where they are."""
-        if not any(known):
-            return None
-        shape = (len(known), NUM_PEOPLE, frames)
-        mask = torch.zeros(*shape, 1, dtype=torch.bool)
-        values = torch.zeros(*shape, self.layout.num_features)
-        for row, given in enumerate(known):
-            if given is not None:
-                mask[row, :, : given.mask_PT.shape[1], 0] = torch.from_numpy(given.mask_PT)
-                values[row] = torch.from_numpy(given.features_PTF)
-        normalised = self.diffusion.normaliser.normalise(values.to(self.diffusion.mean))
-        return Known(normalised, mask.to(normalised.device).expand_as(normalised))
 
     def _text(self, texts: Sequence[str]) -> Tensor | None:
         denoiser = self.diffusion.denoiser

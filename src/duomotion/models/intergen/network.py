@@ -16,16 +16,13 @@ from torch import Tensor, nn
 from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
+from duomotion.models.layers.linear import zero_linear
 from duomotion.models.layers.masks import length_mask
 from duomotion.models.layers.modulation import Modulation, modulate, normalise
+from duomotion.models.layers.pair_features import NUM_PEOPLE, PairFeatures
 from duomotion.models.layers.positional import sinusoid_sequence, sinusoids_at
 from duomotion.models.layers.text_head import TextHead
-from duomotion.motion.layouts import layout_named
-from duomotion.motion.normaliser import Normaliser
-from duomotion.motion.skeleton import SMPL22, SMPLX55
 
-NUM_PEOPLE = 2
-SKELETONS = {"interhuman": SMPL22, "interx": SMPLX55}  # of layouts of two people
 NORMS = ("own", "query", "partner", "feedforward")
 """Layer norms of a block: before self attention, of both sides of the attention to the partner."""
 
@@ -155,43 +152,17 @@ def key_mask(lengths_B: Tensor, places: int) -> Tensor | None:
     return length_mask(lengths_B, places)[:, None, None].repeat_interleave(NUM_PEOPLE, 0)
 
 
-def zero_linear(in_features: int, out_features: int) -> nn.Linear:
-    """A linear layer that starts with zeros."""
-    layer = nn.Linear(in_features, out_features)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-class MotionDiffusion(nn.Module):
+class MotionDiffusion(PairFeatures):
     """A denoiser with the statistics of the features that it was trained on.
 
     Raises:
-        ValueError: there is no such layout of two people, or it has another number of features.
+        ValueError: as `PairFeatures`.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, config: DenoiserConfig) -> None:
-        super().__init__()
+        super().__init__(config.layout, config.num_features)
         self.config = config
-        self.layout = layout_named(config.layout)
-        if config.layout not in SKELETONS:
-            raise ValueError(f"layout must be {' or '.join(SKELETONS)}, not {config.layout}")
-        if config.num_features != self.layout.num_features:
-            raise ValueError(
-                f"num_features must be {self.layout.num_features}, as the layout {config.layout} "
-                f"has, not {config.num_features}"
-            )
         self.denoiser = InterGenDenoiser(config)
-        self.skeleton = SKELETONS[config.layout]
-        self.register_buffer("mean", torch.zeros(config.num_features))
-        self.register_buffer("std", torch.ones(config.num_features))
-
-    @property
-    def normaliser(self) -> Normaliser:
-        return Normaliser(self.mean, self.std)
 
 
 def modulation_schedule(

@@ -17,9 +17,9 @@ from duomotion.models.intergen.generate import InterGen
 from duomotion.models.intergen.network import MotionDiffusion
 from duomotion.models.intergen.objective import interaction_losses
 from duomotion.models.layers.masks import length_mask
+from duomotion.models.pair_views import statistics
 from duomotion.sampling.guidance import draw_text_drop
 from duomotion.training.config import LogConfig, OptimConfig
-from duomotion.training.validation import held_out_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +54,9 @@ class InterGenTask:
         if recipe.start is not None:
             load_weights(self.model, read_checkpoint(recipe.start))
         else:
-            statistics = self.pairs.statistics(self.model.layout)
-            self.model.mean.copy_(torch.from_numpy(statistics.mean))
-            self.model.std.copy_(torch.from_numpy(statistics.std))
-        self.selection = self.pairs.selection()
-        self.score_name = "loss" if self.selection is None else "fid"
+            views = self.pairs.random_views()
+            self.model.set_statistics(statistics(views, self.model.layout))
+        self.score_name = self.pairs.score_name
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size
@@ -109,20 +107,13 @@ class InterGenTask:
         return torch.randint(steps, (batch,), generator=rng, device=rng.device)
 
     def validate(self) -> dict[str, float]:
-        scores = held_out_scores(
+        return self.pairs.scores(
             self.loss,
-            self.pairs.batch,
-            self.pairs.held_out,
+            lambda: InterGen(copy.deepcopy(self.model), self.pairs.encoder),
             size=self.recipe.optim.batch_size,
-            seed=self.recipe.optim.seed,
             device=self.device,
             names=("simple",),
         )
-        if self.selection is None:
-            return scores
-        # A copy: what only generates can't be trained.
-        model = InterGen(copy.deepcopy(self.model), self.pairs.encoder)
-        return {**scores, "fid": self.selection.score(model)}
 
     def provenance(self) -> dict[str, Any]:
         return self.pairs.provenance()

@@ -100,7 +100,7 @@ class InterMask(FeatureModel):
             reaction_steps=config.reaction_steps,
             attempts=config.attempts,
             avoid_collisions=True,
-            wishes=(),
+            constraints=(),
         )
 
     @torch.no_grad()

@@ -36,7 +36,6 @@ from duomotion.motion.errors import mean_scores, reconstruction_scores
 from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.sampling.guidance import draw_text_drop
 from duomotion.training.config import LogConfig, OptimConfig
-from duomotion.training.validation import held_out_scores
 
 CODEBOOK_WINDOWS = 256
 
@@ -208,8 +207,7 @@ class GeneratorTask:
             **self.pairs.children,
         }
         self.model = _initial_network(recipe, self.codec)
-        self.selection = self.pairs.selection()
-        self.score_name = "loss" if self.selection is None else "fid"
+        self.score_name = self.pairs.score_name
         self.codec.to(device)
         self.targets_JVV = self._soft_targets()
 
@@ -259,19 +257,13 @@ class GeneratorTask:
             return self.codec.encode(motion_BPTF.flatten(0, 1)).unflatten(0, (-1, 2))
 
     def validate(self) -> dict[str, float]:
-        scores = held_out_scores(
+        return self.pairs.scores(
             self.loss,
-            self.pairs.batch,
-            self.pairs.held_out,
+            lambda: InterMask(self.codec, copy.deepcopy(self.model), self.pairs.encoder),
             size=self.recipe.optim.batch_size,
-            seed=self.recipe.optim.seed,
             device=self.device,
+            names=("accuracy",),
         )
-        if self.selection is None:
-            return scores
-        # A copy: what only generates can't be trained.
-        model = InterMask(self.codec, copy.deepcopy(self.model), self.pairs.encoder)
-        return {**scores, "fid": self.selection.score(model)}
 
     def provenance(self) -> dict[str, Any]:
         return self.pairs.provenance()

@@ -7,7 +7,7 @@ by rounding only. docs/performance.md has the numbers.
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def has_onednn() -> bool:
@@ -46,3 +46,11 @@ def by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def packed(weight: Tensor) -> Tensor:
     """A copy of `weight` in the order that oneDNN works in."""
     return torch.ops.mkldnn._reorder_linear_weight(weight, None)
+
+
+def zero_linear(in_features: int, out_features: int) -> nn.Linear:
+    """A linear layer that starts with zeros."""
+    layer = nn.Linear(in_features, out_features)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

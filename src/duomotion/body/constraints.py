@@ -1,8 +1,8 @@
 """What a user wants of two people's motion beyond the text: that they touch.
 
-A wish is an energy of the joints' positions that gradients go through, zero where it is met. Latent
-diffusion takes it into account while it samples; every model's motion is led to it in the end
-(`body.separation`).
+A constraint is an energy of the joints' positions that gradients go through, zero where it is met.
+Latent diffusion takes it into account while it samples; every model's motion is led to it in the
+end (`body.separation`).
 
 Axes: P people, T frames, J joints.
 """

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from motions import standing
 
 import duomotion
+from duomotion.body.constraints import Contact
 from duomotion.body.separation import separated
-from duomotion.body.wishes import Contact
 from duomotion.motion.contacts import foot_joints
 from duomotion.motion.kinematics import palms
 from duomotion.motion.skeleton import SMPL22
@@ -39,18 +39,18 @@ def test_anything_else_is_refused_in_one_sentence(text):
 
 
 @pytest.mark.parametrize(
-    "wish, problem",
+    "constraint, problem",
     [
         (lambda: Contact(("head", "head"), 2, 1), "has to end after it starts"),
         (lambda: Contact.parse("A.head A.neck 0:1"), "a joint of each person"),
     ],
 )
-def test_wishes_that_make_no_sense_are_refused(wish, problem):
+def test_constraints_that_make_no_sense_are_refused(constraint, problem):
     with pytest.raises(ValueError, match=problem):
-        wish()
+        constraint()
 
 
-def test_energies_are_zero_where_wishes_are_met_and_pull_where_not():
+def test_energies_are_zero_where_constraints_are_met_and_pull_where_not():
     joints = torch.from_numpy(standing(2, 30, 2.0).positions).double().requires_grad_()
     energy = SHAKE.energy(joints, SMPL22, 30)
     (gradient,) = torch.autograd.grad(energy, joints)
@@ -62,7 +62,7 @@ def test_energies_are_zero_where_wishes_are_met_and_pull_where_not():
 
 def test_hands_come_together_and_feet_stay():
     people = standing(2, 45, 0.9)
-    made = separated(people, wishes=(SHAKE,))
+    made = separated(people, constraints=(SHAKE,))
     gap = np.linalg.norm(hand(made, 0) - hand(made, 1), axis=-1)
     assert gap[12:27].max() < 0.12 and gap[12:27].mean() < 0.1
     assert np.linalg.norm(hand(people, 0) - hand(people, 1), axis=-1).min() > 0.6
@@ -72,27 +72,29 @@ def test_hands_come_together_and_feet_stay():
     assert steps.max() < 40
     fixed = np.zeros((2, 45), bool)
     fixed[0] = True
-    kept = separated(people, fixed, wishes=(SHAKE,))
+    kept = separated(people, fixed, constraints=(SHAKE,))
     assert np.array_equal(kept.rotations[0], people.rotations[0])
 
 
-def test_models_take_wishes(tmp_path):
+def test_models_take_constraints(tmp_path):
     model = duomotion.load(tiny.checkpoint(tmp_path / "model"))
     plain = model.generate("two people wave", seconds=1)
-    wish = Contact(("right_hand", "right_hand"), 0.3, 0.7)
-    made = model.generate("two people wave", seconds=1, sampling=Sampling(wishes=(wish,)))
+    constraint = Contact(("right_hand", "right_hand"), 0.3, 0.7)
+    made = model.generate(
+        "two people wave", seconds=1, sampling=Sampling(constraints=(constraint,))
+    )
     gaps = [np.linalg.norm(hand(x, 0) - hand(x, 1), axis=-1)[9:21].mean() for x in (plain, made)]
     assert gaps[1] < max(0.12, 0.5 * gaps[0])
-    for wishes, problem in (
+    for constraints, problem in (
         ((Contact(("right_hand", "knee"), 0, 1),), "there is no joint 'knee'; did you mean"),
         ((Contact(("head", "head"), 0, 1.5),), "until 1.5 s lies outside the clip of 1 s"),
     ):
         with pytest.raises(ValueError, match=problem):
-            model.generate("hi", seconds=1, sampling=Sampling(wishes=wishes))
-    with pytest.raises(ValueError, match="wishes can be given for up to 10 s of motion, not"):
-        model.generate("hi", seconds=12, sampling=Sampling(wishes=(wish,)))
-    with pytest.raises(ValueError, match="wishes can't be given where motion is extended"):
-        model.extend(plain, seconds=2, sampling=Sampling(wishes=(wish,)))
+            model.generate("hi", seconds=1, sampling=Sampling(constraints=constraints))
+    with pytest.raises(ValueError, match="constraints can be given for up to 10 s of motion, not"):
+        model.generate("hi", seconds=12, sampling=Sampling(constraints=(constraint,)))
+    with pytest.raises(ValueError, match="constraints can't be given where motion is extended"):
+        model.extend(plain, seconds=2, sampling=Sampling(constraints=(constraint,)))
 
 
 def test_the_command_line(run, tmp_path):
