@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from motions import standing
 from recordings import needs_recordings, take
 
-from duomotion.body.overlap import CELL, overlap_volumes
+from duomotion.body.limbs import distance_to_body
+from duomotion.body.mesh import body_mesh, posed_bodies
+from duomotion.body.overlap import CELL, collision_scores, overlap_volumes
 from duomotion.evaluation.metrics import agreement, physics
 from duomotion.motion.canonical import mirror, swap, transform
 from duomotion.motion.interaction import together
@@ -72,6 +74,26 @@ def test_overlap_in_litres():
     assert 0 < partly < whole[0]
     with pytest.raises(ValueError, match="two people"):
         overlap_volumes(body)
+
+
+def test_collision_score_is_that_of_the_paper():
+    pair = standing(people=2, frames=2, gap=0.25)
+    mesh = body_mesh(pair.skeletons[0], CELL)
+    total = 0.0
+    for person in (0, 1):
+        vertices, partner = next(posed_bodies(pair, person, CELL)[1]), 1 - person
+        depths = [
+            -distance_to_body(vertex[None], pair.frames(0, 1), partner)[0] for vertex in vertices
+        ]
+        total += sum(1 / (1 + np.exp(-depth)) for depth in depths if depth > 0)
+    scores = collision_scores(pair)
+    assert total > 0.05 * len(mesh.vertices)
+    np.testing.assert_allclose(scores, total, rtol=0.03)  # vertices near joints are moved by two
+    assert physics.collision(pair) == pytest.approx(scores.mean())
+    assert collision_scores(standing(people=2, frames=2, gap=2.5)).max() == 0
+    assert physics.collision(standing(people=2, frames=20, gap=2.5)) == 0
+    with pytest.raises(ValueError, match="two people"):
+        collision_scores(pair.person(0))
 
 
 @needs_recordings

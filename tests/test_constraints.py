@@ -1,4 +1,4 @@
-"""Touches: how they read, what they cost, and motion that is led to them."""
+"""Touches and paths: how they read, what they cost, and motion that is led to them."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from motions import standing
 
 import duomotion
-from duomotion.body.constraints import Contact
+from duomotion.body.constraints import Contact, RootPath
 from duomotion.body.separation import separated
 from duomotion.motion.contacts import foot_joints
 from duomotion.motion.kinematics import palms
@@ -32,6 +32,30 @@ def test_what_is_written_is_read():
     assert Contact.parse("B.neck A.left_hand 0:.5") == Contact(("left_hand", "neck"), 0, 0.5)
 
 
+def test_paths_that_are_written_are_read():
+    path = RootPath.parse("B 0:1.5,0 2.5:-.5,+0.8")
+    assert path == RootPath(1, ((0, 1.5, 0), (2.5, -0.5, 0.8)))
+    path.check(SMPL22, 2.5)
+    with pytest.raises(ValueError, match=r"a path until 2.5 s lies outside the clip of 2 s"):
+        path.check(SMPL22, 2)
+
+
+@pytest.mark.parametrize("text", ["", "C 0:1,1", "B", "B 0:1", "B 0:1,2,3", "B 0:nan,1"])
+def test_other_paths_are_refused_in_one_sentence(text):
+    with pytest.raises(ValueError, match="a person and places at times are expected, as in"):
+        RootPath.parse(text)
+
+
+def test_what_is_missing_on_a_path():
+    roots = torch.zeros(31, 2)
+    roots[:, 0] = torch.arange(31) / 30  # 1 m/s along x
+    missing = RootPath(1, ((0, 0, 0), (1, 1, 0))).missing(roots, 30)
+    torch.testing.assert_close(missing, torch.zeros(31, 2), atol=1e-6, rtol=0)
+    missing = RootPath(1, ((0.5, 0.5, 0.5), (2 / 3, 0.6, 0.5))).missing(roots, 30)
+    assert (missing[:, 1] == 0.5).all() and (missing[:16, 0] == 0).all()
+    assert (missing[20:, 0] == missing[20, 0]).all() and missing[20, 0] < 0
+
+
 @given(st.text(max_size=30))
 def test_anything_else_is_refused_in_one_sentence(text):
     with pytest.raises(ValueError, match="a joint of each person and a time are expected"):
@@ -43,6 +67,14 @@ def test_anything_else_is_refused_in_one_sentence(text):
     [
         (lambda: Contact(("head", "head"), 2, 1), "has to end after it starts"),
         (lambda: Contact.parse("A.head A.neck 0:1"), "a joint of each person"),
+        (lambda: RootPath(2, ((0, 0, 0),)), "a path is for person 0 or 1, not 2"),
+        (lambda: RootPath.parse("B 1:0,0 1:1,0"), "times rise from 0 s on"),
+        (lambda: RootPath(1, ()), "needs points"),
+        (lambda: RootPath.parse("A 0:1,0 2:0,0"), "starts at 0,0, not at 1,0"),
+        (
+            lambda: Sampling(paths=(RootPath(1, ((0, 1, 1),)),) * 2),
+            "each person can have one path",
+        ),
     ],
 )
 def test_constraints_that_make_no_sense_are_refused(constraint, problem):
@@ -62,7 +94,7 @@ def test_energies_are_zero_where_constraints_are_met_and_pull_where_not():
 
 def test_hands_come_together_and_feet_stay():
     people = standing(2, 45, 0.9)
-    made = separated(people, constraints=(SHAKE,))
+    made = separated(people, contacts=(SHAKE,))
     gap = np.linalg.norm(hand(made, 0) - hand(made, 1), axis=-1)
     assert gap[12:27].max() < 0.12 and gap[12:27].mean() < 0.1
     assert np.linalg.norm(hand(people, 0) - hand(people, 1), axis=-1).min() > 0.6
@@ -72,7 +104,7 @@ def test_hands_come_together_and_feet_stay():
     assert steps.max() < 40
     fixed = np.zeros((2, 45), bool)
     fixed[0] = True
-    kept = separated(people, fixed, constraints=(SHAKE,))
+    kept = separated(people, fixed, contacts=(SHAKE,))
     assert np.array_equal(kept.rotations[0], people.rotations[0])
 
 
@@ -80,9 +112,7 @@ def test_models_take_constraints(tmp_path):
     model = duomotion.load(tiny.checkpoint(tmp_path / "model"))
     plain = model.generate("two people wave", seconds=1)
     constraint = Contact(("right_hand", "right_hand"), 0.3, 0.7)
-    made = model.generate(
-        "two people wave", seconds=1, sampling=Sampling(constraints=(constraint,))
-    )
+    made = model.generate("two people wave", seconds=1, sampling=Sampling(contacts=(constraint,)))
     gaps = [np.linalg.norm(hand(x, 0) - hand(x, 1), axis=-1)[9:21].mean() for x in (plain, made)]
     assert gaps[1] < max(0.12, 0.5 * gaps[0])
     for constraints, problem in (
@@ -90,11 +120,11 @@ def test_models_take_constraints(tmp_path):
         ((Contact(("head", "head"), 0, 1.5),), "until 1.5 s lies outside the clip of 1 s"),
     ):
         with pytest.raises(ValueError, match=problem):
-            model.generate("hi", seconds=1, sampling=Sampling(constraints=constraints))
-    with pytest.raises(ValueError, match="constraints can be given for up to 10 s of motion, not"):
-        model.generate("hi", seconds=12, sampling=Sampling(constraints=(constraint,)))
-    with pytest.raises(ValueError, match="constraints can't be given where motion is extended"):
-        model.extend(plain, seconds=2, sampling=Sampling(constraints=(constraint,)))
+            model.generate("hi", seconds=1, sampling=Sampling(contacts=constraints))
+    with pytest.raises(ValueError, match="contacts and paths can be given for up to 10 s"):
+        model.generate("hi", seconds=12, sampling=Sampling(contacts=(constraint,)))
+    with pytest.raises(ValueError, match="can't be given where motion is extended"):
+        model.extend(plain, seconds=2, sampling=Sampling(contacts=(constraint,)))
 
 
 def test_the_command_line(run, tmp_path):
@@ -105,3 +135,7 @@ def test_the_command_line(run, tmp_path):
     assert status == 0, error
     status, printed, error = run(*words, "--contact", "A.right_hand neck 0.2:0.8", *out)
     assert (status, printed) == (2, "") and "a joint of each person and a time" in error
+    status, printed, error = run(*words, "--path", "B 0:1,0 0.8:1,1", *out)
+    assert (status, printed) == (2, "") and "has no sampling setting paths" in error
+    status, printed, error = run(*words, "--path", "B 0:1", *out)
+    assert (status, printed) == (2, "") and "a person and places at times" in error

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from motions import waving
 from test_matching import interx_pairs
 
 import duomotion
-from duomotion.body.constraints import Contact
+from duomotion.body.constraints import Contact, RootPath
+from duomotion.body.pair_bodies import CapsuleBodies
 from duomotion.checkpoint import read_checkpoint
 from duomotion.config import apply_overrides
 from duomotion.data.interhuman import write_clip, write_splits
@@ -24,18 +26,17 @@ from duomotion.models.ild.bench import IldBench
 from duomotion.models.ild.config import (
     AutoencoderConfig,
     AutoencoderLossWeights,
-    GuidanceConfig,
     LatentDenoiserConfig,
     LinearCodeConfig,
     SkipTransformerConfig,
 )
 from duomotion.models.ild.generate import Ild
-from duomotion.models.ild.guidance import LatentGuidance, known_error
 from duomotion.models.ild.linear_code import LinearCode, cosines
 from duomotion.models.ild.network import LatentDenoiser
 from duomotion.models.ild.objective import joint_losses, kl_loss
 from duomotion.models.ild.reference import ReferenceSampler, deis_change
 from duomotion.models.layers.attention import Attention
+from duomotion.models.pair_guidance import GuidanceConfig, PairGuidance
 from duomotion.motion.skeleton import SMPL22
 from duomotion.sampling.diffusion import Known, NoiseSchedule, Solver
 from duomotion.sampling.request import Sampling
@@ -87,6 +88,21 @@ def test_motion_of_another_length_is_refused():
             network.encode(torch.zeros(1, 2, frames, 262))
         with pytest.raises(ValueError, match=f"motion of {frames} frames can't be encoded"):
             network.decode(torch.zeros(1, 4, 8), frames)
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_some_patches_are_decoded_about_as_all_are(patch):
+    network = autoencoder(patch=patch, linear_code=LinearCodeConfig(harmonics=8, components=8))
+    z_BLK = torch.randn(2, 4, 8, generator=torch.Generator().manual_seed(0))
+    kept = [frame for frame in range(40) if frame // patch % 3 == 0]
+    with torch.no_grad():
+        some, all_ = network.decode(z_BLK, 40, every=3), network.decode(z_BLK, 40)[:, :, kept]
+        assert some.shape == all_.shape
+        assert (some - all_).std() < 0.5 * all_.std()  # patches see fewer others
+        network.output_projection.weight.zero_()
+        torch.testing.assert_close(
+            network.decode(z_BLK, 40, every=3), network.decode(z_BLK, 40)[:, :, kept]
+        )
 
 
 @given(st.integers(1, 30), st.integers(1, 12))
@@ -393,17 +409,18 @@ def test_guidance_alone_as_in_a_batch(trained):
     model = duomotion.load(trained[1])
     model.diffusion.config = replace(
         model.diffusion.config,
-        latent_guidance=GuidanceConfig(collision_inner=1, known_last=5),
+        latent_guidance=GuidanceConfig(collision_inner=1, goal_last=5),
     )
     rng = torch.Generator().manual_seed(0)
     z = torch.randn(3, 4, 16, generator=rng)
     values = decoded(model, torch.randn(3, 4, 16, generator=rng))
     mask = torch.rand(3, 2, 30, 1, generator=rng) < 0.5
     for known in (None, Known(values, mask)):
-        both = guidance_of(model, known, avoid_collisions=True)(z, 3)
+        decode = partial(decoded, model)
+        both = guidance_of(model, known, avoid_collisions=True)(z, 3, decode)
         for row in range(3):
             own = None if known is None else Known(values[row][None], mask[row][None])
-            alone = guidance_of(model, own, avoid_collisions=True)(z[row : row + 1], 3)
+            alone = guidance_of(model, own, avoid_collisions=True)(z[row : row + 1], 3, decode)
             torch.testing.assert_close(both[row : row + 1], alone, atol=1e-4, rtol=1e-4)
 
 
@@ -420,36 +437,36 @@ def test_known_motion_comes_back_and_draws_the_rest(trained):
     np.testing.assert_allclose(longer.positions[:, :30], clip.positions, atol=1e-5)
 
 
-def guidance_of(model, known=None, *, constraints=(), avoid_collisions=False, frames=30):
-    return LatentGuidance(
-        model.codec,
+def guidance_of(model, known=None, *, contacts=(), avoid_collisions=False):
+    codec = model.codec
+    return PairGuidance(
         model.diffusion.config.latent_guidance,
-        denormalise=model.diffusion.denormalise,
-        frames=frames,
+        codec.layout,
+        codec.normaliser,
+        bodies=CapsuleBodies(codec.layout, SMPL22) if avoid_collisions else None,
         known=known,
-        constraints=constraints,
-        avoid_collisions=avoid_collisions,
+        contacts=contacts,
         steps=4,
     )
 
 
-def decoded(model, z_BLK, frames=30):
-    return model.codec.autoencoder.decode(model.diffusion.denormalise(z_BLK), frames)
+def decoded(model, z_BLK, every=1):
+    return model.codec.autoencoder.decode(model.diffusion.denormalise(z_BLK), 30, every=every)
 
 
 def test_guidance_moves_bodies_apart(trained):
     """In the latents alone, without what is done to bodies in the end."""
     model = duomotion.load(trained[1])
-    guidance = guidance_of(model, avoid_collisions=True)
+    guidance, decode = guidance_of(model, avoid_collisions=True), partial(decoded, model)
     rng = torch.Generator().manual_seed(0)
     candidates = 3 * torch.randn(64, 4, 16, generator=rng)
     deep_B = guidance.collisions(decoded(model, candidates))
     z = candidates[deep_B.argsort(descending=True)[:4]]
     before_B = guidance.collisions(decoded(model, z))
     assert before_B.min() > 0.02
-    torch.testing.assert_close(guidance(z, 0), z)  # in the last steps only
-    torch.testing.assert_close(guidance_of(model)(z, 3), z)
-    after_B = guidance.collisions(decoded(model, guidance(z, 3)))
+    torch.testing.assert_close(guidance(z, 0, decode), z)  # in the last steps only
+    torch.testing.assert_close(guidance_of(model)(z, 3, decode), z)
+    after_B = guidance.collisions(decode(guidance(z, 3, decode)))
     assert after_B.mean() < 0.7 * before_B.mean()
 
 
@@ -461,21 +478,37 @@ def test_known_motion_draws_latents(trained):
     mask = torch.zeros(1, 2, 30, 1, dtype=torch.bool)
     mask[:, 0] = True
     known = Known(values, mask)
-    guidance = guidance_of(model, known)
+    guidance, decode = guidance_of(model, known), partial(decoded, model)
     errors = [
-        float(known_error(decoded(model, each), known))
-        for each in (z, guidance(z, 0), guidance(z, 3))
+        float(guidance.goals(decode(each)))
+        for each in (z, guidance(z, 0, decode), guidance(z, 3, decode))
     ]
     assert errors[2] < 0.2 * errors[0] and errors[2] < errors[1] < errors[0]
 
 
-def test_constraints_draw_latents(trained):
+def test_touches_draw_latents(trained):
     model = duomotion.load(trained[1])
     z = torch.randn(2, 4, 16, generator=torch.Generator().manual_seed(0))
     contact = Contact(("right_hand", "left_hand"), 0.3, 0.7)
-    guidance = guidance_of(model, constraints=(contact,))
-    before, after = (guidance.goals(decoded(model, each)) for each in (z, guidance(z, 3)))
+    guidance, decode = guidance_of(model, contacts=(contact,)), partial(decoded, model)
+    before, after = (guidance.goals(decode(each)) for each in (z, guidance(z, 3, decode)))
     assert before.min() > 0.1 and (after < 0.3 * before).all()
+
+
+def test_people_are_led_along_paths(trained):
+    model = duomotion.load(trained[1])
+    path = RootPath(1, ((0.2, 0.4, 1.0), (0.8, -0.5, 1.5)))
+    clips = [
+        model.generate("two wave", seconds=1, sampling=sampling)
+        for sampling in (Sampling(), Sampling(paths=(path,)))
+    ]
+    missing = [
+        path.missing(torch.from_numpy(clip.positions[1, :, 0, ::2]), 30)[6:24].norm(dim=-1).mean()
+        for clip in clips
+    ]
+    assert missing[1] < 0.5 * missing[0]
+    with pytest.raises(ValueError, match="paths can't be given beside known motion"):
+        model.react(clips[0].person(0), sampling=Sampling(paths=(path,)))
 
 
 def test_it_trains_on_inter_x_layout_too(interx_pairs, tmp_path):
@@ -498,6 +531,11 @@ def test_the_command_line(run, trained, tmp_path):
     assert status == 0 and "two-wave-0.npz" in printed
     status, printed, error = run(*words, "--resampling", 3, "--out", tmp_path)
     assert (status, printed) == (2, "") and "has no sampling setting resampling" in error
+    led = ("--path", "A 0:0,0 1:0,1", "B 0:1,0 1:1,1", "--out", tmp_path)
+    status, printed, error = run(*words, *led)
+    assert status == 0, error
+    status, printed, error = run(*words, *led, "--body-model", tmp_path / "none.npz")
+    assert (status, printed) == (2, "") and "a body model needs the packages" in error
 
 
 def test_bad_input(trained, latents, pairs, tmp_path):

@@ -1,15 +1,18 @@
-"""What a user wants of two people's motion beyond the text: that they touch.
+"""What a user wants of two people's motion beyond the text: touches, and paths over the floor.
 
-A constraint is an energy of the joints' positions that gradients go through, zero where it is met.
-Latent diffusion takes it into account while it samples; every model's motion is led to it in the
-end (`body.separation`).
+A touch is an energy of the joints' positions that gradients go through, zero where it is met.
+Diffusion takes it into account while it samples; every model's motion is led to it in the end
+(`body.separation`). People can be led along a path only while motion is sampled: later, feet that
+have been placed would slide.
 
 Axes: P people, T frames, J joints.
 """
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -83,6 +86,69 @@ class Contact:
         reach = sum(HAND_REACH if name in HANDS else REACH for name in self.joints)
         distance = ((one - other).square().sum(-1) + 1e-9).sqrt()
         return (distance - reach).relu().square().mean()
+
+
+@dataclass(frozen=True)
+class RootPath:
+    """Where a person's pelvis is over the floor, on straight lines between points.
+
+    Attributes:
+        person: 0 or 1.
+        points: seconds, x and z in metres of each. The first person starts at 0, 0; in models of
+            InterHuman's layout they face +z.
+
+    Raises:
+        ValueError: there is no such person, there are no points, their times don't rise, or the
+            first person starts elsewhere.
+    """
+
+    person: int
+    points: tuple[tuple[float, float, float], ...]
+
+    def __post_init__(self) -> None:
+        times = [time for time, *_ in self.points]
+        if self.person not in (0, 1):
+            raise ValueError(f"a path is for person 0 or 1, not {self.person}")
+        if not times or times[0] < 0 or any(a >= b for a, b in pairwise(times)):
+            raise ValueError("a path needs points whose times rise from 0 s on")
+        if self.person == 0 and self.points[0][0] == 0 and any(self.points[0][1:]):
+            x, z = self.points[0][1:]
+            raise ValueError(f"the first person's path starts at 0,0, not at {x:g},{z:g}")
+
+    @classmethod
+    def parse(cls, text: str) -> "RootPath":
+        """`B 0:1.5,0 2:0.5,0.8`: a person, and x,z in metres at each time in seconds.
+
+        Raises:
+            ValueError: it reads otherwise.
+        """
+        number = r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))"
+        person, *points = text.split() or [""]
+        found = [re.fullmatch(f"{number}:{number},{number}", point) for point in points]
+        if person not in ("A", "B") or not found or None in found:
+            raise ValueError(
+                f"path {text!r}: a person and places at times are expected, as in "
+                "'B 0:1.5,0 2:0.5,0.8'"
+            )
+        places = [each.groups() for each in found if each is not None]
+        return cls("AB".index(person), tuple((float(t), float(x), float(z)) for t, x, z in places))
+
+    def check(self, skeleton: Skeleton, seconds: float) -> None:
+        """Raises ValueError where a point lies outside the clip."""
+        if (last := self.points[-1][0]) > seconds + 1e-6:
+            raise ValueError(f"a path until {last:g} s lies outside the clip of {seconds:g} s")
+
+    def missing(self, roots_T2: Tensor, fps: float) -> Tensor:
+        """(T, 2) metres to the pelvis's place, held before the first point and after the last.
+
+        Args:
+            roots_T2: x and z of the pelvis, metres.
+        """
+        times, *places = np.array(self.points).T
+        last = min(round(times[-1] * fps), len(roots_T2) - 1)
+        frames_T = np.clip(np.arange(len(roots_T2)), min(round(times[0] * fps), last), last)
+        path_T2 = np.stack([np.interp(frames_T / fps, times, place) for place in places], -1)
+        return torch.from_numpy(path_T2).to(roots_T2) - roots_T2[frames_T]
 
 
 def _place(joints_TJ3: Tensor, name: str, skeleton: Skeleton) -> Tensor:

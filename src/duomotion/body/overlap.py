@@ -1,4 +1,4 @@
-"""How much of one body is inside the other."""
+"""How much of one body is inside the other, as a volume and as the collision score of ILD."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from duomotion.body.limbs import body_limbs, bounds
+from duomotion.body.mesh import body_mesh
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import global_rotations
 from duomotion.motion.skeleton import Skeleton
@@ -23,21 +24,47 @@ def overlap_volumes(interaction: Interaction) -> np.ndarray:
     Raises:
         ValueError: there are not two people.
     """
+    _check_two(interaction)
+    inside_TN = _depths(interaction, 0, _interior(*_key(interaction.skeletons[0]))) > 0
+    return inside_TN.sum(1) * CELL**3 * 1000
+
+
+def collision_scores(interaction: Interaction) -> np.ndarray:
+    """(T,) sums over all vertices of both bodies that are inside the other: sigmoid of the depth.
+
+    ILD, equation 17. Depths are in metres, so each vertex counts a little more than a half.
+    Vertices are those of `body_mesh`, about fifteen hundred a body, each moving with the joint that
+    moves it most; depths are those in `body_limbs` instead of in a grid of a mesh's distances.
+
+    Raises:
+        ValueError: there are not two people.
+    """
+    _check_two(interaction)
+    total_T = np.zeros(interaction.num_frames)
+    for person, skeleton in enumerate(interaction.skeletons):
+        depths_TN = _depths(interaction, person, _surface(*_key(skeleton)))
+        total_T += ((depths_TN > 0) / (1 + np.exp(-depths_TN))).sum(1)
+    return total_T
+
+
+def _check_two(interaction: Interaction) -> None:
     if interaction.num_people != 2:
         raise ValueError(f"an overlap is of two people, this motion has {interaction.num_people}")
-    carrier, partner = interaction.skeletons
-    offsets = np.ascontiguousarray(carrier.offsets, dtype=np.float64).tobytes()
-    cloud = _interior(carrier.names, carrier.parents, offsets)
+
+
+def _depths(interaction: Interaction, person: int, cloud: "Cloud") -> np.ndarray:
+    """Metres (T, N) that a person's points are inside the other's body, 0 outside."""
+    partner = interaction.skeletons[1 - person]
     limbs, rest = body_limbs(partner), partner.rest_positions
     carried, world = (
-        global_rotations(rotations, skeleton)
-        for rotations, skeleton in zip(interaction.rotations, interaction.skeletons, strict=True)
+        global_rotations(interaction.rotations[each], interaction.skeletons[each])
+        for each in (person, 1 - person)
     )
-    joints_TJ3, partner_TJ3 = interaction.positions
+    joints_TJ3, partner_TJ3 = (interaction.positions[each] for each in (person, 1 - person))
     centres_TO3 = joints_TJ3[:, cloud.joints] + np.einsum(
         "toij,oj->toi", carried[:, cloud.joints], cloud.centres
     )
-    inside = np.zeros((interaction.num_frames, len(cloud.points)), bool)
+    depths = np.zeros((interaction.num_frames, len(cloud.points)), np.float32)
     for limb in limbs:
         middle = (limb.a + limb.b) / 2
         reach = np.linalg.norm(limb.b - limb.a) / 2 + limb.thickness
@@ -55,10 +82,10 @@ def overlap_volumes(interaction: Interaction) -> np.ndarray:
             chosen, points = owners == owner, cloud.of(owner)
             seen = cloud.points[points] @ turned[chosen].swapaxes(-1, -2) + moved[chosen, None]
             near = np.einsum("mni,mni->mn", seen, seen) < reach**2
-            found = np.zeros_like(near)
-            found[near] = limb.distance(seen[near] + middle) < 0
-            inside[frames[chosen], points] |= found
-    return inside.sum(1) * CELL**3 * 1000
+            found = np.zeros(near.shape, np.float32)
+            found[near] = -limb.distance(seen[near] + middle)
+            depths[frames[chosen], points] = np.maximum(depths[frames[chosen], points], found)
+    return depths
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +128,7 @@ class Cloud:
 @lru_cache(maxsize=16)
 def _interior(names: tuple[str, ...], parents: tuple[int, ...], offsets: bytes) -> Cloud:
     """Grid points inside a body."""
-    skeleton = Skeleton(names, parents, np.frombuffer(offsets).reshape(-1, 3))
+    skeleton = _skeleton(names, parents, offsets)
     limbs = body_limbs(skeleton)
     low, high = bounds(limbs)
     axes = [np.arange(start, stop, CELL) for start, stop in zip(low, high, strict=True)]
@@ -115,3 +142,21 @@ def _interior(names: tuple[str, ...], parents: tuple[int, ...], offsets: bytes) 
         depths[box][deeper], carriers[box][deeper] = distances[deeper], limb.joint
     points, carriers = grid[carriers >= 0], carriers[carriers >= 0]
     return Cloud.of_points(points - skeleton.rest_positions[carriers], carriers)
+
+
+@lru_cache(maxsize=16)
+def _surface(names: tuple[str, ...], parents: tuple[int, ...], offsets: bytes) -> Cloud:
+    """Vertices of a body's mesh."""
+    mesh = body_mesh(_skeleton(names, parents, offsets), CELL)
+    carriers = mesh.joints[:, 0].astype(int)
+    return Cloud.of_points(mesh.vertices - mesh.rest[carriers], carriers)
+
+
+def _key(skeleton: Skeleton) -> tuple[tuple[str, ...], tuple[int, ...], bytes]:
+    """What bodies are cached by."""
+    offsets = np.ascontiguousarray(skeleton.offsets, dtype=np.float64).tobytes()
+    return skeleton.names, skeleton.parents, offsets
+
+
+def _skeleton(names: tuple[str, ...], parents: tuple[int, ...], offsets: bytes) -> Skeleton:
+    return Skeleton(names, parents, np.frombuffer(offsets).reshape(-1, 3))

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.interpolate import BSpline
 from torch import Tensor
 
 from duomotion.body.capsules import Capsules, body_capsules, gaps, nearest_points
@@ -18,21 +17,22 @@ from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import PALM, forward_kinematics
 from duomotion.motion.rotations import matrix_to_sixd_concatenated, sixd_concatenated_to_matrix
 from duomotion.motion.skeleton import Skeleton
+from duomotion.motion.splines import spline_basis
 
 DEEP = 0.01  # metres; bodies that are nowhere deeper in each other stay as they are
 NEAR = 0.15  # metres; in frames with larger gaps they are not looked at
 KNOT_SECONDS = 0.2  # what is added changes no faster
 BLEND = 10  # frames from known ones on over which it fades in
 ITERATIONS = 20  # of L-BFGS
-CONSTRAINED_ITERATIONS = 60  # the same where there are constraints
+CONTACT_ITERATIONS = 60  # the same where there are contacts
 HELD = (-0.06, 0.05)  # metres from a palm to the partner's surface; what it touches it keeps
 HELD_SLACK = 0.02  # metres that it may move there
 
 # Weights of squared metres (feet, hands, steps from frame to frame, paths) and of squared entries
 # of 6-D rotations, next to squared depths added up over all pairs of capsules.
 FEET, HANDS, STEPS, PATH, TURN = 1.0, 5.0, 5.0, 0.3, 0.3
-CONSTRAINTS = 40.0  # of what is missing of each, in squared metres
-CONSTRAINED_FEET = 5.0  # that of feet where there are constraints
+CONTACTS = 40.0  # of what is missing of each, in squared metres
+CONTACT_FEET = 5.0  # that of feet where there are contacts
 SCALE = 100.0  # of the whole; brings it near 1, as line searches expect
 
 
@@ -40,10 +40,10 @@ def separated(
     interaction: Interaction,
     fixed_PT: np.ndarray | None = None,
     *,
-    constraints: Sequence[Contact] = (),
+    contacts: Sequence[Contact] = (),
     avoid_collisions: bool = True,
 ) -> Interaction:
-    """Two people whose bodies are less deeply, if at all, in each other, and who meet constraints.
+    """Two people whose bodies are hardly, if at all, in each other, and touch where they should.
 
     Smooth changes of paths and joint rotations are found by L-BFGS, in float64, so that rounding,
     which depends on the number of threads, hardly shows. Feet stay about where they stand, hands
@@ -51,19 +51,19 @@ def separated(
 
     Args:
         fixed_PT: bool, frames that are known.
-        constraints: see `body.constraints`.
+        contacts: see `body.constraints`.
         avoid_collisions: False: bodies may be in each other.
 
     Raises:
-        ValueError: there are not two people, or a constraint does not fit the motion.
+        ValueError: there are not two people, or a contact does not fit the motion.
     """
     people = interaction.num_people
     if people != 2:
         raise ValueError(f"bodies of two people are separated, this motion has {people}")
-    for constraint in constraints:
-        constraint.check(interaction.skeletons[0], interaction.seconds)
-    problem = _Problem(interaction, fixed_PT, constraints, avoid_collisions)
-    if not constraints and (problem.smallest_gap > -DEEP or not avoid_collisions):
+    for contact in contacts:
+        contact.check(interaction.skeletons[0], interaction.seconds)
+    problem = _Problem(interaction, fixed_PT, contacts, avoid_collisions)
+    if not contacts and (problem.smallest_gap > -DEEP or not avoid_collisions):
         return interaction
     root_PT3, rotations_PTJ33 = problem.solve()
     if not bool(root_PT3.isfinite().all() and rotations_PTJ33.isfinite().all()):
@@ -125,10 +125,10 @@ class _Problem:
         self,
         motion: Interaction,
         fixed_PT: np.ndarray | None,
-        constraints: Sequence[Contact],
+        contacts: Sequence[Contact],
         avoid_collisions: bool,
     ) -> None:
-        self.constraints, self.fps = constraints, motion.fps
+        self.contacts, self.fps = contacts, motion.fps
         self.avoid_collisions = avoid_collisions
         self.skeleton = motion.skeletons[0]
         self.bodies = [body_capsules(skeleton) for skeleton in motion.skeletons]
@@ -158,7 +158,7 @@ class _Problem:
         turn_PKJ6 = self.root_PT3.new_zeros(shape, requires_grad=True)
         optimiser = torch.optim.LBFGS(
             [shift_PK3, turn_PKJ6],
-            max_iter=CONSTRAINED_ITERATIONS if self.constraints else ITERATIONS,
+            max_iter=CONTACT_ITERATIONS if self.contacts else ITERATIONS,
             line_search_fn="strong_wolfe",
         )
 
@@ -192,8 +192,8 @@ class _Problem:
         if self.avoid_collisions:
             gaps_NCD = self._gaps(joints_PTJ3[:, self.near_T])
             depth = gaps_NCD.clamp_max(0).square().sum() / len(self.near_T)
-        for constraint in self.constraints:
-            missed = missed + constraint.energy(joints_PTJ3, self.skeleton, self.fps)
+        for contact in self.contacts:
+            missed = missed + contact.energy(joints_PTJ3, self.skeleton, self.fps)
         moved_PTJ3 = joints_PTJ3 - self.joints_PTJ3
         slid = moved_PTJ3[:, :, self.feet].square().sum(-1)
         held = [
@@ -204,8 +204,8 @@ class _Problem:
         ]
         return (
             depth
-            + CONSTRAINTS * missed
-            + (CONSTRAINED_FEET if self.constraints else FEET) * (slid * self.stands_PTF).mean()
+            + CONTACTS * missed
+            + (CONTACT_FEET if self.contacts else FEET) * (slid * self.stands_PTF).mean()
             + HANDS * torch.stack(held).sum()
             + STEPS * moved_PTJ3.diff(dim=1).square().sum(-1).mean()
             + PATH * shift_PK3.square().mean()
@@ -219,13 +219,8 @@ class _Problem:
 
     def _basis(self, motion: Interaction, fixed_PT: np.ndarray | None) -> Tensor:
         """(P, T, K) cubic B-splines, zero where frames are known."""
-        frames, people = motion.num_frames, motion.num_people
-        step = max(1.0, KNOT_SECONDS * motion.fps)
-        pieces = max(1, int(np.ceil((frames - 1) / step)))
-        knots = np.arange(-3.0, pieces + 4)
-        where = np.minimum(np.arange(frames) / step, pieces - 1e-9)
-        basis_TK = BSpline.design_matrix(where, knots, 3).toarray()
-        free_PT = np.ones((people, frames))
+        basis_TK = spline_basis(motion.num_frames, motion.fps, KNOT_SECONDS)
+        free_PT = np.ones((motion.num_people, motion.num_frames))
         if fixed_PT is not None:
             free_PT = np.stack([ease_mask(fixed_T, BLEND) for fixed_T in fixed_PT])
         return torch.from_numpy(free_PT[..., None] * basis_TK)

@@ -42,6 +42,10 @@ class Options:
         avoid_collisions: Whether two people whose bodies are in each other are moved apart.
         contact: A touch to lead the motion to, as in "A.right_hand B.left_shoulder 1.0:2.0": joints
             of both people, and when in seconds; several may be given.
+        path: A path over the floor for a person's pelvis, as in "B 0:1.5,0 2:0.5,0.8": x,z in
+            metres at times in seconds; A starts at 0,0 and faces +z. For diffusion models.
+        body_model: The bodies that diffusion models keep apart while they sample: "capsules", or
+            the file SMPL_NEUTRAL.npz where VolumetricSMPL is installed.
         device: "cpu" or "cuda".
     """
 
@@ -56,12 +60,14 @@ class Options:
     resampling: int | None = None
     avoid_collisions: bool = True
     contact: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    body_model: str | None = None
     device: str = "cpu"
 
     @property
     def sampling(self) -> "Sampling":
         """Raises ValueError where a setting is out of range or reads otherwise."""
-        from duomotion.body.constraints import Contact
+        from duomotion.body.constraints import Contact, RootPath
         from duomotion.sampling.request import Sampling
 
         return Sampling(
@@ -71,7 +77,9 @@ class Options:
             solver=self.solver,
             resampling=self.resampling,
             avoid_collisions=None if self.avoid_collisions else False,
-            constraints=tuple(map(Contact.parse, self.contact)) or None,
+            contacts=tuple(map(Contact.parse, self.contact)) or None,
+            paths=tuple(map(RootPath.parse, self.path)) or None,
+            body_model=self.body_model,
         )
 
 

@@ -348,7 +348,7 @@ class MotionModel(ABC):
                 f"a reaction needs the motion of one person, this one has {actor.num_people}"
             )
         actor = self._to_model_skeleton(actor, self.max_frames)
-        self._check_constraints(sampling, actor.num_frames)
+        self._check_constraints(sampling, actor.num_frames, beside_known=True)
         request = Request(
             text=_optional(self.merge_prompts(text, partner)),
             frames=self._frames(actor.seconds),
@@ -387,7 +387,7 @@ class MotionModel(ABC):
         self.check(seed=seed, sampling=sampling)
         clip, given = self._to_model_skeleton(clip, self.max_frames), clip
         frames = self._frames(clip.seconds)
-        self._check_constraints(sampling, frames)
+        self._check_constraints(sampling, frames, beside_known=True)
         if person is not None and not 0 <= person < clip.num_people:
             raise ValueError(f"there is no person {person}: the clip has {clip.num_people}")
         mask = np.ones((clip.num_people, frames), bool)
@@ -437,8 +437,8 @@ class MotionModel(ABC):
         """
         self.check(seed=seed, sampling=sampling)
         frames = self._frames(seconds, MAX_SECONDS)
-        if sampling.constraints:
-            raise ValueError("constraints can't be given where motion is extended")
+        if sampling.contacts or sampling.paths:
+            raise ValueError("contacts and paths can't be given where motion is extended")
         clip = self._to_model_skeleton(clip, round(MAX_SECONDS * self.fps))
         if frames <= clip.num_frames:
             raise ValueError(
@@ -449,14 +449,23 @@ class MotionModel(ABC):
         given = clip.num_frames
         return self._extended(clip, request, given=given, on_progress=on_progress)[0]
 
-    def _check_constraints(self, sampling: Sampling, frames: int) -> None:
-        """Raises ValueError where a constraint does not fit, or a clip is made in windows."""
-        if sampling.constraints and frames > self.max_frames:
+    def _check_constraints(
+        self, sampling: Sampling, frames: int, *, beside_known: bool = False
+    ) -> None:
+        """Raises ValueError where a constraint does not fit, or a clip is made in windows.
+
+        Paths neither fit beside known motion: that is somewhere else, and people may be in the
+        other order.
+        """
+        if sampling.paths and beside_known:
+            raise ValueError("paths can't be given beside known motion")
+        constraints = (*(sampling.contacts or ()), *(sampling.paths or ()))
+        if constraints and frames > self.max_frames:
             raise ValueError(
-                f"constraints can be given for up to {self.max_frames / self.fps:g} s of motion, "
-                f"not for {frames / self.fps:g} s"
+                f"contacts and paths can be given for up to {self.max_frames / self.fps:g} s of "
+                f"motion, not for {frames / self.fps:g} s"
             )
-        for constraint in sampling.constraints or ():
+        for constraint in constraints:
             constraint.check(SMPL22, frames / self.fps)
 
     def _to_model_skeleton(self, clip: Interaction, longest: int) -> Interaction:

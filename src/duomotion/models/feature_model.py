@@ -256,11 +256,11 @@ class FeatureModel(MotionModel):
                 bodies = align_root_path(bodies, known.known, known.mask)
             bodies = known.joined(snap_to_floor(bodies))
         sampling = request.sampling.resolved(self.tuned, self.name)
-        if sampling.avoid_collisions or sampling.constraints:
+        if sampling.avoid_collisions or sampling.contacts:
             bodies = separated(
                 bodies,
                 fixed_PT,
-                constraints=sampling.constraints or (),
+                contacts=sampling.contacts or (),
                 avoid_collisions=bool(sampling.avoid_collisions),
             )
         return bodies.with_caption(request.text)

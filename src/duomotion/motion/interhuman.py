@@ -26,6 +26,7 @@ from duomotion.motion.rotations import (
     Array,
     matrix_to_sixd_interleaved,
     namespace,
+    sixd_concatenated_to_matrix,
     sixd_interleaved_to_matrix,
     yaw,
 )
@@ -128,6 +129,16 @@ class InterHumanLayout(MapLayout):
         """(..., 262) -> rotations (..., 21, 6); numpy or torch."""
         return self._rows(features, self.blocks.rotations, 6)
 
+    def rotations(self, features: Array) -> Array:
+        """(..., 262) -> (..., 22, 3, 3); the pelvis is turned as hips and spine are."""
+        xp = namespace(features)
+        pelvis = _pelvis_frames(self.positions(features))
+        rest = _pelvis_frames(SMPL22.rest_positions).T
+        if xp is not np:
+            rest = features.new_tensor(rest)
+        others = sixd_interleaved_to_matrix(self.sixd(features))
+        return xp.concatenate([(pelvis @ rest)[..., None, :, :], others], -3)
+
     def to_joint_map(self, features: Array) -> Array:
         """(..., 262) -> (..., 22, 12); numpy or torch.
 
@@ -154,6 +165,15 @@ class InterHumanLayout(MapLayout):
         parts.append(parts[0][..., : len(FOOT_JOINTS)] * 0)
         return namespace(joints).concatenate(parts, -1)
 
+    def shifted(self, features: Array, shift: Array, steps: Array) -> Array:
+        xp, blocks = namespace(features), self.blocks
+        moved = [
+            (self._rows(features, block, 3) + by[..., None, :]).reshape(features[..., block].shape)
+            for block, by in ((blocks.positions, shift), (blocks.velocities, steps))
+        ]
+        rest = [features[..., blocks.rotations], features[..., blocks.contacts]]
+        return xp.concatenate([*moved, *rest], -1)
+
     def fit_normaliser(self, features: np.ndarray) -> Normaliser:
         """Statistics of features (..., 262); contacts keep their scale."""
         found = Normaliser.fit(features)
@@ -163,6 +183,17 @@ class InterHumanLayout(MapLayout):
     def _rows(self, features: Array, block: slice, width: int) -> Array:
         count = (block.stop - block.start) // width
         return features[..., block].reshape(*features.shape[:-1], count, width)
+
+
+def _pelvis_frames(positions: Array) -> Array:
+    """(..., 3, 3): to the left hip, and up to the spine, of joints (..., 22, 3)."""
+    left, right, spine = (
+        positions[..., SMPL22.index(name), :] for name in ("left_hip", "right_hip", "spine1")
+    )
+    xp = namespace(positions)
+    return sixd_concatenated_to_matrix(
+        xp.concatenate([left - right, spine - (left + right) / 2], -1)
+    )
 
 
 INTERHUMAN = InterHumanLayout(

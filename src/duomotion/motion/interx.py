@@ -155,6 +155,15 @@ class InterXLayout(MapLayout):
         roots = joints[..., ROOT, TRANSLATION] + start
         return forward_kinematics(roots, rotations, offsets, neutral)
 
+    def rotations(self, features: Array) -> Array:
+        joints = self.to_joint_map(features)
+        return sixd_rows_to_matrix(joints[..., : SMPL22.num_joints, :])
+
+    def shifted(self, features: Array, shift: Array, steps: Array) -> Array:
+        xp, blocks = namespace(features), self.blocks
+        moved = features[..., blocks.translation] + shift, features[..., blocks.velocity] + steps
+        return xp.concatenate([features[..., blocks.rotations], *moved], -1)
+
     def grounded(self, people: Interaction) -> Interaction:
         """Both people moved up or down together, so that the lower one's feet are on the floor."""
         lowest_T = people.positions[..., 1].min((0, 2))

@@ -94,6 +94,19 @@ class MapLayout(Layout):
     def from_joint_map(self, joints: Array) -> Array:
         """(..., J, D) -> (..., F); numpy or torch."""
 
+    @abstractmethod
+    def shifted(self, features: Array, shift: Array, steps: Array) -> Array:
+        """Features (..., T, F) of the same motion somewhere else; numpy or torch.
+
+        Args:
+            shift: (..., T, 3) metres.
+            steps: (..., T, 3), what it changes by to the next frame.
+        """
+
+    @abstractmethod
+    def rotations(self, features: Array) -> Array:
+        """Local rotations (..., T, 22, 3, 3) of SMPL's joints but the hands; numpy or torch."""
+
 
 def consecutive(*widths: int) -> Iterator[slice]:
     """Slices of these widths, one after the other."""

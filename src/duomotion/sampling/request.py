@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from duomotion.body.constraints import Contact
+from duomotion.body.constraints import Contact, RootPath
 from duomotion.motion.interaction import Interaction
 
 MAX_GUIDANCE = 100.0  # far beyond what any model follows a text with
@@ -34,7 +34,10 @@ class Sampling:
             1 to `MAX_RESAMPLING`, so that what is generated comes to fit it.
         avoid_collisions: two people whose bodies are in each other are moved apart in the end, as
             little as that takes (`body.separation`); some models also heed it while they sample.
-        constraints: touches that motion is led to in the same way (`body.constraints`).
+        contacts: touches that motion is led to in the same way (`body.constraints`).
+        paths: of people over the floor, which models that are guided while they sample follow.
+        body_model: the bodies that such models keep apart: "capsules", or the file of an SMPL model
+            (`body.smpl_volumes`).
 
     Raises:
         ValueError: one is out of its range.
@@ -47,7 +50,9 @@ class Sampling:
     solver: str | None = None
     resampling: int | None = None
     avoid_collisions: bool | None = None
-    constraints: tuple[Contact, ...] | None = None
+    contacts: tuple[Contact, ...] | None = None
+    paths: tuple[RootPath, ...] | None = None
+    body_model: str | None = None
 
     def __post_init__(self) -> None:
         if self.guidance is not None and not 0 <= self.guidance <= MAX_GUIDANCE:
@@ -61,6 +66,9 @@ class Sampling:
             raise ValueError(f"attempts have to be 1 to {MAX_ATTEMPTS}, not {self.attempts}")
         if self.solver is not None and self.solver not in SOLVERS:
             raise ValueError(f"there is no solver {self.solver!r}; choose {', '.join(SOLVERS)}")
+        people = [path.person for path in self.paths or ()]
+        if len(set(people)) < len(people):
+            raise ValueError("each person can have one path")
         if self.resampling is not None and not 1 <= self.resampling <= MAX_RESAMPLING:
             raise ValueError(f"resampling has to be 1 to {MAX_RESAMPLING}, not {self.resampling}")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from duomotion.body.overlap import overlap_volumes
+from duomotion.body.overlap import collision_scores, overlap_volumes
 from duomotion.motion.canonical import interpolate
 from duomotion.motion.contacts import foot_joints, foot_sliding
 from duomotion.motion.interaction import Interaction
@@ -31,7 +31,7 @@ OVERLAP = 0.05
 # Where the slim capsules, which end at the wrists, are this far apart in metres, no more than the
 # fingers of two hands could be inside each other.
 FLESH = 0.25
-OVERLAP_RATE = 10.0  # frames a second whose overlap is measured in litres
+OVERLAP_RATE = 10.0  # frames a second whose overlap is measured as a volume
 # By number of people, m/s and m/s^2: 99.9 % of joints and frames are below in the 180 training
 # clips of the open pairs (30 fps), and in the 1283 of the open solo clips (20 fps).
 REAL_SPEED = {2: 4.2, 1: 5.6}
@@ -180,15 +180,25 @@ def body_litres(interaction: Interaction, depths_T: np.ndarray) -> float:
     Args:
         depths_T: `body_depths`.
     """
-    if interaction.num_people < 2:
-        return 0.0
+    close, _ = _close(interaction, depths_T)
+    return 0.0 if close is None else float(overlap_volumes(close).max())
+
+
+def collision(interaction: Interaction) -> float:
+    """The mean of `collision_scores` (ILD, appendix F.5) over 10 frames a second of two people."""
+    close, shown = _close(interaction, body_depths(interaction.positions.astype(np.float64)))
+    return 0.0 if close is None else float(collision_scores(close).sum() / shown)
+
+
+def _close(interaction: Interaction, depths_T: np.ndarray) -> tuple[Interaction | None, int]:
+    """Of 10 frames a second those in which bodies are close, and how many the 10 a second are."""
     shown = np.arange(0, interaction.num_frames, max(1, round(interaction.fps / OVERLAP_RATE)))
+    if interaction.num_people < 2:
+        return None, len(shown)
     close = shown[depths_T[shown] > -FLESH]
     if not len(close):
-        return 0.0
-    return float(
-        overlap_volumes(interpolate(interaction, close, close, np.zeros(len(close)))).max()
-    )
+        return None, len(shown)
+    return interpolate(interaction, close, close, np.zeros(len(close))), len(shown)
 
 
 def bone_depths(positions: np.ndarray, skeleton: Skeleton = SMPL22) -> np.ndarray:

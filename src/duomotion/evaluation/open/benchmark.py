@@ -129,7 +129,10 @@ class Benchmark:
         """What is measured of one motion beside the recorded one, once for the same two."""
         key = sha256(clip.name.encode() + motion.positions.tobytes()).digest()
         if key not in self._known:
-            report = physics.report(self.data.bodies(motion))
+            bodies = self.data.bodies(motion)
+            report = physics.report(bodies)
+            if "collision" in self.data.physics:
+                report["collision"] = physics.collision(bodies)
             recorded = self.data.motion.recorded(clip).positions
             self._known[key] = {
                 **{

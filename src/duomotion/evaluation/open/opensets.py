@@ -31,7 +31,7 @@ from duomotion.motion.rotations import matrix_to_sixd_interleaved
 
 FLOOR = "keep"  # see `motion.interhuman.on_floor`
 ALONE = ("foot_sliding", "floor_depth", "hover", "jerk", "bone_drift")
-TOGETHER = ("body_depth", "body_litres")
+TOGETHER = ("body_depth", "body_litres", "collision")
 
 
 class Motion(Protocol):
@@ -160,7 +160,7 @@ class OpenSet:
         starts: frames from which a copy may begin, so that its tokens cover other frames.
         whole: a clip's features, as tokenizers are tried on them.
         agreement: by name, measurements of a motion beside the recorded one, from joints.
-        physics: names of what is measured of a motion alone (`physics.report`).
+        physics: names of what is measured of a motion alone (`physics.report`, `.collision`).
         limits: of sound motion.
         prompts: what models are asked to show.
     """

@@ -88,15 +88,25 @@ class InteractionAutoencoder(nn.Module):
             log_variance_BLK = log_variance_BLK + 2 * math.log(self.config.linear_code.noise)
         return Latents(mean_BLK, log_variance_BLK)
 
-    def decode(self, z_BLK: Tensor, frames: int, lengths_B: Tensor | None = None) -> Tensor:
-        """Features (B, P, T, F), T = frames; arguments and errors as of `encode`."""
+    def decode(
+        self, z_BLK: Tensor, frames: int, lengths_B: Tensor | None = None, *, every: int = 1
+    ) -> Tensor:
+        """Features (B, P, T, F), T = frames; arguments and errors as of `encode`.
+
+        Args:
+            every: so manieth patch only, without lengths: about what would be decoded there.
+        """
+        assert every == 1 or lengths_B is None
         places, patch = self._places(frames), self.config.patch
-        queries_TD = self.decoder_positions[:places].to(z_BLK)
+        queries_TD = self.decoder_positions[:places:every].to(z_BLK)
         mask = None if lengths_B is None else self._mask(lengths_B, places, 0)
         x_BTD = self.decoder(queries_TD.expand(len(z_BLK), -1, -1), self.from_latents(z_BLK), mask)
         made_BTW = self.output_projection(x_BTD).unflatten(2, (patch, -1)).flatten(1, 2)
         if self.linear_code is not None:
-            made_BTW = made_BTW + self.linear_code.decode(z_BLK, frames, lengths_B)
+            linear_BTW = self.linear_code.decode(z_BLK, frames, lengths_B)
+            if every > 1:
+                linear_BTW = linear_BTW.unflatten(1, (places, patch))[:, ::every].flatten(1, 2)
+            made_BTW = made_BTW + linear_BTW
         return made_BTW.unflatten(2, (NUM_PEOPLE, -1)).transpose(1, 2)
 
     def _places(self, frames: int) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from duomotion.config import Count, Factor, Length, Share, Size, ZeroOrMore
+from duomotion.models.pair_guidance import GuidanceConfig
 from duomotion.sampling.diffusion import NoiseSchedule
 
 SCALED_LINEAR = NoiseSchedule(
@@ -99,31 +100,6 @@ class AutoencoderLossWeights:
     distance_within: Factor = 1.0  # metres
     margin: Share = 0.5  # m_1 of equation 3; not in the paper, as in VA-VAE (Yao et al. 2025)
     form: Literal["released", "papers"] = "papers"  # see `losses.interaction`
-
-
-@dataclass(frozen=True, kw_only=True)
-class GuidanceConfig:
-    """How latents are guided by what they decode to; the paper gives no numbers.
-
-    Attributes:
-        collision_steps: the last ones of the solver, in which bodies are moved apart.
-        collision_inner: K of algorithm 1, gradient steps in each.
-        collision_rate: eta, their length, in latents as the denoiser has them.
-        known_inner, known_last: steps of Adam towards known motion and constraints, in each step
-            of the solver but the last, and in the last.
-        known_rate: of Adam.
-        known_near: weight of how far latents may get from those that the network predicts.
-        constraints: weight of what constraints miss, in squared metres.
-    """
-
-    collision_steps: ZeroOrMore = 3
-    collision_inner: Count = 5
-    collision_rate: Factor = 0.5
-    known_inner: ZeroOrMore = 5
-    known_last: ZeroOrMore = 50
-    known_rate: Factor = 0.05
-    known_near: Factor = 0.001
-    constraints: Factor = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from duomotion.body.pair_bodies import CAPSULES
 from duomotion.checkpoint import Checkpoint, load_network, model_config, read_checkpoint
 from duomotion.models.base import OnStep
 from duomotion.models.children import load_length_estimator
@@ -23,9 +24,9 @@ from duomotion.models.feature_model import (
 from duomotion.models.ild.autoencoder import InteractionCodec
 from duomotion.models.ild.codec import load_codec, reconstruct
 from duomotion.models.ild.config import AutoencoderConfig, LatentDenoiserConfig
-from duomotion.models.ild.guidance import LatentGuidance
 from duomotion.models.ild.network import LatentDenoiser, LatentDiffusion
 from duomotion.models.layers.acceleration import accelerate
+from duomotion.models.pair_guidance import PairGuidance, Paths
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import Known, Solver, draw_noise
 from duomotion.sampling.guidance import GuidedNetwork
@@ -95,7 +96,9 @@ class Ild(FeatureModel):
             guidance=config.guidance,
             attempts=config.attempts,
             avoid_collisions=True,
-            constraints=(),
+            contacts=(),
+            paths=(),
+            body_model=CAPSULES,
         )
         return replace(tuned, **self.sampling.given())
 
@@ -119,21 +122,32 @@ class Ild(FeatureModel):
         diffusion, denoiser = self.diffusion, self.diffusion.denoiser
         config = diffusion.config
         given = known_tensors(known, frames, self.codec.normaliser)
-        # Beside known motion people may be in the other order: constraints are met in the end.
-        constraints = () if given is not None else sampling.constraints or ()
-        adjust = None
-        if given is not None or sampling.avoid_collisions or constraints:
-            assert sampling.steps is not None
-            adjust = LatentGuidance(
-                self.codec,
-                config.latent_guidance,
-                denormalise=diffusion.denormalise,
-                frames=frames,
-                known=None if given is None else Known(*given),
-                constraints=constraints,
-                avoid_collisions=bool(sampling.avoid_collisions),
-                steps=sampling.steps,
-            )
+        guidance = PairGuidance.of(
+            config.latent_guidance,
+            self.codec.layout,
+            self.codec.normaliser,
+            sampling=sampling,
+            known=None if given is None else Known(*given),
+            # Beside known motion people may be in the other order: contacts are met in the end.
+            contacts=() if given is not None else sampling.contacts or (),
+        )
+        paths = None
+        if sampling.paths:
+            codec = self.codec
+            paths = Paths(sampling.paths, codec.layout, codec.normaliser, frames, diffusion.mean)
+
+        def decode(z_BLK: Tensor, every: int = 1) -> Tensor:
+            return self.codec.autoencoder.decode(diffusion.denormalise(z_BLK), frames, every=every)
+
+        def encode(x_BPTF: Tensor) -> Tensor:
+            return diffusion.normalise(self.codec.autoencoder.encode(x_BPTF).mean)
+
+        def adjust(z_BLK: Tensor, step: int) -> Tensor:
+            if paths is not None:
+                made_BPTF = decode(z_BLK)
+                z_BLK = z_BLK + encode(paths(made_BPTF)) - encode(made_BPTF)
+            return z_BLK if guidance is None else guidance(z_BLK, step, decode)
+
         shape = config.num_latents, config.latent_dim
         z_BLK = denoise(
             denoiser,

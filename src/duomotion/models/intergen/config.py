@@ -4,7 +4,13 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from duomotion.config import Count, Factor, Length, Share, Size, Within, ZeroOrMore
+from duomotion.models.pair_guidance import GuidanceConfig
 from duomotion.sampling.diffusion import NoiseSchedule
+
+SHIFTS = GuidanceConfig(
+    collision_steps=10, collision_rate=0.05, goal_last=20, goal_rate=0.02, near=0.0
+)
+"""Where people are shifted, in metres; the network puts right what that does to their limbs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +46,7 @@ class DenoiserConfig:
     steps: Length = 50
     guidance: Factor = 3.5
     resampling: Count = 1  # see `sampling.diffusion`
+    shift_guidance: GuidanceConfig = SHIFTS  # ours
     attempts: Count = 1  # ours; see `sampling.request.Sampling`
 
     def __post_init__(self) -> None:

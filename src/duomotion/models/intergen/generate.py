@@ -1,12 +1,13 @@
 """InterGen as a model that generates: sampling, known motion and loading."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from duomotion.body.pair_bodies import CAPSULES
 from duomotion.checkpoint import Checkpoint, load_network, model_config, read_checkpoint
 from duomotion.models.base import OnStep
 from duomotion.models.children import load_length_estimator
@@ -26,6 +27,7 @@ from duomotion.models.intergen.network import (
 )
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.layers.pair_features import NUM_PEOPLE
+from duomotion.models.pair_guidance import PairGuidance, Paths, ShiftGuidance
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import Known, Solver, draw_noise
 from duomotion.sampling.guidance import GuidedNetwork
@@ -89,7 +91,9 @@ class InterGen(FeatureModel):
             resampling=config.resampling,
             attempts=config.attempts,
             avoid_collisions=True,
-            constraints=(),
+            contacts=(),
+            paths=(),
+            body_model=CAPSULES,
         )
 
     @torch.no_grad()
@@ -103,18 +107,37 @@ class InterGen(FeatureModel):
         sampling: Sampling,
         on_step: OnStep | None = None,
     ) -> Sequence[np.ndarray]:
-        mean = self.diffusion.mean
-        given = known_tensors(known, frames, self.diffusion.normaliser)
+        mean, normaliser = self.diffusion.mean, self.diffusion.normaliser
+        given = known_tensors(known, frames, normaliser)
+        imposed = None if given is None else Known(*given)
+        guidance = PairGuidance.of(
+            self.diffusion.config.shift_guidance,
+            self.diffusion.layout,
+            normaliser,
+            sampling=sampling,
+            # Beside known motion people may be in the other order: contacts are met in the end.
+            contacts=() if given is not None else sampling.contacts or (),
+        )
+        shifts = None if guidance is None else ShiftGuidance(guidance, frames, mean, imposed)
+        paths = None
+        if sampling.paths:
+            paths = Paths(sampling.paths, self.diffusion.layout, normaliser, frames, mean)
+
+        def adjust(clean_BPTF: Tensor, step: int) -> Tensor:
+            clean_BPTF = clean_BPTF if paths is None else paths(clean_BPTF)
+            return clean_BPTF if shifts is None else shifts(clean_BPTF, step)
+
         clean_BPTF = denoise(
             self.diffusion.denoiser,
             draw_noise((NUM_PEOPLE, frames, len(mean)), rngs).to(mean),
             self._text(texts),
             rngs=rngs,
             sampling=sampling,
-            known=None if given is None else Known(*given),
+            known=imposed,
+            adjust=adjust,
             on_step=on_step,
         )
-        return list(self.diffusion.normaliser.denormalise(clean_BPTF).cpu().numpy())
+        return list(normaliser.denormalise(clean_BPTF).cpu().numpy())
 
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
         """The features themselves: there is no tokenizer or autoencoder."""
@@ -144,6 +167,7 @@ def denoise(
     rngs: Sequence[torch.Generator],
     sampling: Sampling,
     known: Known | None = None,
+    adjust: Callable[[Tensor, int], Tensor] | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """(B, P, T, F): clean features, normalised, from noise.
@@ -152,6 +176,7 @@ def denoise(
         text_BC: of the text head; None for motion without a text.
         rngs: the source of each sample's randomness, on the CPU.
         sampling: with steps, solver, guidance and resampling.
+        adjust: see `Solver.run`.
     """
     assert sampling.steps and sampling.solver and sampling.resampling
     assert sampling.guidance is not None
@@ -171,5 +196,6 @@ def denoise(
         rngs=rngs,
         known=known,
         resampling=1 if known is None else sampling.resampling,
+        adjust=adjust,
         on_step=on_step,
     )

@@ -100,7 +100,7 @@ class InterMask(FeatureModel):
             reaction_steps=config.reaction_steps,
             attempts=config.attempts,
             avoid_collisions=True,
-            constraints=(),
+            contacts=(),
         )
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from duomotion.motion.layout import MapLayout
 from duomotion.motion.layouts import layout_named
 from duomotion.motion.normaliser import Normaliser
 from duomotion.motion.skeleton import SMPL22, SMPLX55
@@ -23,9 +24,11 @@ class PairFeatures(nn.Module):
 
     def __init__(self, layout: str, num_features: int) -> None:
         super().__init__()
-        self.layout = layout_named(layout)
+        found = layout_named(layout)
         if layout not in SKELETONS:
             raise ValueError(f"layout must be {' or '.join(SKELETONS)}, not {layout}")
+        assert isinstance(found, MapLayout)
+        self.layout = found
         if num_features != self.layout.num_features:
             raise ValueError(
                 f"num_features must be {self.layout.num_features}, as the layout {layout} has, not "
