@@ -14,6 +14,7 @@ from motions import waving
 from test_matching import interx_pairs
 
 import duomotion
+from duomotion.bench import table
 from duomotion.body.constraints import Contact, RootPath
 from duomotion.body.pair_bodies import CapsuleBodies
 from duomotion.checkpoint import read_checkpoint
@@ -259,6 +260,11 @@ def test_fast_sampling_equals_the_reference():
     ours = bench.generate(1, 2)
     torch.testing.assert_close(ours, bench.generate(1, 2, reference=True), atol=1e-4, rtol=1e-4)
     assert ours.shape == (2, 2, 30, 262)
+    row = bench.row(1, 2, repeats=1, reference=False)
+    assert set(row.variants) == {"with collision guidance"}
+    assert f"1 s, batch 2: {row.variants['with collision guidance']:.3f} s/batch" in table([row])
+    guided = bench.variants["with collision guidance"](1, 2)
+    assert guided.shape == ours.shape and not torch.equal(guided, ours)
 
 
 def test_a_denoiser_predicts_the_same_in_the_reference():

@@ -62,6 +62,12 @@ def table(rows: list[Row]) -> str:
             f"| {row.seconds:g} | {row.batch} | {row.precision} | {row.time:.3f} "
             f"| {row.time / row.batch:.3f} | {reference} | {ratio} | {off} | {row.memory_gb:.2f} |"
         )
+    lines += [
+        f"\n{name}, {row.seconds:g} s, batch {row.batch}: {time:.3f} s/batch, "
+        f"{time / row.time:.1f} times as long"
+        for row in rows
+        for name, time in row.variants.items()
+    ]
     return "\n".join(lines)
 
 

@@ -60,8 +60,8 @@ class GuidanceConfig:
         contacts: weight of what touches miss, in squared metres, next to the same.
     """
 
-    collision_steps: ZeroOrMore = 3
-    collision_inner: Count = 5
+    collision_steps: ZeroOrMore = 2
+    collision_inner: Count = 4
     collision_rate: Factor = 0.5
     collision_every: Count = 4
     goal_inner: ZeroOrMore = 5

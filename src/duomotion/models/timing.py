@@ -4,8 +4,9 @@ import resource
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -28,6 +29,7 @@ class Row:
         difference: between what both made: the share of tokens that differ, or the largest
             difference of features; None where the reference one was not run.
         memory_gb: peak memory so far, of the process or on the GPU.
+        variants: median seconds of other ways to generate the same, by what is different.
     """
 
     seconds: float
@@ -37,6 +39,7 @@ class Row:
     reference: float | None
     difference: float | None
     memory_gb: float
+    variants: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float | None:
@@ -53,13 +56,21 @@ class Bench(ABC):
     def generate(self, seconds: float, batch: int, *, reference: bool = False) -> torch.Tensor:
         """Clips (batch, ...): their tokens, which are decoded to features as well, or features."""
 
+    @property
+    def variants(self) -> Mapping[str, Callable[[float, int], torch.Tensor]]:
+        """Other ways to generate that are timed too, by what is different, as `generate`."""
+        return {}
+
     def row(self, seconds: float, batch: int, *, repeats: int, reference: bool) -> Row:
         """Measure one setting; fast and reference runs take turns, so that noise meets both."""
         ours = Timer(lambda: self.generate(seconds, batch))
         theirs = Timer(lambda: self.generate(seconds, batch, reference=True), run=reference)
+        others = {
+            name: Timer(partial(make, seconds, batch)) for name, make in self.variants.items()
+        }
         for _ in range(repeats):
-            ours.again()
-            theirs.again()
+            for timer in (ours, theirs, *others.values()):
+                timer.again()
         return Row(
             seconds=seconds,
             batch=batch,
@@ -68,6 +79,7 @@ class Bench(ABC):
             reference=theirs.median if reference else None,
             difference=difference(ours.result, theirs.result) if reference else None,
             memory_gb=peak_memory_gb(self.device),
+            variants={name: timer.median for name, timer in others.items()},
         )
 
     def profile(self, seconds: float, batch: int) -> str:

@@ -1,9 +1,12 @@
 """What `duomotion bench ild` times: the paper's size with random weights, decoding included."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 
+from duomotion.body.pair_bodies import CAPSULES
 from duomotion.models.base import FPS
 from duomotion.models.ild.autoencoder import InteractionCodec
 from duomotion.models.ild.config import AutoencoderConfig, LatentDenoiserConfig
@@ -11,6 +14,7 @@ from duomotion.models.ild.generate import denoise
 from duomotion.models.ild.network import LatentDiffusion
 from duomotion.models.ild.reference import ReferenceSampler
 from duomotion.models.layers.acceleration import accelerate
+from duomotion.models.pair_guidance import PairGuidance
 from duomotion.models.timing import SEED, Bench, random_texts, seeded, synchronize
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import Solver, draw_noise
@@ -37,10 +41,24 @@ class IldBench(Bench):
         self.reference = ReferenceSampler(diffusion.denoiser, codec.autoencoder)
         self.dtype = weight_type(precision, self.device, self.config.transformer.width)
         self.denoiser = accelerate(diffusion.denoiser.to(self.dtype))
-        self.autoencoder = accelerate(codec.autoencoder)
+        self.codec = accelerate(codec)
+
+    @property
+    def variants(self) -> Mapping[str, Callable[[float, int], torch.Tensor]]:
+        return {"with collision guidance": partial(self._made, avoid_collisions=True)}
+
+    def generate(self, seconds: float, batch: int, *, reference: bool = False) -> torch.Tensor:
+        return self._made(seconds, batch, reference=reference)
 
     @torch.no_grad()
-    def generate(self, seconds: float, batch: int, *, reference: bool = False) -> torch.Tensor:
+    def _made(
+        self,
+        seconds: float,
+        batch: int,
+        *,
+        reference: bool = False,
+        avoid_collisions: bool = False,
+    ) -> torch.Tensor:
         frames, config = round(seconds * FPS), self.config
         text_BC = random_texts(batch, config.text_dim, self.device)
         rngs = seeded(batch)
@@ -50,8 +68,35 @@ class IldBench(Bench):
             z_BLK = self.reference.sample(noise_BLK, text_BC, times, config.guidance)
             made = self.reference.decode(z_BLK, frames).unflatten(2, (2, -1)).transpose(1, 2)
         else:
-            sampling = Sampling(steps=config.steps, solver=config.solver, guidance=config.guidance)
-            z_BLK = denoise(self.denoiser, noise_BLK, text_BC, frames, rngs=rngs, sampling=sampling)
-            made = self.autoencoder.decode(z_BLK, frames)
+            sampling = Sampling(
+                steps=config.steps,
+                solver=config.solver,
+                guidance=config.guidance,
+                avoid_collisions=avoid_collisions,
+                body_model=CAPSULES,
+            )
+            z_BLK = denoise(
+                self.denoiser,
+                noise_BLK,
+                text_BC,
+                frames,
+                rngs=rngs,
+                sampling=sampling,
+                adjust=self._adjust(sampling, frames),
+            )
+            made = self.codec.autoencoder.decode(z_BLK, frames)
         synchronize(self.device)
         return made
+
+    def _adjust(
+        self, sampling: Sampling, frames: int
+    ) -> Callable[[torch.Tensor, int], torch.Tensor] | None:
+        codec, config = self.codec, self.config.latent_guidance
+        guidance = PairGuidance.of(config, codec.layout, codec.normaliser, sampling=sampling)
+        if guidance is None:
+            return None
+
+        def decode(z_BLK: torch.Tensor, every: int = 1) -> torch.Tensor:
+            return codec.autoencoder.decode(z_BLK, frames, every=every)
+
+        return lambda z_BLK, step: guidance(z_BLK, step, decode)
