@@ -3,8 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import torch
 from scipy.spatial.transform import Rotation
+from torch import Tensor
 
+from duomotion.body.constraints import RootPath
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import global_rotations, local_rotations
 from duomotion.motion.rotations import normalise, rotation_between
@@ -41,6 +44,12 @@ def waving(
         fps=30.0,
         caption=caption,
     )
+
+
+def off(path: RootPath, roots_T2: Tensor, fps: float = 30.0) -> Tensor:
+    """(T, 2) metres from the pelvis to its place on a path, the ends held."""
+    frames_T, path_T2 = path.places(len(roots_T2), fps)
+    return torch.from_numpy(path_T2).to(roots_T2) - roots_T2[frames_T]
 
 
 def standing(people: int = 2, frames: int = 4, gap: float = 1.0) -> Interaction:

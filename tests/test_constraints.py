@@ -6,7 +6,7 @@ import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from motions import standing
+from motions import off, standing
 
 import duomotion
 from duomotion.body.constraints import Contact, RootPath
@@ -49,9 +49,9 @@ def test_other_paths_are_refused_in_one_sentence(text):
 def test_what_is_missing_on_a_path():
     roots = torch.zeros(31, 2)
     roots[:, 0] = torch.arange(31) / 30  # 1 m/s along x
-    missing = RootPath(1, ((0, 0, 0), (1, 1, 0))).missing(roots, 30)
+    missing = off(RootPath(1, ((0, 0, 0), (1, 1, 0))), roots)
     torch.testing.assert_close(missing, torch.zeros(31, 2), atol=1e-6, rtol=0)
-    missing = RootPath(1, ((0.5, 0.5, 0.5), (2 / 3, 0.6, 0.5))).missing(roots, 30)
+    missing = off(RootPath(1, ((0.5, 0.5, 0.5), (2 / 3, 0.6, 0.5))), roots)
     assert (missing[:, 1] == 0.5).all() and (missing[:16, 0] == 0).all()
     assert (missing[20:, 0] == missing[20, 0]).all() and missing[20, 0] < 0
 

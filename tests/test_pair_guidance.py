@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from motions import standing, waving
+from motions import off, standing, waving
 from scipy.spatial.transform import Rotation
 from torch import nn
 
@@ -94,7 +94,7 @@ def test_people_are_shifted_to_a_path_and_nothing_else_changes():
     normaliser = Normaliser(torch.full((262,), 0.1), torch.full((262,), 2.0))
     made = Paths((path,), INTERHUMAN, normaliser, 60, normaliser.mean)(clean)
     before, joints = (INTERHUMAN.positions(normaliser.denormalise(each)) for each in (clean, made))
-    missing = path.missing(joints[0, 1, :, 0, ::2], 30).norm(dim=-1)
+    missing = off(path, joints[0, 1, :, 0, ::2]).norm(dim=-1)
     assert missing.max() < 0.05 < 0.1 * float(before[0, 1, 0, 0, 0])
     torch.testing.assert_close(joints[:, 0], before[:, 0])
     relative = [each[:, 1] - each[:, 1, :, :1] for each in (joints, before)]

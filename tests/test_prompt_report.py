@@ -12,6 +12,7 @@ from duomotion.evaluation.open.prompt_report import run
 from duomotion.evaluation.open.prompts import PROMPTS
 
 
+@pytest.mark.timeout(900)  # two reports of all prompts: minutes on a busy machine
 @needs_recordings
 def test_a_report_covers_everything_and_comes_out_the_same_twice(tmp_path, monkeypatch):
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))

@@ -138,17 +138,13 @@ class RootPath:
         if (last := self.points[-1][0]) > seconds + 1e-6:
             raise ValueError(f"a path until {last:g} s lies outside the clip of {seconds:g} s")
 
-    def missing(self, roots_T2: Tensor, fps: float) -> Tensor:
-        """(T, 2) metres to the pelvis's place, held before the first point and after the last.
-
-        Args:
-            roots_T2: x and z of the pelvis, metres.
-        """
+    def places(self, num_frames: int, fps: float) -> tuple[np.ndarray, np.ndarray]:
+        """For each of T frames the nearest one on the path (T,), and the x and z there (T, 2)."""
         times, *places = np.array(self.points).T
-        last = min(round(times[-1] * fps), len(roots_T2) - 1)
-        frames_T = np.clip(np.arange(len(roots_T2)), min(round(times[0] * fps), last), last)
+        last = min(round(times[-1] * fps), num_frames - 1)
+        frames_T = np.clip(np.arange(num_frames), min(round(times[0] * fps), last), last)
         path_T2 = np.stack([np.interp(frames_T / fps, times, place) for place in places], -1)
-        return torch.from_numpy(path_T2).to(roots_T2) - roots_T2[frames_T]
+        return frames_T, path_T2
 
 
 def _place(joints_TJ3: Tensor, name: str, skeleton: Skeleton) -> Tensor:

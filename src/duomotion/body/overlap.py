@@ -1,4 +1,4 @@
-"""How much of one body is inside the other, as a volume and as the collision score of ILD."""
+"""How much of one body is inside the other, as a volume and as a collision score."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +25,9 @@ def overlap_volumes(interaction: Interaction) -> np.ndarray:
         ValueError: there are not two people.
     """
     _check_two(interaction)
-    inside_TN = _depths(interaction, 0, _interior(*_key(interaction.skeletons[0]))) > 0
+    carrier = interaction.skeletons[0]
+    offsets = np.ascontiguousarray(carrier.offsets, dtype=np.float64).tobytes()
+    inside_TN = _depths(interaction, 0, _interior(carrier.names, carrier.parents, offsets)) > 0
     return inside_TN.sum(1) * CELL**3 * 1000
 
 
@@ -42,7 +44,7 @@ def collision_scores(interaction: Interaction) -> np.ndarray:
     _check_two(interaction)
     total_T = np.zeros(interaction.num_frames)
     for person, skeleton in enumerate(interaction.skeletons):
-        depths_TN = _depths(interaction, person, _surface(*_key(skeleton)))
+        depths_TN = _depths(interaction, person, _surface(skeleton))
         total_T += ((depths_TN > 0) / (1 + np.exp(-depths_TN))).sum(1)
     return total_T
 
@@ -128,7 +130,7 @@ class Cloud:
 @lru_cache(maxsize=16)
 def _interior(names: tuple[str, ...], parents: tuple[int, ...], offsets: bytes) -> Cloud:
     """Grid points inside a body."""
-    skeleton = _skeleton(names, parents, offsets)
+    skeleton = Skeleton(names, parents, np.frombuffer(offsets).reshape(-1, 3))
     limbs = body_limbs(skeleton)
     low, high = bounds(limbs)
     axes = [np.arange(start, stop, CELL) for start, stop in zip(low, high, strict=True)]
@@ -144,19 +146,8 @@ def _interior(names: tuple[str, ...], parents: tuple[int, ...], offsets: bytes) 
     return Cloud.of_points(points - skeleton.rest_positions[carriers], carriers)
 
 
-@lru_cache(maxsize=16)
-def _surface(names: tuple[str, ...], parents: tuple[int, ...], offsets: bytes) -> Cloud:
+def _surface(skeleton: Skeleton) -> Cloud:
     """Vertices of a body's mesh."""
-    mesh = body_mesh(_skeleton(names, parents, offsets), CELL)
+    mesh = body_mesh(skeleton, CELL)
     carriers = mesh.joints[:, 0].astype(int)
     return Cloud.of_points(mesh.vertices - mesh.rest[carriers], carriers)
-
-
-def _key(skeleton: Skeleton) -> tuple[tuple[str, ...], tuple[int, ...], bytes]:
-    """What bodies are cached by."""
-    offsets = np.ascontiguousarray(skeleton.offsets, dtype=np.float64).tobytes()
-    return skeleton.names, skeleton.parents, offsets
-
-
-def _skeleton(names: tuple[str, ...], parents: tuple[int, ...], offsets: bytes) -> Skeleton:
-    return Skeleton(names, parents, np.frombuffer(offsets).reshape(-1, 3))

@@ -45,7 +45,7 @@ class SmplVolumes:
     `depths` gives metres over all vertices, both ways (L_ip, section 3.2, which has one way).
     """
 
-    shallow = 0.2
+    shallow = 0.2  # ten vertices that are 2 cm deep
 
     def __init__(self, body: Any, layout: MapLayout) -> None:
         """Take smplx's SMPL with a volume attached."""
@@ -74,6 +74,7 @@ class SmplVolumes:
 
     def depths(self, features_BPTF: Tensor) -> Tensor:
         frames = features_BPTF.shape[2]
+        self.body.to(features_BPTF)
         with torch.no_grad():
             vertices_BPTV3 = self._posed(features_BPTF).vertices.unflatten(
                 0, features_BPTF.shape[:3]
@@ -81,7 +82,7 @@ class SmplVolumes:
             low, high = vertices_BPTV3.amin(3), vertices_BPTV3.amax(3)
             near_BT = ((low[:, 0] < high[:, 1]) & (low[:, 1] < high[:, 0])).all(-1)
         sample_N, frame_N = near_BT.nonzero(as_tuple=True)
-        total_B = features_BPTF.new_zeros(len(features_BPTF)) + 0 * features_BPTF.flatten(1).sum(1)
+        total_B = 0 * features_BPTF.flatten(1).sum(1)  # with gradients where nobody is near, too
         if not len(sample_N):
             return total_B
         one, other = (self._posed(features_BPTF[sample_N, person, frame_N]) for person in (0, 1))
@@ -99,8 +100,7 @@ class SmplVolumes:
         pelvis_N3 = self.layout.positions(features)[..., 0, :].flatten(0, -2)
         turns_NJ3 = roma.rotmat_to_rotvec(rotations_NJ33)
         hands = turns_NJ3.new_zeros(len(turns_NJ3), 1 + NUM_BODY_JOINTS - turns_NJ3.shape[1], 3)
-        start_3 = (self.body.J_regressor[0] @ self.body.v_template).to(pelvis_N3)
-        self.body.to(pelvis_N3)
+        start_3 = self.body.J_regressor[0] @ self.body.v_template
         return self.body(
             global_orient=turns_NJ3[:, 0],
             body_pose=torch.cat([turns_NJ3[:, 1:], hands], 1).flatten(1),

@@ -454,7 +454,7 @@ class MotionModel(ABC):
     ) -> None:
         """Raises ValueError where a constraint does not fit, or a clip is made in windows.
 
-        Paths neither fit beside known motion: that is somewhere else, and people may be in the
+        Nor do paths fit beside known motion: that is somewhere else, and people may be in the
         other order.
         """
         if sampling.paths and beside_known:

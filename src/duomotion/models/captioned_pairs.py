@@ -12,6 +12,7 @@ from torch import Tensor
 
 from duomotion.data.kinds import describe
 from duomotion.models.children import check_child, load_embedder
+from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.models.pair_views import PairViews, ViewData
 from duomotion.text.anchors import ANCHORS, save_anchors
 from duomotion.text.augment import mirror_text
@@ -20,8 +21,6 @@ from duomotion.text.learned import Learned
 from duomotion.training.captions import CaptionStates, draw_captions
 from duomotion.training.validation import FeatureSource, ValidationFID, held_out_scores
 from duomotion.training.views import View
-
-NUM_PEOPLE = 2
 
 
 @dataclass(frozen=True, kw_only=True)

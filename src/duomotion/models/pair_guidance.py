@@ -51,7 +51,7 @@ class GuidanceConfig:
         collision_steps: the last ones of the solver, in which bodies are moved apart.
         collision_inner: K of algorithm 1, gradient steps in each.
         collision_rate: eta, their length, in the unit of what is moved.
-        collision_every: so manieth frame is looked at, or patch of frames.
+        collision_every: n: every nth frame is looked at, or patch of frames.
         goal_inner, goal_last: steps of Adam towards known motion and touches, in each step of the
             solver but the last, and in the last.
         goal_rate: of Adam.
@@ -131,13 +131,22 @@ class PairGuidance:
             steps=sampling.steps,
         )
 
+    def acts(self, step: int) -> bool:
+        """Whether anything is done in the step of this number."""
+        return bool(self.known is not None or self.contacts or self._moves_apart(step))
+
+    def _moves_apart(self, step: int) -> bool:
+        """Whether bodies are moved apart in the step of this number."""
+        return self.bodies is not None and self.steps - step <= self.config.collision_steps
+
     def __call__(self, x_B: Tensor, step: int, decode: Decode) -> Tensor:
         """What is moved, after the step of this number."""
-        config, left = self.config, self.steps - 1 - step
+        config = self.config
         if self.known is not None or self.contacts:
-            count = config.goal_last if left == 0 else config.goal_inner
+            count = config.goal_last if step == self.steps - 1 else config.goal_inner
             x_B = self._optimised(x_B, decode, count)
-        if self.bodies is not None and left < config.collision_steps:
+        if self._moves_apart(step):
+            assert self.bodies is not None
             for _ in range(config.collision_inner):
                 depth_B, gradient_B = self._depth_gradient(x_B, decode)
                 norm_B = gradient_B.flatten(1).norm(dim=1).clamp_min(1e-12)
@@ -208,6 +217,8 @@ class ShiftGuidance:
     def __call__(self, clean_BPTF: Tensor, step: int) -> Tensor:
         """Normalised features after the step of this number."""
         guidance = self.guidance
+        if not guidance.acts(step):
+            return clean_BPTF
         knots = self.basis.shape[-1]
         shift_BPK2 = clean_BPTF.new_zeros(len(clean_BPTF), NUM_PEOPLE, knots, 2)
 
@@ -231,7 +242,11 @@ class Paths:
         like: Tensor,
     ) -> None:
         """Set where people should be; `like` has the features' device and type."""
-        self.paths, self.layout, self.normaliser = paths, layout, normaliser
+        self.layout, self.normaliser = layout, normaliser
+        self.places = []
+        for path in paths:
+            frames_T, path_T2 = path.places(frames, layout.fps)
+            self.places.append((path.person, frames_T, torch.from_numpy(path_T2).to(like)))
         basis_TK = spline_basis(frames + 1, layout.fps, SWAY_SECONDS)
         smooth = basis_TK @ np.linalg.pinv(basis_TK[:-1])
         self.smooth = torch.from_numpy(smooth).to(like)  # (T + 1, T)
@@ -241,10 +256,8 @@ class Paths:
         features_BPTF = self.normaliser.denormalise(clean_BPTF)
         roots_BPT2 = self.layout.positions(features_BPTF)[..., 0, ::2]
         missing_BPT2 = torch.zeros_like(roots_BPT2)
-        for path in self.paths:
-            for roots_PT2, missing_PT2 in zip(roots_BPT2, missing_BPT2, strict=True):
-                found = path.missing(roots_PT2[path.person], self.layout.fps)
-                missing_PT2[path.person] = found
+        for person, frames_T, path_T2 in self.places:
+            missing_BPT2[:, person] = path_T2 - roots_BPT2[:, person, frames_T]
         return over_floor(clean_BPTF, self.smooth @ missing_BPT2, self.layout, self.normaliser)
 
 

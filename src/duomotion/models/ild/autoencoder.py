@@ -94,7 +94,7 @@ class InteractionAutoencoder(nn.Module):
         """Features (B, P, T, F), T = frames; arguments and errors as of `encode`.
 
         Args:
-            every: so manieth patch only, without lengths: about what would be decoded there.
+            every: n: every nth patch alone, about as it would be among all; without lengths.
         """
         assert every == 1 or lengths_B is None
         places, patch = self._places(frames), self.config.patch

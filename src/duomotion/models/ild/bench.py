@@ -10,11 +10,10 @@ from duomotion.body.pair_bodies import CAPSULES
 from duomotion.models.base import FPS
 from duomotion.models.ild.autoencoder import InteractionCodec
 from duomotion.models.ild.config import AutoencoderConfig, LatentDenoiserConfig
-from duomotion.models.ild.generate import denoise
+from duomotion.models.ild.generate import adjustment, denoise
 from duomotion.models.ild.network import LatentDiffusion
 from duomotion.models.ild.reference import ReferenceSampler
 from duomotion.models.layers.acceleration import accelerate
-from duomotion.models.pair_guidance import PairGuidance
 from duomotion.models.timing import SEED, Bench, random_texts, seeded, synchronize
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import Solver, draw_noise
@@ -40,7 +39,8 @@ class IldBench(Bench):
         codec = InteractionCodec(sizes).to(self.device).eval()
         self.reference = ReferenceSampler(diffusion.denoiser, codec.autoencoder)
         self.dtype = weight_type(precision, self.device, self.config.transformer.width)
-        self.denoiser = accelerate(diffusion.denoiser.to(self.dtype))
+        diffusion.denoiser.to(self.dtype)
+        self.diffusion = accelerate(diffusion)
         self.codec = accelerate(codec)
 
     @property
@@ -76,27 +76,14 @@ class IldBench(Bench):
                 body_model=CAPSULES,
             )
             z_BLK = denoise(
-                self.denoiser,
+                self.diffusion.denoiser,
                 noise_BLK,
                 text_BC,
                 frames,
                 rngs=rngs,
                 sampling=sampling,
-                adjust=self._adjust(sampling, frames),
+                adjust=adjustment(self.diffusion, self.codec, frames, sampling=sampling),
             )
             made = self.codec.autoencoder.decode(z_BLK, frames)
         synchronize(self.device)
         return made
-
-    def _adjust(
-        self, sampling: Sampling, frames: int
-    ) -> Callable[[torch.Tensor, int], torch.Tensor] | None:
-        codec, config = self.codec, self.config.latent_guidance
-        guidance = PairGuidance.of(config, codec.layout, codec.normaliser, sampling=sampling)
-        if guidance is None:
-            return None
-
-        def decode(z_BLK: torch.Tensor, every: int = 1) -> torch.Tensor:
-            return codec.autoencoder.decode(z_BLK, frames, every=every)
-
-        return lambda z_BLK, step: guidance(z_BLK, step, decode)

@@ -122,32 +122,6 @@ class Ild(FeatureModel):
         diffusion, denoiser = self.diffusion, self.diffusion.denoiser
         config = diffusion.config
         given = known_tensors(known, frames, self.codec.normaliser)
-        guidance = PairGuidance.of(
-            config.latent_guidance,
-            self.codec.layout,
-            self.codec.normaliser,
-            sampling=sampling,
-            known=None if given is None else Known(*given),
-            # Beside known motion people may be in the other order: contacts are met in the end.
-            contacts=() if given is not None else sampling.contacts or (),
-        )
-        paths = None
-        if sampling.paths:
-            codec = self.codec
-            paths = Paths(sampling.paths, codec.layout, codec.normaliser, frames, diffusion.mean)
-
-        def decode(z_BLK: Tensor, every: int = 1) -> Tensor:
-            return self.codec.autoencoder.decode(diffusion.denormalise(z_BLK), frames, every=every)
-
-        def encode(x_BPTF: Tensor) -> Tensor:
-            return diffusion.normalise(self.codec.autoencoder.encode(x_BPTF).mean)
-
-        def adjust(z_BLK: Tensor, step: int) -> Tensor:
-            if paths is not None:
-                made_BPTF = decode(z_BLK)
-                z_BLK = z_BLK + encode(paths(made_BPTF)) - encode(made_BPTF)
-            return z_BLK if guidance is None else guidance(z_BLK, step, decode)
-
         shape = config.num_latents, config.latent_dim
         z_BLK = denoise(
             denoiser,
@@ -156,7 +130,13 @@ class Ild(FeatureModel):
             frames,
             rngs=rngs,
             sampling=sampling,
-            adjust=adjust,
+            adjust=adjustment(
+                diffusion,
+                self.codec,
+                frames,
+                sampling=sampling,
+                known=None if given is None else Known(*given),
+            ),
             on_step=on_step,
         )
         made_BPTF = self.codec.decode(diffusion.denormalise(z_BLK), frames)
@@ -187,6 +167,51 @@ def check_latents(
             f"{folder} makes {found[0]} latents of {found[1]} numbers; the denoiser is for "
             f"{wanted[0]} of {wanted[1]}"
         )
+
+
+def adjustment(
+    diffusion: LatentDiffusion,
+    codec: InteractionCodec,
+    frames: int,
+    *,
+    sampling: Sampling,
+    known: Known | None = None,
+) -> Callable[[Tensor, int], Tensor] | None:
+    """What is done to clean latents in each step, for `Solver.run`; None where nothing is.
+
+    Args:
+        known: normalised features.
+
+    Raises:
+        ValueError: there is no such body model.
+    """
+    guidance = PairGuidance.of(
+        diffusion.config.latent_guidance,
+        codec.layout,
+        codec.normaliser,
+        sampling=sampling,
+        known=known,
+        # Beside known motion people may be in the other order: contacts are met in the end.
+        contacts=() if known is not None else sampling.contacts or (),
+    )
+    paths = None
+    if sampling.paths:
+        paths = Paths(sampling.paths, codec.layout, codec.normaliser, frames, diffusion.mean)
+    if guidance is None and paths is None:
+        return None
+
+    def decode(z_BLK: Tensor, every: int = 1) -> Tensor:
+        return codec.autoencoder.decode(diffusion.denormalise(z_BLK), frames, every=every)
+
+    def adjust(z_BLK: Tensor, step: int) -> Tensor:
+        if paths is not None:
+            made_BPTF = decode(z_BLK)
+            both = codec.autoencoder.encode(torch.cat([paths(made_BPTF), made_BPTF])).mean
+            led_BLK, as_made_BLK = diffusion.normalise(both).chunk(2)
+            z_BLK = z_BLK + led_BLK - as_made_BLK
+        return z_BLK if guidance is None else guidance(z_BLK, step, decode)
+
+    return adjust
 
 
 @torch.no_grad()

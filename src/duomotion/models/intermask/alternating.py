@@ -12,11 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from duomotion.models.intermask.blocks import NUM_PEOPLE, InterMBlock, KeyMasks
+from duomotion.models.intermask.blocks import InterMBlock, KeyMasks
 from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.intermask.network import Condition, InterMTransformer
 from duomotion.models.layers.masks import token_map_mask
 from duomotion.models.layers.modulation import normalise
+from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.sampling.guidance import GuidedNetwork
 from duomotion.sampling.masking import decoding_mask_counts, least_confident
 from duomotion.sampling.tokens import TIE_BREAK, DecodingStep, Noise, draw_masked

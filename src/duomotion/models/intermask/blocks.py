@@ -19,8 +19,7 @@ from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
 from duomotion.models.layers.modulation import Modulation, modulate, normalise
-
-NUM_PEOPLE = 2
+from duomotion.models.layers.pair_features import NUM_PEOPLE
 
 
 class KeyMasks(NamedTuple):

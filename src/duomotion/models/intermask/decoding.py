@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from duomotion.models.intermask.alternating import AlternatingTransformer, alternating_steps
-from duomotion.models.intermask.blocks import NUM_PEOPLE
 from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.layers.masks import token_map_mask
+from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.sampling import tokens
 from duomotion.sampling.masking import top_k_of_ratio
 from duomotion.sampling.tokens import (

@@ -19,12 +19,12 @@ from duomotion.models.feature_model import (
     text_vectors,
 )
 from duomotion.models.intermask.alternating import transformer_of
-from duomotion.models.intermask.blocks import NUM_PEOPLE
 from duomotion.models.intermask.codec import MotionCodec, load_codec
 from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.layers.acceleration import accelerate
+from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.known import kept_tokens
 from duomotion.sampling.request import Sampling

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from duomotion.models.intermask.blocks import (
-    NUM_PEOPLE,
     BlockCondition,
     BlockModulation,
     InterMBlock,
@@ -27,6 +26,7 @@ from duomotion.models.layers.dropout import Dropout
 from duomotion.models.layers.local_conv import LocalConv
 from duomotion.models.layers.masks import length_mask, token_map_mask
 from duomotion.models.layers.modulation import Modulation, modulate, normalise
+from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.models.layers.positional import sinusoid_grid
 from duomotion.models.layers.text_head import TextHead
 

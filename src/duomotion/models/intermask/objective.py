@@ -21,10 +21,10 @@ from duomotion.losses.masked import (
     sample_mask,
     uniform_from,
 )
-from duomotion.models.intermask.blocks import NUM_PEOPLE
 from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.layers.masks import token_map_mask
+from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.sampling.masking import (
     NEVER_REMASK,
     cosine_schedule,
