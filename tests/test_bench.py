@@ -105,7 +105,9 @@ def test_a_row_holds_what_was_measured(system):
 
 def test_the_command_prints_and_writes(monkeypatch, capsys, tmp_path, system):
     monkeypatch.setattr(
-        intermask, "SYSTEM", replace(intermask.SYSTEM, bench=lambda precision, device: system)
+        intermask,
+        "SYSTEM",
+        replace(intermask.SYSTEM, benches={"intermask": lambda precision, device: system}),
     )
     out = tmp_path / "bench.json"
     words = "duomotion bench --seconds 0.5 --batch 1 2 --repeats 1 --no-reference --out"

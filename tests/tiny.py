@@ -100,6 +100,7 @@ ILD_DENOISER = (
     "model.steps=4",
     "model.attempts=1",
 )
+ILD_STUDENT = (*(change for change in ILD_DENOISER if not change.startswith("model.steps")),)
 
 INTERCLIP = InterCLIPConfig(
     width=16,

@@ -395,7 +395,7 @@ def bench(
     if min(repeats, *batch) < 1 or not 0.2 <= min(seconds) <= max(seconds) <= 10:
         raise ValueError("repeats and batches have to be 1 or more, clips 0.2 to 10 s long")
     find_device(device)
-    known = {name: each.bench for name, each in systems().items() if each.bench is not None}
+    known = {name: make for each in systems().values() for name, make in each.benches.items()}
     if system not in known:
         raise ValueError(f"no bench is called {system!r}; {nearest(system, [*known, 'scores'])}")
     bench_of = known[system](precision=precision, device=device)

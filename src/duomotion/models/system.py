@@ -51,7 +51,7 @@ class System:
         recipes: by full name, each a function that returns a complete recipe.
         importers: by the word behind `duomotion import-official`: (source, /, *, out, its options)
             -> number of parameters of each network. Its docstring is the command's help.
-        bench: (precision=, device=) -> what `duomotion bench` times.
+        benches: by the word behind `duomotion bench`: (precision=, device=) -> what it times.
         tables: by name, how rows of published tables come about with this system.
     """
 
@@ -60,5 +60,5 @@ class System:
     parts: Mapping[str, Part]
     recipes: "Callable[[], Mapping[str, Callable[[], Recipe]]]"
     importers: Mapping[str, Callable[..., Mapping[str, int]]] = field(default_factory=dict)
-    bench: "Callable[..., Bench] | None" = None
+    benches: "Mapping[str, Callable[..., Bench]]" = field(default_factory=dict)
     tables: "Callable[[], Mapping[str, PaperTable]]" = dict

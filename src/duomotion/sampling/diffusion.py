@@ -23,7 +23,7 @@ from torch import Tensor
 
 from duomotion.config import Factor, Length
 
-LCM_STEPS = 50  # among which a consistency model's are chosen (Luo et al. 2023)
+LCM_STEPS = 50  # among which a consistency model's are chosen, if not told (Luo et al. 2023)
 Predict = Callable[[Tensor, int], Tensor]
 """Noisy samples, and the number of the step, to the network's predictions."""
 
@@ -98,23 +98,35 @@ class Solver:
         times: from the noisiest on.
     """
 
-    def __init__(self, name: str, schedule: NoiseSchedule, steps: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        schedule: NoiseSchedule,
+        steps: int,
+        *,
+        begin: int = 0,
+        distilled_steps: int = LCM_STEPS,
+    ) -> None:
         """Prepare `steps` steps.
 
         Args:
             name: one of `request.SOLVERS`.
+            begin: steps that are left out, for samples that are as noisy as those behind them.
+            distilled_steps: of "lcm", among which its own are chosen.
 
         Raises:
             ValueError: it can't take so many steps.
         """
-        most = LCM_STEPS if name == "lcm" else schedule.num_steps
+        most = distilled_steps if name == "lcm" else schedule.num_steps
         if steps > most:
             raise ValueError(f"{name} takes at most {most:,} steps of this model, not {steps:,}")
         self.schedule = schedule
-        self.scheduler = _scheduler(name, schedule)
+        self.scheduler = _scheduler(name, schedule, distilled_steps)
         self.scheduler.set_timesteps(steps)
+        if begin:
+            self.scheduler.set_begin_index(begin)
         self.takes_rngs = "generator" in signature(self.scheduler.step).parameters
-        self.times: list[int] = self.scheduler.timesteps.tolist()
+        self.times: list[int] = self.scheduler.timesteps.tolist()[begin:]
 
     @torch.no_grad()
     def run(
@@ -178,7 +190,7 @@ def draw_noise(shape: Sequence[int], rngs: Sequence[torch.Generator]) -> Tensor:
     return torch.stack([torch.randn(*shape, generator=rng) for rng in rngs])
 
 
-def _scheduler(name: str, schedule: NoiseSchedule) -> Any:
+def _scheduler(name: str, schedule: NoiseSchedule, distilled_steps: int) -> Any:
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
     from diffusers.schedulers.scheduling_deis_multistep import DEISMultistepScheduler
     from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
@@ -191,7 +203,7 @@ def _scheduler(name: str, schedule: NoiseSchedule) -> Any:
         "dpmsolver++": partial(DPMSolverMultistepScheduler, timestep_spacing="trailing"),
         "deis": partial(DEISMultistepScheduler, timestep_spacing="trailing"),
         "unipc": partial(UniPCMultistepScheduler, timestep_spacing="trailing"),
-        "lcm": partial(LCMScheduler, original_inference_steps=LCM_STEPS),
+        "lcm": partial(LCMScheduler, original_inference_steps=distilled_steps),
     }
     return makers[name](
         num_train_timesteps=schedule.num_steps,

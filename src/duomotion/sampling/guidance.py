@@ -41,8 +41,12 @@ def duplicate_batch(x_B: Tensor) -> Tensor:
     return torch.cat((x_B, x_B))
 
 
-def apply_cfg(prediction_2B: Tensor, scale: float) -> Tensor:
-    """u + scale (c - u) of a doubled batch whose first half c is conditioned, second half u not."""
+def apply_cfg(prediction_2B: Tensor, scale: float | Tensor) -> Tensor:
+    """u + scale (c - u) of a doubled batch whose first half c is conditioned, second half u not.
+
+    Args:
+        scale: one for all, or one of each sample that broadcasts.
+    """
     conditioned, unconditioned = prediction_2B.chunk(2)
     return unconditioned + scale * (conditioned - unconditioned)
 

@@ -126,5 +126,5 @@ SYSTEM = System(
     parts={"frames": Part(task=ToyTask, load=load, model=lambda folder, **_: ToyModel(folder))},
     recipes=lambda: {"toy/frames": ToyRecipe},
     importers={"toy": import_official},
-    bench=lambda **_: ToyBench(),
+    benches={"toy": lambda **_: ToyBench()},
 )

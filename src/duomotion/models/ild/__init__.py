@@ -1,4 +1,4 @@
-"""ILD: diffusion of a few latents of both people's motion."""
+"""ILD: diffusion of a few latents of both people's motion; FILD, its student of one step."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from duomotion.models.base import MotionModel, Reconstructor
     from duomotion.models.ild.autoencoder import InteractionCodec
     from duomotion.models.ild.network import LatentDiffusion
+    from duomotion.models.ild.student import StudentTask
     from duomotion.models.ild.training import AutoencoderTask, LatentDenoiserTask
     from duomotion.models.timing import Bench
     from duomotion.models.trainings import PaperTable
@@ -30,6 +31,12 @@ def _denoiser_task(recipe: Any, device: "torch.device") -> "LatentDenoiserTask":
     return LatentDenoiserTask(recipe, device)
 
 
+def _student_task(recipe: Any, device: "torch.device") -> "StudentTask":
+    from duomotion.models.ild.student import StudentTask
+
+    return StudentTask(recipe, device)
+
+
 def _load_autoencoder(folder: Path) -> "InteractionCodec":
     from duomotion.models.ild.codec import load_codec
 
@@ -41,6 +48,13 @@ def _load_denoiser(folder: Path) -> "LatentDiffusion":
     from duomotion.models.ild.generate import diffusion_from
 
     return diffusion_from(read_checkpoint(folder))
+
+
+def _load_student(folder: Path) -> "LatentDiffusion":
+    from duomotion.checkpoint import read_checkpoint
+    from duomotion.models.ild.generate import student_from
+
+    return student_from(read_checkpoint(folder))
 
 
 def _reconstructor(folder: Path, *, device: str = "cpu") -> "Reconstructor":
@@ -55,6 +69,14 @@ def _model(folder: Path, *, device: str = "cpu", precision: "Precision" = "auto"
     return Ild.load(folder, device=device, precision=precision)
 
 
+def _student(
+    folder: Path, *, device: str = "cpu", precision: "Precision" = "auto"
+) -> "MotionModel":
+    from duomotion.models.ild.generate import Fild
+
+    return Fild.load(folder, device=device, precision=precision)
+
+
 def _recipes() -> "Mapping[str, Any]":
     from duomotion.models.ild.recipes import RECIPES
 
@@ -65,6 +87,12 @@ def _bench(*, precision: "Precision" = "auto", device: str = "cpu") -> "Bench":
     from duomotion.models.ild.bench import IldBench
 
     return IldBench(precision=precision, device=device)
+
+
+def _student_bench(*, precision: "Precision" = "auto", device: str = "cpu") -> "Bench":
+    from duomotion.models.ild.bench import FildBench
+
+    return FildBench(precision=precision, device=device)
 
 
 def _tables() -> "Mapping[str, PaperTable]":
@@ -81,8 +109,9 @@ SYSTEM = System(
             task=_autoencoder_task, load=_load_autoencoder, reconstructor=_reconstructor
         ),
         "denoiser": Part(task=_denoiser_task, load=_load_denoiser, model=_model),
+        "student": Part(task=_student_task, load=_load_student, model=_student),
     },
     recipes=_recipes,
-    bench=_bench,
+    benches={"ild": _bench, "fild": _student_bench},
     tables=_tables,
 )

@@ -113,6 +113,8 @@ class LatentDenoiserConfig:
         modulation_rank: of "adaptive"; None: full.
         length_token: another token says how long the motion is (ours). Without it latents decide,
             and what they are decoded to is cut or held.
+        guidance_dim: of the waves by which a student is told the scale of the guidance that it is
+            to show (Meng et al. 2023; MotionLCM has 256). None: it is not told.
     """
 
     num_latents: Count = 4
@@ -123,6 +125,7 @@ class LatentDenoiserConfig:
     conditioning: Literal["tokens", "adaptive"] = "tokens"
     modulation_rank: Size | None = None
     length_token: bool = False
+    guidance_dim: Size | None = None
 
     text_dim: Size = 768  # CLIP ViT-L/14
     text_layers: ZeroOrMore = 0  # of a text head; 0: only scaled
@@ -142,7 +145,70 @@ class LatentDenoiserConfig:
     def __post_init__(self) -> None:
         if self.transformer.width % 2:
             raise ValueError(f"width must be even, not {self.transformer.width}")
+        if self.guidance_dim is not None and self.guidance_dim % 2:
+            raise ValueError(f"guidance_dim must be even, not {self.guidance_dim}")
         if self.text_layers and self.text_dim % self.text_heads:
             raise ValueError(
                 f"text_dim {self.text_dim} must be a multiple of text_heads {self.text_heads}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentConfig(LatentDenoiserConfig):
+    """The one-step student (section 3.3), a network of its teacher's form.
+
+    Attributes:
+        interval: noise levels of the schedule between two that it is trained at.
+        guidance: where it is told the scale, the one that it is told unless asked otherwise;
+            else it shows that of its training.
+    """
+
+    interval: Length = 50
+    solver: str = "lcm"
+    steps: Length = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.noise.num_steps % self.interval:
+            raise ValueError(
+                f"interval {self.interval} must divide the {self.noise.num_steps} noise levels"
+            )
+        if self.steps > self.levels:
+            raise ValueError(f"steps must be at most {self.levels}, not {self.steps}")
+
+    @property
+    def levels(self) -> int:
+        """Noise levels that it is trained at."""
+        return self.noise.num_steps // self.interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationConfig:
+    """What a student learns of its teacher (section 3.3, appendix E).
+
+    Attributes:
+        full_chain: the target is where the teacher's whole way from a noise level ends (equation
+            8). False: what an average of the student makes one interval of the teacher's way
+            further down, as in MotionLCM.
+        solver: that takes the whole way.
+        guidance: the teacher's.
+        guidance_range: from which it is drawn where the student is told the scale; MotionLCM's 5 to
+            15 count from no guidance on.
+        metric: of equation 7; "huber": sqrt(squared distance + c^2) - c of each number, MotionLCM's
+            choice, of which the paper does not speak; "l2": squared.
+        huber: its c, MotionLCM's.
+        target_decay: of the average without the full chain; MotionLCM's.
+        matching: weight of distribution matching.
+        scores: of what the student makes: "student": by itself, as in the paper; "fake": by a copy
+            of the teacher that learns to denoise it (Yin et al. 2024).
+    """
+
+    full_chain: bool = True
+    solver: Literal["unipc", "deis", "dpmsolver++"] = "unipc"
+    guidance: Factor = 3.0
+    guidance_range: tuple[float, float] = (6.0, 16.0)
+    metric: Literal["huber", "l2"] = "huber"
+    huber: Factor = 0.5
+    target_decay: Share = 0.95
+    matching: Factor = 0.001
+    scores: Literal["student", "fake"] = "student"

@@ -23,12 +23,12 @@ from duomotion.models.feature_model import (
 )
 from duomotion.models.ild.autoencoder import InteractionCodec
 from duomotion.models.ild.codec import load_codec, reconstruct
-from duomotion.models.ild.config import AutoencoderConfig, LatentDenoiserConfig
-from duomotion.models.ild.network import LatentDenoiser, LatentDiffusion
+from duomotion.models.ild.config import AutoencoderConfig, LatentDenoiserConfig, StudentConfig
+from duomotion.models.ild.network import TRAINING_ONLY, LatentDenoiser, LatentDiffusion
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.pair_guidance import PairGuidance, Paths
 from duomotion.precision import Precision, weight_type
-from duomotion.sampling.diffusion import Known, Solver, draw_noise
+from duomotion.sampling.diffusion import LCM_STEPS, Known, Solver, draw_noise
 from duomotion.sampling.guidance import GuidedNetwork
 from duomotion.sampling.request import AS_TUNED, Sampling
 from duomotion.text.encoder import TextEncoder
@@ -74,7 +74,7 @@ class Ild(FeatureModel):
                 belong together.
         """
         checkpoint = read_checkpoint(folder)
-        diffusion = diffusion_from(checkpoint)
+        diffusion = cls.network_from(checkpoint)
         config = diffusion.config
         codec = load_codec(folder / "autoencoder")
         check_latents(codec.config, config, folder / "autoencoder")
@@ -86,6 +86,11 @@ class Ild(FeatureModel):
             name=folder.name,
             precision=precision,
         )
+
+    @staticmethod
+    def network_from(checkpoint: Checkpoint) -> LatentDiffusion:
+        """The network of a checkpoint; raises as `diffusion_from`."""
+        return diffusion_from(checkpoint)
 
     @property
     def tuned(self) -> Sampling:
@@ -147,6 +152,34 @@ class Ild(FeatureModel):
         return reconstruct(self.codec, features)
 
 
+class Fild(Ild):
+    """A student of ILD, which makes latents in one step or a few."""
+
+    @staticmethod
+    def network_from(checkpoint: Checkpoint) -> LatentDiffusion:
+        return student_from(checkpoint)
+
+    @property
+    def tuned(self) -> Sampling:
+        tuned = super().tuned
+        told = self.diffusion.config.guidance_dim is not None
+        return replace(tuned, solver=None, guidance=tuned.guidance if told else None)
+
+    def sample(
+        self,
+        texts: Sequence[str],
+        frames: int,
+        known: Sequence[KnownFeatures | None],
+        *,
+        rngs: Sequence[torch.Generator],
+        sampling: Sampling,
+        on_step: OnStep | None = None,
+    ) -> Sequence[np.ndarray]:
+        guidance = 1.0 if sampling.guidance is None else sampling.guidance
+        sampling = replace(sampling, solver=self.diffusion.config.solver, guidance=guidance)
+        return super().sample(texts, frames, known, rngs=rngs, sampling=sampling, on_step=on_step)
+
+
 def diffusion_from(checkpoint: Checkpoint) -> LatentDiffusion:
     """The network of a denoiser's checkpoint, with its statistics.
 
@@ -154,6 +187,21 @@ def diffusion_from(checkpoint: Checkpoint) -> LatentDiffusion:
         ValueError: it is no such checkpoint, or tensors are missing.
     """
     return load_network(checkpoint, LatentDiffusion, model_config(checkpoint, LatentDenoiserConfig))
+
+
+def student_from(checkpoint: Checkpoint) -> LatentDiffusion:
+    """The network of a student's checkpoint, without those that only its training needs.
+
+    Raises:
+        ValueError: it is no such checkpoint, or tensors are missing.
+    """
+    own = {
+        name: tensor
+        for name, tensor in checkpoint.tensors.items()
+        if not name.startswith(TRAINING_ONLY)
+    }
+    config = model_config(checkpoint, StudentConfig)
+    return load_network(replace(checkpoint, tensors=own), LatentDiffusion, config)
 
 
 def check_latents(
@@ -236,11 +284,15 @@ def denoise(
         adjust: see `Solver.run`.
     """
     assert sampling.steps and sampling.solver and sampling.guidance is not None
-    solver = Solver(sampling.solver, denoiser.config.noise, sampling.steps)
+    config, scale = denoiser.config, sampling.guidance
+    distilled = config.levels if isinstance(config, StudentConfig) else LCM_STEPS
+    solver = Solver(sampling.solver, config.noise, sampling.steps, distilled_steps=distilled)
     device, dtype = noise_BLK.device, denoiser.text_projection.weight.dtype
     frames_B = torch.full((len(noise_BLK),), frames, device=device)
-    guided = GuidedNetwork(denoiser, text_BC, frames_B, sampling.guidance)
-    times_SD = denoiser.embed_times(torch.tensor(solver.times, device=device))
+    times_S = torch.tensor(solver.times, device=device)
+    told_S = None if config.guidance_dim is None else torch.full_like(times_S, scale, dtype=dtype)
+    guided = GuidedNetwork(denoiser, text_BC, frames_B, scale if told_S is None else 1.0)
+    times_SD = denoiser.embed_times(times_S, told_S)
     length_1D = denoiser.embed_lengths(frames_B[:1])
 
     def predict(z_BLK: Tensor, step: int) -> Tensor:

@@ -11,11 +11,17 @@ from duomotion.models.ild.autoencoder import projection, stack
 from duomotion.models.ild.config import LatentDenoiserConfig, SkipTransformerConfig
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
+from duomotion.models.layers.linear import zero_linear
 from duomotion.models.layers.modulation import Modulation, modulate, normalise
 from duomotion.models.layers.positional import sinusoids_at
 from duomotion.models.layers.skip_transformer import SkipTransformer
 from duomotion.models.layers.text_head import TextHead
 from duomotion.models.layers.transformer import PostNormBlock
+
+TRAINING_ONLY = ("target.", "fake.")
+"""How names of tensors begin which a student needs in training alone."""
+GUIDANCE_WAVES = 1000.0
+"""Scales of guidance are as far apart as so many noise levels (Luo et al. 2023)."""
 
 
 class LatentDenoiser(nn.Module):
@@ -29,6 +35,9 @@ class LatentDenoiser(nn.Module):
         self.output_projection = projection(width, config.latent_dim)
         self.time_embedding = nn.Sequential(
             nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.guidance_projection = (
+            None if config.guidance_dim is None else zero_linear(config.guidance_dim, width)
         )
         self.text_projection = nn.Linear(config.text_dim, width)
         self.length_embedding = nn.Linear(width, width) if config.length_token else None
@@ -62,10 +71,17 @@ class LatentDenoiser(nn.Module):
             text_BC = text_BC.masked_fill(drop_B[:, None], 0)
         return self.text_projection(text_BC)
 
-    def embed_times(self, times_B: Tensor) -> Tensor:
-        """(B, D) of noise levels from 0 on."""
-        waves_BD = sinusoids_at(times_B, self.config.transformer.width)
-        return self.time_embedding(waves_BD.to(self.text_projection.weight))
+    def embed_times(self, times_B: Tensor, guidance_B: Tensor | None = None) -> Tensor:
+        """(B, D) of noise levels from 0 on, and of the scale of guidance for who is told it."""
+        weight = self.text_projection.weight
+        waves_BD = sinusoids_at(times_B, self.config.transformer.width).to(weight)
+        if self.guidance_projection is not None:
+            assert guidance_B is not None
+            told_BC = sinusoids_at(
+                GUIDANCE_WAVES * guidance_B, self.guidance_projection.in_features
+            )
+            waves_BD = waves_BD + self.guidance_projection(told_BC.to(weight))
+        return self.time_embedding(waves_BD)
 
     def embed_lengths(self, frames_B: Tensor) -> Tensor | None:
         """(B, D) of lengths; None where the network is not told them."""

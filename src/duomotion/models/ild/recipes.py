@@ -1,16 +1,19 @@
-"""ILD's trainings: the paper's (appendix E), and those of `ild-open`."""
+"""ILD's trainings: the paper's (appendix E), and those of `ild-open` and `fild-open`."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from duomotion.data.pairs import PairConfig
+from duomotion.models.captioned_pairs import PairData
 from duomotion.models.ild.config import (
     AutoencoderConfig,
     AutoencoderLossWeights,
     LatentDenoiserConfig,
     LinearCodeConfig,
     SkipTransformerConfig,
+    StudentConfig,
 )
+from duomotion.models.ild.student import StudentData, StudentRecipe
 from duomotion.models.ild.training import (
     AutoencoderData,
     AutoencoderRecipe,
@@ -61,6 +64,11 @@ def denoiser() -> LatentDenoiserRecipe:
     return LatentDenoiserRecipe(optim=_optim(2000))
 
 
+def student() -> StudentRecipe:
+    """The one-step student on InterHuman: 2000 epochs."""
+    return StudentRecipe(optim=_optim(2000))
+
+
 def autoencoder_interx() -> AutoencoderRecipe:
     """The autoencoder on Inter-X, which the paper says no more of; there is no tokenizer for it."""
     human = autoencoder()
@@ -83,6 +91,18 @@ def denoiser_interx() -> LatentDenoiserRecipe:
             pairs="data/interx",
             autoencoder="runs/ild/autoencoder-interx/best",
             examples=INTERX_VIEWS,
+        ),
+        optim=replace(human.optim, steps=2000 * 71),
+    )
+
+
+def student_interx() -> StudentRecipe:
+    """The one-step student on Inter-X."""
+    human = student()
+    return replace(
+        human,
+        data=StudentData(
+            pairs="data/interx", teacher="runs/ild/denoiser-interx/last", examples=INTERX_VIEWS
         ),
         optim=replace(human.optim, steps=2000 * 71),
     )
@@ -142,11 +162,32 @@ def denoiser_open() -> LatentDenoiserRecipe:
     )
 
 
-RECIPES: dict[str, Callable[[], AutoencoderRecipe | LatentDenoiserRecipe]] = {
+def student_open() -> StudentRecipe:
+    """The student of `ild-open`, `fild-open`."""
+    teacher = denoiser_open()
+    shared = {each.name: getattr(teacher.data, each.name) for each in fields(PairData)}
+    return StudentRecipe(
+        model=StudentConfig(
+            latent_dim=96,
+            transformer=teacher.model.transformer,
+            length_token=True,
+            text_dim=384,
+            attempts=4,
+        ),
+        data=StudentData(**shared, teacher="runs/ild/denoiser-open/last"),
+        optim=small_training(steps=4_000, batch_size=32, lr=3e-4, ema_decay=0.999),
+        log=LogConfig(validate_every=500, checkpoint_seconds=300.0),
+    )
+
+
+RECIPES: dict[str, Callable[[], AutoencoderRecipe | LatentDenoiserRecipe | StudentRecipe]] = {
     "ild/autoencoder": autoencoder,
     "ild/denoiser": denoiser,
+    "ild/student": student,
     "ild/autoencoder-interx": autoencoder_interx,
     "ild/denoiser-interx": denoiser_interx,
+    "ild/student-interx": student_interx,
     "ild/autoencoder-open": autoencoder_open,
     "ild/denoiser-open": denoiser_open,
+    "ild/student-open": student_open,
 }

@@ -50,9 +50,10 @@ class ReferenceSampler:
         rho = sigma / alpha
         z_BLK, before, clean_BLK = noise_BLK, None, noise_BLK
         for step, time in enumerate(times):
-            with_text = self.predict(z_BLK, text_BC, time)
-            without = self.predict(z_BLK, torch.zeros_like(text_BC), time)
-            noise = guidance * with_text + (1 - guidance) * without
+            noise = self.predict(z_BLK, text_BC, time)
+            if guidance != 1:
+                without = self.predict(z_BLK, torch.zeros_like(text_BC), time)
+                noise = guidance * noise + (1 - guidance) * without
             clean_BLK = (z_BLK - sigma[time] * noise) / alpha[time]
             if step + 1 == len(times):
                 break

@@ -69,13 +69,28 @@ def _sampled(sampling: Sampling) -> Trainings:
     return replace(_paper(), adapt=adapt, note=f"sampled with {sampling}")
 
 
+def _student(folder: str = "", *changes: str, data: str = "") -> Trainings:
+    """The paper's model and a student of it.
+
+    Args:
+        folder: of a student that is not as in the paper.
+    """
+    place = f"runs/ild-{folder}/student" if folder else None
+    own = Training(f"ild/student{data}", changes, place, goes_on="last")
+    return Trainings((*_paper(data).in_order, own))
+
+
 VQ = Training("momask/tokenizer-pairs", ("model.num_layers=1",), "runs/ild-vq/tokenizer")
 INTERACTIVE, GEOMETRIC = ("distance", "orientation"), ("bone", "contact")
 LATENTS = (1, 2, 4, 8)
+# What the paper's three improvements on MotionLCM replace; it samples with this scale.
+TOLD = ("model.guidance_dim=256", "model.guidance=9")
+ONE_INTERVAL = ("distillation.full_chain=false",)
+UNMATCHED = ("distillation.matching=0",)
 
 TABLES: Mapping[str, PaperTable] = {
-    "ild/table1-interhuman": PaperTable({"ILD": _paper()}),
-    "ild/table1-interx": PaperTable({"ILD": _paper("-interx")}),
+    "ild/table1-interhuman": PaperTable({"ILD": _paper(), "FILD": _student()}),
+    "ild/table1-interx": PaperTable({"ILD": _paper("-interx"), "FILD": _student(data="-interx")}),
     "ild/table2a": PaperTable(
         {
             "ILD": _paper(),
@@ -84,12 +99,22 @@ TABLES: Mapping[str, PaperTable] = {
             "w/o KL. Loss": _without("kl", "kl"),
         }
     ),
+    "ild/table2b": PaperTable(
+        {
+            "MotionLCM": _student("motionlcm", *TOLD, *ONE_INTERVAL, *UNMATCHED),
+            "FILD": _student(),
+            "w/o CFG Scale": _student("told-guidance", *TOLD),
+            "w/o Full Chain": _student("one-interval", *ONE_INTERVAL),
+            "w/o DMD. Loss": _student("unmatched", *UNMATCHED),
+        }
+    ),
     "ild/table2d": PaperTable(
         {
             "ILD, DDIM, 10 steps": _sampled(Sampling(solver="ddim", steps=10)),
             "ILD, DPM, 10 steps": _sampled(Sampling(solver="dpmsolver++", steps=10)),
             "ILD, DEIS, 10 steps": _paper(),
             "ILD, DEIS, 1 step": _sampled(Sampling(solver="deis", steps=1)),
+            "FILD, CM, 1 step": _student(),
         }
     ),
     "ild/table2e": PaperTable(
@@ -145,5 +170,5 @@ TABLES: Mapping[str, PaperTable] = {
             "ILD w/o Geometric Loss": _without("geometric", *GEOMETRIC),
         }
     ),
-    "ild/table7": PaperTable({"ILD": _paper()}),
+    "ild/table7": PaperTable({"ILD": _paper(), "FILD": _student()}),
 }

@@ -4,6 +4,7 @@ Axes: B samples, P the 2 people, T frames, F features, L latents, K their width.
 """
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,6 +36,7 @@ from duomotion.models.pair_views import PairViews, ViewData, statistics
 from duomotion.sampling.guidance import draw_text_drop
 from duomotion.training.batch import take
 from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.validation import FeatureSource
 from duomotion.training.views import View, converted
 
 STATISTICS_BATCHES = 20  # of which mean and deviation of latents are taken
@@ -191,31 +193,97 @@ class AutoencoderTask:
         return {"data": self.pairs.sources()}
 
 
-class LatentDenoiserTask:
-    """Latents and a caption through the denoiser; the autoencoder stays as it is."""
+class LatentTask(ABC):
+    """Latents and a caption through a network; the autoencoder stays as it is."""
 
-    def __init__(self, recipe: LatentDenoiserRecipe, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
-        torch.manual_seed(recipe.optim.seed)
-        self.model = LatentDiffusion(recipe.model)
-        folder = Path(recipe.data.autoencoder)
-        self.codec = load_codec(folder).to(device)
-        check_latents(self.codec.config, recipe.model, folder)
+    model: LatentDiffusion
+    reported: tuple[str, ...] = ()  # parts of the loss that validation tells too
+
+    def __init__(
+        self,
+        data: PairData,
+        model: LatentDenoiserConfig,
+        optim: OptimConfig,
+        *,
+        autoencoder: Path,
+        device: torch.device,
+    ) -> None:
+        self.data, self.optim, self.device = data, optim, device
+        torch.manual_seed(optim.seed)
+        self.codec = load_codec(autoencoder).to(device)
+        check_latents(self.codec.config, model, autoencoder)
         self.pairs = CaptionedPairs(
-            recipe.data,
+            data,
             layout=self.codec.config.layout,
-            text_dim=recipe.model.text_dim,
-            seed=recipe.optim.seed,
+            text_dim=model.text_dim,
+            seed=optim.seed,
             unit=self.codec.config.patch,
             prepare=partial(encoded, self.codec),
         )
         self.learned = self.pairs.learned
-        self.children: Mapping[str, Path] = {"autoencoder": folder, **self.pairs.children}
+        self.children: Mapping[str, Path] = {"autoencoder": autoencoder, **self.pairs.children}
+        self.score_name = self.pairs.score_name
+
+    @abstractmethod
+    def loss(
+        self, batch: dict[str, Any], rng: torch.Generator, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+    @abstractmethod
+    def generator(self) -> FeatureSource:
+        """What generates, of copies."""
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        return self.pairs.train_batches(self.optim.batch_size, seed=seed, epoch=epoch, skip=skip)
+
+    def validate(self) -> dict[str, float]:
+        return self.pairs.scores(
+            self.loss,
+            self.generator,
+            size=self.optim.batch_size,
+            device=self.device,
+            names=self.reported,
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        return self.pairs.provenance()
+
+    def clean_latents(self, batch: Mapping[str, Any], rng: torch.Generator) -> Tensor:
+        """(B, L, K) normalised, in training drawn from their distribution."""
+        latents = self._latents(batch)
+        return self.model.normalise(latents.sample(rng) if self.model.training else latents.mean)
+
+    def _latents(self, batch: Mapping[str, Any]) -> Latents:
+        """Of views that were encoded before training, or of fresh ones."""
+        motion_B = batch["motion_BPTF"]
+        if self.data.views is not None:
+            return Latents(*motion_B.unbind(1))
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            return self.codec.encode(motion_B, batch["frames_B"])
+
+
+class LatentDenoiserTask(LatentTask):
+    """The denoiser learns to predict the noise in latents."""
+
+    reported = ("simple",)
+
+    def __init__(self, recipe: LatentDenoiserRecipe, device: torch.device) -> None:
+        self.recipe = recipe
+        super().__init__(
+            recipe.data,
+            recipe.model,
+            recipe.optim,
+            autoencoder=Path(recipe.data.autoencoder),
+            device=device,
+        )
+        self.model = LatentDiffusion(recipe.model)
         if recipe.start is not None:
             load_weights(self.model, read_checkpoint(recipe.start))
         else:
             self._set_statistics()
-        self.score_name = self.pairs.score_name
+
+    def generator(self) -> Ild:
+        return Ild(copy.deepcopy(self.model), copy.deepcopy(self.codec), self.pairs.encoder)
 
     def _set_statistics(self) -> None:
         """Mean and deviation of latents of training views, by place and channel.
@@ -237,17 +305,11 @@ class LatentDenoiserTask:
             std_LK = std_LK * sizes_LK.square().mean().sqrt() / sizes_LK
         self.model.std.copy_(std_LK)
 
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
-        size = self.recipe.optim.batch_size
-        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
-
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         model, denoiser, schedule = self.model, self.model.denoiser, self.recipe.model.noise
-        latents = self._latents(batch)
-        sampled_BLK = latents.sample(rng) if model.training else latents.mean
-        clean_BLK = model.normalise(sampled_BLK)
+        clean_BLK = self.clean_latents(batch, rng)
         text_BC = self.pairs.text_vectors(
             batch, rng, text_head=denoiser.text_head, is_training=model.training
         )
@@ -262,26 +324,6 @@ class LatentDenoiserTask:
         )
         loss = latent_loss(made_BLK, schedule.target(clean_BLK, noise_BLK))
         return loss, {"simple": loss}
-
-    def _latents(self, batch: Mapping[str, Any]) -> Latents:
-        """Of views that were encoded before training, or of fresh ones."""
-        motion_B = batch["motion_BPTF"]
-        if self.recipe.data.views is not None:
-            return Latents(*motion_B.unbind(1))
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            return self.codec.encode(motion_B, batch["frames_B"])
-
-    def validate(self) -> dict[str, float]:
-        return self.pairs.scores(
-            self.loss,
-            lambda: Ild(copy.deepcopy(self.model), copy.deepcopy(self.codec), self.pairs.encoder),
-            size=self.recipe.optim.batch_size,
-            device=self.device,
-            names=("simple",),
-        )
-
-    def provenance(self) -> dict[str, Any]:
-        return self.pairs.provenance()
 
 
 @torch.no_grad()

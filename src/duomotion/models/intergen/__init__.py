@@ -83,6 +83,6 @@ SYSTEM = System(
     parts={"denoiser": Part(task=_task, load=_load, model=_model)},
     recipes=_recipes,
     importers={"intergen": _import_official},
-    bench=_bench,
+    benches={"intergen": _bench},
     tables=_tables,
 )

@@ -109,6 +109,6 @@ SYSTEM = System(
     },
     recipes=_recipes,
     importers={"intermask": _import_official},
-    bench=_bench,
+    benches={"intermask": _bench},
     tables=_tables,
 )

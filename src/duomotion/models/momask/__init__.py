@@ -111,6 +111,6 @@ SYSTEM = System(
     },
     recipes=_recipes,
     importers={"momask": _import_official},
-    bench=_bench,
+    benches={"momask": _bench},
     tables=_tables,
 )
