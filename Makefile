@@ -32,13 +32,13 @@ demo: venv
 	$(BIN)/duomotion generate "two people shake hands" --seed 0 --out out/demo
 
 lint: venv
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests examples
+	$(BIN)/ruff format --check src tests examples
 	$(BIN)/pyright
 
 format: venv
-	$(BIN)/ruff check --fix src tests
-	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests examples
+	$(BIN)/ruff format src tests examples
 
 # Two workers with a thread each: the networks of the tests are too small to be shared out.
 test: lint

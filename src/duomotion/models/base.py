@@ -7,10 +7,12 @@ answers requests; any other kind writes `answer` itself.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from duomotion.models.live import LiveReaction
 from duomotion.models.soundness import flaw
 from duomotion.motion.canonical import interpolate, resample
 from duomotion.motion.interaction import Interaction, Reading, joined
@@ -20,6 +22,7 @@ from duomotion.motion.skeleton import SMPL22
 from duomotion.sampling.request import AS_TUNED, Request, Sampling, check_seed
 from duomotion.text.learned import Learned
 from duomotion.text.prompt import check_prompt, roles
+from duomotion.training.prefetch import prefetched
 
 FPS = 30.0  # of models of two people
 MAX_SECONDS = 60.0
@@ -30,6 +33,8 @@ OVERLAP_SECONDS = 2.0  # of one window with the next, where motion is longer tha
 MAX_TRIES = 6  # for one window
 SMOOTH = 0.9  # the `seam_score` of a good window; what comes behind it moves the percentile
 BACK_SECONDS = 1.0  # by which each try begins earlier than the one before
+HELD_SECONDS = BACK_SECONDS * (MAX_TRIES - 1)  # that may still change where motion goes on
+ENDLESS = 10**9  # frames, a year
 
 Result = TypeVar("Result")
 Stretch = tuple[float, float]
@@ -314,6 +319,91 @@ class MotionModel(ABC):
                 made.update(zip(alike, clips, strict=True))
             yield self._extended(made.pop(index), request, given=0, on_progress=on_progress)
 
+    def stream(
+        self,
+        text: str,
+        *,
+        partner: str = "",
+        seconds: float | None = None,
+        seed: int = 0,
+        sampling: Sampling = AS_TUNED,
+    ) -> Iterator[Interaction]:
+        """What `generate` gives, stretch by stretch while the next one is made in the background.
+
+        Each stretch goes on where the one before ends; all but the last end `HELD_SECONDS` before
+        what is made, since that much can still change where the next window begins.
+
+        Args:
+            seconds: length of the whole; None: without end.
+
+        Raises:
+            ValueError: as `generate`, before anything is generated; constraints are given.
+        """
+        self.check(seed=seed, sampling=sampling)
+        if sampling.contacts or sampling.paths:
+            raise ValueError("contacts and paths can't be given where motion is streamed")
+        frames = ENDLESS if seconds is None else self._frames(seconds, ENDLESS / self.fps)
+        text = check_prompt(self.merge_prompts(text, partner))
+        return self._streamed(Request(text=text, frames=frames, seed=seed, sampling=sampling))
+
+    def _streamed(self, request: Request) -> Iterator[Interaction]:
+        with prefetched(self._stretches(request), ahead=1) as stretches:
+            yield from stretches
+
+    def _stretches(self, request: Request) -> Iterator[Interaction]:
+        done, held = 0, round(HELD_SECONDS * self.fps)
+        reading = self.read(request.text)
+        first = replace(request, frames=min(request.frames, self.max_frames))
+        (clip,) = self._drawn([first], None)
+        windows = self._windows(clip, request, given=0, on_progress=None)
+        for window in chain([_Window(clip, 0, 0)], windows):
+            made = window.dropped + window.clip.num_frames
+            sure = made if made == request.frames else max(done, made - held)
+            if sure > done:
+                stretch = window.clip.frames(done - window.dropped, sure - window.dropped)
+                yield stretch.with_caption(request.text, reading)
+            done = sure
+
+    def live_reaction(
+        self,
+        text: str = "",
+        *,
+        partner: str = "",
+        seed: int = 0,
+        sampling: Sampling = AS_TUNED,
+    ) -> LiveReaction:
+        """A partner for one person whose motion arrives bit by bit, see `LiveReaction`.
+
+        Args:
+            text, partner: as for `react`.
+            sampling: unless it says otherwise, a window is drawn once.
+
+        Raises:
+            ValueError: the model makes one person, or a setting is out of range, none of the
+                model's, or a constraint.
+        """
+        self.check(seed=seed, sampling=sampling)
+        self._check_adds_partner()
+        if sampling.contacts or sampling.paths:
+            raise ValueError("contacts and paths can't be given where motion is streamed")
+        if sampling.attempts is None and self.tuned.attempts is not None:
+            sampling = replace(sampling, attempts=1)
+        text = _optional(self.merge_prompts(text, partner))
+        return LiveReaction(
+            self,
+            lambda request: self._drawn([request], None)[0],
+            text=text,
+            seed=seed,
+            sampling=sampling,
+        )
+
+    def _check_adds_partner(self) -> None:
+        if self.num_people == 1:
+            raise ValueError(
+                f"{self.name} makes the motion of one person and can't add a partner; name a model "
+                "of two people"
+            )
+
     def react(
         self,
         actor: Interaction,
@@ -338,11 +428,7 @@ class MotionModel(ABC):
                 model's.
         """
         self.check(seed=seed, sampling=sampling)
-        if self.num_people == 1:
-            raise ValueError(
-                f"{self.name} makes the motion of one person and can't add a partner; name a model "
-                "of two people"
-            )
+        self._check_adds_partner()
         if actor.num_people != 1:
             raise ValueError(
                 f"a reaction needs the motion of one person, this one has {actor.num_people}"
@@ -541,28 +627,43 @@ class MotionModel(ABC):
         given: int,
         on_progress: OnProgress | None,
     ) -> tuple[Interaction, list[int]]:
-        """Window after window, each begins with the end of what there is.
+        """Window after window; also returns where they begin."""
+        whole, starts = clip, []
+        for window in self._windows(clip, request, given=given, on_progress=on_progress):
+            whole = window.clip
+            starts.append(window.start)
+        return whole.with_caption(request.text, self.read(request.text)), starts
+
+    def _windows(
+        self, clip: Interaction, request: Request, *, given: int, on_progress: OnProgress | None
+    ) -> "Iterator[_Window]":
+        """Each window begins with the end of what there is.
 
         Where it would show that a window begins, another is drawn, which begins a little earlier,
-        but not before the frames that the user has given. Also returns where windows begin.
+        but not before the frames that the user has given.
         """
-        whole, starts = clip, []
-        overlap = round(OVERLAP_SECONDS * self.fps)
-        while whole.num_frames < request.frames:
+        whole, dropped = clip, 0
+        starts: list[int] = []
+        overlap, longest = (round(each * self.fps) for each in (OVERLAP_SECONDS, MAX_SECONDS))
+        while dropped + whole.num_frames < request.frames:
             report = self._window_report(on_progress, len(starts) + (not given), request, given)
-            earliest = max(given, overlap + (starts[-1] if starts else 0))  # so that it goes on
+            # So that it goes on.
+            earliest = max(given, overlap + (starts[-1] if starts else 0)) - dropped
+            frames = request.frames - dropped
             tries: list[_Try] = []
             while len(tries) < MAX_TRIES and all(each.score > SMOOTH for each in tries):
                 seed = window_seed(request.seed, len(starts) + 1, len(tries))
                 back = round(BACK_SECONDS * self.fps) * len(tries)
                 start = max(whole.num_frames - back, min(earliest, whole.num_frames))
                 longer = self._next_window(
-                    whole.frames(0, start), replace(request, seed=seed), report
+                    whole.frames(0, start), replace(request, seed=seed, frames=frames), report
                 )
                 tries.append(_Try(seam_score(longer, start), start, longer))
             _, start, whole = min(tries, key=lambda each: each.score)
-            starts.append(start)
-        return whole.with_caption(request.text, self.read(request.text)), starts
+            starts.append(dropped + start)
+            excess = max(0, whole.num_frames - longest)
+            whole, dropped = whole.frames(excess, whole.num_frames), dropped + excess
+            yield _Window(whole, dropped, starts[-1])
 
     def _next_window(
         self, made: Interaction, request: Request, on_step: OnStep | None
@@ -599,6 +700,14 @@ class _Try(NamedTuple):
     score: float
     start: int
     clip: Interaction
+
+
+class _Window(NamedTuple):
+    """The motion up to the end of a window that begins at frame `start`."""
+
+    clip: Interaction  # at most the last `MAX_SECONDS`
+    dropped: int  # frames before it
+    start: int
 
 
 def window_seed(seed: int, window: int, attempt: int) -> int:
