@@ -34,6 +34,7 @@ LAYERS = [
     {"evaluation"},
     {"evaluation.open"},
     {"evaluation.published"},
+    {"evaluation.ablations"},
     {"composition"},
     {"bench"},
     {"cli"},

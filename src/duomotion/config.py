@@ -15,7 +15,7 @@ import difflib
 import json
 import reprlib
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import (
@@ -101,6 +101,15 @@ def apply_overrides(config: Config, overrides: Sequence[str]) -> Config:
     if any(problems):
         raise ValueError(f"command line: {'; '.join(p for p in problems if p)}.")
     return from_dict(type(config), tree, "command line")
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The fields of a config as `to_dict` gives it, named as overrides name them."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def nearest(name: str, names: Sequence[str]) -> str:

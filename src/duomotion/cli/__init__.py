@@ -25,6 +25,7 @@ COMMANDS = (
     importing.import_official,
     evaluate.evaluate,
     evaluate.reproduce,
+    evaluate.ablate,
     evaluate.bench,
 )
 

@@ -348,6 +348,67 @@ def reproduce(
         print(text)
 
 
+def ablate(
+    table: str,
+    /,
+    rows: tuple[str, ...] = (),
+    share: float = 0.1,
+    data: Path | None = None,
+    evaluator: Path | None = None,
+    repeats: int = 2,
+    trainings: Path = Path("runs/small"),
+    out: Path = Path("out/ablations"),
+    device: str | None = None,
+) -> None:
+    """Train the rows of a paper's table at a small size on the open data, and score them alike.
+
+    Each row takes the open recipes with the row's changes and a share of their steps. Run again to
+    go on; what is trained is not trained again.
+
+    Args:
+        table: As in ild/table2a, see `duomotion reproduce`.
+        rows: Which of its rows; by default all that are trained here.
+        share: Of the steps of the open recipes.
+        data: Prepared data set of the open benchmark; by default data/open-pairs.
+        evaluator: Folder of its evaluator; by default the one that comes with duomotion.
+        repeats: Clips per text.
+        trainings: Folder of the trainings.
+        out: Folder for TABLE.md and the generated clips.
+        device: "cpu" or "cuda"; by default CUDA where it is available.
+    """
+    from duomotion.distributed import connect
+    from duomotion.evaluation import ablations
+    from duomotion.evaluation.published import numbers
+    from duomotion.loading import shipped_evaluator
+    from duomotion.models.children import load_embedder
+    from duomotion.progress import training_bar
+
+    check_repeats(repeats)
+    chosen = numbers.find(table)
+    known = ablations.small_rows(chosen, trainings / f"{share:g}", share)
+    if unknown := [name for name in rows if name not in known]:
+        raise ValueError(f"{table} has no row {unknown[0]!r} here; it has {', '.join(known)}")
+    wanted = {name: row for name, row in known.items() if not rows or name in rows}
+    writable_folder(out)
+    for training in (todo := ablations.pending(wanted.values())):
+        print(f"training {todo.index(training) + 1} of {len(todo)}: {training.words}")
+        with training_bar() as on_progress:
+            training.run(on_progress, device)
+    found_device = str(connect(device).device)
+    embedder = load_embedder(evaluator or shipped_evaluator(), device=found_device)
+    found = ablations.score(
+        chosen,
+        wanted,
+        data or Path("data") / embedder.data,
+        embedder,
+        folder=out / "clips",
+        share=share,
+        repeats=repeats,
+        device=found_device,
+    )
+    write_report(out, {f"{table.replace('/', '-')}.md": found.markdown()})
+
+
 def bench(
     system: str = "intermask",
     /,

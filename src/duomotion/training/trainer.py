@@ -30,6 +30,7 @@ from duomotion.checkpoint import (
     read_training,
     save_checkpoint,
 )
+from duomotion.config import flatten
 from duomotion.data import composed
 from duomotion.distributed import Processes, connect
 from duomotion.precision import autocast, resolve
@@ -408,7 +409,7 @@ class Trainer:
         self.last_step = self.step
 
     def _refuse_other_recipe(self, earlier: dict[str, Any]) -> None:
-        was, now = dict(_flatten(earlier)), dict(_flatten(self.recipe))
+        was, now = dict(flatten(earlier)), dict(flatten(self.recipe))
         differing = [
             name
             for name in sorted(was.keys() | now.keys())
@@ -468,11 +469,3 @@ def _seed(rng: torch.Generator, *key: int) -> None:
     torch.default_generator.manual_seed(second)  # `torch.manual_seed` takes 100 times longer
     if rng.device.type == "cuda":
         torch.cuda.manual_seed(second)
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value

@@ -108,6 +108,12 @@ TABLES: Mapping[str, PaperTable] = {
             "w/o DMD. Loss": _student("unmatched", *UNMATCHED),
         }
     ),
+    "ild/table2c": PaperTable(
+        {
+            "ILD": _sampled(Sampling(avoid_collisions=False)),
+            "w. VM (ours)": _sampled(Sampling(avoid_collisions=True)),
+        }
+    ),
     "ild/table2d": PaperTable(
         {
             "ILD, DDIM, 10 steps": _sampled(Sampling(solver="ddim", steps=10)),
