@@ -1,6 +1,7 @@
 """Mask schedules, confidence remasking, sampling, guidance, and the masking of training."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -94,6 +95,20 @@ def test_corruption_has_the_shares_of_the_configuration():
     assert interaction.float().mean() == pytest.approx(1 - CONFIG.random_mask_prob, abs=0.04)
     first = person[interaction, 0].float().mean()
     assert first == pytest.approx(0.5, abs=0.1)
+
+
+def test_of_blank_samples_nothing_is_seen():
+    lengths = torch.full((1000,), 4)
+    lengths[::2] = 2
+    config = replace(CONFIG, blank_prob=0.3)
+    draw, plain = (draw_corruption(lengths, 4, each, seeded()) for each in (config, CONFIG))
+    real = token_map_mask(lengths, CONFIG.num_parts, 4)
+    blank = (draw.masked == real).flatten(1).all(1)
+    assert blank.float().mean() == pytest.approx(0.3, abs=0.05)
+    assert torch.equal(draw.selected[blank], real[blank])
+    assert not draw.randomised[blank].any()
+    for name in ("selected", "randomised", "masked"):
+        assert torch.equal(getattr(draw, name)[~blank], getattr(plain, name)[~blank])
 
 
 def test_corrupted_inputs_show_what_the_draws_say():

@@ -8,7 +8,7 @@ there is no interaction masking, with `unroll_weight=0` no step unroll (table 3)
 Axes: B batch, P the 2 people, N tokens of a person, V codes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -131,12 +131,30 @@ def draw_corruption(
     at_random = sample_mask(length_mask_BPN, uniform(batch), uniform(*length_mask_BPN.shape))
     one_person = select_person(length_mask_BPN, (uniform(batch) < 0.5).long())
     is_random = uniform(batch) < config.random_mask_prob
-    return draw_replacements(
+    drawn = draw_replacements(
         torch.where(is_random[:, None, None], at_random, one_person),
         num_codes=config.num_codes,
         random_id_prob=config.random_id_prob,
         mask_token_prob=config.mask_token_prob,
         uniform=uniform,
+    )
+    if not config.blank_prob:
+        return drawn
+    return blanked(drawn, length_mask_BPN, uniform(batch) < config.blank_prob)
+
+
+def blanked(drawn: Corruption, length_mask_BPN: Tensor, blank_B: Tensor) -> Corruption:
+    """The same, but for samples of which nothing is seen, as when generation begins (ours).
+
+    Among tokens that are selected, a share is left as it is or gets a random code. Where all are
+    selected, what is left still says which motion it is, and the text has nothing to add.
+    """
+    blank_BPN = blank_B[:, None, None] & length_mask_BPN
+    return replace(
+        drawn,
+        selected=drawn.selected | blank_BPN,
+        randomised=drawn.randomised & ~blank_BPN,
+        masked=drawn.masked | blank_BPN,
     )
 
 
