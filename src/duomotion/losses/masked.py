@@ -73,6 +73,25 @@ def draw_replacements(
     return Corruption(selected, randomised, masked, random_ids)
 
 
+def blanked(drawn: Corruption, length_mask: Tensor, share: float, uniform: Uniform) -> Corruption:
+    """The same, but for a share of samples of which nothing is seen, as when generation begins.
+
+    Of selected tokens some stay as they are. Where all are selected, these still say which motion
+    it is, and the text has little to add; when generation begins, it is all there is. (Ours.)
+
+    Args:
+        length_mask: (B, ...) bool, False for padding.
+        share: 0 draws nothing.
+    """
+    if not share:
+        return drawn
+    blank_B = uniform(len(length_mask)) < share
+    blank = blank_B.view(-1, *[1] * (length_mask.ndim - 1)) & length_mask
+    return Corruption(
+        drawn.selected | blank, drawn.randomised & ~blank, drawn.masked | blank, drawn.random_ids
+    )
+
+
 def corrupt_ids(
     ids: Tensor, length_mask: Tensor, corruption: Corruption, *, mask_id: int, pad_id: int
 ) -> Tensor:

@@ -198,7 +198,7 @@ class InterMConfig:
 
     cond_drop: Share = 0.1  # share of samples trained without text, table 6
     random_mask_prob: Share = 0.8  # p_r, tables 4 and 6; the others get interaction masking
-    blank_prob: Share = 0.0  # ours: share of samples of which nothing is seen, see `objective`
+    blank_prob: Share = 0.0  # ours; share of samples as of `losses.masked.blanked`
     random_id_prob: Share = 0.1  # share of selected tokens replaced by a random one; released code
     mask_token_prob: Share = 0.88  # share of the others replaced by [MASK]; released code
     unroll_weight: Factor = 1.0  # of the step-unroll loss, released code; 0: one pass, table 3

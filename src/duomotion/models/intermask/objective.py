@@ -8,13 +8,14 @@ there is no interaction masking, with `unroll_weight=0` no step unroll (table 3)
 Axes: B batch, P the 2 people, N tokens of a person, V codes.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from duomotion.losses.masked import (
     Corruption,
+    blanked,
     corrupt_ids,
     draw_replacements,
     masked_cross_entropy,
@@ -138,24 +139,7 @@ def draw_corruption(
         mask_token_prob=config.mask_token_prob,
         uniform=uniform,
     )
-    if not config.blank_prob:
-        return drawn
-    return blanked(drawn, length_mask_BPN, uniform(batch) < config.blank_prob)
-
-
-def blanked(drawn: Corruption, length_mask_BPN: Tensor, blank_B: Tensor) -> Corruption:
-    """The same, but for samples of which nothing is seen, as when generation begins (ours).
-
-    Among tokens that are selected, a share is left as it is or gets a random code. Where all are
-    selected, what is left still says which motion it is, and the text has nothing to add.
-    """
-    blank_BPN = blank_B[:, None, None] & length_mask_BPN
-    return replace(
-        drawn,
-        selected=drawn.selected | blank_BPN,
-        randomised=drawn.randomised & ~blank_BPN,
-        masked=drawn.masked | blank_BPN,
-    )
+    return blanked(drawn, length_mask_BPN, config.blank_prob, uniform)
 
 
 def select_person(length_mask_BPN: Tensor, person_B: Tensor) -> Tensor:

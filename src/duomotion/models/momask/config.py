@@ -102,6 +102,7 @@ class MaskedConfig(TransformerConfig):
 
     random_id_prob: Share = 0.1  # share of selected tokens replaced by a random one; released code
     mask_token_prob: Share = 0.88  # share of the others replaced by [MASK]; released code
+    blank_prob: Share = 0.0  # ours; share of samples as of `losses.masked.blanked`
     # s of section 4, on KIT-ML 2: u + s (c - u), as the released code does; equation 5 prints
     # (1 + s) c - s u, which is the same with 1 less.
     guidance: Factor = 4.0

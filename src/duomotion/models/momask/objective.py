@@ -14,6 +14,7 @@ from torch import Tensor
 
 from duomotion.losses.masked import (
     Corruption,
+    blanked,
     corrupt_ids,
     draw_replacements,
     masked_cross_entropy,
@@ -103,13 +104,14 @@ def draw_corruption(
     """
     length_mask_BN = length_mask(lengths_B, num_tokens)
     uniform = uniform_from(rng, lengths_B.device)
-    return draw_replacements(
+    drawn = draw_replacements(
         sample_mask(length_mask_BN, uniform(len(lengths_B)), uniform(*length_mask_BN.shape)),
         num_codes=config.num_codes,
         random_id_prob=config.random_id_prob,
         mask_token_prob=config.mask_token_prob,
         uniform=uniform,
     )
+    return blanked(drawn, length_mask_BN, config.blank_prob, uniform)
 
 
 def draw_layers(batch: int, config: ResidualConfig, rng: torch.Generator) -> Tensor:
