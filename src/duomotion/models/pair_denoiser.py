@@ -25,19 +25,18 @@ SHIFTS = GuidanceConfig(
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairDenoiserConfig:
+class DenoiserSettings:
     """What every denoiser has; defaults are those of InterGen's released model (configs/).
 
     Raises:
         ValueError: the sizes do not fit together.
     """
 
-    layout: str = "interhuman"
     num_features: Size = 262  # of one person
     width: Size = 1024
     modulation_rank: Size | None = None  # of the adaptive layer norms; None: full, as released
     person_embedding: bool = False  # ours; True: the person who starts at the origin is marked
-    patch: Length = 1  # ours; frames that the blocks see as one
+    patch: Length = 1  # ours; frames (or latents) that the blocks see as one
 
     text_dim: Size = 768  # CLIP ViT-L/14@336px
     text_layers: ZeroOrMore = 2  # of the text head; 0: only scaled
@@ -51,8 +50,6 @@ class PairDenoiserConfig:
     solver: str = "ddim"
     steps: Length = 50
     guidance: Factor = 3.5
-    resampling: Count = 1  # see `sampling.diffusion`
-    shift_guidance: GuidanceConfig = SHIFTS  # ours
     attempts: Count = 1  # ours; see `sampling.request.Sampling`
 
     def __post_init__(self) -> None:
@@ -64,13 +61,22 @@ class PairDenoiserConfig:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairDenoiserConfig(DenoiserSettings):
+    """What denoisers of features have, too."""
+
+    layout: str = "interhuman"
+    resampling: Count = 1  # see `sampling.diffusion`
+    shift_guidance: GuidanceConfig = SHIFTS  # ours
+
+
 class PairDenoiser(nn.Module):
     """A network from noisy motion of two people, a noise level and a text to the motion in it.
 
     A subclass adds what is between the projections: `add_blocks`, `modulate` and `hidden`.
     """
 
-    def __init__(self, config: PairDenoiserConfig) -> None:
+    def __init__(self, config: DenoiserSettings) -> None:
         super().__init__()
         self.config = config
         width = config.width

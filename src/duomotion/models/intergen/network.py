@@ -11,39 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from duomotion.models.intergen.config import DenoiserConfig
-from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
 from duomotion.models.layers.linear import zero_linear
-from duomotion.models.layers.masks import length_mask
-from duomotion.models.layers.modulation import Modulation, modulate, normalise
-from duomotion.models.layers.pair_features import NUM_PEOPLE
+from duomotion.models.layers.modulation import normalise
+from duomotion.models.layers.pair_blocks import BlockModulation, PairAttention, adapt, key_mask
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.models.pair_denoiser import PairDenoiser, PairDiffusion
 
-NORMS = ("own", "query", "partner", "feedforward")
-"""Layer norms of a block: before self attention, of both sides of the attention to the partner."""
 
-
-class BlockModulation(nn.Module):
-    """Embedding of text and noise level (B, D) -> scale and shift of each norm, (B, K, D)."""
-
-    def __init__(self, config: DenoiserConfig) -> None:
-        super().__init__()
-        for name in NORMS:
-            setattr(self, name, Modulation(config.width, 2, rank=config.modulation_rank))
-
-    def forward(self, embedding_BD: Tensor) -> Tensor:
-        return torch.cat([x for name in NORMS for x in getattr(self, name)(embedding_BD)], 1)
-
-
-class InterGenBlock(nn.Module):
+class InterGenBlock(PairAttention):
     """Self attention, attention to the partner and feedforward, of both people at once."""
 
     def __init__(self, config: DenoiserConfig) -> None:
-        super().__init__()
-        width, heads, dropout = config.width, config.num_heads, config.attention_dropout
-        self.self_attention = Attention(width, heads, dropout=dropout, add_zero_attn=True)
-        self.cross_attention = Attention(width, heads, dropout=dropout, add_zero_attn=True)
+        width = config.width
+        super().__init__(width, config.num_heads, dropout=config.attention_dropout)
         self.feedforward = nn.Sequential(
             nn.Linear(width, config.feedforward),
             nn.GELU(),
@@ -53,24 +34,8 @@ class InterGenBlock(nn.Module):
 
     def forward(self, x_BPTD: Tensor, norms_BKD: Tensor, mask: Tensor | None) -> Tensor:
         """Update both people; `mask` is of the keys, as for `Attention`, for people one by one."""
-        norms = norms_BKD.unflatten(1, (len(NORMS), 2))[..., None, None, :].unbind(1)
-        own, query, partner, feedforward = norms
-        normed = normalise(x_BPTD)
-        attended = self.self_attention(adapt(normed, own).flatten(0, 1), mask)
-        x_BPTD = x_BPTD + attended.view_as(x_BPTD)
-        crossed = self.cross_attention.cross(
-            adapt(normalise(x_BPTD), query).flatten(0, 1),
-            adapt(normed.flip(1), partner).flatten(0, 1),
-            mask,
-        )
-        x_BPTD = x_BPTD + crossed.view_as(x_BPTD)
-        return x_BPTD + self.feedforward(adapt(normalise(x_BPTD), feedforward))
-
-
-def adapt(normed_BPTD: Tensor, norm: Tensor) -> Tensor:
-    """Scaled and shifted by a norm's two vectors, (B, 2, 1, 1, D)."""
-    scale, shift = norm.unbind(1)
-    return modulate(normed_BPTD, shift, scale)
+        x_BPTD, norm = self.attend(x_BPTD, norms_BKD, mask)
+        return x_BPTD + self.feedforward(adapt(normalise(x_BPTD), norm))
 
 
 class InterGenDenoiser(PairDenoiser):
@@ -80,7 +45,8 @@ class InterGenDenoiser(PairDenoiser):
 
     def add_blocks(self) -> None:
         config, numbers = self.config, range(self.config.num_blocks)
-        self.modulations = nn.ModuleList(BlockModulation(config) for _ in numbers)
+        width, rank = config.width, config.modulation_rank
+        self.modulations = nn.ModuleList(BlockModulation(width, rank=rank) for _ in numbers)
         self.blocks = nn.ModuleList(InterGenBlock(config) for _ in numbers)
 
     def modulate(self, embedding_BD: Tensor) -> Tensor:
@@ -94,13 +60,6 @@ class InterGenDenoiser(PairDenoiser):
         for block, norms_BKD in zip(self.blocks, norms_B.unbind(1), strict=True):
             x_BPTD = block(x_BPTD, norms_BKD, mask)
         return x_BPTD
-
-
-def key_mask(lengths_B: Tensor, places: int) -> Tensor | None:
-    """(B P, 1, 1, T) bool; None where there is no padding."""
-    if bool((lengths_B == places).all()):
-        return None
-    return length_mask(lengths_B, places)[:, None, None].repeat_interleave(NUM_PEOPLE, 0)
 
 
 class MotionDiffusion(PairDiffusion):
