@@ -9,7 +9,7 @@ that one pass over the whole clip is the same; only the decoder's upsampling loo
 one latent alone, which is done here for all latents at once.
 
 Axes: B samples, P the 2 people, T frames, F features of a person, J joints, R numbers of a joint's
-row, D width, C joints with contacts, N latents in time, L numbers of a latent.
+row, D width, C joints with contacts, N latents in time, L numbers of a latent; I, O widths.
 """
 
 import math
@@ -61,7 +61,8 @@ class Memory:
 
 def pad(x_BTJD: Tensor, count: int) -> Tensor:
     """Frames of zeros in front."""
-    return F.pad(x_BTJD, (0, 0, 0, 0, count, 0))
+    batch, _, joints, width = x_BTJD.shape
+    return torch.cat((x_BTJD.new_zeros(batch, count, joints, width), x_BTJD), 1)
 
 
 class JointLinear(nn.Module):
@@ -75,30 +76,38 @@ class JointLinear(nn.Module):
         for parameter in (self.weight, self.bias):
             nn.init.uniform_(parameter, -bound, bound)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.einsum("...ji,jio->...jo", x, self.weight) + self.bias
+    def forward(self, x_BTJI: Tensor) -> Tensor:
+        """(B, T, J, O), which lies joint by joint in memory."""
+        return joint_linear(x_BTJI, self.weight, self.bias)
+
+
+def joint_linear(x_BTJI: Tensor, weight_JIO: Tensor, bias_JO: Tensor) -> Tensor:
+    """Each joint's numbers through its own matrix."""
+    x_JMI = x_BTJI.flatten(0, 1).transpose(0, 1)
+    made_JMO = torch.baddbmm(bias_JO[:, None], x_JMI, weight_JIO)
+    return made_JMO.transpose(0, 1).unflatten(0, x_BTJI.shape[:2])
 
 
 class JointEncoder(nn.Module):
     """Rows of joints, and contacts of some -> (B, T, J, D)."""
 
+    places: Tensor
+
     def __init__(self, joints: int, row: int, width: int, contacts: Joints) -> None:
         super().__init__()
-        self.contacts = list(contacts)
         self.first = JointLinear(joints, row, width)
         self.contact_weight = nn.Parameter(torch.empty(len(contacts), width))
         self.second = JointLinear(joints, width, width)
         nn.init.uniform_(self.contact_weight, -(row**-0.5), row**-0.5)
+        places_CJ = torch.eye(joints)[list(contacts)]
+        self.register_buffer("places", places_CJ, persistent=False)
 
     def forward(self, rows_BTJR: Tensor, contacts_BTC: Tensor) -> Tensor:
-        hidden = self.first(rows_BTJR)
-        if self.contacts:
-            touching = contacts_BTC[..., None] * self.contact_weight
-            hidden = hidden.index_add(2, self._joints(hidden), touching)
-        return self.second(F.silu(hidden))
-
-    def _joints(self, like: Tensor) -> Tensor:
-        return torch.tensor(self.contacts, device=like.device)
+        rows_BTJI = torch.cat((rows_BTJR, (contacts_BTC @ self.places)[..., None]), -1)
+        touching_J1D = (self.places.T @ self.contact_weight)[:, None]
+        weight_JID = torch.cat((self.first.weight, touching_J1D), 1)
+        hidden = F.silu(joint_linear(rows_BTJI, weight_JID, self.first.bias))
+        return self.second(hidden).contiguous()
 
 
 class JointDecoder(nn.Module):
@@ -131,7 +140,7 @@ class SkeletalConv(nn.Module):
     def __init__(self, width: int, parents: Joints) -> None:
         super().__init__()
         self.own, self.neighbours = nn.Linear(width, width), nn.Linear(width, width)
-        self.causal = nn.Conv2d(width, width, (LOOK_BACK + 1, 3), padding=(0, 1))
+        self.causal = nn.Conv2d(width, width, (LOOK_BACK + 1, 3))
         edges = adjacency(parents)
         mixing = edges / (edges.sum(1, keepdim=True) + 1e-6)
         self.register_buffer("mixing", mixing, persistent=False)
@@ -141,8 +150,15 @@ class SkeletalConv(nn.Module):
             seen_BTJD = pad(x_BTJD, LOOK_BACK)
         else:
             seen_BTJD = memory.with_last(self, x_BTJD, LOOK_BACK)
-        over_time = self.causal(seen_BTJD.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return self.own(x_BTJD) + self.mixing @ self.neighbours(x_BTJD) + over_time
+        # What a joint gives itself is the convolution's last frame and middle joint.
+        weight = self.causal.weight + F.pad(self.own.weight[..., None, None], (1, 1, LOOK_BACK, 0))
+        assert self.causal.bias is not None
+        bias = self.own.bias + self.causal.bias
+        summed = F.conv2d(seen_BTJD.permute(0, 3, 1, 2), weight, bias, padding=(0, 1))
+        summed_MJD = summed.permute(0, 2, 3, 1).flatten(0, 1)
+        mixing = self.mixing.to(summed.dtype).expand(len(summed_MJD), -1, -1)
+        made_MJD = summed_MJD.baddbmm_(mixing, self.neighbours(x_BTJD).flatten(0, 1))
+        return made_MJD.view(x_BTJD.shape)
 
 
 class ResidualBlock(nn.Module):
