@@ -207,7 +207,7 @@ def test_every_importer_has_its_own_help(run):
         status, printed, _ = run("import-official", name, "--help")
         assert status == 0 and "--out PATH" in printed
         assert ("--vocabulary" in printed) == (
-            name not in ("intergen", "intermask", "momask", "length")
+            name not in ("intergen", "intermask", "intermoe", "momask", "length")
         )
 
 

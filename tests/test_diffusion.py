@@ -175,7 +175,7 @@ def test_solvers_that_do_not_exist():
 
 def test_diffusers_is_imported_where_something_is_sampled():
     code = (
-        "import sys, duomotion.models.intergen.generate; "
+        "import sys, duomotion.models.pair_diffusion; "
         "assert 'diffusers' not in sys.modules; "
         "from duomotion.sampling.diffusion import *; Solver('ddim', NoiseSchedule(), 5); "
         "assert 'diffusers' in sys.modules"

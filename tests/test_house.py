@@ -29,6 +29,7 @@ LAYERS = [
     {"models", "models.system", "models.trainings", "models.timing", "models.base"},
     {"models.children"},
     {"models.feature_model", "models.captioned_pairs", "models.pair_views"},
+    {"models.pair_diffusion", "models.pair_denoising", "models.pair_bench"},
     {f"models.{name}" for name in systems()},
     {"loading"},
     {"evaluation"},
@@ -112,7 +113,10 @@ def test_imports_point_down(path):
 
 
 def test_the_systems_are_these():
-    assert list(systems()) == ["evaluator", "ild", "intergen", "intermask", "length", "momask"]
+    assert list(systems()) == [
+        *("evaluator", "ild", "intergen", "intermamba", "intermask", "intermoe"),
+        *("length", "momask"),
+    ]
 
 
 @pytest.mark.parametrize("name", systems())

@@ -22,7 +22,7 @@ from duomotion.config import apply_overrides
 from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.models import find_recipe
 from duomotion.models.ild.alignment import Alignment, interpolation, pooling
-from duomotion.models.ild.autoencoder import InteractionAutoencoder, InteractionCodec, Latents
+from duomotion.models.ild.autoencoder import InteractionAutoencoder, InteractionCodec
 from duomotion.models.ild.bench import IldBench
 from duomotion.models.ild.config import (
     AutoencoderConfig,
@@ -37,6 +37,7 @@ from duomotion.models.ild.network import LatentDenoiser
 from duomotion.models.ild.objective import joint_losses, kl_loss
 from duomotion.models.ild.reference import ReferenceSampler, deis_change
 from duomotion.models.layers.attention import Attention
+from duomotion.models.layers.latents import Latents
 from duomotion.models.pair_guidance import GuidanceConfig, PairGuidance
 from duomotion.motion.skeleton import SMPL22
 from duomotion.sampling.diffusion import Known, NoiseSchedule, Solver

@@ -18,10 +18,10 @@ from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.losses import interaction
 from duomotion.losses.interaction import simple_loss
 from duomotion.models import find_recipe
-from duomotion.models.intergen.config import DenoiserConfig, LossWeights
-from duomotion.models.intergen.generate import InterGen, denoise
+from duomotion.models.intergen.config import DenoiserConfig
+from duomotion.models.intergen.generate import InterGen
 from duomotion.models.intergen.network import InterGenDenoiser, MotionDiffusion
-from duomotion.models.intergen.objective import interaction_losses
+from duomotion.models.intergen.objective import LossWeights, interaction_losses
 from duomotion.models.intergen.official import import_official
 from duomotion.models.intergen.official_denoiser import (
     CLIP,
@@ -31,6 +31,7 @@ from duomotion.models.intergen.official_denoiser import (
     to_official,
 )
 from duomotion.models.intergen.reference import ReferenceDenoiser
+from duomotion.models.pair_diffusion import denoise
 from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.motion.skeleton import SMPL22
 from duomotion.sampling.request import Sampling

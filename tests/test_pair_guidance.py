@@ -14,7 +14,7 @@ from torch import nn
 from duomotion.body import smpl_volumes
 from duomotion.body.constraints import Contact, RootPath
 from duomotion.body.pair_bodies import CAPSULES, CapsuleBodies, pair_bodies
-from duomotion.models.intergen.config import SHIFTS
+from duomotion.models.pair_denoiser import SHIFTS
 from duomotion.models.pair_guidance import PairGuidance, Paths, ShiftGuidance
 from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.motion.interx import INTERX

@@ -145,6 +145,19 @@ def test_intergen(pairs, tmp_path):
     assert "fid" in read_checkpoint(last.parent / "best").provenance["scores"]
 
 
+def test_intermoe(pairs, tmp_path):
+    """Biases of experts, which no gradient moves, go on where they were."""
+    data = f"data.pairs={pairs}"
+    words = (*tiny.INTERMOE_AUTOENCODER, data)
+    autoencoder = check("intermoe/autoencoder-open", tmp_path / "autoencoder", *words)
+    start = (*tiny.INTERMOE_DENOISER, data, f"data.autoencoder={autoencoder}")
+    last = check("intermoe/denoiser-open", tmp_path / "denoiser", *start)
+    killed = tmp_path / "denoiser" / "killed" / "last"
+    name = "denoiser.blocks.1.experts.bias"
+    biases = [read_checkpoint(folder).tensors[name] for folder in (last, killed)]
+    assert torch.equal(*biases) and (biases[0] != -0.5).any()
+
+
 def test_a_fresh_view_each_time(pairs, tmp_path):
     tokenizer = tiny.checkpoint(tmp_path / "tiny") / "tokenizer"
     recipe = apply_overrides(

@@ -102,6 +102,21 @@ ILD_DENOISER = (
 )
 ILD_STUDENT = (*(change for change in ILD_DENOISER if not change.startswith("model.steps")),)
 
+INTERMOE_AUTOENCODER = ("data.composed=null", "model.width=16")
+INTERMOE_DENOISER = (
+    "data.composed=null",
+    "data.length=null",
+    "model.num_features=112",
+    "model.width=16",
+    "model.num_heads=2",
+    "model.num_blocks=2",
+    "model.routing.num_experts=4",
+    "model.routing.feedforward=16",
+    "model.modulation_rank=4",
+    "model.steps=4",
+    "model.attempts=1",
+)
+
 INTERCLIP = InterCLIPConfig(
     width=16,
     num_layers=1,

@@ -261,6 +261,47 @@ class Paths:
         return over_floor(clean_BPTF, self.smooth @ missing_BPT2, self.layout, self.normaliser)
 
 
+def latent_adjustment(
+    config: GuidanceConfig,
+    layout: MapLayout,
+    normaliser: Normaliser,
+    frames: int,
+    *,
+    sampling: Sampling,
+    known: Known | None,
+    contacts: Sequence[Contact],
+    encode: Callable[[Tensor], Tensor],
+    decode: Decode,
+) -> Callable[[Tensor, int], Tensor] | None:
+    """What is done to clean latents in each step, for `Solver.run`; None where nothing is.
+
+    Args:
+        known: what latents are led to; arguments up to `contacts` are those of `PairGuidance.of`.
+        encode: normalised features -> latents.
+        decode: latents -> normalised features.
+
+    Raises:
+        ValueError: there is no such body model.
+    """
+    guidance = PairGuidance.of(
+        config, layout, normaliser, sampling=sampling, known=known, contacts=contacts
+    )
+    paths = None
+    if sampling.paths:
+        paths = Paths(sampling.paths, layout, normaliser, frames, normaliser.mean)
+    if guidance is None and paths is None:
+        return None
+
+    def adjust(z_B: Tensor, step: int) -> Tensor:
+        if paths is not None:
+            made_BPTF = decode(z_B, 1)
+            led_B, as_made_B = encode(torch.cat([paths(made_BPTF), made_BPTF])).chunk(2)
+            z_B = z_B + led_B - as_made_B
+        return z_B if guidance is None else guidance(z_B, step, decode)
+
+    return adjust
+
+
 def over_floor(
     clean_BPTF: Tensor, shift_BPT2: Tensor, layout: MapLayout, normaliser: Normaliser
 ) -> Tensor:

@@ -1,5 +1,8 @@
 """Names of a text head's tensors in the authors' checkpoints <-> in `layers.text_head`."""
 
+CLIP = ("token_embedding.", "positional_embedding", "clip_transformer.", "ln_final.")
+"""Starts of the names of the frozen text tower, which is no part of the denoiser."""
+
 PARAMETERS = ("weight", "bias")
 SAME = ("self_attn.in_proj_", "self_attn.out_proj.", "linear1.", "linear2.", "norm1.", "norm2.")
 

@@ -8,7 +8,6 @@ features of both people.
 """
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,23 +15,12 @@ from torch import Tensor, nn
 from duomotion.models.ild.alignment import Alignment
 from duomotion.models.ild.config import AutoencoderConfig, SkipTransformerConfig
 from duomotion.models.ild.linear_code import LinearCode
+from duomotion.models.layers.latents import Latents
 from duomotion.models.layers.linear import zero_linear
 from duomotion.models.layers.masks import length_mask
 from duomotion.models.layers.pair_features import NUM_PEOPLE, PairFeatures
 from duomotion.models.layers.skip_transformer import SkipTransformer
 from duomotion.models.layers.transformer import PostNormBlock, PostNormDecoderBlock
-
-
-class Latents(NamedTuple):
-    """Mean and log variance of latents, (B, L, K) each."""
-
-    mean: Tensor
-    log_variance: Tensor
-
-    def sample(self, rng: torch.Generator) -> Tensor:
-        """(B, L, K)."""
-        noise = torch.randn(self.mean.shape, generator=rng, device=rng.device)
-        return self.mean + (0.5 * self.log_variance).exp() * noise.to(self.mean)
 
 
 class InteractionAutoencoder(nn.Module):

@@ -26,7 +26,7 @@ from duomotion.models.ild.codec import load_codec, reconstruct
 from duomotion.models.ild.config import AutoencoderConfig, LatentDenoiserConfig, StudentConfig
 from duomotion.models.ild.network import TRAINING_ONLY, LatentDenoiser, LatentDiffusion
 from duomotion.models.layers.acceleration import accelerate
-from duomotion.models.pair_guidance import PairGuidance, Paths
+from duomotion.models.pair_guidance import latent_adjustment
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import LCM_STEPS, Known, Solver, draw_noise
 from duomotion.sampling.guidance import GuidedNetwork
@@ -233,33 +233,25 @@ def adjustment(
     Raises:
         ValueError: there is no such body model.
     """
-    guidance = PairGuidance.of(
-        diffusion.config.latent_guidance,
-        codec.layout,
-        codec.normaliser,
-        sampling=sampling,
-        known=known,
-        # Beside known motion people may be in the other order: contacts are met in the end.
-        contacts=() if known is not None else sampling.contacts or (),
-    )
-    paths = None
-    if sampling.paths:
-        paths = Paths(sampling.paths, codec.layout, codec.normaliser, frames, diffusion.mean)
-    if guidance is None and paths is None:
-        return None
 
     def decode(z_BLK: Tensor, every: int = 1) -> Tensor:
         return codec.autoencoder.decode(diffusion.denormalise(z_BLK), frames, every=every)
 
-    def adjust(z_BLK: Tensor, step: int) -> Tensor:
-        if paths is not None:
-            made_BPTF = decode(z_BLK)
-            both = codec.autoencoder.encode(torch.cat([paths(made_BPTF), made_BPTF])).mean
-            led_BLK, as_made_BLK = diffusion.normalise(both).chunk(2)
-            z_BLK = z_BLK + led_BLK - as_made_BLK
-        return z_BLK if guidance is None else guidance(z_BLK, step, decode)
+    def encode(features_BPTF: Tensor) -> Tensor:
+        return diffusion.normalise(codec.autoencoder.encode(features_BPTF).mean)
 
-    return adjust
+    return latent_adjustment(
+        diffusion.config.latent_guidance,
+        codec.layout,
+        codec.normaliser,
+        frames,
+        sampling=sampling,
+        known=known,
+        # Beside known motion people may be in the other order: contacts are met in the end.
+        contacts=() if known is not None else sampling.contacts or (),
+        encode=encode,
+        decode=decode,
+    )
 
 
 @torch.no_grad()

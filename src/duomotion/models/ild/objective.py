@@ -14,8 +14,8 @@ from duomotion.losses.interaction import (
     relative_orientation_error,
     weighted,
 )
-from duomotion.models.ild.autoencoder import Latents
 from duomotion.models.ild.config import AutoencoderLossWeights
+from duomotion.models.layers.latents import Latents, kl_divergence
 from duomotion.motion.skeleton import Skeleton
 
 GEOMETRIC, INTERACTIVE = ("bone", "contact"), ("distance", "orientation")
@@ -52,9 +52,8 @@ def joint_losses(
 
 
 def kl_loss(latents: Latents) -> Tensor:
-    """Mean divergence of latents' distributions from the standard normal, number by number."""
-    mean, log_variance = latents.mean.float(), latents.log_variance.float()
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    """Mean divergence of latents' distributions from the standard normal."""
+    return kl_divergence(latents).mean()
 
 
 def latent_loss(prediction_BLK: Tensor, target_BLK: Tensor) -> Tensor:

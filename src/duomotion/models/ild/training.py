@@ -19,7 +19,7 @@ from duomotion.checkpoint import load_weights, read_checkpoint, read_recipe
 from duomotion.losses.interaction import mean_over, on_lowest_foot, simple_loss
 from duomotion.models import part_of
 from duomotion.models.captioned_pairs import CaptionedPairs, PairData
-from duomotion.models.ild.autoencoder import InteractionCodec, Latents, side_by_side
+from duomotion.models.ild.autoencoder import InteractionCodec, side_by_side
 from duomotion.models.ild.codec import load_codec
 from duomotion.models.ild.config import (
     AutoencoderConfig,
@@ -30,6 +30,7 @@ from duomotion.models.ild.generate import Ild, check_latents
 from duomotion.models.ild.linear_code import importance
 from duomotion.models.ild.network import LatentDiffusion
 from duomotion.models.ild.objective import joint_losses, kl_loss, latent_loss
+from duomotion.models.layers.latents import Latents
 from duomotion.models.layers.masks import length_mask
 from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.models.pair_views import PairViews, ViewData, statistics

@@ -1,25 +1,17 @@
 """What `duomotion bench intergen` times: the released size with random weights."""
 
-import torch
-
-from duomotion.models.base import FPS
 from duomotion.models.intergen.config import DenoiserConfig
-from duomotion.models.intergen.generate import denoise
 from duomotion.models.intergen.network import InterGenDenoiser
 from duomotion.models.intergen.reference import ReferenceDenoiser
-from duomotion.models.layers.acceleration import accelerate
-from duomotion.models.layers.pair_features import NUM_PEOPLE
-from duomotion.models.timing import SEED, Bench, random_texts, seeded, synchronize
-from duomotion.precision import Precision, weight_type
-from duomotion.sampling.diffusion import draw_noise
-from duomotion.sampling.request import Sampling
+from duomotion.models.pair_bench import PairDenoiserBench
+from duomotion.precision import Precision
 
 
-class InterGenBench(Bench):
-    """InterGen.
+class InterGenBench(PairDenoiserBench):
+    """InterGen."""
 
-    What starts at zero in training gets random values here, or nothing would depend on it.
-    """
+    denoiser_of = InterGenDenoiser
+    reference_of = ReferenceDenoiser
 
     def __init__(
         self,
@@ -28,29 +20,4 @@ class InterGenBench(Bench):
         precision: Precision = "auto",
         device: str = "cpu",
     ) -> None:
-        torch.manual_seed(SEED)
-        self.device = torch.device(device)
-        self.config = config or DenoiserConfig()
-        denoiser = InterGenDenoiser(self.config).to(self.device).eval()
-        for parameter in denoiser.parameters():
-            if not parameter.any():
-                torch.nn.init.normal_(parameter, std=0.02)
-        self.reference = ReferenceDenoiser(denoiser)
-        self.dtype = weight_type(precision, self.device, self.config.width)
-        self.denoiser = accelerate(denoiser.to(self.dtype))
-
-    @torch.no_grad()
-    def generate(self, seconds: float, batch: int, *, reference: bool = False) -> torch.Tensor:
-        frames, config = round(seconds * FPS), self.config
-        text_BC = random_texts(batch, config.text_dim, self.device)
-        rngs = seeded(batch)
-        noise_BPTF = draw_noise((NUM_PEOPLE, frames, config.num_features), rngs).to(self.device)
-        if reference:
-            made = self.reference.sample(noise_BPTF, text_BC, config.steps, config.guidance)
-        else:
-            sampling = Sampling(
-                steps=config.steps, solver=config.solver, guidance=config.guidance, resampling=1
-            )
-            made = denoise(self.denoiser, noise_BPTF, text_BC, rngs=rngs, sampling=sampling)
-        synchronize(self.device)
-        return made
+        super().__init__(config or DenoiserConfig(), precision=precision, device=device)

@@ -8,7 +8,7 @@ from torch import Tensor
 from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.official.states import count_layers, rename_tensors
-from duomotion.official.text_head import text_head_names
+from duomotion.official.text_head import CLIP, text_head_names
 
 TABLES = (
     "decoder.net.sequence_pos_encoder.pe",
@@ -16,9 +16,6 @@ TABLES = (
 )
 """Sinusoids that follow from the width; checkpoints hold them twice."""
 POSITIONS = 5000  # rows of these
-
-CLIP = ("token_embedding.", "positional_embedding", "clip_transformer.", "ln_final.")
-"""Starts of the names of the frozen text tower, which is no part of the denoiser."""
 
 PARAMETERS = ("weight", "bias")
 NORMS = {

@@ -13,8 +13,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from duomotion.models.intergen.network import NORMS, InterGenBlock, InterGenDenoiser
+from duomotion.models.intergen.network import InterGenBlock, InterGenDenoiser
 from duomotion.models.layers.attention import Attention
+from duomotion.models.layers.pair_blocks import NORMS
 
 
 class ReferenceDenoiser:

@@ -11,22 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from duomotion.models.layers.convolution import UpsamplingConv
+from duomotion.models.layers.grouped_linear import GroupedLinear, group_by_group
 from duomotion.models.layers.linear import by_onednn, is_for_onednn, packed
 
 Network = TypeVar("Network", bound=nn.Module)
+Kept = TypeVar("Kept")
 
 
 class WeightCache(nn.Module):
-    """A layer that keeps one tensor that it has computed from its weight.
+    """A layer that keeps what it has computed from its weight.
 
     It is computed again where the weight was loaded, moved or changed in place. A fused optimiser
     changes weights unseen, so training is refused.
     """
 
     weight: Tensor
-    cache: tuple[Hashable, Tensor, Tensor] | None = None
+    cache: tuple[Hashable, Tensor, Any] | None = None
 
-    def cached(self, compute: Callable[[], Tensor], key: Hashable = None) -> Tensor:
+    def cached(self, compute: Callable[[], Kept], key: Hashable = None) -> Kept:
         state = (self.weight.data_ptr(), self.weight._version, self.weight.dtype, key)
         if self.cache is None or self.cache[0] != state:
             # The weight is held as well, so that no other weight comes to lie where it was.
@@ -51,6 +53,16 @@ class PackedLinear(WeightCache, nn.Linear):
         return by_onednn(input, weight, self.bias)
 
 
+class PackedGroupedLinear(WeightCache, GroupedLinear):
+    """`GroupedLinear` with such a copy of each group's weights."""
+
+    def forward(self, x_MI: Tensor, counts_G: Tensor) -> Tensor:
+        if not is_for_onednn(x_MI):
+            return super().forward(x_MI, counts_G)
+        weights = self.cached(lambda: [packed(weight) for weight in self.weight])
+        return group_by_group(x_MI, weights, counts_G)
+
+
 class PreparedUpsampling(WeightCache, UpsamplingConv):
     """`UpsamplingConv` whose taps are computed once."""
 
@@ -64,6 +76,7 @@ class PreparedUpsampling(WeightCache, UpsamplingConv):
 
 FAST_LAYERS: dict[type[nn.Module], type[WeightCache]] = {
     nn.Linear: PackedLinear,
+    GroupedLinear: PackedGroupedLinear,
     UpsamplingConv: PreparedUpsampling,
 }
 

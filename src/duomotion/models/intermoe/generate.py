@@ -1,0 +1,209 @@
+"""InterMoE as a model that generates: sampling of latents, known motion and loading."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from duomotion.body.pair_bodies import CAPSULES
+from duomotion.checkpoint import Checkpoint, load_network, model_config, read_checkpoint
+from duomotion.models.base import OnStep
+from duomotion.models.children import load_length_estimator
+from duomotion.models.feature_model import (
+    FeatureModel,
+    KnownFeatures,
+    LengthEstimator,
+    known_tensors,
+    load_encoder,
+    text_vectors,
+)
+from duomotion.models.intermoe.autoencoder import FRAMES, SkeletalCodec
+from duomotion.models.intermoe.codec import load_codec, reconstruct
+from duomotion.models.intermoe.config import DenoiserConfig
+from duomotion.models.intermoe.network import LatentDiffusion
+from duomotion.models.layers.acceleration import accelerate
+from duomotion.models.layers.pair_features import NUM_PEOPLE
+from duomotion.models.pair_diffusion import denoise
+from duomotion.models.pair_guidance import latent_adjustment
+from duomotion.precision import Precision, weight_type
+from duomotion.sampling.diffusion import Known, draw_noise
+from duomotion.sampling.request import Sampling
+from duomotion.text.encoder import TextEncoder
+
+Adjust = Callable[[Tensor, int], Tensor]
+
+
+class InterMoE(FeatureModel):
+    """A denoiser of latents that starts from noise, and the decoder of what they stand for.
+
+    The decoder stays in float32: rounded to bfloat16, each frame would be off by other millimetres.
+    """
+
+    def __init__(
+        self,
+        diffusion: LatentDiffusion,
+        codec: SkeletalCodec,
+        encoder: TextEncoder,
+        *,
+        length: LengthEstimator | None = None,
+        name: str = "intermoe",
+        precision: Precision = "auto",
+    ) -> None:
+        dtype = weight_type(precision, diffusion.mean.device, diffusion.config.width)
+        diffusion.denoiser.to(dtype)
+        self.diffusion, self.codec = accelerate(diffusion), accelerate(codec)
+        super().__init__(
+            name,
+            codec.layout,
+            encoder,
+            (self.diffusion, self.codec),
+            length=length,
+            frame_unit=FRAMES,
+            dtype=dtype,
+        )
+
+    @classmethod
+    def load(
+        cls, folder: Path, *, device: str = "cpu", precision: Precision = "auto"
+    ) -> "InterMoE":
+        """Read a denoiser's checkpoint, and the autoencoder and length estimator inside it.
+
+        Raises:
+            ValueError: the folder is no such checkpoint, tensors are missing, or parts of it do not
+                belong together.
+        """
+        checkpoint = read_checkpoint(folder)
+        diffusion = diffusion_from(checkpoint)
+        config = diffusion.config
+        codec = load_codec(folder / "autoencoder")
+        check_latents(codec, config, folder / "autoencoder")
+        return cls(
+            diffusion.to(device),
+            codec.to(device),
+            load_encoder(checkpoint, config.text_dim),
+            length=load_length_estimator(folder, text_dim=config.text_dim),
+            name=folder.name,
+            precision=precision,
+        )
+
+    @property
+    def tuned(self) -> Sampling:
+        config = self.diffusion.config
+        return Sampling(
+            steps=config.steps,
+            solver=config.solver,
+            guidance=config.guidance,
+            attempts=config.attempts,
+            avoid_collisions=True,
+            contacts=(),
+            paths=(),
+            body_model=CAPSULES,
+        )
+
+    @torch.no_grad()
+    def sample(
+        self,
+        texts: Sequence[str],
+        frames: int,
+        known: Sequence[KnownFeatures | None],
+        *,
+        rngs: Sequence[torch.Generator],
+        sampling: Sampling,
+        on_step: OnStep | None = None,
+    ) -> Sequence[np.ndarray]:
+        diffusion, denoiser, codec = self.diffusion, self.diffusion.denoiser, self.codec
+        given = known_tensors(known, frames, codec.normaliser)
+        shape = NUM_PEOPLE, frames // FRAMES, diffusion.config.num_features
+        z_BPNL = denoise(
+            denoiser,
+            draw_noise(shape, rngs).to(diffusion.mean),
+            text_vectors(self.encoder, denoiser.text_head, texts, denoiser.text_projection.weight),
+            rngs=rngs,
+            sampling=replace(sampling, resampling=1),  # known motion is imposed by `adjustment`
+            adjust=adjustment(
+                diffusion,
+                codec,
+                frames,
+                sampling=sampling,
+                known=None if given is None else Known(*given),
+            ),
+            on_step=on_step,
+        )
+        made_BPTF = codec.decode(diffusion.denormalise(z_BPNL))
+        return list(codec.normaliser.denormalise(made_BPTF).cpu().numpy())
+
+    def reconstruct(self, features: np.ndarray) -> np.ndarray:
+        """Features (P, T, F) through the autoencoder, cut to whole latents."""
+        return reconstruct(self.codec, features)
+
+
+def diffusion_from(checkpoint: Checkpoint) -> LatentDiffusion:
+    """The network of a denoiser's checkpoint, with its statistics.
+
+    Raises:
+        ValueError: it is no such checkpoint, or tensors are missing.
+    """
+    return load_network(checkpoint, LatentDiffusion, model_config(checkpoint, DenoiserConfig))
+
+
+def check_latents(codec: SkeletalCodec, denoiser: DenoiserConfig, folder: Path) -> None:
+    """Raises ValueError where the latents of an autoencoder are not those of the denoiser."""
+    if codec.latent_dim != denoiser.num_features:
+        raise ValueError(
+            f"{folder} makes latents of {codec.latent_dim} numbers; the denoiser is for those of "
+            f"{denoiser.num_features}"
+        )
+
+
+def adjustment(
+    diffusion: LatentDiffusion,
+    codec: SkeletalCodec,
+    frames: int,
+    *,
+    sampling: Sampling,
+    known: Known | None = None,
+) -> Adjust | None:
+    """What is done to clean latents in each step, for `Solver.run`; None where nothing is.
+
+    Bodies are moved apart and people led along paths by what latents decode to. Known motion is
+    imposed last: latents are decoded, known frames put into what comes out, and that is encoded
+    again; latents with known frames become what the encoder says.
+
+    Args:
+        known: normalised features (B, P, T, F), and a mask (B, P, T, 1).
+
+    Raises:
+        ValueError: there is no such body model.
+    """
+
+    def decode(z_BPNL: Tensor, every: int = 1) -> Tensor:
+        return codec.decode(diffusion.denormalise(z_BPNL))[:, :, ::every]
+
+    def encode(x_BPTF: Tensor) -> Tensor:
+        return diffusion.normalise(codec.encode(x_BPTF).mean)
+
+    guide = latent_adjustment(
+        diffusion.config.latent_guidance,
+        codec.layout,
+        codec.normaliser,
+        frames,
+        sampling=sampling,
+        known=None,
+        # Beside known motion people may be in the other order: contacts are met in the end.
+        contacts=() if known is not None else sampling.contacts or (),
+        encode=encode,
+        decode=decode,
+    )
+    if known is None:
+        return guide
+    touched_BPN1 = known.mask.unflatten(2, (-1, FRAMES)).any(3)
+
+    def adjust(z_BPNL: Tensor, step: int) -> Tensor:
+        z_BPNL = z_BPNL if guide is None else guide(z_BPNL, step)
+        imposed_BPTF = torch.where(known.mask, known.values, decode(z_BPNL))
+        return torch.where(touched_BPN1, encode(imposed_BPTF), z_BPNL)
+
+    return adjust

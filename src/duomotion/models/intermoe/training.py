@@ -1,0 +1,241 @@
+"""InterMoE's trainings: recipes and tasks of the autoencoder and of the denoiser.
+
+Axes: B samples, P the 2 people, T frames, F features, N latents in time, L numbers of one.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from duomotion.checkpoint import load_weights, read_checkpoint
+from duomotion.losses.interaction import mean_over, on_lowest_foot
+from duomotion.models.captioned_pairs import CaptionedPairs, PairData
+from duomotion.models.intermoe.autoencoder import FRAMES, SkeletalCodec
+from duomotion.models.intermoe.codec import load_codec
+from duomotion.models.intermoe.config import (
+    AutoencoderConfig,
+    AutoencoderLossWeights,
+    DenoiserConfig,
+)
+from duomotion.models.intermoe.generate import InterMoE, check_latents
+from duomotion.models.intermoe.network import LatentDiffusion
+from duomotion.models.intermoe.objective import (
+    denoising_loss,
+    feature_losses,
+    joint_losses,
+    kl_loss,
+)
+from duomotion.models.layers.masks import length_mask
+from duomotion.models.pair_views import PairViews, ViewData, statistics
+from duomotion.sampling.guidance import draw_text_drop
+from duomotion.training.batch import take
+from duomotion.training.config import LogConfig, OptimConfig
+
+STATISTICS_BATCHES = 20  # of which mean and deviation of latents are taken
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderRecipe:
+    """One training of the autoencoder; defaults are the paper's on InterHuman."""
+
+    optim: OptimConfig
+    system: str = "intermoe/autoencoder"
+    model: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    losses: AutoencoderLossWeights = field(default_factory=AutoencoderLossWeights)
+    data: ViewData = field(default_factory=ViewData)
+    start: str | None = None  # checkpoint whose weights and statistics training starts with
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentData(PairData):
+    """Pairs with captions, and the autoencoder of the latents."""
+
+    autoencoder: str = "runs/intermoe/autoencoder/best"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiserRecipe:
+    """One training of the denoiser; defaults are the paper's on InterHuman."""
+
+    optim: OptimConfig
+    system: str = "intermoe/denoiser"
+    model: DenoiserConfig = field(default_factory=DenoiserConfig)
+    data: LatentData = field(default_factory=LatentData)
+    start: str | None = None  # checkpoint whose weights and statistics training starts with
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+class AutoencoderTask:
+    """Features of each person through the autoencoder."""
+
+    score_name = "mpjpe"
+    children: Mapping[str, Path] = {}
+
+    def __init__(self, recipe: AutoencoderRecipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        torch.manual_seed(recipe.optim.seed)
+        self.model = SkeletalCodec(recipe.model)
+        self.pairs = PairViews(
+            recipe.data, layout=recipe.model.layout, seed=recipe.optim.seed, unit=FRAMES
+        )
+        if recipe.start is not None:
+            load_weights(self.model, read_checkpoint(recipe.start))
+        else:
+            views = self.pairs.random_views()
+            self.model.set_statistics(statistics(views, self.model.layout))
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        size = self.recipe.optim.batch_size
+        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
+
+    def loss(
+        self, batch: dict[str, Any], rng: torch.Generator, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        model, weights, lengths_B = self.model, self.recipe.losses, batch["lengths_B"]
+        target_BPTF = model.normaliser.normalise(batch["motion_BPTF"])
+        frames = target_BPTF.shape[2]
+        mask_BT = length_mask(FRAMES * lengths_B, frames)
+        mask_BN = length_mask(lengths_B, frames // FRAMES)
+        latents = model.encode(target_BPTF)
+        made_BPTF = model.decode(latents.sample(rng) if model.training else latents.mean)
+        with torch.autocast(self.device.type, enabled=False):
+            made_BPTF = made_BPTF.float()
+            losses = {"kl": weights.kl * kl_loss(latents, mask_BN)}
+            losses |= feature_losses(made_BPTF, target_BPTF, mask_BT, model.layout, weights)
+            if weights.joints or weights.steps or weights.bones or weights.contact:
+                joints = self._joints(made_BPTF, target_BPTF, mask_BT)
+                losses |= joint_losses(*joints, mask_BT, model.skeleton, weights)
+            return torch.stack(list(losses.values())).sum(), losses
+
+    def _joints(
+        self, made_BPTF: Tensor, target_BPTF: Tensor, mask_BT: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(B, P, T, J, 3) in metres of normalised features."""
+        model = self.model
+        made, target = (
+            model.layout.positions(model.normaliser.denormalise(x))
+            for x in (made_BPTF, target_BPTF)
+        )
+        if model.layout.knows_floor:
+            return made, target
+        return on_lowest_foot(made, target, mask_BT, model.skeleton)
+
+    def validate(self) -> dict[str, float]:
+        """Mean distance of joints in the world, in metres, over the frames of held-out clips."""
+        model, size = self.model, self.recipe.optim.batch_size
+        errors, counts, rng = [], [], np.random.default_rng(0)
+        for start in range(0, len(self.pairs.held_out), size):
+            views = self.pairs.held_out[start : start + size]
+            batch = take(self.pairs.batch(views, rng), slice(None), self.device)
+            frames_B = FRAMES * batch["lengths_B"]
+            target_BPTF = model.normaliser.normalise(batch["motion_BPTF"])
+            mask_BT = length_mask(frames_B, target_BPTF.shape[2])
+            made_BPTF = model.decode(model.encode(target_BPTF).mean)
+            made, target = self._joints(made_BPTF, target_BPTF, mask_BT)
+            error_BT = (made - target).norm(dim=-1).mean((1, 3))
+            errors += mean_over(error_BT, mask_BT, (1,)).tolist()
+            counts += frames_B.tolist()
+        return {"mpjpe": float(np.average(errors, weights=counts))}
+
+    def provenance(self) -> dict[str, Any]:
+        return {"data": self.pairs.sources()}
+
+
+class DenoiserTask:
+    """Latents and a caption through the denoiser; the autoencoder stays as it is."""
+
+    def __init__(self, recipe: DenoiserRecipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        torch.manual_seed(recipe.optim.seed)
+        autoencoder = Path(recipe.data.autoencoder)
+        self.codec = load_codec(autoencoder).to(device).requires_grad_(False)
+        check_latents(self.codec, recipe.model, autoencoder)
+        self.model = LatentDiffusion(recipe.model)
+        self.pairs = CaptionedPairs(
+            recipe.data,
+            layout=self.codec.config.layout,
+            text_dim=recipe.model.text_dim,
+            seed=recipe.optim.seed,
+            unit=FRAMES,
+        )
+        self.learned = self.pairs.learned
+        self.children: Mapping[str, Path] = {"autoencoder": autoencoder, **self.pairs.children}
+        self.score_name = self.pairs.score_name
+        self.moves: list[Tensor] = []  # of the experts' biases, after this step
+        if recipe.start is not None:
+            load_weights(self.model, read_checkpoint(recipe.start))
+        elif recipe.model.normalise_latents:
+            self._set_statistics()
+
+    def _set_statistics(self) -> None:
+        """Mean and deviation of the numbers of latents of training views."""
+        found, seed = [], self.recipe.optim.seed
+        for batch in self.train_batches(seed=seed, epoch=0, skip=0):
+            own = take(batch, slice(None), self.device)
+            mask_BN = length_mask(own["lengths_B"], own["motion_BPTF"].shape[2] // FRAMES)
+            clean_BPNL = self._latents(own, None)
+            found.append(clean_BPNL.transpose(1, 2)[mask_BN].flatten(0, 1).cpu())
+            if len(found) == STATISTICS_BATCHES:
+                break
+        latents_ML = torch.cat(found)
+        self.model.mean.copy_(latents_ML.mean(0))
+        self.model.std.copy_(latents_ML.std(0, correction=0).clamp_min(1e-3))
+
+    @torch.no_grad()
+    def _latents(self, batch: Mapping[str, Any], rng: torch.Generator | None) -> Tensor:
+        """(B, P, N, L), drawn from their distribution (released code), or its mean."""
+        with torch.autocast(self.device.type, enabled=False):
+            latents = self.codec.encode(self.codec.normaliser.normalise(batch["motion_BPTF"]))
+            return latents.mean if rng is None else latents.sample(rng)
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        size = self.recipe.optim.batch_size
+        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
+
+    def loss(
+        self, batch: dict[str, Any], rng: torch.Generator, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        model, denoiser, schedule = self.model, self.model.denoiser, self.recipe.model.noise
+        lengths_B = batch["lengths_B"]
+        clean_BPNL = model.normalise(self._latents(batch, rng if model.training else None))
+        mask_BN = length_mask(lengths_B, clean_BPNL.shape[2])
+        clean_BPNL = clean_BPNL * mask_BN[:, None, :, None]
+        text_BC = self.pairs.text_vectors(
+            batch, rng, text_head=denoiser.text_head, is_training=model.training
+        )
+        size = len(clean_BPNL)
+        times_B = torch.randint(schedule.num_steps, (size,), generator=rng, device=rng.device)
+        noise_BPNL = torch.randn(clean_BPNL.shape, generator=rng, device=rng.device)
+        drop_B = draw_text_drop(denoiser, size, rng)
+        embedding_BD = denoiser.embed(denoiser.condition(text_BC, drop_B), times_B)
+        noisy_BPNL = schedule.add_noise(clean_BPNL, noise_BPNL, times_B)
+        made_BPNL = denoiser(noisy_BPNL, denoiser.modulate(embedding_BD), lengths_B)
+        if model.training:
+            self.moves = denoiser.bias_moves(lengths_B)
+        loss = denoising_loss(made_BPNL.float(), schedule.target(clean_BPNL, noise_BPNL), mask_BN)
+        return loss, {"simple": loss}
+
+    def after_step(self, step: int, averages: Mapping[str, Tensor]) -> None:
+        """Experts that took too many tokens become more demanding, and the other way round."""
+        self.model.denoiser.move_biases(self.moves)
+
+    def validate(self) -> dict[str, float]:
+        return self.pairs.scores(
+            self.loss,
+            lambda: InterMoE(
+                copy.deepcopy(self.model), copy.deepcopy(self.codec), self.pairs.encoder
+            ),
+            size=self.recipe.optim.batch_size,
+            device=self.device,
+            names=("simple",),
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        return self.pairs.provenance()

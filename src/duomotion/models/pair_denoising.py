@@ -1,0 +1,126 @@
+"""The training of denoisers of two people's features: recipe and task."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from duomotion.checkpoint import load_weights, read_checkpoint
+from duomotion.losses.denoising import LossWeights, interaction_losses
+from duomotion.losses.interaction import on_lowest_foot, simple_loss
+from duomotion.models.captioned_pairs import CaptionedPairs, PairData
+from duomotion.models.layers.masks import length_mask
+from duomotion.models.pair_denoiser import PairDenoiserConfig, PairDiffusion
+from duomotion.models.pair_diffusion import PairDiffusionModel
+from duomotion.models.pair_views import statistics
+from duomotion.sampling.guidance import draw_text_drop
+from duomotion.training.config import LogConfig, OptimConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairDenoiserRecipe:
+    """One training of a denoiser; a system's own says which."""
+
+    optim: OptimConfig
+    system: str
+    model: PairDenoiserConfig
+    losses: LossWeights = field(default_factory=LossWeights)
+    data: PairData = field(default_factory=PairData)
+    start: str | None = None  # checkpoint whose weights and statistics training starts with
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+class PairDenoiserTask:
+    """Features of two people and a caption through a denoiser.
+
+    Attributes:
+        diffusion: makes the network of a config.
+        generating: makes what generates of a network and a text encoder.
+    """
+
+    diffusion: ClassVar[Callable[[Any], PairDiffusion]]
+    generating: ClassVar[type[PairDiffusionModel]]
+
+    def __init__(self, recipe: PairDenoiserRecipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        torch.manual_seed(recipe.optim.seed)
+        self.model = self.diffusion(recipe.model)
+        self.pairs = CaptionedPairs(
+            recipe.data,
+            layout=recipe.model.layout,
+            text_dim=recipe.model.text_dim,
+            seed=recipe.optim.seed,
+            unit=recipe.model.patch,
+        )
+        self.learned = self.pairs.learned
+        self.children: Mapping[str, Path] = self.pairs.children
+        if recipe.start is not None:
+            load_weights(self.model, read_checkpoint(recipe.start))
+        else:
+            views = self.pairs.random_views()
+            self.model.set_statistics(statistics(views, self.model.layout))
+        self.score_name = self.pairs.score_name
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        size = self.recipe.optim.batch_size
+        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
+
+    def loss(
+        self, batch: dict[str, Any], rng: torch.Generator, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        model, lengths_B = self.model, self.recipe.model.patch * batch["lengths_B"]
+        denoiser, schedule = model.denoiser, self.recipe.model.noise
+        clean_BPTF = model.normaliser.normalise(batch["motion_BPTF"])
+        mask_BT = length_mask(lengths_B, clean_BPTF.shape[2])
+        clean_BPTF = clean_BPTF * mask_BT[:, None, :, None]
+        text_BC = self.pairs.text_vectors(
+            batch, rng, text_head=denoiser.text_head, is_training=model.training
+        )
+        times_B = self._times(len(lengths_B), rng)
+        noise_BPTF = torch.randn(clean_BPTF.shape, generator=rng, device=rng.device)
+        noisy_BPTF = schedule.add_noise(clean_BPTF, noise_BPTF, times_B)
+        drop_B = draw_text_drop(denoiser, len(lengths_B), rng)
+        embedding_BD = denoiser.embed(denoiser.condition(text_BC, drop_B), times_B)
+        output_BPTF = denoiser(noisy_BPTF, denoiser.modulate(embedding_BD), lengths_B)
+        with torch.autocast(self.device.type, enabled=False):
+            output_BPTF, target_BPTF = output_BPTF.float(), schedule.target(clean_BPTF, noise_BPTF)
+            weights = self.recipe.losses
+            simple = weights.simple * simple_loss(output_BPTF, target_BPTF, mask_BT)
+            predicted = self._positions(schedule.clean(output_BPTF, noisy_BPTF, times_B))
+            recorded = self._positions(clean_BPTF)
+            if not model.layout.knows_floor:
+                predicted, recorded = on_lowest_foot(predicted, recorded, mask_BT, model.skeleton)
+            losses = {"simple": simple} | interaction_losses(
+                predicted,
+                recorded,
+                mask_BT,
+                times_B <= weights.last_step,
+                model.skeleton,
+                weights,
+            )
+            return torch.stack(list(losses.values())).sum(), losses
+
+    def _positions(self, normalised_BPTF: Tensor) -> Tensor:
+        """(B, P, T, J, 3) in metres."""
+        return self.model.layout.positions(self.model.normaliser.denormalise(normalised_BPTF))
+
+    def _times(self, batch: int, rng: torch.Generator) -> Tensor:
+        """(B,) noise levels, all alike likely."""
+        steps = self.recipe.model.noise.num_steps
+        return torch.randint(steps, (batch,), generator=rng, device=rng.device)
+
+    def validate(self) -> dict[str, float]:
+        return self.pairs.scores(
+            self.loss,
+            lambda: self.generating(copy.deepcopy(self.model), self.pairs.encoder),
+            size=self.recipe.optim.batch_size,
+            device=self.device,
+            names=("simple",),
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        return self.pairs.provenance()

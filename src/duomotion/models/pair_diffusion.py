@@ -1,0 +1,194 @@
+"""Models that start from noise of two people's features; known motion is imposed at every step."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from duomotion.body.pair_bodies import CAPSULES
+from duomotion.checkpoint import Checkpoint, read_checkpoint
+from duomotion.models.base import OnStep
+from duomotion.models.children import load_length_estimator
+from duomotion.models.feature_model import (
+    FeatureModel,
+    KnownFeatures,
+    LengthEstimator,
+    known_tensors,
+    load_encoder,
+    text_vectors,
+)
+from duomotion.models.layers.acceleration import accelerate
+from duomotion.models.layers.pair_features import NUM_PEOPLE
+from duomotion.models.pair_denoiser import PairDenoiser, PairDiffusion, modulation_schedule
+from duomotion.models.pair_guidance import PairGuidance, Paths, ShiftGuidance
+from duomotion.precision import Precision, weight_type
+from duomotion.sampling.diffusion import Known, Solver, draw_noise
+from duomotion.sampling.guidance import GuidedNetwork
+from duomotion.sampling.request import Sampling
+from duomotion.text.encoder import TextEncoder
+
+
+class PairDiffusionModel(FeatureModel):
+    """Answers requests by denoising.
+
+    Attributes:
+        system: its name where none is given.
+        diffusion_from: the network of a checkpoint, with its statistics.
+    """
+
+    system: ClassVar[str]
+    diffusion_from: ClassVar[Callable[[Checkpoint], PairDiffusion]]
+
+    def __init__(
+        self,
+        diffusion: PairDiffusion,
+        encoder: TextEncoder,
+        *,
+        length: LengthEstimator | None = None,
+        name: str | None = None,
+        precision: Precision = "auto",
+    ) -> None:
+        dtype = weight_type(precision, diffusion.mean.device, diffusion.config.width)
+        diffusion.denoiser.to(dtype)
+        self.diffusion = accelerate(diffusion)
+        super().__init__(
+            name or self.system,
+            diffusion.layout,
+            encoder,
+            (self.diffusion,),
+            length=length,
+            frame_unit=diffusion.config.patch,
+            dtype=dtype,
+        )
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "cpu", precision: Precision = "auto") -> Self:
+        """Read a denoiser's checkpoint and that of a length estimator inside it.
+
+        Raises:
+            ValueError: the folder is no such checkpoint, tensors are missing, or parts of it do not
+                belong together.
+        """
+        checkpoint = read_checkpoint(folder)
+        diffusion = cls.diffusion_from(checkpoint)
+        text_dim = diffusion.config.text_dim
+        return cls(
+            diffusion.to(device),
+            load_encoder(checkpoint, text_dim),
+            length=load_length_estimator(folder, text_dim=text_dim),
+            name=folder.name,
+            precision=precision,
+        )
+
+    @property
+    def tuned(self) -> Sampling:
+        config = self.diffusion.config
+        return Sampling(
+            steps=config.steps,
+            solver=config.solver,
+            guidance=config.guidance,
+            resampling=config.resampling,
+            attempts=config.attempts,
+            avoid_collisions=True,
+            contacts=(),
+            paths=(),
+            body_model=CAPSULES,
+        )
+
+    @torch.no_grad()
+    def sample(
+        self,
+        texts: Sequence[str],
+        frames: int,
+        known: Sequence[KnownFeatures | None],
+        *,
+        rngs: Sequence[torch.Generator],
+        sampling: Sampling,
+        on_step: OnStep | None = None,
+    ) -> Sequence[np.ndarray]:
+        mean, normaliser = self.diffusion.mean, self.diffusion.normaliser
+        given = known_tensors(known, frames, normaliser)
+        imposed = None if given is None else Known(*given)
+        guidance = PairGuidance.of(
+            self.diffusion.config.shift_guidance,
+            self.diffusion.layout,
+            normaliser,
+            sampling=sampling,
+            # Beside known motion people may be in the other order: contacts are met in the end.
+            contacts=() if given is not None else sampling.contacts or (),
+        )
+        shifts = None if guidance is None else ShiftGuidance(guidance, frames, mean, imposed)
+        paths = None
+        if sampling.paths:
+            paths = Paths(sampling.paths, self.diffusion.layout, normaliser, frames, mean)
+
+        def adjust(clean_BPTF: Tensor, step: int) -> Tensor:
+            clean_BPTF = clean_BPTF if paths is None else paths(clean_BPTF)
+            return clean_BPTF if shifts is None else shifts(clean_BPTF, step)
+
+        clean_BPTF = denoise(
+            self.diffusion.denoiser,
+            draw_noise((NUM_PEOPLE, frames, len(mean)), rngs).to(mean),
+            self._text(texts),
+            rngs=rngs,
+            sampling=sampling,
+            known=imposed,
+            adjust=adjust,
+            on_step=on_step,
+        )
+        return list(normaliser.denormalise(clean_BPTF).cpu().numpy())
+
+    def reconstruct(self, features: np.ndarray) -> np.ndarray:
+        """The features themselves: there is no tokenizer or autoencoder."""
+        return features
+
+    def _text(self, texts: Sequence[str]) -> Tensor | None:
+        denoiser = self.diffusion.denoiser
+        weight = denoiser.text_projection.weight
+        return text_vectors(self.encoder, denoiser.text_head, texts, weight)
+
+
+@torch.no_grad()
+def denoise(
+    denoiser: PairDenoiser,
+    noise_BPTF: Tensor,
+    text_BC: Tensor | None,
+    *,
+    rngs: Sequence[torch.Generator],
+    sampling: Sampling,
+    known: Known | None = None,
+    adjust: Callable[[Tensor, int], Tensor] | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """(B, P, T, F): clean features, normalised, from noise.
+
+    Args:
+        text_BC: of the text head; None for motion without a text.
+        rngs: the source of each sample's randomness, on the CPU.
+        sampling: with steps, solver, guidance and resampling.
+        adjust: see `Solver.run`.
+    """
+    assert sampling.steps and sampling.solver and sampling.resampling
+    assert sampling.guidance is not None
+    solver = Solver(sampling.solver, denoiser.config.noise, sampling.steps)
+    frames_B = torch.full((len(noise_BPTF),), noise_BPTF.shape[2], device=noise_BPTF.device)
+    guided = GuidedNetwork(denoiser, text_BC, frames_B, sampling.guidance)
+    norms_at = modulation_schedule(denoiser, guided.condition, solver.times)
+    dtype = denoiser.text_projection.weight.dtype
+
+    def predict(x_BPTF: Tensor, step: int) -> Tensor:
+        norms_B = norms_at(step)
+        return guided(lambda x, _, lengths: denoiser(x, norms_B, lengths), x_BPTF.to(dtype))
+
+    return solver.run(
+        predict,
+        noise_BPTF,
+        rngs=rngs,
+        known=known,
+        resampling=1 if known is None else sampling.resampling,
+        adjust=adjust,
+        on_step=on_step,
+    )
