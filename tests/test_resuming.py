@@ -145,6 +145,11 @@ def test_intergen(pairs, tmp_path):
     assert "fid" in read_checkpoint(last.parent / "best").provenance["scores"]
 
 
+def test_intermamba(pairs, tmp_path):
+    start = (*tiny.INTERMAMBA, f"data.pairs={pairs}")
+    check("intermamba/denoiser-open", tmp_path / "run", *start)
+
+
 def test_a_fresh_view_each_time(pairs, tmp_path):
     tokenizer = tiny.checkpoint(tmp_path / "tiny") / "tokenizer"
     recipe = apply_overrides(
