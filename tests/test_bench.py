@@ -12,6 +12,8 @@ from duomotion.evaluation.open import speed
 from duomotion.models import intermask
 from duomotion.models.intergen.bench import InterGenBench
 from duomotion.models.intergen.config import DenoiserConfig
+from duomotion.models.intermamba.bench import InterMambaBench, ScanBench
+from duomotion.models.intermamba.config import InterMambaConfig
 from duomotion.models.intermask.bench import InterMaskBench
 from duomotion.models.intermask.config import InterMConfig, TokenizerConfig
 from duomotion.models.intermask.decoding import decode_tokens
@@ -90,6 +92,29 @@ def test_intergen_is_measured_too():
     row = system.row(1.0, 2, repeats=1, reference=True)
     assert row.difference is not None and row.difference < 1e-4 and row.time > 0
     assert system.generate(1.0, 2).shape == (2, 2, 30, 262)
+
+
+def test_intermamba_is_measured_too():
+    sizes = {"width": 24, "head_width": 16, "num_joints": 5, "state_size": 4, "max_frames": 30}
+    config = InterMambaConfig(**sizes, text_dim=12, text_layers=0, steps=5)
+    system = InterMambaBench(config)
+    row = system.row(1.0, 2, repeats=1, reference=True)
+    assert row.difference is not None and row.difference < 1e-3 and row.time > 0
+    assert set(row.variants) == {"UltraLight", "over joints", "UltraLight over joints"}
+    assert system.generate(1.0, 2).shape == (2, 2, 30, 262)
+
+
+def test_a_scan_is_measured_beside_attention():
+    config = InterMambaConfig(width=64, num_heads=2, head_width=32, text_layers=0)
+    system = ScanBench(config)
+    row = system.row(2.0, 1, repeats=1, reference=True)
+    assert row.difference is not None and row.difference < 1e-5
+    assert {"scan over 64 frames", "attention over 4,096 frames"} <= set(row.variants)
+    kept = [system.kept_bytes(system.scan, frames) for frames in (128, 256, 512)]
+    assert kept[2] - kept[1] == pytest.approx(2 * (kept[1] - kept[0]), rel=0.01)
+    states = 4 * 512 * config.expand * config.width * config.state_size
+    whole = 4 * 512 * config.width
+    assert kept[2] < 2 * states and system.kept_bytes(system.attention, 512) > whole
 
 
 def test_a_row_holds_what_was_measured(system):

@@ -158,6 +158,11 @@ def test_intermoe(pairs, tmp_path):
     assert torch.equal(*biases) and (biases[0] != -0.5).any()
 
 
+def test_intermamba(pairs, tmp_path):
+    start = (*tiny.INTERMAMBA, f"data.pairs={pairs}")
+    check("intermamba/denoiser-open", tmp_path / "run", *start)
+
+
 def test_a_fresh_view_each_time(pairs, tmp_path):
     tokenizer = tiny.checkpoint(tmp_path / "tiny") / "tokenizer"
     recipe = apply_overrides(

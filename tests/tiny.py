@@ -76,6 +76,21 @@ INTERGEN = (
     "model.attempts=1",
 )
 
+INTERMAMBA = (
+    "data.composed=null",
+    "data.length=null",
+    "model.width=16",
+    "model.num_modules=1",
+    "model.state_size=4",
+    "model.head_width=8",
+    "model.num_joints=5",
+    "model.num_heads=2",
+    "model.modulation_rank=4",
+    "model.patch=1",
+    "model.steps=4",
+    "model.attempts=1",
+)
+
 ILD_TRANSFORMER = (
     "model.transformer.width=16",
     "model.transformer.num_layers=3",

@@ -1,5 +1,7 @@
 """What `duomotion bench` times of a denoiser of two people: its size with random weights."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -40,29 +42,48 @@ class PairDenoiserBench(Bench):
     def __init__(
         self, config: PairDenoiserConfig, *, precision: Precision = "auto", device: str = "cpu"
     ) -> None:
-        torch.manual_seed(SEED)
-        self.device = torch.device(device)
-        self.config = config
-        denoiser = self.denoiser_of(self.config).to(self.device).eval()
-        for parameter in denoiser.parameters():
-            if not parameter.any():
-                torch.nn.init.normal_(parameter, std=0.02)
+        self.device, self.config = torch.device(device), config
+        self.dtype = weight_type(precision, self.device, config.width)
+        denoiser = self._network(config)
         self.reference: ReferenceSampler = self.reference_of(denoiser)
-        self.dtype = weight_type(precision, self.device, self.config.width)
         self.denoiser = accelerate(denoiser.to(self.dtype))
 
     @torch.no_grad()
-    def generate(self, seconds: float, batch: int, *, reference: bool = False) -> torch.Tensor:
+    def generate(self, seconds: float, batch: int, *, reference: bool = False) -> Tensor:
+        if not reference:
+            return self._made(self.denoiser, seconds, batch)
+        noise_BPTF, text_BC = self._inputs(seconds, batch)
+        made = self.reference.sample(noise_BPTF, text_BC, self.config.steps, self.config.guidance)
+        synchronize(self.device)
+        return made
+
+    def variant(self, config: PairDenoiserConfig) -> Callable[[float, int], Tensor]:
+        """What generates with a network of another config."""
+        denoiser = accelerate(self._network(config).to(self.dtype))
+        return partial(self._made, denoiser)
+
+    def _network(self, config: PairDenoiserConfig) -> PairDenoiser:
+        torch.manual_seed(SEED)
+        denoiser = self.denoiser_of(config).to(self.device).eval()
+        for parameter in denoiser.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.02)
+        return denoiser
+
+    def _inputs(self, seconds: float, batch: int) -> tuple[Tensor, Tensor]:
+        """Noise and texts."""
         frames, config = round(seconds * FPS), self.config
-        text_BC = random_texts(batch, config.text_dim, self.device)
-        rngs = seeded(batch)
-        noise_BPTF = draw_noise((NUM_PEOPLE, frames, config.num_features), rngs).to(self.device)
-        if reference:
-            made = self.reference.sample(noise_BPTF, text_BC, config.steps, config.guidance)
-        else:
-            sampling = Sampling(
-                steps=config.steps, solver=config.solver, guidance=config.guidance, resampling=1
-            )
-            made = denoise(self.denoiser, noise_BPTF, text_BC, rngs=rngs, sampling=sampling)
+        noise_BPTF = draw_noise((NUM_PEOPLE, frames, config.num_features), seeded(batch))
+        texts_BC = random_texts(batch, config.text_dim, self.device)
+        return noise_BPTF.to(self.device), texts_BC
+
+    @torch.no_grad()
+    def _made(self, denoiser: PairDenoiser, seconds: float, batch: int) -> Tensor:
+        config = denoiser.config
+        noise_BPTF, text_BC = self._inputs(seconds, batch)
+        sampling = Sampling(
+            steps=config.steps, solver=config.solver, guidance=config.guidance, resampling=1
+        )
+        made = denoise(denoiser, noise_BPTF, text_BC, rngs=seeded(batch), sampling=sampling)
         synchronize(self.device)
         return made

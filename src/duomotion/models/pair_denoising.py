@@ -48,7 +48,7 @@ class PairDenoiserTask:
     def __init__(self, recipe: PairDenoiserRecipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         torch.manual_seed(recipe.optim.seed)
-        self.model = self.diffusion(recipe.model)
+        self.model = type(self).diffusion(recipe.model)
         self.pairs = CaptionedPairs(
             recipe.data,
             layout=recipe.model.layout,

@@ -1,0 +1,124 @@
+"""What `duomotion bench intermamba` and `intermamba-scan` time, with random weights."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property, partial
+
+import torch
+from torch import Tensor, nn
+
+from duomotion.models.base import FPS
+from duomotion.models.intermamba.config import InterMambaConfig
+from duomotion.models.intermamba.network import InterMambaDenoiser
+from duomotion.models.intermamba.reference import ReferenceDenoiser, reference_branch
+from duomotion.models.intermamba.scan_branch import ScanBranch
+from duomotion.models.layers.attention import Attention
+from duomotion.models.pair_bench import PairDenoiserBench
+from duomotion.models.timing import SEED, Bench, synchronize
+from duomotion.precision import Precision, weight_type
+
+LENGTHS = (64, 128, 256, 512, 1024, 2048, 4096)  # frames
+
+
+class InterMambaBench(PairDenoiserBench):
+    """InterMamba at the paper's size, UltraLight, and both over the body's joints."""
+
+    denoiser_of = InterMambaDenoiser
+    reference_of = ReferenceDenoiser
+    config: InterMambaConfig
+
+    def __init__(
+        self,
+        config: InterMambaConfig | None = None,
+        *,
+        precision: Precision = "auto",
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(config or InterMambaConfig(), precision=precision, device=device)
+
+    @cached_property
+    def variants(self) -> Mapping[str, Callable[[float, int], Tensor]]:
+        light = replace(self.config, num_modules=1)
+        others = {
+            "UltraLight": light,
+            "over joints": replace(self.config, spatial_axis="joints"),
+            "UltraLight over joints": replace(light, spatial_axis="joints"),
+        }
+        return {name: self.variant(config) for name, config in others.items()}
+
+
+class ScanBench(Bench):
+    """A scan over time of one person, beside an attention of the same width.
+
+    The scan is a temporal branch with its projections, convolution and layer norm; the attention
+    has its projections. The reference procedure is the recurrence. Variants are both over
+    `LENGTHS`, however long clips are.
+    """
+
+    def __init__(
+        self,
+        config: InterMambaConfig | None = None,
+        *,
+        precision: Precision = "auto",
+        device: str = "cpu",
+    ) -> None:
+        torch.manual_seed(SEED)
+        self.config = config or InterMambaConfig()
+        width, self.device = self.config.width, torch.device(device)
+        self.dtype = weight_type(precision, self.device, width)
+        self.scan = ScanBranch(width, crossed=False, **self.config.branch_sizes)
+        self.attention = Attention(width, self.config.num_heads)
+        for layer in (self.scan, self.attention):
+            layer.to(self.device, self.dtype)
+
+    def generate(self, seconds: float, batch: int, *, reference: bool = False) -> Tensor:
+        frames = round(seconds * FPS)
+        if not reference:
+            return self.made(self.scan, frames, batch).float()
+        with torch.no_grad():
+            made = reference_branch(self.scan, self.inputs(frames, batch), None)
+        synchronize(self.device)
+        return made.float()
+
+    @property
+    def variants(self) -> Mapping[str, Callable[[float, int], Tensor]]:
+        def timed(layer: nn.Module, frames: int, _: float, batch: int) -> Tensor:
+            return self.made(layer, frames, batch)
+
+        layers = {"scan": self.scan, "attention": self.attention}
+        return {
+            f"{name} over {frames:,} frames": partial(timed, layer, frames)
+            for frames in LENGTHS
+            for name, layer in layers.items()
+        }
+
+    def inputs(self, frames: int, batch: int = 1) -> Tensor:
+        """(B, T, D), standard normal."""
+        rng = torch.Generator().manual_seed(SEED)
+        x_BTD = torch.randn(batch, frames, self.config.width, generator=rng)
+        return x_BTD.to(self.device, self.dtype)
+
+    @torch.no_grad()
+    def made(self, layer: nn.Module, frames: int, batch: int = 1) -> Tensor:
+        """What a layer makes of that many frames."""
+        x_BTD = self.inputs(frames, batch)
+        made = layer(x_BTD, None, None) if layer is self.scan else layer(x_BTD)
+        synchronize(self.device)
+        return made
+
+    def kept_bytes(self, layer: nn.Module, frames: int, batch: int = 1) -> int:
+        """Bytes of what a layer keeps for its backward pass, weights left out."""
+        weights = {parameter.untyped_storage().data_ptr() for parameter in layer.parameters()}
+        kept: dict[int, int] = {}
+
+        def note(x: Tensor) -> Tensor:
+            storage = x.untyped_storage()
+            if storage.data_ptr() not in weights:
+                kept[storage.data_ptr()] = storage.nbytes()
+            return x
+
+        x_BTD = self.inputs(frames, batch)
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+            made = layer(x_BTD, None, None) if layer is self.scan else layer(x_BTD)
+        assert made.requires_grad
+        return sum(kept.values())

@@ -1,0 +1,192 @@
+"""Reference implementation of InterMamba's sampling, which the fast one has to equal.
+
+The scan is the recurrence of equations 4 and 5, one place after the other, for each person, branch
+and direction alone; convolutions are PyTorch's; guidance takes two passes instead of one over a
+doubled batch, and modulation is computed in each of them; steps are DDIM's (Song et al. 2021),
+written out. There is no padding.
+
+Axes: B batch, P the 2 people, T frames, F features, D width, L places, H heads, P channels of a
+head, N states.
+"""
+
+import copy
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from duomotion.models.intermamba.network import (
+    BLOCK,
+    AstmBlock,
+    InteractionAggregation,
+    InterMambaDenoiser,
+    InterMambaModule,
+)
+from duomotion.models.intermamba.scan_branch import ScanBranch, StateSpace
+from duomotion.models.layers.attention import Attention
+
+
+def recurrence(
+    x_BLHP: Tensor, step_BLH: Tensor, decay_H: Tensor, in_BLN: Tensor, out_BLN: Tensor
+) -> Tensor:
+    """(B, L, H, P): equations 4 and 5 in the inputs' type; arguments as of `selective_scan`."""
+    kept_BLH = torch.exp(step_BLH * decay_H)
+    taken_BLH = (kept_BLH - 1) / decay_H  # the step size cancels out
+    state_BHPN = x_BLHP.new_zeros(*x_BLHP[:, 0].shape, in_BLN.shape[-1])
+    made = []
+    for place in range(x_BLHP.shape[1]):
+        added = taken_BLH[:, place, :, None] * x_BLHP[:, place]
+        state_BHPN = (
+            kept_BLH[:, place, :, None, None] * state_BHPN
+            + added[..., None] * in_BLN[:, place, None, None]
+        )
+        made.append((state_BHPN * out_BLN[:, place, None, None]).sum(-1))
+    return torch.stack(made, 1)
+
+
+class ReferenceDenoiser:
+    """The same weights as `model`, in evaluation mode and float32, without sharing them."""
+
+    def __init__(self, model: InterMambaDenoiser) -> None:
+        self.model = copy.deepcopy(model).float().eval()
+        self.modules = [cast(InterMambaModule, module) for module in self.model.blocks]
+
+    def sample(self, noise_BPTF: Tensor, text_BC: Tensor, steps: int, guidance: float) -> Tensor:
+        """Clean features from noise."""
+        schedule = self.model.config.noise
+        kept = schedule.alphas_cumprod
+        stride, x_BPTF, clean_BPTF = schedule.num_steps // steps, noise_BPTF, noise_BPTF
+        for step in reversed(range(steps)):
+            time = step * stride
+            with_text = self.predict(x_BPTF, text_BC, time)
+            without = self.predict(x_BPTF, torch.zeros_like(text_BC), time)
+            clean_BPTF = guidance * with_text + (1 - guidance) * without
+            here, after = float(kept[time]), float(kept[time - stride]) if step else 1.0
+            noise = (x_BPTF - here**0.5 * clean_BPTF) / (1 - here) ** 0.5
+            x_BPTF = after**0.5 * clean_BPTF + (1 - after) ** 0.5 * noise
+        return clean_BPTF
+
+    def predict(self, x_BPTF: Tensor, text_BC: Tensor, time: int) -> Tensor:
+        """One pass of the network."""
+        model, patch = self.model, self.model.config.patch
+        embedding_BD = model.embed(model.condition(text_BC), torch.full((len(x_BPTF),), time))
+        x_BPTF = x_BPTF.unflatten(2, (-1, patch)).flatten(3)
+        people = [model.input_projection(x) + embedding_BD[:, None] for x in x_BPTF.unbind(1)]
+        if model.person_embedding is not None:
+            people = [x + mark for x, mark in zip(people, model.person_embedding, strict=True)]
+        for module in self.modules:
+            people = self._module(module, embedding_BD, *people)
+        made_BPTF = torch.stack([model.output_projection(x_BTD) for x_BTD in people], 1)
+        return made_BPTF.unflatten(3, (patch, -1)).flatten(2, 3)
+
+    def _module(
+        self, module: InterMambaModule, embedding_BD: Tensor, first: Tensor, second: Tensor
+    ) -> list[Tensor]:
+        norms = module.modulation(embedding_BD)
+        own, cross, both = norms[:BLOCK], norms[BLOCK : 2 * BLOCK], norms[2 * BLOCK :]
+        people = [
+            self._block(_of(module.own, person), x_BTD, own, None)
+            for person, x_BTD in enumerate((first, second))
+        ]
+        if module.aggregation is None:
+            interaction = people[::-1]
+        else:
+            interaction = _aggregated(module.aggregation, people, both)
+        return [
+            self._block(_of(module.cross, person), x_BTD, cross, interaction[person])
+            for person, x_BTD in enumerate(people)
+        ]
+
+    def _block(
+        self,
+        block: nn.Module,
+        x_BTD: Tensor,
+        norm: tuple[Tensor, ...],
+        interaction_BTD: Tensor | None,
+    ) -> Tensor:
+        shift, scale = norm
+        normed = _normed(x_BTD) * (1 + scale) + shift
+        if not isinstance(block, AstmBlock):
+            memory = normed if interaction_BTD is None else _normed(interaction_BTD)
+            attention = _multihead(cast(Attention, block.attention))
+            return x_BTD + attention(normed, memory, memory)[0]
+        mixed = torch.zeros_like(x_BTD)
+        alpha, beta = block.astm.fusion
+        if block.astm.temporal is not None:
+            mixed = mixed + alpha * reference_branch(block.astm.temporal, normed, interaction_BTD)
+        if block.astm.spatial is not None:
+            mixed = mixed + beta * self._spatial(block.astm.spatial, normed, interaction_BTD)
+        return x_BTD + block.out_projection(mixed * F.silu(block.gate(normed)))
+
+    def _spatial(self, branch: ScanBranch, x_BTD: Tensor, interaction_BTD: Tensor | None) -> Tensor:
+        config, (_, frames, width) = self.model.config, x_BTD.shape
+        if config.spatial_axis == "channels":
+            longer = (0, 0, 0, config.window - frames)
+            given = None if interaction_BTD is None else F.pad(interaction_BTD, longer).mT
+            return reference_branch(branch, F.pad(x_BTD, longer).mT, given).mT[:, :frames]
+        joints = config.num_joints
+        wider = (0, -width % joints)
+        made = []
+        for frame in range(frames):
+            x_BJD = F.pad(x_BTD[:, frame], wider).unflatten(1, (joints, -1))
+            given = None
+            if interaction_BTD is not None:
+                given = F.pad(interaction_BTD[:, frame], wider).unflatten(1, (joints, -1))
+            made.append(reference_branch(branch, x_BJD, given).flatten(1)[:, :width])
+        return torch.stack(made, 1)
+
+
+def _of(blocks: nn.ModuleList, person: int) -> nn.Module:
+    """A person's block, or the one that both share."""
+    return blocks[person % len(blocks)]
+
+
+def _aggregated(
+    aggregation: InteractionAggregation, people: list[Tensor], norm: tuple[Tensor, ...]
+) -> list[Tensor]:
+    """LIIA as convolutions of kernel sizes 1 and 3."""
+    shift, scale = torch.cat(norm[:2], -1), torch.cat(norm[2:], -1)
+    both = torch.cat(people, -1)
+    hidden = _normed(both) * (1 + scale) + shift
+    mixed = F.conv1d(hidden.mT, aggregation.mix.weight[..., None], aggregation.mix.bias)
+    gathered = both + F.conv1d(mixed, aggregation.gather.weight, padding=1).mT
+    return list(gathered.chunk(2, -1))
+
+
+def reference_branch(branch: ScanBranch, x_BLD: Tensor, interaction_BLD: Tensor | None) -> Tensor:
+    """Equations 7 and 8, and 13 where there are interaction features; arguments as of `branch`."""
+    taps_E1K, inner = branch.taps.T[:, None], branch.taps.shape[1]
+    hidden = branch.in_projection(x_BLD).mT
+    radius = taps_E1K.shape[-1] // 2
+    hidden = F.silu(F.conv1d(hidden, taps_E1K, branch.taps_bias, padding=radius, groups=inner)).mT
+    source = hidden if interaction_BLD is None else interaction_BLD
+    forward, *backward = (cast(StateSpace, scan) for scan in branch.scans)
+    made = _scanned(forward, hidden, source)
+    for scan in backward:
+        made = made + _scanned(scan, hidden.flip(1), source.flip(1)).flip(1)
+    return branch.norm(branch.out_projection(made))
+
+
+def _scanned(scan: StateSpace, x_BLE: Tensor, source_BLS: Tensor) -> Tensor:
+    in_BLN, out_BLN, step_BLH = scan.parameters_from(source_BLS)
+    x_BLHP = x_BLE.unflatten(-1, (scan.num_heads, -1))
+    return recurrence(x_BLHP, step_BLH, -scan.log_decay.exp(), in_BLN, out_BLN).flatten(2)
+
+
+def _normed(x_BTD: Tensor) -> Tensor:
+    return F.layer_norm(x_BTD, x_BTD.shape[-1:], eps=1e-6)
+
+
+def _multihead(attention: Attention) -> nn.MultiheadAttention:
+    width = attention.out_proj.in_features
+    made = nn.MultiheadAttention(width, attention.num_heads, add_zero_attn=True, batch_first=True)
+    made.load_state_dict(
+        {
+            "in_proj_weight": attention.in_proj.weight,
+            "in_proj_bias": attention.in_proj.bias,
+            "out_proj.weight": attention.out_proj.weight,
+            "out_proj.bias": attention.out_proj.bias,
+        }
+    )
+    return made.eval()
