@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from motions import waving
+from properties import examples
 from test_matching import interx_pairs
 
 import duomotion
@@ -51,7 +52,7 @@ def scanned(seed, batch, length, heads, channels, states, dtype=torch.float64):
     return tuple(x.to(dtype).requires_grad_() for x in found)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     seed=st.integers(0, 99),
     length=st.integers(1, 70),
@@ -71,9 +72,9 @@ def test_the_scan_is_the_recurrence_forward_and_backward(seed, length, shape, st
         gradients = torch.autograd.grad((made * weights.to(dtype)).sum(), given)
         for ours, theirs in zip((made, *gradients), (expected, *wanted), strict=True):
             scale = max(1.0, float(theirs.detach().abs().max()))
-            torch.testing.assert_close(
-                ours.double() / scale, theirs / scale, atol=tolerance, rtol=0
-            )
+            # Gradients of decays and states are sums over places, whose terms cancel.
+            allowed = tolerance if ours is made else 3 * tolerance
+            torch.testing.assert_close(ours.double() / scale, theirs / scale, atol=allowed, rtol=0)
 
 
 def test_nothing_overflows_where_much_is_forgotten():
