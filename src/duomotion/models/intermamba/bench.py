@@ -21,7 +21,7 @@ LENGTHS = (64, 128, 256, 512, 1024, 2048, 4096)  # frames
 
 
 class InterMambaBench(PairDenoiserBench):
-    """InterMamba at the paper's size, UltraLight, and both over the body's joints."""
+    """InterMamba at the paper's size, UltraLight, and both over channels."""
 
     denoiser_of = InterMambaDenoiser
     reference_of = ReferenceDenoiser
@@ -41,8 +41,8 @@ class InterMambaBench(PairDenoiserBench):
         light = replace(self.config, num_modules=1)
         others = {
             "UltraLight": light,
-            "over joints": replace(self.config, spatial_axis="joints"),
-            "UltraLight over joints": replace(light, spatial_axis="joints"),
+            "over channels": replace(self.config, spatial_axis="channels"),
+            "UltraLight over channels": replace(light, spatial_axis="channels"),
         }
         return {name: self.variant(config) for name, config in others.items()}
 
