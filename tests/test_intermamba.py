@@ -148,6 +148,7 @@ def test_90_frames_are_the_same_alone_and_beside_300(axis):
     torch.testing.assert_close(padded[1:, :, :90], alone, atol=1e-5, rtol=1e-4)
 
 
+@torch.no_grad()
 @BOTH_AXES
 @pytest.mark.parametrize("changes", SWITCHES.values(), ids=SWITCHES)
 def test_fast_equals_reference(axis, changes):

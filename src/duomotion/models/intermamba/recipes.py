@@ -47,11 +47,13 @@ def denoiser_interx() -> InterMambaRecipe:
 def denoiser_open() -> InterMambaRecipe:
     """InterMamba at a size that trains on two CPU cores, on open and composed pairs.
 
-    Over joints, since it is to make long motion in one piece.
+    Over joints, since it is to make long motion in one piece. As wide inside as outside, so that a
+    step takes about as long as one of `intergen/denoiser-open`, whose data and steps it has.
     """
     return InterMambaRecipe(
         model=InterMambaConfig(
-            width=224,
+            width=240,
+            expand=1,
             spatial_axis="joints",
             share_weights=True,
             bidirectional=True,
