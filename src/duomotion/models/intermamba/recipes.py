@@ -47,8 +47,9 @@ def denoiser_interx() -> InterMambaRecipe:
 def denoiser_open() -> InterMambaRecipe:
     """InterMamba at a size that trains on two CPU cores, on open and composed pairs.
 
-    Over joints, since it is to make long motion in one piece. As wide inside as outside, so that a
-    step takes about as long as one of `intergen/denoiser-open`, whose data and steps it has.
+    Over joints, since it is to make long motion in one piece. Data and steps are those of
+    `intergen/denoiser-open`; branches are as wide inside as outside, so that a step takes at most
+    one and a half times as long.
     """
     return InterMambaRecipe(
         model=InterMambaConfig(
