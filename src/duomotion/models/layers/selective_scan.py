@@ -33,7 +33,10 @@ def selective_scan(
     *,
     chunk: int = CHUNK,
 ) -> Tensor:
-    """(B, L, H, P): outputs y, in the type of x; inside, float32 or what is finer.
+    """(B, L, H, P): outputs y, in the type of x.
+
+    Products with x are in its type; step sizes, decays and what is carried from chunk to chunk are
+    in float32 or what is finer.
 
     On a GPU mamba-ssm's kernel does it where that is installed.
 
@@ -86,24 +89,24 @@ def _chunked(
         _in_chunks(each, chunk).transpose(2, 3) for each in (x_BLHP, log_kept_BLH, held_BLH)
     )
     in_BMQN, out_BMQN = _in_chunks(in_BLN, chunk), _in_chunks(out_BLN, chunk)
-    x_BMHQP = x_BMHQP.to(in_BLN.dtype, memory_format=torch.contiguous_format)
+    x_BMHQP, dtype = x_BMHQP.contiguous(), x_BLHP.dtype
     sums_BMHQ = log_kept_BMHQ.cumsum(3)  # from the chunk's beginning on
     lasting_BMHQQ = (sums_BMHQ[..., None] - sums_BMHQ[..., None, :]).clamp_max(0).exp()
     taken_BMQQ = (out_BMQN @ in_BMQN.mT).tril()
-    weights_BMHQQ = lasting_BMHQQ * taken_BMQQ[:, :, None] * held_BMHQ[..., None, :]
+    weights_BMHQQ = (lasting_BMHQQ * taken_BMQQ[:, :, None] * held_BMHQ[..., None, :]).to(dtype)
     if chunks == 1:
         y_BMHQP = weights_BMHQQ @ x_BMHQP
     else:
         to_end_BMHQ = (sums_BMHQ[..., -1:] - sums_BMHQ).exp() * held_BMHQ
-        added_BMHNP = (in_BMQN.mT[:, :, None] * to_end_BMHQ[..., None, :]) @ x_BMHQP
-        before_BMHNP = _carried(added_BMHNP, sums_BMHQ[..., -1].exp())
-        given_BMHQN = out_BMQN[:, :, None] * sums_BMHQ.exp()[..., None]
+        added_BMHNP = (in_BMQN.mT[:, :, None] * to_end_BMHQ[..., None, :]).to(dtype) @ x_BMHQP
+        before_BMHNP = _carried(added_BMHNP.to(in_BLN.dtype), sums_BMHQ[..., -1].exp()).to(dtype)
+        given_BMHQN = (out_BMQN[:, :, None] * sums_BMHQ.exp()[..., None]).to(dtype)
         y_BMHQP = torch.baddbmm(
             given_BMHQN.flatten(0, 2) @ before_BMHNP.flatten(0, 2),
             weights_BMHQQ.flatten(0, 2),
             x_BMHQP.flatten(0, 2),
         ).view_as(x_BMHQP)
-    return y_BMHQP.to(x_BLHP.dtype).transpose(2, 3).flatten(1, 2)[:, :length]
+    return y_BMHQP.transpose(2, 3).flatten(1, 2)[:, :length]
 
 
 def _in_chunks(x_BL: Tensor, chunk: int) -> Tensor:
