@@ -100,7 +100,7 @@ def test_intermamba_is_measured_too():
     system = InterMambaBench(config)
     row = system.row(1.0, 2, repeats=1, reference=True)
     assert row.difference is not None and row.difference < 1e-3 and row.time > 0
-    assert set(row.variants) == {"UltraLight", "over joints", "UltraLight over joints"}
+    assert set(row.variants) == {"UltraLight", "over channels", "UltraLight over channels"}
     assert system.generate(1.0, 2).shape == (2, 2, 30, 262)
 
 

@@ -85,6 +85,16 @@ def test_nothing_overflows_where_much_is_forgotten():
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
+@torch.no_grad()
+def test_in_bfloat16_only_products_are_rounded():
+    exact = scanned(4, 2, 300, 2, 8, 4, torch.float32)
+    halves = exact[0].bfloat16(), *exact[1:]
+    made = selective_scan(*halves)
+    expected = recurrence(halves[0].float(), *exact[1:])
+    assert made.dtype == torch.bfloat16
+    assert float((made - expected).norm() / expected.norm()) < 0.01
+
+
 def test_the_kernel_would_get_inputs_that_make_up_for_its_rule(monkeypatch):
     """mamba-ssm's kernel takes B D x for what is added; a stand-in for it shows the same result."""
 
@@ -149,6 +159,7 @@ def test_90_frames_are_the_same_alone_and_beside_300(axis):
     torch.testing.assert_close(padded[1:, :, :90], alone, atol=1e-5, rtol=1e-4)
 
 
+@torch.no_grad()
 @BOTH_AXES
 @pytest.mark.parametrize("changes", SWITCHES.values(), ids=SWITCHES)
 def test_fast_equals_reference(axis, changes):

@@ -13,6 +13,7 @@ from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.layers import attention, linear
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.layers.convolution import UpsamplingConv
+from duomotion.models.layers.local_conv import MixedConv
 
 
 @pytest.fixture
@@ -50,6 +51,23 @@ def test_an_accelerated_layer_sees_that_its_weights_change(numbers):
         layer.weight.data = factor * torch.ones(20, 12)
         layer.weight.data = factor * torch.eye(20, 12)
         torch.testing.assert_close(layer(numbers)[..., :12], factor * numbers)
+
+
+@torch.no_grad()
+def test_a_joined_convolution_equals_the_two_that_it_joins(numbers):
+    layer = MixedConv(12)
+    expected = layer(numbers)
+    joined = accelerate(copy.deepcopy(layer))
+    assert type(joined) is not MixedConv
+    torch.testing.assert_close(joined(numbers), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        joined.double()(numbers.double()), layer.double()(numbers.double()), atol=1e-5, rtol=1e-5
+    )
+    joined = accelerate(copy.deepcopy(layer.float()))
+    joined(numbers)
+    for one in (joined, layer):
+        one.mix.weight.mul_(2)
+    torch.testing.assert_close(joined(numbers), layer(numbers), atol=1e-6, rtol=1e-5)
 
 
 def test_an_accelerated_network_keeps_its_names_and_weights_and_does_not_train(numbers):

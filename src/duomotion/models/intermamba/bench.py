@@ -1,6 +1,7 @@
 """What `duomotion bench intermamba` and `intermamba-scan` time, with random weights."""
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property, partial
 
@@ -12,6 +13,7 @@ from duomotion.models.intermamba.config import InterMambaConfig
 from duomotion.models.intermamba.network import InterMambaDenoiser
 from duomotion.models.intermamba.reference import ReferenceDenoiser, reference_branch
 from duomotion.models.intermamba.scan_branch import ScanBranch
+from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.layers.attention import Attention
 from duomotion.models.pair_bench import PairDenoiserBench
 from duomotion.models.timing import SEED, Bench, synchronize
@@ -21,7 +23,7 @@ LENGTHS = (64, 128, 256, 512, 1024, 2048, 4096)  # frames
 
 
 class InterMambaBench(PairDenoiserBench):
-    """InterMamba at the paper's size, UltraLight, and both over the body's joints."""
+    """InterMamba at the paper's size, UltraLight, and both over channels."""
 
     denoiser_of = InterMambaDenoiser
     reference_of = ReferenceDenoiser
@@ -41,8 +43,8 @@ class InterMambaBench(PairDenoiserBench):
         light = replace(self.config, num_modules=1)
         others = {
             "UltraLight": light,
-            "over joints": replace(self.config, spatial_axis="joints"),
-            "UltraLight over joints": replace(light, spatial_axis="joints"),
+            "over channels": replace(self.config, spatial_axis="channels"),
+            "UltraLight over channels": replace(light, spatial_axis="channels"),
         }
         return {name: self.variant(config) for name, config in others.items()}
 
@@ -70,11 +72,14 @@ class ScanBench(Bench):
         self.attention = Attention(width, self.config.num_heads)
         for layer in (self.scan, self.attention):
             layer.to(self.device, self.dtype)
+        self.fast_scan, self.fast_attention = (
+            accelerate(deepcopy(layer)) for layer in (self.scan, self.attention)
+        )
 
     def generate(self, seconds: float, batch: int, *, reference: bool = False) -> Tensor:
         frames = round(seconds * FPS)
         if not reference:
-            return self.made(self.scan, frames, batch).float()
+            return self.made(self.fast_scan, frames, batch).float()
         with torch.no_grad():
             made = reference_branch(self.scan, self.inputs(frames, batch), None)
         synchronize(self.device)
@@ -85,7 +90,7 @@ class ScanBench(Bench):
         def timed(layer: nn.Module, frames: int, _: float, batch: int) -> Tensor:
             return self.made(layer, frames, batch)
 
-        layers = {"scan": self.scan, "attention": self.attention}
+        layers = {"scan": self.fast_scan, "attention": self.fast_attention}
         return {
             f"{name} over {frames:,} frames": partial(timed, layer, frames)
             for frames in LENGTHS
@@ -101,8 +106,7 @@ class ScanBench(Bench):
     @torch.no_grad()
     def made(self, layer: nn.Module, frames: int, batch: int = 1) -> Tensor:
         """What a layer makes of that many frames."""
-        x_BTD = self.inputs(frames, batch)
-        made = layer(x_BTD, None, None) if layer is self.scan else layer(x_BTD)
+        made = called(layer, self.inputs(frames, batch))
         synchronize(self.device)
         return made
 
@@ -119,6 +123,10 @@ class ScanBench(Bench):
 
         x_BTD = self.inputs(frames, batch)
         with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-            made = layer(x_BTD, None, None) if layer is self.scan else layer(x_BTD)
-        assert made.requires_grad
+            called(layer, x_BTD)
         return sum(kept.values())
+
+
+def called(layer: nn.Module, x_BTD: Tensor) -> Tensor:
+    """What a branch or an attention makes of features alone."""
+    return layer(x_BTD, None, None) if isinstance(layer, ScanBranch) else layer(x_BTD)

@@ -24,9 +24,9 @@ class InterMambaConfig(PairDenoiserConfig):
     """InterMamba's denoiser; defaults are the paper's, and InterGen's where it gives none.
 
     Attributes:
-        spatial_axis: "channels": frames and features change places (equation 8), so that linear
-            layers act on all `max_frames` frames; "joints": a frame's channels are `num_joints`
-            tokens (figure 3).
+        spatial_axis: "joints": a frame's channels are `num_joints` tokens (figure 3); "channels":
+            frames and features change places (equation 8), so that linear layers act on all
+            `max_frames` frames.
         max_frames: of a clip made in one piece. With "channels" the network has this length, and
             shorter clips are padded to it; with "joints" only how long a clip may be depends on it.
         self_astm, cross_astm: False: InterGen's attention in their place (table 5).
@@ -40,7 +40,7 @@ class InterMambaConfig(PairDenoiserConfig):
     expand: Count = 2  # Mamba's; widths of a branch's scan over those of its tokens
     kernel: Count = 3  # not in the paper; places that the convolution before a scan covers
     head_width: Size = 64  # Mamba-2's; channels, at most, that share A and the step size
-    spatial_axis: SpatialAxis = "channels"
+    spatial_axis: SpatialAxis = "joints"
     num_joints: Size = 22
     max_frames: Length = 300
     share_weights: bool = False  # ours; True: one module for both people, as in InterGen

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from duomotion.models.intermamba.config import InterMambaConfig
 from duomotion.models.intermamba.scan_branch import ScanBranch, without_padding
 from duomotion.models.layers.attention import Attention
-from duomotion.models.layers.local_conv import LocalConv
+from duomotion.models.layers.local_conv import MixedConv
 from duomotion.models.layers.masks import length_mask
 from duomotion.models.layers.modulation import Modulation, modulate, normalise
 from duomotion.models.layers.pair_features import NUM_PEOPLE
@@ -50,12 +50,13 @@ class Astm(nn.Module):
     ) -> Tensor:
         """(B, T, D); padding of both inputs is zero."""
         alpha, beta = self.fusion
-        made = []
+        made_BTD = x_BTD.new_zeros(())
         if self.temporal is not None:
-            made.append(alpha * self.temporal(x_BTD, interaction_BTD, mask_BT1))
+            made_BTD = alpha * self.temporal(x_BTD, interaction_BTD, mask_BT1)
         if self.spatial is not None:
-            made.append(beta * self._over_body(self.spatial, x_BTD, interaction_BTD))
-        return torch.stack(made).sum(0) if len(made) > 1 else made[0]
+            body_BTD = self._over_body(self.spatial, x_BTD, interaction_BTD)
+            made_BTD = torch.addcmul(made_BTD, beta, body_BTD)
+        return made_BTD
 
     def _over_body(
         self, branch: ScanBranch, x_BTD: Tensor, interaction_BTD: Tensor | None
@@ -150,14 +151,13 @@ class InteractionAggregation(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.mix = nn.Linear(NUM_PEOPLE * width, NUM_PEOPLE * width)
-        self.gather = LocalConv(NUM_PEOPLE * width, NUM_PEOPLE * width, radius=1)
+        self.gather = MixedConv(NUM_PEOPLE * width)
 
     def forward(self, x_BPTD: Tensor, norm_BKD: Tensor, mask_BT1: Tensor | None) -> Tensor:
         """(B, P, T, D); `norm_BKD` has shifts and then scales of both people's channels."""
         both = x_BPTD.transpose(1, 2).flatten(2)
-        mixed = self.mix(adapted(both, norm_BKD.unflatten(1, (2, NUM_PEOPLE)).flatten(2)))
-        gathered = both + self.gather(without_padding(mixed, mask_BT1))
+        normed = adapted(both, norm_BKD.unflatten(1, (2, NUM_PEOPLE)).flatten(2))
+        gathered = both + self.gather(without_padding(normed, mask_BT1))
         return gathered.unflatten(2, (NUM_PEOPLE, -1)).transpose(1, 2)
 
 

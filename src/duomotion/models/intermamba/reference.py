@@ -149,8 +149,11 @@ def _aggregated(
     shift, scale = torch.cat(norm[:2], -1), torch.cat(norm[2:], -1)
     both = torch.cat(people, -1)
     hidden = _normed(both) * (1 + scale) + shift
-    mixed = F.conv1d(hidden.mT, aggregation.mix.weight[..., None], aggregation.mix.bias)
-    gathered = both + F.conv1d(mixed, aggregation.gather.weight, padding=1).mT
+    gather = aggregation.gather
+    mixed = F.conv1d(hidden.mT, gather.mix.weight[..., None])
+    gathered = (
+        both + F.conv1d(mixed, gather.convolution.weight, gather.convolution.bias, padding=1).mT
+    )
     return list(gathered.chunk(2, -1))
 
 

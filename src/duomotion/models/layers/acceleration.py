@@ -8,11 +8,13 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from duomotion.models.layers.convolution import UpsamplingConv
 from duomotion.models.layers.grouped_linear import GroupedLinear, group_by_group
 from duomotion.models.layers.linear import by_onednn, is_for_onednn, packed
+from duomotion.models.layers.local_conv import MixedConv, side_by_side
 
 Network = TypeVar("Network", bound=nn.Module)
 Kept = TypeVar("Kept")
@@ -74,10 +76,24 @@ class PreparedUpsampling(WeightCache, UpsamplingConv):
         return self.cached(compute, key=double_joints)
 
 
+class JoinedConv(WeightCache, MixedConv):
+    """`MixedConv` as one product with a matrix that is computed once."""
+
+    def forward(self, x_BNC: Tensor) -> Tensor:
+        x, bias = side_by_side(x_BNC), self.convolution.bias
+        is_packed, mix = is_for_onednn(x), self.mix.weight
+        weight = self.cached(
+            lambda: packed(self.joined()) if is_packed else self.joined(),
+            key=(is_packed, mix.data_ptr(), mix._version),
+        )
+        return by_onednn(x, weight, bias) if is_packed else F.linear(x, weight, bias)
+
+
 FAST_LAYERS: dict[type[nn.Module], type[WeightCache]] = {
     nn.Linear: PackedLinear,
     GroupedLinear: PackedGroupedLinear,
     UpsamplingConv: PreparedUpsampling,
+    MixedConv: JoinedConv,
 }
 
 

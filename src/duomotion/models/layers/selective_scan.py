@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CHUNK = 32  # about the fastest on CPUs
-TINY = 1e-30  # no step size is smaller that adds anything
+SMALL = 0.03  # exponents below are taken by their series
 KERNEL_CHUNK = 128  # of mamba-ssm, on GPUs
 
 
@@ -33,7 +33,10 @@ def selective_scan(
     *,
     chunk: int = CHUNK,
 ) -> Tensor:
-    """(B, L, H, P): outputs y, in the type of x; inside, float32 or what is finer.
+    """(B, L, H, P): outputs y, in the type of x.
+
+    Products with x are in its type; step sizes, decays and what is carried from chunk to chunk are
+    in float32 or what is finer.
 
     On a GPU mamba-ssm's kernel does it where that is installed.
 
@@ -48,52 +51,79 @@ def selective_scan(
         each.to(dtype) for each in (step_BLH, decay_H, in_BLN, out_BLN)
     )
     log_kept_BLH = step_BLH * decay_H
-    held_BLH = torch.expm1(log_kept_BLH) / decay_H  # what a held input of 1 adds (zero-order hold)
+    share_BLH = held_share(log_kept_BLH)
     if (kernel := _kernel_for(x_BLHP)) is not None:
         # It takes D for what a held input adds, so inputs make up for the difference.
-        inputs = x_BLHP.to(dtype) * (held_BLH / step_BLH.clamp_min(TINY))[..., None]
+        inputs = x_BLHP.to(dtype) * share_BLH[..., None]
         weights = in_BLN[:, :, None], out_BLN[:, :, None]
         return kernel(inputs.contiguous(), step_BLH, decay_H, *weights, KERNEL_CHUNK).to(
             x_BLHP.dtype
         )
-    inputs = x_BLHP.to(dtype) * held_BLH[..., None]
-    return _chunked(inputs, log_kept_BLH, in_BLN, out_BLN, chunk).to(x_BLHP.dtype)
+    return _chunked(x_BLHP, log_kept_BLH, step_BLH * share_BLH, in_BLN, out_BLN, chunk)
+
+
+def held_share(log_kept: Tensor) -> Tensor:
+    """(exp(z) - 1) / z: what an input adds that is held for a step, over its product with the step.
+
+    The series keeps its gradient exact where z is small.
+    """
+    small = log_kept.clamp_min(-SMALL)
+    series = 1 + small / 2 * (1 + small / 3 * (1 + small / 4 * (1 + small / 5 * (1 + small / 6))))
+    large = log_kept.clamp_max(-SMALL)
+    return torch.where(log_kept > -SMALL, series, torch.expm1(large) / large)
 
 
 def _chunked(
-    x_BLHP: Tensor, log_kept_BLH: Tensor, in_BLN: Tensor, out_BLN: Tensor, chunk: int
+    x_BLHP: Tensor,
+    log_kept_BLH: Tensor,
+    held_BLH: Tensor,
+    in_BLN: Tensor,
+    out_BLN: Tensor,
+    chunk: int,
 ) -> Tensor:
-    """y of h_t = exp(log_kept_t) h_{t-1} + B_t x_t."""
-    length, heads = x_BLHP.shape[1:3]
-    chunk = min(chunk, length)
-    x_BMQE, log_kept_BMQH, in_BMQN, out_BMQN = (
-        F.pad(each, (0, 0, 0, -length % chunk)).unflatten(1, (-1, chunk))
-        for each in (x_BLHP.flatten(2), log_kept_BLH, in_BLN, out_BLN)
+    """y of h_t = exp(log_kept_t) h_{t-1} + held_t B_t x_t."""
+    length = x_BLHP.shape[1]
+    chunks = -(-length // chunk)
+    chunk = -(-length // chunks)  # as even as can be, so that little is padded
+    x_BMHQP, log_kept_BMHQ, held_BMHQ = (
+        _in_chunks(each, chunk).transpose(2, 3) for each in (x_BLHP, log_kept_BLH, held_BLH)
     )
-    sums_BMQH = log_kept_BMQH.cumsum(2)  # from the chunk's beginning on
-    x_BMQHP = x_BMQE.unflatten(3, (heads, -1))
-    sums_BMHQ = sums_BMQH.transpose(2, 3)
-    ahead = torch.ones(chunk, chunk, dtype=torch.bool, device=x_BLHP.device).triu(1)
-    lasting = (sums_BMHQ[..., None] - sums_BMHQ[..., None, :]).masked_fill(ahead, -torch.inf).exp()
-    weights_BMHQQ = lasting * (out_BMQN @ in_BMQN.mT)[:, :, None]
-    y_BMQHP = (weights_BMHQQ @ x_BMQHP.transpose(2, 3)).transpose(2, 3)
-    if x_BMQHP.shape[1] > 1:
-        to_end_BMQH = (sums_BMQH[:, :, -1:] - sums_BMQH).exp()
-        made_BMNE = in_BMQN.mT @ (x_BMQHP * to_end_BMQH[..., None]).flatten(3)
-        kept_BMHP = sums_BMQH[:, :, -1, :, None].exp().expand(-1, -1, -1, x_BMQHP.shape[-1])
-        before_BMNE = _carried(made_BMNE, kept_BMHP.flatten(2))
-        from_before = (out_BMQN @ before_BMNE).unflatten(3, (heads, -1))
-        y_BMQHP = y_BMQHP + sums_BMQH.exp()[..., None] * from_before
-    return y_BMQHP.flatten(1, 2)[:, :length]
+    in_BMQN, out_BMQN = _in_chunks(in_BLN, chunk), _in_chunks(out_BLN, chunk)
+    x_BMHQP, dtype = x_BMHQP.contiguous(), x_BLHP.dtype
+    sums_BMHQ = log_kept_BMHQ.cumsum(3)  # from the chunk's beginning on
+    lasting_BMHQQ = (sums_BMHQ[..., None] - sums_BMHQ[..., None, :]).clamp_max(0).exp()
+    taken_BMQQ = (out_BMQN @ in_BMQN.mT).tril()
+    weights_BMHQQ = (lasting_BMHQQ * taken_BMQQ[:, :, None] * held_BMHQ[..., None, :]).to(dtype)
+    if chunks == 1:
+        y_BMHQP = weights_BMHQQ @ x_BMHQP
+    else:
+        to_end_BMHQ = (sums_BMHQ[..., -1:] - sums_BMHQ).exp() * held_BMHQ
+        added_BMHNP = (in_BMQN.mT[:, :, None] * to_end_BMHQ[..., None, :]).to(dtype) @ x_BMHQP
+        before_BMHNP = _carried(added_BMHNP.to(in_BLN.dtype), sums_BMHQ[..., -1].exp()).to(dtype)
+        given_BMHQN = (out_BMQN[:, :, None] * sums_BMHQ.exp()[..., None]).to(dtype)
+        y_BMHQP = torch.baddbmm(
+            given_BMHQN.flatten(0, 2) @ before_BMHNP.flatten(0, 2),
+            weights_BMHQQ.flatten(0, 2),
+            x_BMHQP.flatten(0, 2),
+        ).view_as(x_BMHQP)
+    return y_BMHQP.transpose(2, 3).flatten(1, 2)[:, :length]
 
 
-def _carried(made_BMNE: Tensor, kept_BME: Tensor) -> Tensor:
-    """(B, M, N, E): the states before each chunk, from what each adds and what is kept over it."""
-    state_BNE = torch.zeros_like(made_BMNE[:, 0])
-    states = [state_BNE]
-    for made, kept in zip(made_BMNE.unbind(1)[:-1], kept_BME.unbind(1)[:-1], strict=True):
-        state_BNE = torch.addcmul(made, kept[:, None], state_BNE)
-        states.append(state_BNE)
+def _in_chunks(x_BL: Tensor, chunk: int) -> Tensor:
+    """(B, L, ...) -> (B, M, Q, ...), with zeros behind the end."""
+    if missing := -x_BL.shape[1] % chunk:
+        x_BL = F.pad(x_BL, (*[0] * (2 * (x_BL.ndim - 2)), 0, missing))
+    return x_BL.unflatten(1, (-1, chunk))
+
+
+def _carried(added_BMHNP: Tensor, kept_BMH: Tensor) -> Tensor:
+    """The states before each chunk, from what each adds and what is kept over it."""
+    state_BHNP = torch.zeros_like(added_BMHNP[:, 0])
+    states = [state_BHNP]
+    kept = kept_BMH[..., None, None].unbind(1)
+    for added_BHNP, kept_BH11 in zip(added_BMHNP.unbind(1)[:-1], kept[:-1], strict=True):
+        state_BHNP = torch.addcmul(added_BHNP, kept_BH11, state_BHNP)
+        states.append(state_BHNP)
     return torch.stack(states, 1)
 
 
