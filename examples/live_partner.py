@@ -3,7 +3,8 @@
     python examples/live_partner.py take.bvh "two people shake hands" --out both.html
 
 Plays `take` in real time, prints how long each answer took, then the median and the 99th percentile
-of the delay (the stretch itself and its answer) and how much the seams show, and saves both people.
+of the delay (the stretch itself and its answer; the first answer, which warms up, is left out) and
+how much the seams show, and saves both people.
 """
 
 import argparse

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
+from motions import waving
 
 from duomotion import cli
+from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.evaluation.metrics import protocols
 
 
@@ -37,6 +39,17 @@ def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DUOMOTION_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Six clips of two people in InterHuman's layout."""
+    folder = tmp_path_factory.mktemp("data") / "interhuman"
+    names = [str(number) for number in range(6)]
+    for number, name in enumerate(names):
+        write_clip(folder, name, waving(frames=40 + 3 * number), [f"two wave {name}", "hi"])
+    write_splits(folder, {"train": names, "val": names[:3], "test": names})
+    return folder
 
 
 @pytest.fixture

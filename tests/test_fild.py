@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from motions import waving
 from properties import examples
 from test_diffusion import Gaussian
-from test_ild import ANY, TINY, cache, latents, losses, pairs, trained
+from test_ild import ANY, TINY, latents, losses, trained
 
 import duomotion
 from duomotion.config import apply_overrides
@@ -36,9 +36,10 @@ from duomotion.models.ild.generate import Fild
 from duomotion.sampling.diffusion import Solver
 from duomotion.sampling.request import Sampling
 
-__all__ = ["cache", "latents", "pairs", "trained"]
+__all__ = ["latents", "trained"]
+pytestmark = pytest.mark.usefixtures("cache")
 
-LEVELS = StudentConfig().levels
+LEVELS = StudentConfig().distilled_steps
 
 
 def full(count, time):

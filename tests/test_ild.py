@@ -19,7 +19,6 @@ from duomotion.body.constraints import Contact, RootPath
 from duomotion.body.pair_bodies import CapsuleBodies
 from duomotion.checkpoint import read_checkpoint
 from duomotion.config import apply_overrides
-from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.models import find_recipe
 from duomotion.models.ild.alignment import Alignment, interpolation, pooling
 from duomotion.models.ild.autoencoder import InteractionAutoencoder, InteractionCodec
@@ -44,24 +43,18 @@ from duomotion.sampling.diffusion import Known, NoiseSchedule, Solver
 from duomotion.sampling.request import Sampling
 
 __all__ = ["interx_pairs"]
+pytestmark = pytest.mark.usefixtures("cache")
 
 TINY = SkipTransformerConfig(width=16, num_layers=3, num_heads=2, feedforward=16)
 
 
-def shaken(network, std=0.1):
-    torch.manual_seed(0)
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=std)
-    return network.eval().requires_grad_(False)
-
-
 def autoencoder(**changes):
     sizes = {"latent_dim": 8, "transformer": TINY, "alignment": None, "max_frames": 40}
-    return shaken(InteractionAutoencoder(AutoencoderConfig(**{**sizes, **changes})))
+    return tiny.shaken(InteractionAutoencoder(AutoencoderConfig(**{**sizes, **changes})))
 
 
 def test_few_keys_meet_queries_as_many_do():
-    attention = shaken(Attention(32, 4), 0.3)
+    attention = tiny.shaken(Attention(32, 4), 0.3)
     x, memory = torch.randn(3, 10, 32), torch.randn(3, 4, 32)
     torch.testing.assert_close(
         attention.cross_to_few(x, memory), attention.cross(x, memory), atol=1e-5, rtol=1e-5
@@ -269,28 +262,11 @@ def test_fast_sampling_equals_the_reference():
 
 
 def test_a_denoiser_predicts_the_same_in_the_reference():
-    denoiser = shaken(LatentDenoiser(LatentDenoiserConfig(transformer=TINY, text_dim=16)))
+    denoiser = tiny.shaken(LatentDenoiser(LatentDenoiserConfig(transformer=TINY, text_dim=16)))
     reference = ReferenceSampler(denoiser, autoencoder())
     z, text = torch.randn(2, 4, 512), torch.randn(2, 16)
     ours = denoiser(z, denoiser.embed_times(torch.tensor([7, 7])), denoiser.condition(text))
     torch.testing.assert_close(reference.predict(z, text, 7), ours, atol=1e-4, rtol=1e-4)
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "interhuman"
-    names = [str(number) for number in range(6)]
-    for number, name in enumerate(names):
-        write_clip(folder, name, waving(frames=40 + 3 * number), [f"two wave {name}", "hi"])
-    write_splits(folder, {"train": names, "val": names[:3], "test": names})
-    return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DUOMOTION_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 ANY = ("optim.batch_size=4", "optim.warmup_steps=0", *tiny.FAST)

@@ -14,7 +14,6 @@ import duomotion
 from duomotion.body.constraints import RootPath
 from duomotion.checkpoint import pack_checkpoint, read_checkpoint
 from duomotion.config import apply_overrides
-from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.losses import interaction
 from duomotion.losses.interaction import simple_loss
 from duomotion.models import find_recipe
@@ -38,6 +37,7 @@ from duomotion.sampling.request import Sampling
 from duomotion.text.official_clip import tower_state
 
 __all__ = ["interx_pairs"]
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def apart(x_BT2F):
@@ -209,23 +209,6 @@ def test_turns_are_told_from_each_other_by_their_sign_in_both_forms():
     for form in ("released", "papers"):
         error = interaction.relative_orientation_error(people[:1], people[1:], (right, left), form)
         assert float(error) > 0.05
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "interhuman"
-    names = [str(number) for number in range(6)]
-    for number, name in enumerate(names):
-        write_clip(folder, name, waving(frames=40 + 3 * number), [f"two wave {name}", "hi"])
-    write_splits(folder, {"train": names, "val": names[:3], "test": names})
-    return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DUOMOTION_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def recipe(pairs, *changes):

@@ -15,7 +15,6 @@ from test_matching import interx_pairs
 import duomotion
 from duomotion.checkpoint import pack_checkpoint, read_checkpoint
 from duomotion.config import apply_overrides
-from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.models import find_recipe
 from duomotion.models.intermamba.config import InterMambaConfig
 from duomotion.models.intermamba.generate import InterMamba
@@ -28,6 +27,7 @@ from duomotion.models.pair_diffusion import denoise
 from duomotion.sampling.request import Sampling
 
 __all__ = ["interx_pairs"]
+pytestmark = pytest.mark.usefixtures("cache")
 
 SIZES = {"width": 16, "state_size": 4, "head_width": 8, "num_heads": 2, "max_frames": 24}
 SIZES |= {"text_dim": 8, "text_layers": 0, "num_joints": 5}
@@ -199,23 +199,6 @@ def test_the_open_model_has_at_most_8_mb():
     with torch.device("meta"):
         network = InterMambaDenoiser(find_recipe("intermamba/denoiser-open").model)
     assert 2 * sum(parameter.numel() for parameter in network.parameters()) < 8e6
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "interhuman"
-    names = [str(number) for number in range(6)]
-    for number, name in enumerate(names):
-        write_clip(folder, name, waving(frames=40 + 3 * number), [f"two wave {name}", "hi"])
-    write_splits(folder, {"train": names, "val": names[:3], "test": names})
-    return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DUOMOTION_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def recipe(pairs, *changes):

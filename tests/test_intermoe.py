@@ -16,7 +16,6 @@ from duomotion.bench import table
 from duomotion.body.constraints import RootPath
 from duomotion.checkpoint import pack_checkpoint, read_checkpoint
 from duomotion.config import apply_overrides
-from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.models import find_recipe, systems
 from duomotion.models.intermoe.autoencoder import FRAMES, SkeletalAutoencoder, SkeletalCodec
 from duomotion.models.intermoe.bench import AutoencoderBench, ExpertsBench, InterMoEBench
@@ -53,6 +52,7 @@ from duomotion.sampling.diffusion import Known
 from duomotion.sampling.request import Sampling
 
 __all__ = ["interx_pairs"]
+pytestmark = pytest.mark.usefixtures("cache")
 
 TINY = DenoiserConfig(
     num_features=14,
@@ -66,20 +66,15 @@ TINY = DenoiserConfig(
 SIZES = {"interhuman": 262, "interx": 336}
 
 
-def shaken(network, std=0.3):
-    torch.manual_seed(0)
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=std)
-    return network.eval().requires_grad_(False)
-
-
 def codec_of(layout="interhuman", width=4):
     config = AutoencoderConfig(layout=layout, num_features=SIZES[layout], width=width)
-    return shaken(SkeletalCodec(config))
+    return tiny.shaken(SkeletalCodec(config), 0.3)
 
 
 def routed(**changes):
-    return shaken(InterMoEDenoiser(replace(TINY, routing=replace(TINY.routing, **changes))))
+    return tiny.shaken(
+        InterMoEDenoiser(replace(TINY, routing=replace(TINY.routing, **changes))), 0.3
+    )
 
 
 def predict(network, x, times, text, lengths=None):
@@ -285,7 +280,7 @@ def test_biases_go_against_the_surplus_of_each_person(pool):
 def test_biases_lead_to_the_wanted_share():
     """In a hundred steps a share that is far off comes near what it is to be."""
     config = replace(TINY.routing, bias_rate=0.01)
-    experts = shaken(SelectiveExperts(16, config), 0.5)
+    experts = tiny.shaken(SelectiveExperts(16, config), 0.5)
     x, text = torch.randn(8, 2, 20, 16), torch.randn(8, 16)
     valid = torch.ones(8, 20, dtype=torch.bool)
     shares = []
@@ -298,7 +293,7 @@ def test_biases_lead_to_the_wanted_share():
 
 
 def test_experts_are_the_weighted_sum_over_those_that_took_a_token():
-    experts = shaken(SelectiveExperts(16, TINY.routing))
+    experts = tiny.shaken(SelectiveExperts(16, TINY.routing), 0.3)
     hidden, read, text = (torch.randn(2, 2, 5, 16) for _ in range(3))
     valid = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     routing = experts.route(hidden, read, text[:, 0, 0], valid)
@@ -315,7 +310,7 @@ def test_experts_are_the_weighted_sum_over_those_that_took_a_token():
 
 
 def test_only_selected_tokens_are_computed(monkeypatch):
-    experts = shaken(SelectiveExperts(16, TINY.routing))
+    experts = tiny.shaken(SelectiveExperts(16, TINY.routing), 0.3)
     x, valid = torch.randn(2, 2, 9, 16), torch.ones(2, 9, dtype=torch.bool)
     routing = experts.route(x, x, x[:, 0, 0], valid)
     rows = []
@@ -333,7 +328,7 @@ def test_only_selected_tokens_are_computed(monkeypatch):
 
 @pytest.mark.parametrize("router", ["synergistic", "motion", "text", "plain"])
 def test_routers_read_what_they_are_named_after(router):
-    experts = shaken(SelectiveExperts(16, replace(TINY.routing, router=router)))
+    experts = tiny.shaken(SelectiveExperts(16, replace(TINY.routing, router=router)), 0.3)
     hidden, read, text = torch.randn(2, 2, 5, 16), torch.randn(2, 2, 5, 16), torch.randn(2, 16)
     valid = torch.ones(2, 5, dtype=torch.bool)
     first = experts.route(hidden, read, text, valid).logits
@@ -422,23 +417,6 @@ def test_open_sizes_fit_into_a_package():
         numbers = SkeletalAutoencoder(model, INTERHUMAN), InterMoEDenoiser(found)
     assert found.num_features == 7 * model.width
     assert 2 * sum(p.numel() for each in numbers for p in each.parameters()) < 7.5e6
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "interhuman"
-    names = [str(number) for number in range(6)]
-    for number, name in enumerate(names):
-        write_clip(folder, name, waving(frames=40 + 3 * number), [f"two wave {name}", "hi"])
-    write_splits(folder, {"train": names, "val": names[:3], "test": names})
-    return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DUOMOTION_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 ANY = ("optim.batch_size=4", "optim.warmup_steps=0", *tiny.FAST)

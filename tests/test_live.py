@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from motions import waving
-from test_fild import cache, latents, pairs, student, trained
+from test_fild import latents, student, trained
 
 import duomotion
 from duomotion.body.constraints import Contact
@@ -22,7 +22,8 @@ from duomotion.motion.rotations import yaw
 from duomotion.motion.seams import seams
 from duomotion.sampling.request import Sampling
 
-__all__ = ["cache", "latents", "pairs", "student", "trained"]
+__all__ = ["latents", "student", "trained"]
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "live_partner.py"

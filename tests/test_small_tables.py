@@ -94,11 +94,13 @@ def test_a_tiny_table_as_a_whole(run, data, evaluator, tmp_path, monkeypatch):
         lambda name: apply_overrides(find_recipe(name), [*sizes[name], *fast]),
     )
     words = ["ablate", "ild/table4", "--data", data, "--evaluator", evaluator, "--share", "0.5"]
+    words += ["--repeats", "2"]
     folders = ["--trainings", tmp_path / "runs", "--out", tmp_path / "out"]
     status, text, error = run(*words, *folders)
     assert status == 0, error
     report = (tmp_path / "out" / "ild-table4.md").read_text()
     assert report.count("| ILD p=0.20, s=3.0 |") == 2  # ours and the paper's
+    assert report.count("| mean pose |") == 1
     assert "FID: of 1 pairs of rows, " in report and "by open recipes with 50% of their" in report
     assert "training 3 of 3: duomotion train ild/denoiser-open" in text
     status, text, error = run(*words, *folders, "--rows", "ILD p=0.20, s=3.0")
@@ -110,7 +112,7 @@ def test_bad_input(run, tmp_path):
         (("ild/table9",), "no table is called 'ild/table9'"),
         (("ild/table2a", "--share", "0"), "share has to lie above 0 and be at most 1, not 0"),
         (("ild/table2a", "--rows", "ILB"), "ild/table2a has no row 'ILB' here; it has ILD, w/o"),
-        (("ild/table2a", "--repeats", "0"), "--repeats has to be 1 or more, not 0"),
+        (("ild/table2a", "--repeats", "1"), "--repeats has to be 2 or more, not 1"),
     ):
         status, _, error = run("ablate", *words, "--trainings", tmp_path, "--out", tmp_path)
         assert status != 0 and sentence in error, error

@@ -160,6 +160,14 @@ FAST = (
 )
 
 
+def shaken(network, std=0.1):
+    """A network with random weights, ready to predict."""
+    torch.manual_seed(0)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=std)
+    return network.eval().requires_grad_(False)
+
+
 def task_of(recipe) -> Any:
     return part_of(recipe.system).task(recipe, torch.device("cpu"))
 

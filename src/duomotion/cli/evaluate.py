@@ -267,10 +267,10 @@ def _load(names: Sequence[str], options: Options) -> "list[MotionModel]":
     ]
 
 
-def check_repeats(repeats: int | None) -> None:
-    """Raises ValueError where there are none."""
-    if repeats is not None and repeats < 1:
-        raise ValueError(f"--repeats has to be 1 or more, not {repeats}")
+def check_repeats(repeats: int | None, least: int = 1) -> None:
+    """Raises ValueError where there are fewer."""
+    if repeats is not None and repeats < least:
+        raise ValueError(f"--repeats has to be {least} or more, not {repeats}")
 
 
 def reproduce(
@@ -383,7 +383,7 @@ def ablate(
     from duomotion.models.children import load_embedder
     from duomotion.progress import training_bar
 
-    check_repeats(repeats)
+    check_repeats(repeats, least=2)
     chosen = numbers.find(table)
     known = ablations.small_rows(chosen, trainings / f"{share:g}", share)
     if unknown := [name for name in rows if name not in known]:

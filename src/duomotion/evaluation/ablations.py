@@ -23,6 +23,7 @@ from duomotion.evaluation.metrics.embedder import Embedder
 from duomotion.evaluation.metrics.estimates import Estimate, Row
 from duomotion.evaluation.open.benchmark import Benchmark
 from duomotion.evaluation.open.opensets import OPEN_SETS, evaluator_of
+from duomotion.evaluation.open.report import baselines
 from duomotion.evaluation.open.sources import Generated, reconstructed
 from duomotion.evaluation.published.numbers import Table
 from duomotion.evaluation.published.reproduce import paper_table
@@ -144,7 +145,7 @@ class SmallTable:
     facts: dict[str, Any]
 
     def markdown(self) -> str:
-        """For a person: scores, the paper's beside them, whether its order shows, what was done."""
+        """For a person: scores beside baselines, what the paper has, what was trained."""
         facts = self.facts
         lines = [
             f"# {self.table.name}, small: {self.table.title}",
@@ -217,12 +218,11 @@ def score(
     train, test = (data.read(root, split) for split in ("train", "test"))
     benchmark = Benchmark(evaluator, test, train, repeats=repeats)
     models = {name: row.model(device=device) for name, row in rows.items()}
-    scored = []
+    scored = baselines(benchmark, train)
     for name, model in models.items():
         source = Generated(data, model, folder, Processes(torch.device(device)))
         row = benchmark.row(name, source)
-        rebuilt = benchmark.row(name, reconstructed(data, model)).scores["fid"]
-        more = {"rfid": rebuilt}
+        more = {"rfid": benchmark.row(name, reconstructed(data, model)).scores["fid"]}
         if source.seconds:
             more["seconds"] = Estimate(median(source.seconds), nan)
         scored.append(replace(row, scores={**row.scores, **more}))

@@ -14,7 +14,7 @@ import numpy as np
 
 from duomotion.models.live import LiveReaction
 from duomotion.models.soundness import flaw
-from duomotion.motion.canonical import interpolate, resample
+from duomotion.motion.canonical import held, resample
 from duomotion.motion.interaction import Interaction, Reading, joined
 from duomotion.motion.retarget import to_smpl22
 from duomotion.motion.seams import seams
@@ -33,8 +33,8 @@ OVERLAP_SECONDS = 2.0  # of one window with the next, where motion is longer tha
 MAX_TRIES = 6  # for one window
 SMOOTH = 0.9  # the `seam_score` of a good window; what comes behind it moves the percentile
 BACK_SECONDS = 1.0  # by which each try begins earlier than the one before
-HELD_SECONDS = BACK_SECONDS * (MAX_TRIES - 1)  # that may still change where motion goes on
-ENDLESS = 10**9  # frames, a year
+LOOKBACK_SECONDS = BACK_SECONDS * (MAX_TRIES - 1)  # by which a window begins earlier at most
+ENDLESS = 10**9  # frames, a year, of a stream without a given length
 
 Result = TypeVar("Result")
 Stretch = tuple[float, float]
@@ -328,10 +328,10 @@ class MotionModel(ABC):
         seed: int = 0,
         sampling: Sampling = AS_TUNED,
     ) -> Iterator[Interaction]:
-        """What `generate` gives, stretch by stretch while the next one is made in the background.
+        """What `generate` gives, in consecutive stretches; a background thread works ahead.
 
-        Each stretch goes on where the one before ends; all but the last end `HELD_SECONDS` before
-        what is made, since that much can still change where the next window begins.
+        A stretch is yielded once no later window can replace its frames: windows may begin up to
+        `LOOKBACK_SECONDS` before the end of the motion generated so far.
 
         Args:
             seconds: length of the whole; None: without end.
@@ -340,8 +340,7 @@ class MotionModel(ABC):
             ValueError: as `generate`, before anything is generated; constraints are given.
         """
         self.check(seed=seed, sampling=sampling)
-        if sampling.contacts or sampling.paths:
-            raise ValueError("contacts and paths can't be given where motion is streamed")
+        _refuse_constraints(sampling, "streamed")
         frames = ENDLESS if seconds is None else self._frames(seconds, ENDLESS / self.fps)
         text = check_prompt(self.merge_prompts(text, partner))
         return self._streamed(Request(text=text, frames=frames, seed=seed, sampling=sampling))
@@ -351,14 +350,14 @@ class MotionModel(ABC):
             yield from stretches
 
     def _stretches(self, request: Request) -> Iterator[Interaction]:
-        done, held = 0, round(HELD_SECONDS * self.fps)
+        done, lookback = 0, round(LOOKBACK_SECONDS * self.fps)
         reading = self.read(request.text)
         first = replace(request, frames=min(request.frames, self.max_frames))
         (clip,) = self._drawn([first], None)
         windows = self._windows(clip, request, given=0, on_progress=None)
         for window in chain([_Window(clip, 0, 0)], windows):
             made = window.dropped + window.clip.num_frames
-            sure = made if made == request.frames else max(done, made - held)
+            sure = made if made == request.frames else max(done, made - lookback)
             if sure > done:
                 stretch = window.clip.frames(done - window.dropped, sure - window.dropped)
                 yield stretch.with_caption(request.text, reading)
@@ -384,8 +383,7 @@ class MotionModel(ABC):
         """
         self.check(seed=seed, sampling=sampling)
         self._check_adds_partner()
-        if sampling.contacts or sampling.paths:
-            raise ValueError("contacts and paths can't be given where motion is streamed")
+        _refuse_constraints(sampling, "streamed")
         if sampling.attempts is None and self.tuned.attempts is not None:
             sampling = replace(sampling, attempts=1)
         text = _optional(self.merge_prompts(text, partner))
@@ -523,8 +521,7 @@ class MotionModel(ABC):
         """
         self.check(seed=seed, sampling=sampling)
         frames = self._frames(seconds, MAX_SECONDS)
-        if sampling.contacts or sampling.paths:
-            raise ValueError("contacts and paths can't be given where motion is extended")
+        _refuse_constraints(sampling, "extended")
         clip = self._to_model_skeleton(clip, round(MAX_SECONDS * self.fps))
         if frames <= clip.num_frames:
             raise ValueError(
@@ -673,11 +670,10 @@ class MotionModel(ABC):
         missing = request.frames - made.num_frames
         length = max(min(self.max_frames, overlap + missing), self.min_frames)
         tail = made.frames(made.num_frames - overlap, made.num_frames)
-        held = np.minimum(np.arange(length), overlap - 1)
         window = replace(
             request,
             frames=length,
-            known=interpolate(tail, held, held, np.zeros(length)),
+            known=held(tail, length),
             known_mask=np.tile(np.arange(length) < overlap, (tail.num_people, 1)),
         )
         (clip,) = self._drawn([window], on_step)
@@ -731,6 +727,12 @@ def seam_score(clip: Interaction, start: int) -> float:
 
 def _flaw(clip: Interaction, request: Request) -> float:
     return flaw(clip, None if request.known is None else request.mask)
+
+
+def _refuse_constraints(sampling: Sampling, done: str) -> None:
+    """Raises ValueError where constraints are given for motion that is `done`."""
+    if sampling.contacts or sampling.paths:
+        raise ValueError(f"contacts and paths can't be given where motion is {done}")
 
 
 def _optional(text: str) -> str:

@@ -1,6 +1,7 @@
 """What generators of two people are trained on: views of pairs with their captions."""
 
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 from duomotion.data.kinds import describe
 from duomotion.models.children import check_child, load_embedder
 from duomotion.models.layers.pair_features import NUM_PEOPLE
-from duomotion.models.pair_views import PairViews, ViewData
+from duomotion.models.pair_views import OPEN_PAIRS, PairViews, ViewData
 from duomotion.text.anchors import ANCHORS, save_anchors
 from duomotion.text.augment import mirror_text
 from duomotion.text.cache import cached_encoder
@@ -41,6 +42,15 @@ class PairData(ViewData):
     text_noise: float = 0.0
     text_anchors: bool = False
     evaluator: str | None = None
+
+
+OPEN_CAPTIONS: dict[str, Any] = {
+    **OPEN_PAIRS,
+    "length": "runs/length/open/last",
+    "text_encoder": "sentence",
+    "text_noise": 0.15,
+}
+"""`PairData` of the open models: noise on the text vectors stands for other wordings."""
 
 
 class CaptionedPairs(PairViews):
@@ -154,3 +164,56 @@ class CaptionedPairs(PairViews):
 
     def provenance(self) -> dict[str, Any]:
         return {"data": self.sources(), "text_encoder": self.encoder.name}
+
+
+class CaptionedTask(ABC):
+    """The training of a network that makes two people's motion of a text.
+
+    Attributes:
+        reported: parts of the loss that validation tells too.
+    """
+
+    model: Any
+    reported: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        recipe: Any,
+        device: torch.device,
+        pairs: CaptionedPairs,
+        children: Mapping[str, Path] | None = None,
+    ) -> None:
+        """Set what all such tasks have.
+
+        Args:
+            children: checkpoints that belong into the network's, beside those of `pairs`.
+        """
+        self.recipe, self.device, self.pairs = recipe, device, pairs
+        self.learned, self.score_name = pairs.learned, pairs.score_name
+        self.children: Mapping[str, Path] = {**(children or {}), **pairs.children}
+
+    @abstractmethod
+    def loss(
+        self, batch: dict[str, Any], rng: torch.Generator, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `training.trainer.Task`."""
+
+    @abstractmethod
+    def generator(self) -> FeatureSource:
+        """What generates, of copies: what only generates can't be trained."""
+
+    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+        size = self.recipe.optim.batch_size
+        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
+
+    def validate(self) -> dict[str, float]:
+        return self.pairs.scores(
+            self.loss,
+            self.generator,
+            size=self.recipe.optim.batch_size,
+            device=self.device,
+            names=self.reported,
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        return self.pairs.provenance()

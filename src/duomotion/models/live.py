@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from duomotion.motion.canonical import interpolate, resample
+from duomotion.motion.canonical import held, resample
 from duomotion.motion.interaction import Interaction, joined, together
 from duomotion.sampling.request import Request, Sampling
 
@@ -17,15 +17,14 @@ AHEAD_SECONDS = 1.0  # behind what has arrived, which are made and thrown away
 
 
 class LiveReaction:
-    """Answers each stretch of a person's motion with the partner's motion at the same time.
+    """Answers each stretch of a person's motion with the partner's motion over the same frames.
 
-    For each stretch the model makes a window: the last seconds of both, known, what has arrived of
-    the person, known, and a second behind it of which nothing is known, so that motion does not
-    come to its end where the stretch does. What was given back once stays. The partner is behind
-    by the length of a stretch and the time that a window takes.
+    Each answer is generated in a sliding window. Known in it are the last `PAST_SECONDS` of both
+    people and the person's new stretch. `AHEAD_SECONDS` after the stretch are generated too and
+    discarded, since models tend to finish an action at the end of a window. Frames that were
+    returned never change. The delay is the length of a stretch plus the time of one window.
 
-    What the model sees is a window, not all that happened before, and it can't see what the person
-    is going to do: a partner who shakes hands begins to when the hand comes.
+    The model sees nothing before the window and nothing of what the person will do next.
     """
 
     def __init__(
@@ -119,9 +118,3 @@ class LiveReaction:
             sampling=self._sampling,
         )
         return self._answer(request).person(1).frames(past, past + new)
-
-
-def held(motion: Interaction, frames: int) -> Interaction:
-    """Motion whose last frame is held until there are so many frames."""
-    last = np.minimum(np.arange(frames), motion.num_frames - 1)
-    return interpolate(motion, last, last, np.zeros(frames))

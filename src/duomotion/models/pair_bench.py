@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,18 +12,11 @@ from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.models.pair_denoiser import PairDenoiser, PairDenoiserConfig
 from duomotion.models.pair_diffusion import denoise
+from duomotion.models.pair_reference import PairReference
 from duomotion.models.timing import SEED, Bench, random_texts, seeded, synchronize
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import draw_noise
 from duomotion.sampling.request import Sampling
-
-
-class ReferenceSampler(Protocol):
-    """A reference procedure with DDIM's steps."""
-
-    def sample(
-        self, noise_BPTF: Tensor, text_BC: Tensor, steps: int, guidance: float
-    ) -> Tensor: ...
 
 
 class PairDenoiserBench(Bench):
@@ -37,7 +30,7 @@ class PairDenoiserBench(Bench):
     """
 
     denoiser_of: ClassVar[type[PairDenoiser]]
-    reference_of: ClassVar[Any]
+    reference_of: ClassVar[type[PairReference]]
 
     def __init__(
         self, config: PairDenoiserConfig, *, precision: Precision = "auto", device: str = "cpu"
@@ -45,7 +38,7 @@ class PairDenoiserBench(Bench):
         self.device, self.config = torch.device(device), config
         self.dtype = weight_type(precision, self.device, config.width)
         denoiser = self._network(config)
-        self.reference: ReferenceSampler = self.reference_of(denoiser)
+        self.reference = self.reference_of(denoiser)
         self.denoiser = accelerate(denoiser.to(self.dtype))
 
     @torch.no_grad()

@@ -1,9 +1,8 @@
 """The training of denoisers of two people's features: recipe and task."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from duomotion.checkpoint import load_weights, read_checkpoint
 from duomotion.losses.denoising import LossWeights, interaction_losses
 from duomotion.losses.interaction import on_lowest_foot, simple_loss
-from duomotion.models.captioned_pairs import CaptionedPairs, PairData
+from duomotion.models.captioned_pairs import CaptionedPairs, CaptionedTask, PairData
 from duomotion.models.layers.masks import length_mask
 from duomotion.models.pair_denoiser import PairDenoiserConfig, PairDiffusion
 from duomotion.models.pair_diffusion import PairDiffusionModel
@@ -34,7 +33,7 @@ class PairDenoiserRecipe:
     log: LogConfig = field(default_factory=LogConfig)
 
 
-class PairDenoiserTask:
+class PairDenoiserTask(CaptionedTask):
     """Features of two people and a caption through a denoiser.
 
     Attributes:
@@ -42,32 +41,30 @@ class PairDenoiserTask:
         generating: makes what generates of a network and a text encoder.
     """
 
+    recipe: PairDenoiserRecipe
+    reported = ("simple",)
     diffusion: ClassVar[Callable[[Any], PairDiffusion]]
     generating: ClassVar[type[PairDiffusionModel]]
 
     def __init__(self, recipe: PairDenoiserRecipe, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
-        torch.manual_seed(recipe.optim.seed)
-        self.model = type(self).diffusion(recipe.model)
-        self.pairs = CaptionedPairs(
+        pairs = CaptionedPairs(
             recipe.data,
             layout=recipe.model.layout,
             text_dim=recipe.model.text_dim,
             seed=recipe.optim.seed,
             unit=recipe.model.patch,
         )
-        self.learned = self.pairs.learned
-        self.children: Mapping[str, Path] = self.pairs.children
+        super().__init__(recipe, device, pairs)
+        torch.manual_seed(recipe.optim.seed)
+        self.model = type(self).diffusion(recipe.model)
         if recipe.start is not None:
             load_weights(self.model, read_checkpoint(recipe.start))
         else:
-            views = self.pairs.random_views()
+            views = pairs.random_views()
             self.model.set_statistics(statistics(views, self.model.layout))
-        self.score_name = self.pairs.score_name
 
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
-        size = self.recipe.optim.batch_size
-        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
+    def generator(self) -> PairDiffusionModel:
+        return self.generating(copy.deepcopy(self.model), self.pairs.encoder)
 
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
@@ -112,15 +109,3 @@ class PairDenoiserTask:
         """(B,) noise levels, all alike likely."""
         steps = self.recipe.model.noise.num_steps
         return torch.randint(steps, (batch,), generator=rng, device=rng.device)
-
-    def validate(self) -> dict[str, float]:
-        return self.pairs.scores(
-            self.loss,
-            lambda: self.generating(copy.deepcopy(self.model), self.pairs.encoder),
-            size=self.recipe.optim.batch_size,
-            device=self.device,
-            names=("simple",),
-        )
-
-    def provenance(self) -> dict[str, Any]:
-        return self.pairs.provenance()

@@ -1,6 +1,7 @@
 """Models that start from noise of two people's features; known motion is imposed at every step."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -8,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from duomotion.body.pair_bodies import CAPSULES
 from duomotion.checkpoint import Checkpoint, read_checkpoint
 from duomotion.models.base import OnStep
 from duomotion.models.children import load_length_estimator
@@ -23,7 +23,12 @@ from duomotion.models.feature_model import (
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.models.pair_denoiser import PairDenoiser, PairDiffusion, modulation_schedule
-from duomotion.models.pair_guidance import PairGuidance, Paths, ShiftGuidance
+from duomotion.models.pair_guidance import (
+    PairGuidance,
+    Paths,
+    ShiftGuidance,
+    guided_sampling,
+)
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import Known, Solver, draw_noise
 from duomotion.sampling.guidance import GuidedNetwork
@@ -86,17 +91,7 @@ class PairDiffusionModel(FeatureModel):
     @property
     def tuned(self) -> Sampling:
         config = self.diffusion.config
-        return Sampling(
-            steps=config.steps,
-            solver=config.solver,
-            guidance=config.guidance,
-            resampling=config.resampling,
-            attempts=config.attempts,
-            avoid_collisions=True,
-            contacts=(),
-            paths=(),
-            body_model=CAPSULES,
-        )
+        return replace(guided_sampling(config), resampling=config.resampling)
 
     @torch.no_grad()
     def sample(

@@ -20,13 +20,14 @@ Axes: B samples, P the 2 people, T frames, F features, K knots of a spline, J jo
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from duomotion.body.constraints import Contact, RootPath
-from duomotion.body.pair_bodies import PairBodies, pair_bodies
+from duomotion.body.pair_bodies import CAPSULES, PairBodies, pair_bodies
 from duomotion.config import Count, Factor, ZeroOrMore
 from duomotion.models.layers.pair_features import NUM_PEOPLE, SKELETONS
 from duomotion.motion.contacts import ease_mask
@@ -69,6 +70,36 @@ class GuidanceConfig:
     goal_rate: Factor = 0.05
     near: Factor = 0.001
     contacts: Factor = 20.0
+
+
+class SampledConfig(Protocol):
+    """Of a network, how it samples unless told otherwise."""
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def solver(self) -> str: ...
+
+    @property
+    def guidance(self) -> float: ...
+
+    @property
+    def attempts(self) -> int: ...
+
+
+def guided_sampling(config: SampledConfig) -> Sampling:
+    """The settings of a model that is guided while it samples."""
+    return Sampling(
+        steps=config.steps,
+        solver=config.solver,
+        guidance=config.guidance,
+        attempts=config.attempts,
+        avoid_collisions=True,
+        contacts=(),
+        paths=(),
+        body_model=CAPSULES,
+    )
 
 
 class PairGuidance:

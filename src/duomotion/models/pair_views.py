@@ -33,6 +33,12 @@ OPEN_VIEWS = PairConfig(
     shortest=0.5,
 )
 """Of the open data, where recordings are few: cut and replayed at other tempos and sizes."""
+OPEN_PAIRS: dict[str, Any] = {
+    "pairs": "data/open-pairs",
+    "composed": "data/composed-pairs",
+    "examples": OPEN_VIEWS,
+}
+"""`ViewData` of the open models."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,6 +92,16 @@ def resample(interaction: Interaction, fps: float) -> Interaction:
     return replace(interpolate(interaction, low, low + 1, times - low), fps=fps)
 
 
+def held(interaction: Interaction, frames: int) -> Interaction:
+    """So many first frames; the last one there is stands for those behind it."""
+    chosen = np.minimum(np.arange(frames), interaction.num_frames - 1)
+    return replace(
+        interaction,
+        root_positions=interaction.root_positions[:, chosen],
+        rotations=interaction.rotations[:, chosen],
+    )
+
+
 def interpolate(
     interaction: Interaction, low: np.ndarray, high: np.ndarray, part: np.ndarray
 ) -> Interaction:

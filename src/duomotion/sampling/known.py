@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from duomotion.motion.canonical import facing, interpolate, transform
+from duomotion.motion.canonical import facing, held, interpolate, transform
 from duomotion.motion.contacts import lock_feet
 from duomotion.motion.interaction import Interaction, together
 from duomotion.motion.kinematics import global_rotations, local_rotations
@@ -61,8 +61,7 @@ class KnownMotion:
         """A person's known motion, open frames filled, to its end or held there to `frames`."""
         mask_T = self.mask[person]
         whole = filled(self.placed.person(person), mask_T[None])
-        held = np.minimum(np.arange(frames), len(mask_T) - 1)
-        return interpolate(whole, held, held, np.zeros(frames))
+        return held(whole, frames)
 
     def to_world(self, bodies: Interaction) -> Interaction:
         """People from the model's world in the one of the known motion."""

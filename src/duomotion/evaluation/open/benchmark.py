@@ -19,7 +19,7 @@ import numpy as np
 from duomotion.data.testsets import Query
 from duomotion.evaluation.metrics import agreement, physics
 from duomotion.evaluation.metrics.distributions import Multimodality, embedding_scores
-from duomotion.evaluation.metrics.embedder import Embedder
+from duomotion.evaluation.metrics.embedder import SentenceEmbedder
 from duomotion.evaluation.metrics.estimates import Row
 from duomotion.evaluation.open.opensets import OPEN_SETS, Motion
 from duomotion.evaluation.open.sources import Source
@@ -52,7 +52,7 @@ class Benchmark:
 
     def __init__(
         self,
-        embedder: Embedder,
+        embedder: SentenceEmbedder,
         test: Sequence[Any],
         train: Sequence[Any],
         *,

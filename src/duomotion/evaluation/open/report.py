@@ -133,13 +133,7 @@ def run(
     processes = processes or Processes(torch.device("cpu"))
     train, test = (data.read(root, split) for split in ("train", "test"))
     benchmark = Benchmark(evaluator, test, train, repeats=repeats)
-    still = mean_pose(data, train)
-    rows = [
-        benchmark.row("real motion", real(data)),
-        benchmark.row("real motion, other captions", real(data), shuffled=True),
-        benchmark.row("mean pose", still),
-        benchmark.row("training clip of the nearest caption", retrieval(data, train, evaluator)),
-    ]
+    rows = baselines(benchmark, train)
     seconds, layers = {}, {}
     for model in models:
         rows.append(benchmark.row(f"{model.name}, reconstruction only", reconstructed(data, model)))
@@ -160,7 +154,20 @@ def run(
         **computation({model.name: model for model in models}, sampling),
         **environment(processes.device),
     }
-    return OpenReport(tuple(rows), separation(benchmark, still), seconds, layers, facts)
+    separated = separation(benchmark, mean_pose(data, train))
+    return OpenReport(tuple(rows), separated, seconds, layers, facts)
+
+
+def baselines(benchmark: Benchmark, train: Sequence[Any]) -> list[Row]:
+    """Rows that are no model: what scores mean."""
+    data = benchmark.data
+    nearest = retrieval(data, train, benchmark.embedder)
+    return [
+        benchmark.row("real motion", real(data)),
+        benchmark.row("real motion, other captions", real(data), shuffled=True),
+        benchmark.row("mean pose", mean_pose(data, train)),
+        benchmark.row("training clip of the nearest caption", nearest),
+    ]
 
 
 def separations(found: Mapping[str, Separation]) -> str:

@@ -10,7 +10,7 @@ from scipy.linalg import sqrtm
 from duomotion.evaluation.metrics.distributions import FrechetDistance
 from duomotion.evaluation.metrics.protocols import T2M
 from duomotion.evaluation.open.benchmark import Benchmark
-from duomotion.evaluation.open.opensets import OPEN_SETS
+from duomotion.evaluation.open.opensets import OPEN_SETS, evaluator_of
 from duomotion.evaluation.open.sources import real
 from duomotion.loading import shipped_evaluator
 from duomotion.models.children import load_embedder
@@ -69,7 +69,8 @@ def clip_seconds(root: str | Path) -> float:
     """
     data = OPEN_SETS["open-pairs"]
     train, test = (data.read(root, split) for split in ("train", "test"))
-    benchmark = Benchmark(load_embedder(shipped_evaluator()), test, train)
+    embedder = evaluator_of(data, load_embedder(shipped_evaluator()))
+    benchmark = Benchmark(embedder, test, train)
     start = time.perf_counter()
     benchmark.scores(real(data), 0)
     return (time.perf_counter() - start) / len(test)

@@ -127,6 +127,11 @@ class InteractionCodec(PairFeatures):
         self.autoencoder = InteractionAutoencoder(config)
         self.alignment = Alignment(config) if config.alignment is not None else None
 
+    @property
+    def unit(self) -> int:
+        """Frames of which motion has a whole number."""
+        return self.config.patch
+
     def encode(self, features_BPTF: Tensor, lengths_B: Tensor | None = None) -> Latents:
         """Latents of features in the layout's units; see `InteractionAutoencoder.encode`."""
         return self.autoencoder.encode(self.normaliser.normalise(features_BPTF), lengths_B)

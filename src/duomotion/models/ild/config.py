@@ -9,7 +9,7 @@ from typing import Literal
 
 from duomotion.config import Count, Factor, Length, Share, Size, ZeroOrMore
 from duomotion.models.pair_guidance import GuidanceConfig
-from duomotion.sampling.diffusion import NoiseSchedule
+from duomotion.sampling.diffusion import LCM_STEPS, NoiseSchedule
 
 SCALED_LINEAR = NoiseSchedule(
     kind="scaled_linear", beta_start=0.00085, beta_end=0.012, prediction="epsilon"
@@ -142,6 +142,11 @@ class LatentDenoiserConfig:
     latent_guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     attempts: Count = 1  # ours; see `sampling.request.Sampling`
 
+    @property
+    def distilled_steps(self) -> int:
+        """Among which those of the solver "lcm" are chosen."""
+        return LCM_STEPS
+
     def __post_init__(self) -> None:
         if self.transformer.width % 2:
             raise ValueError(f"width must be even, not {self.transformer.width}")
@@ -173,11 +178,11 @@ class StudentConfig(LatentDenoiserConfig):
             raise ValueError(
                 f"interval {self.interval} must divide the {self.noise.num_steps} noise levels"
             )
-        if self.steps > self.levels:
-            raise ValueError(f"steps must be at most {self.levels}, not {self.steps}")
+        if self.steps > self.distilled_steps:
+            raise ValueError(f"steps must be at most {self.distilled_steps}, not {self.steps}")
 
     @property
-    def levels(self) -> int:
+    def distilled_steps(self) -> int:
         """Noise levels that it is trained at."""
         return self.noise.num_steps // self.interval
 

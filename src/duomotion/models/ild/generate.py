@@ -9,103 +9,69 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from duomotion.body.pair_bodies import CAPSULES
-from duomotion.checkpoint import Checkpoint, load_network, model_config, read_checkpoint
+from duomotion.checkpoint import Checkpoint, load_network, model_config
 from duomotion.models.base import OnStep
-from duomotion.models.children import load_length_estimator
 from duomotion.models.feature_model import (
-    FeatureModel,
     KnownFeatures,
-    LengthEstimator,
     known_tensors,
-    load_encoder,
     text_vectors,
 )
 from duomotion.models.ild.autoencoder import InteractionCodec
 from duomotion.models.ild.codec import load_codec, reconstruct
-from duomotion.models.ild.config import AutoencoderConfig, LatentDenoiserConfig, StudentConfig
-from duomotion.models.ild.network import TRAINING_ONLY, LatentDenoiser, LatentDiffusion
-from duomotion.models.layers.acceleration import accelerate
+from duomotion.models.ild.config import LatentDenoiserConfig, StudentConfig
+from duomotion.models.ild.network import LatentDenoiser, LatentDiffusion, without_training
+from duomotion.models.latent_model import LatentModel
 from duomotion.models.pair_guidance import latent_adjustment
-from duomotion.precision import Precision, weight_type
-from duomotion.sampling.diffusion import LCM_STEPS, Known, Solver, draw_noise
+from duomotion.sampling.diffusion import Known, Solver, draw_noise
 from duomotion.sampling.guidance import GuidedNetwork
 from duomotion.sampling.request import AS_TUNED, Sampling
-from duomotion.text.encoder import TextEncoder
 
 
-class Ild(FeatureModel):
-    """A denoiser of latents and the decoder of what they stand for.
+def diffusion_from(checkpoint: Checkpoint) -> LatentDiffusion:
+    """The network of a denoiser's checkpoint, with its statistics.
 
-    The decoder stays in float32: rounded to bfloat16, each frame would be off by other millimetres.
+    Raises:
+        ValueError: it is no such checkpoint, or tensors are missing.
     """
+    return load_network(checkpoint, LatentDiffusion, model_config(checkpoint, LatentDenoiserConfig))
 
-    def __init__(
-        self,
-        diffusion: LatentDiffusion,
-        codec: InteractionCodec,
-        encoder: TextEncoder,
-        *,
-        length: LengthEstimator | None = None,
-        name: str = "ild",
-        precision: Precision = "auto",
-    ) -> None:
-        width = diffusion.config.transformer.width
-        dtype = weight_type(precision, diffusion.mean.device, width)
-        diffusion.denoiser.to(dtype)
-        self.diffusion, self.codec = accelerate(diffusion), accelerate(codec)
-        self.sampling = AS_TUNED
-        super().__init__(
-            name,
-            codec.layout,
-            encoder,
-            (self.diffusion, self.codec),
-            length=length,
-            frame_unit=codec.config.patch,
-            dtype=dtype,
+
+def student_from(checkpoint: Checkpoint) -> LatentDiffusion:
+    """The network of a student's checkpoint, without those that only its training needs.
+
+    Raises:
+        ValueError: it is no such checkpoint, or tensors are missing.
+    """
+    own = without_training(checkpoint.tensors)
+    config = model_config(checkpoint, StudentConfig)
+    return load_network(replace(checkpoint, tensors=own), LatentDiffusion, config)
+
+
+def check_latents(codec: InteractionCodec, denoiser: LatentDenoiserConfig, folder: Path) -> None:
+    """Raises ValueError where the latents of an autoencoder are not those of the denoiser."""
+    found = codec.config.num_latents, codec.config.latent_dim
+    wanted = denoiser.num_latents, denoiser.latent_dim
+    if found != wanted:
+        raise ValueError(
+            f"{folder} makes {found[0]} latents of {found[1]} numbers; the denoiser is for "
+            f"{wanted[0]} of {wanted[1]}"
         )
 
-    @classmethod
-    def load(cls, folder: Path, *, device: str = "cpu", precision: Precision = "auto") -> "Ild":
-        """Read a denoiser's checkpoint, and the autoencoder and length estimator inside it.
 
-        Raises:
-            ValueError: the folder is no such checkpoint, tensors are missing, or parts of it do not
-                belong together.
-        """
-        checkpoint = read_checkpoint(folder)
-        diffusion = cls.network_from(checkpoint)
-        config = diffusion.config
-        codec = load_codec(folder / "autoencoder")
-        check_latents(codec.config, config, folder / "autoencoder")
-        return cls(
-            diffusion.to(device),
-            codec.to(device),
-            load_encoder(checkpoint, config.text_dim),
-            length=load_length_estimator(folder, text_dim=config.text_dim),
-            name=folder.name,
-            precision=precision,
-        )
+class Ild(LatentModel):
+    """A denoiser of latents that starts from noise, and the decoder of what they stand for."""
 
-    @staticmethod
-    def network_from(checkpoint: Checkpoint) -> LatentDiffusion:
-        """The network of a checkpoint; raises as `diffusion_from`."""
-        return diffusion_from(checkpoint)
+    system = "ild"
+    diffusion_from = staticmethod(diffusion_from)
+    codec_from = staticmethod(load_codec)
+    check_latents = staticmethod(check_latents)
+    diffusion: LatentDiffusion
+    codec: InteractionCodec
+    sampling = AS_TUNED  # where it differs from the config
 
     @property
     def tuned(self) -> Sampling:
-        config = self.diffusion.config
-        tuned = Sampling(
-            steps=config.steps,
-            solver=config.solver,
-            guidance=config.guidance,
-            attempts=config.attempts,
-            avoid_collisions=True,
-            contacts=(),
-            paths=(),
-            body_model=CAPSULES,
-        )
-        return replace(tuned, **self.sampling.given())
+        return replace(super().tuned, **self.sampling.given())
 
     def retuned(self, sampling: Sampling) -> "Ild":
         """The same model which samples otherwise unless told how; shares its networks."""
@@ -155,9 +121,8 @@ class Ild(FeatureModel):
 class Fild(Ild):
     """A student of ILD, which makes latents in one step or a few."""
 
-    @staticmethod
-    def network_from(checkpoint: Checkpoint) -> LatentDiffusion:
-        return student_from(checkpoint)
+    system = "fild"
+    diffusion_from = staticmethod(student_from)
 
     @property
     def tuned(self) -> Sampling:
@@ -178,43 +143,6 @@ class Fild(Ild):
         guidance = 1.0 if sampling.guidance is None else sampling.guidance
         sampling = replace(sampling, solver=self.diffusion.config.solver, guidance=guidance)
         return super().sample(texts, frames, known, rngs=rngs, sampling=sampling, on_step=on_step)
-
-
-def diffusion_from(checkpoint: Checkpoint) -> LatentDiffusion:
-    """The network of a denoiser's checkpoint, with its statistics.
-
-    Raises:
-        ValueError: it is no such checkpoint, or tensors are missing.
-    """
-    return load_network(checkpoint, LatentDiffusion, model_config(checkpoint, LatentDenoiserConfig))
-
-
-def student_from(checkpoint: Checkpoint) -> LatentDiffusion:
-    """The network of a student's checkpoint, without those that only its training needs.
-
-    Raises:
-        ValueError: it is no such checkpoint, or tensors are missing.
-    """
-    own = {
-        name: tensor
-        for name, tensor in checkpoint.tensors.items()
-        if not name.startswith(TRAINING_ONLY)
-    }
-    config = model_config(checkpoint, StudentConfig)
-    return load_network(replace(checkpoint, tensors=own), LatentDiffusion, config)
-
-
-def check_latents(
-    autoencoder: AutoencoderConfig, denoiser: LatentDenoiserConfig, folder: Path
-) -> None:
-    """Raises ValueError where the latents of an autoencoder are not those of the denoiser."""
-    found = autoencoder.num_latents, autoencoder.latent_dim
-    wanted = denoiser.num_latents, denoiser.latent_dim
-    if found != wanted:
-        raise ValueError(
-            f"{folder} makes {found[0]} latents of {found[1]} numbers; the denoiser is for "
-            f"{wanted[0]} of {wanted[1]}"
-        )
 
 
 def adjustment(
@@ -277,8 +205,12 @@ def denoise(
     """
     assert sampling.steps and sampling.solver and sampling.guidance is not None
     config, scale = denoiser.config, sampling.guidance
-    distilled = config.levels if isinstance(config, StudentConfig) else LCM_STEPS
-    solver = Solver(sampling.solver, config.noise, sampling.steps, distilled_steps=distilled)
+    solver = Solver(
+        sampling.solver,
+        config.noise,
+        sampling.steps,
+        distilled_steps=config.distilled_steps,
+    )
     device, dtype = noise_BLK.device, denoiser.text_projection.weight.dtype
     frames_B = torch.full((len(noise_BLK),), frames, device=device)
     times_S = torch.tensor(solver.times, device=device)

@@ -3,6 +3,8 @@
 Axes: B samples, L latents, K their width, D width of the transformer, C of the text vector.
 """
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from duomotion.models.ild.autoencoder import projection, stack
 from duomotion.models.ild.config import LatentDenoiserConfig, SkipTransformerConfig
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
+from duomotion.models.layers.latents import LatentStatistics
 from duomotion.models.layers.linear import zero_linear
 from duomotion.models.layers.modulation import Modulation, modulate, normalise
 from duomotion.models.layers.positional import sinusoids_at
@@ -18,8 +21,6 @@ from duomotion.models.layers.skip_transformer import SkipTransformer
 from duomotion.models.layers.text_head import TextHead
 from duomotion.models.layers.transformer import PostNormBlock
 
-TRAINING_ONLY = ("target.", "fake.")
-"""How names of tensors begin which a student needs in training alone."""
 GUIDANCE_WAVES = 1000.0
 """Scales of guidance are as far apart as so many noise levels (Luo et al. 2023)."""
 
@@ -130,26 +131,19 @@ class AdaptiveBlock(nn.Module):
         return x_BLD + ff_gate * self.dropout(self.linear2(self.dropout(hidden)))
 
 
-class LatentDiffusion(nn.Module):
-    """A denoiser with the statistics of the latents that it was trained on.
-
-    Latents are brought to mean 0 for it, and to about the size of the noise (Rombach et al. 2022
-    scale theirs so), by place and channel.
-    """
-
-    mean: Tensor
-    std: Tensor
+class LatentDiffusion(LatentStatistics):
+    """A denoiser with the statistics of its latents, by place and channel."""
 
     def __init__(self, config: LatentDenoiserConfig) -> None:
-        super().__init__()
+        super().__init__(config.num_latents, config.latent_dim)
         self.config = config
         self.denoiser = LatentDenoiser(config)
-        shape = config.num_latents, config.latent_dim
-        self.register_buffer("mean", torch.zeros(shape))
-        self.register_buffer("std", torch.ones(shape))
 
-    def normalise(self, z_BLK: Tensor) -> Tensor:
-        return (z_BLK - self.mean) / self.std
 
-    def denormalise(self, z_BLK: Tensor) -> Tensor:
-        return z_BLK * self.std + self.mean
+TRAINING_ONLY = ("target.", "fake.")
+"""How names of tensors begin which a student needs in training alone."""
+
+
+def without_training(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A student's state as a `LatentDiffusion` has it."""
+    return {name: each for name, each in tensors.items() if not name.startswith(TRAINING_ONLY)}

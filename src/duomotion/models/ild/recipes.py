@@ -1,10 +1,11 @@
 """ILD's trainings: the paper's (appendix E), and those of `ild-open` and `fild-open`."""
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
+from typing import Any
 
 from duomotion.data.pairs import PairConfig
-from duomotion.models.captioned_pairs import PairData
+from duomotion.models.captioned_pairs import OPEN_CAPTIONS
 from duomotion.models.ild.config import (
     AutoencoderConfig,
     AutoencoderLossWeights,
@@ -20,7 +21,7 @@ from duomotion.models.ild.training import (
     LatentData,
     LatentDenoiserRecipe,
 )
-from duomotion.models.pair_views import OPEN_VIEWS
+from duomotion.models.pair_views import OPEN_PAIRS
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
 INTERX_VIEWS = PairConfig(max_frames=150, mirror=False)
@@ -33,6 +34,20 @@ SMALL = SkipTransformerConfig(
     dropout=0.0,
     attention_dropout=0.0,
 )
+
+SMALL_DENOISER: dict[str, Any] = {
+    "latent_dim": 96,
+    "transformer": replace(SMALL, num_layers=9),
+    "length_token": True,
+    "text_dim": 384,
+    "attempts": 4,
+}
+ENCODED_VIEWS: dict[str, Any] = {
+    **OPEN_CAPTIONS,
+    "composed_share": 0.25,
+    "views": 30,
+    "balance": 0.25,
+}
 
 
 def _optim(epochs: int) -> OptimConfig:
@@ -124,11 +139,7 @@ def autoencoder_open() -> AutoencoderRecipe:
         ),
         losses=AutoencoderLossWeights(position=10.0, velocity=30.0),
         data=AutoencoderData(
-            pairs="data/open-pairs",
-            composed="data/composed-pairs",
-            tokenizer="runs/momask/tokenizer-pairs-open/best",
-            balance=0.5,
-            examples=OPEN_VIEWS,
+            **OPEN_PAIRS, tokenizer="runs/momask/tokenizer-pairs-open/best", balance=0.5
         ),
         optim=small_training(steps=4_000, batch_size=16, lr=1e-3, ema_decay=0.999),
         log=LogConfig(validate_every=1000, checkpoint_seconds=300.0),
@@ -138,25 +149,8 @@ def autoencoder_open() -> AutoencoderRecipe:
 def denoiser_open() -> LatentDenoiserRecipe:
     """The denoiser of `ild-open`; views are encoded before training."""
     return LatentDenoiserRecipe(
-        model=LatentDenoiserConfig(
-            latent_dim=96,
-            transformer=replace(SMALL, num_layers=9),
-            length_token=True,
-            text_dim=384,
-            attempts=4,
-        ),
-        data=LatentData(
-            pairs="data/open-pairs",
-            composed="data/composed-pairs",
-            composed_share=0.25,
-            autoencoder="runs/ild/autoencoder-open/best",
-            length="runs/length/open/last",
-            text_encoder="sentence",
-            views=30,
-            balance=0.25,
-            text_noise=0.15,
-            examples=OPEN_VIEWS,
-        ),
+        model=LatentDenoiserConfig(**SMALL_DENOISER),
+        data=LatentData(**ENCODED_VIEWS, autoencoder="runs/ild/autoencoder-open/best"),
         optim=small_training(steps=30_000, batch_size=64, lr=1e-3, ema_decay=0.999),
         log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),
     )
@@ -164,17 +158,9 @@ def denoiser_open() -> LatentDenoiserRecipe:
 
 def student_open() -> StudentRecipe:
     """The student of `ild-open`, `fild-open`."""
-    teacher = denoiser_open()
-    shared = {each.name: getattr(teacher.data, each.name) for each in fields(PairData)}
     return StudentRecipe(
-        model=StudentConfig(
-            latent_dim=96,
-            transformer=teacher.model.transformer,
-            length_token=True,
-            text_dim=384,
-            attempts=4,
-        ),
-        data=StudentData(**shared, teacher="runs/ild/denoiser-open/last"),
+        model=StudentConfig(**SMALL_DENOISER),
+        data=StudentData(**ENCODED_VIEWS, teacher="runs/ild/denoiser-open/last"),
         optim=small_training(steps=4_000, batch_size=32, lr=3e-4, ema_decay=0.999),
         log=LogConfig(validate_every=500, checkpoint_seconds=300.0),
     )

@@ -22,6 +22,7 @@ from duomotion.models.ild.network import LatentDenoiser
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.skip_transformer import SkipTransformer
 from duomotion.models.layers.transformer import PostNormBlock, PostNormDecoderBlock
+from duomotion.models.pair_reference import multihead
 
 Run = Callable[[nn.Module, Tensor], Tensor]
 """A block and what goes into it -> what comes out."""
@@ -128,18 +129,3 @@ def deis_change(
         return (antiderivative[0] - antiderivative[1]) / (np.log(end) - np.log(start))
 
     return share(rho, rho_before) * noise_B + share(rho_before, rho) * noise_before_B
-
-
-def multihead(attention: Attention) -> nn.MultiheadAttention:
-    made = nn.MultiheadAttention(
-        attention.out_proj.in_features, attention.num_heads, batch_first=True
-    )
-    made.load_state_dict(
-        {
-            "in_proj_weight": attention.in_proj.weight,
-            "in_proj_bias": attention.in_proj.bias,
-            "out_proj.weight": attention.out_proj.weight,
-            "out_proj.bias": attention.out_proj.bias,
-        }
-    )
-    return made.eval()

@@ -24,7 +24,7 @@ from duomotion.models.ild.distillation import (
     one_interval,
 )
 from duomotion.models.ild.generate import Fild, diffusion_from
-from duomotion.models.ild.network import LatentDenoiser, LatentDiffusion
+from duomotion.models.ild.network import LatentDenoiser, LatentDiffusion, without_training
 from duomotion.models.ild.objective import latent_loss
 from duomotion.models.ild.training import LatentTask
 from duomotion.sampling.diffusion import Solver
@@ -90,26 +90,20 @@ class StudentTask(LatentTask):
         ValueError: the teacher is no denoiser of ILD, or its network is not the student's.
     """
 
+    recipe: StudentRecipe
     model: Distilled
     reported = ("distillation",)
 
     def __init__(self, recipe: StudentRecipe, device: torch.device) -> None:
-        self.recipe = recipe
         folder = Path(recipe.data.teacher)
         self.teacher = _teacher(recipe, folder).to(device)
-        super().__init__(
-            recipe.data,
-            recipe.model,
-            recipe.optim,
-            autoencoder=folder / "autoencoder",
-            device=device,
-        )
+        super().__init__(recipe, device, autoencoder=folder / "autoencoder")
+        torch.manual_seed(recipe.optim.seed)
         self.model = Distilled(recipe.model, recipe.distillation, self.teacher)
 
     def generator(self) -> Fild:
         student = LatentDiffusion(self.recipe.model).to(self.device).eval()
-        own = student.state_dict().keys()
-        student.load_state_dict({n: t for n, t in self.model.state_dict().items() if n in own})
+        student.load_state_dict(without_training(self.model.state_dict()))
         return Fild(student, copy.deepcopy(self.codec), self.pairs.encoder)
 
     def loss(
@@ -131,15 +125,15 @@ class StudentTask(LatentTask):
         student = told(model.denoiser, text_BC, frames_B, told_B)
         teacher = guided(self.teacher.denoiser, text_BC, frames_B, scale)
 
-        number = int(torch.randint(config.levels, (), generator=rng, device=device))
+        number = int(torch.randint(config.distilled_steps, (), generator=rng, device=device))
         level = (number + 1) * config.interval - 1
         times_B = torch.full((size,), level, device=device)
         noise_BLK = torch.randn(clean_BLK.shape, generator=rng, device=device)
         noisy_BLK = schedule.add_noise(clean_BLK, noise_BLK, times_B)
         made_BLK = consistent(schedule, student(noisy_BLK, times_B), noisy_BLK, times_B)
         if model.target is None:
-            begin = config.levels - 1 - number
-            solver = Solver(how.solver, schedule, config.levels, begin=begin)
+            begin = config.distilled_steps - 1 - number
+            solver = Solver(how.solver, schedule, config.distilled_steps, begin=begin)
             target_BLK = end_of_chain(teacher, noisy_BLK, solver)
         else:
             target = told(model.target, text_BC, frames_B, told_B)

@@ -4,8 +4,7 @@ Axes: B samples, P the 2 people, T frames, F features, L latents, K their width.
 """
 
 import copy
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,9 +15,9 @@ import torch
 from torch import Tensor
 
 from duomotion.checkpoint import load_weights, read_checkpoint, read_recipe
-from duomotion.losses.interaction import mean_over, on_lowest_foot, simple_loss
+from duomotion.losses.interaction import simple_loss
 from duomotion.models import part_of
-from duomotion.models.captioned_pairs import CaptionedPairs, PairData
+from duomotion.models.captioned_pairs import CaptionedPairs, CaptionedTask, PairData
 from duomotion.models.ild.autoencoder import InteractionCodec, side_by_side
 from duomotion.models.ild.codec import load_codec
 from duomotion.models.ild.config import (
@@ -31,13 +30,12 @@ from duomotion.models.ild.linear_code import importance
 from duomotion.models.ild.network import LatentDiffusion
 from duomotion.models.ild.objective import joint_losses, kl_loss, latent_loss
 from duomotion.models.layers.latents import Latents
-from duomotion.models.layers.masks import length_mask
 from duomotion.models.layers.pair_features import NUM_PEOPLE
-from duomotion.models.pair_views import PairViews, ViewData, statistics
+from duomotion.models.pair_autoencoder import PairAutoencoderTask
+from duomotion.models.pair_views import ViewData
 from duomotion.sampling.guidance import draw_text_drop
 from duomotion.training.batch import take
 from duomotion.training.config import LogConfig, OptimConfig
-from duomotion.training.validation import FeatureSource
 from duomotion.training.views import View, converted
 
 STATISTICS_BATCHES = 20  # of which mean and deviation of latents are taken
@@ -86,7 +84,7 @@ class LatentDenoiserRecipe:
     log: LogConfig = field(default_factory=LogConfig)
 
 
-class AutoencoderTask:
+class AutoencoderTask(PairAutoencoderTask):
     """Features of two people through the autoencoder.
 
     Raises:
@@ -94,45 +92,28 @@ class AutoencoderTask:
             other way round.
     """
 
-    score_name = "mpjpe"
-    children: Mapping[str, Path] = {}
+    codec = InteractionCodec
+    recipe: AutoencoderRecipe
+    model: InteractionCodec
 
     def __init__(self, recipe: AutoencoderRecipe, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
-        torch.manual_seed(recipe.optim.seed)
-        self.model = InteractionCodec(recipe.model)
         self.tokenizer = _load_tokenizer(recipe, device)
-        self.pairs = PairViews(
-            recipe.data,
-            layout=recipe.model.layout,
-            seed=recipe.optim.seed,
-            unit=recipe.model.patch,
-        )
-        if recipe.start is not None:
-            load_weights(self.model, read_checkpoint(recipe.start))
-        else:
-            views = self.pairs.random_views()
-            self.model.set_statistics(statistics(views, self.model.layout))
-            self._fit_linear_code(views)
+        super().__init__(recipe, device, unit=recipe.model.patch)
 
-    def _fit_linear_code(self, views: Sequence[View]) -> None:
+    def fit(self, views: list[View]) -> None:
+        """The same, and the linear code."""
+        super().fit(views)
         model, code = self.model, self.model.autoencoder.linear_code
         if code is not None:
             normalised = [model.normaliser.normalise(view.motion[None]) for view in views]
             clips = [side_by_side(x_BPTF)[0].numpy() for x_BPTF in normalised]
             code.fit(clips, np.tile(model.std.numpy() * importance(model.layout), NUM_PEOPLE))
 
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
-        size = self.recipe.optim.batch_size
-        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
-
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         model, weights, frames_B = self.model, self.recipe.losses, batch["frames_B"]
-        target_BPTF = model.normaliser.normalise(batch["motion_BPTF"])
-        mask_BT = length_mask(frames_B, target_BPTF.shape[2])
-        target_BPTF = target_BPTF * mask_BT[:, None, :, None]
+        target_BPTF, mask_BT = self.target(batch)
         latents = model.autoencoder.encode(target_BPTF, frames_B)
         z_BLK = latents.sample(rng) if model.training else latents.mean
         made_BPTF = model.autoencoder.decode(z_BLK, target_BPTF.shape[2], frames_B)
@@ -147,22 +128,9 @@ class AutoencoderTask:
                 losses["alignment"] = weights.alignment * self._alignment(
                     z_BLK.float(), batch["motion_BPTF"], frames_B
                 )
-            joints = self._joints(made_BPTF, target_BPTF, mask_BT)
+            joints = self.joints(made_BPTF, target_BPTF, mask_BT)
             losses |= joint_losses(*joints, mask_BT, model.skeleton, weights)
             return torch.stack(list(losses.values())).sum(), losses
-
-    def _joints(
-        self, made_BPTF: Tensor, target_BPTF: Tensor, mask_BT: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Positions (B, P, T, J, 3) in metres of both, the floor at height 0."""
-        model = self.model
-        made, target = (
-            model.layout.positions(model.normaliser.denormalise(x))
-            for x in (made_BPTF, target_BPTF)
-        )
-        if model.layout.knows_floor:
-            return made, target
-        return on_lowest_foot(made, target, mask_BT, model.skeleton)
 
     def _alignment(self, z_BLK: Tensor, motion_BPTF: Tensor, frames_B: Tensor) -> Tensor:
         assert self.tokenizer is not None and self.model.alignment is not None
@@ -172,92 +140,39 @@ class AutoencoderTask:
         margin = self.recipe.losses.margin
         return self.model.alignment.loss(z_BLK, codes_BNC, frames_B // unit, margin)
 
-    def validate(self) -> dict[str, float]:
-        """Mean distance of joints in the world, in metres, over the frames of held-out clips."""
-        model, size = self.model, self.recipe.optim.batch_size
-        errors, counts, rng = [], [], np.random.default_rng(0)
-        for start in range(0, len(self.pairs.held_out), size):
-            views = self.pairs.held_out[start : start + size]
-            batch = take(self.pairs.batch(views, rng), slice(None), self.device)
-            motion_BPTF, frames_B = batch["motion_BPTF"], batch["frames_B"]
-            mask_BT = length_mask(frames_B, motion_BPTF.shape[2])
-            target_BPTF = model.normaliser.normalise(motion_BPTF) * mask_BT[:, None, :, None]
-            z_BLK = model.autoencoder.encode(target_BPTF, frames_B).mean
-            made_BPTF = model.autoencoder.decode(z_BLK, motion_BPTF.shape[2], frames_B)
-            made, target = self._joints(made_BPTF, target_BPTF, mask_BT)
-            error_BT = (made - target).norm(dim=-1).mean((1, 3))
-            errors += mean_over(error_BT, mask_BT, (1,)).tolist()
-            counts += frames_B.tolist()
-        return {"mpjpe": float(np.average(errors, weights=counts))}
-
-    def provenance(self) -> dict[str, Any]:
-        return {"data": self.pairs.sources()}
+    def reconstructed(self, target_BPTF: Tensor, frames_B: Tensor) -> Tensor:
+        autoencoder = self.model.autoencoder
+        z_BLK = autoencoder.encode(target_BPTF, frames_B).mean
+        return autoencoder.decode(z_BLK, target_BPTF.shape[2], frames_B)
 
 
-class LatentTask(ABC):
+class LatentTask(CaptionedTask):
     """Latents and a caption through a network; the autoencoder stays as it is."""
 
     model: LatentDiffusion
-    reported: tuple[str, ...] = ()  # parts of the loss that validation tells too
 
-    def __init__(
-        self,
-        data: PairData,
-        model: LatentDenoiserConfig,
-        optim: OptimConfig,
-        *,
-        autoencoder: Path,
-        device: torch.device,
-    ) -> None:
-        self.data, self.optim, self.device = data, optim, device
-        torch.manual_seed(optim.seed)
+    def __init__(self, recipe: Any, device: torch.device, *, autoencoder: Path) -> None:
         self.codec = load_codec(autoencoder).to(device)
-        check_latents(self.codec.config, model, autoencoder)
-        self.pairs = CaptionedPairs(
-            data,
+        check_latents(self.codec, recipe.model, autoencoder)
+        pairs = CaptionedPairs(
+            recipe.data,
             layout=self.codec.config.layout,
-            text_dim=model.text_dim,
-            seed=optim.seed,
-            unit=self.codec.config.patch,
+            text_dim=recipe.model.text_dim,
+            seed=recipe.optim.seed,
+            unit=self.codec.unit,
             prepare=partial(encoded, self.codec),
         )
-        self.learned = self.pairs.learned
-        self.children: Mapping[str, Path] = {"autoencoder": autoencoder, **self.pairs.children}
-        self.score_name = self.pairs.score_name
-
-    @abstractmethod
-    def loss(
-        self, batch: dict[str, Any], rng: torch.Generator, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]: ...
-
-    @abstractmethod
-    def generator(self) -> FeatureSource:
-        """What generates, of copies."""
-
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
-        return self.pairs.train_batches(self.optim.batch_size, seed=seed, epoch=epoch, skip=skip)
-
-    def validate(self) -> dict[str, float]:
-        return self.pairs.scores(
-            self.loss,
-            self.generator,
-            size=self.optim.batch_size,
-            device=self.device,
-            names=self.reported,
-        )
-
-    def provenance(self) -> dict[str, Any]:
-        return self.pairs.provenance()
+        super().__init__(recipe, device, pairs, {"autoencoder": autoencoder})
 
     def clean_latents(self, batch: Mapping[str, Any], rng: torch.Generator) -> Tensor:
         """(B, L, K) normalised, in training drawn from their distribution."""
-        latents = self._latents(batch)
+        latents = self.latents(batch)
         return self.model.normalise(latents.sample(rng) if self.model.training else latents.mean)
 
-    def _latents(self, batch: Mapping[str, Any]) -> Latents:
+    def latents(self, batch: Mapping[str, Any]) -> Latents:
         """Of views that were encoded before training, or of fresh ones."""
         motion_B = batch["motion_BPTF"]
-        if self.data.views is not None:
+        if self.recipe.data.views is not None:
             return Latents(*motion_B.unbind(1))
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             return self.codec.encode(motion_B, batch["frames_B"])
@@ -266,17 +181,12 @@ class LatentTask(ABC):
 class LatentDenoiserTask(LatentTask):
     """The denoiser learns to predict the noise in latents."""
 
+    recipe: LatentDenoiserRecipe
     reported = ("simple",)
 
     def __init__(self, recipe: LatentDenoiserRecipe, device: torch.device) -> None:
-        self.recipe = recipe
-        super().__init__(
-            recipe.data,
-            recipe.model,
-            recipe.optim,
-            autoencoder=Path(recipe.data.autoencoder),
-            device=device,
-        )
+        super().__init__(recipe, device, autoencoder=Path(recipe.data.autoencoder))
+        torch.manual_seed(recipe.optim.seed)
         self.model = LatentDiffusion(recipe.model)
         if recipe.start is not None:
             load_weights(self.model, read_checkpoint(recipe.start))
@@ -295,7 +205,7 @@ class LatentDenoiserTask(LatentTask):
         """
         found, seed = [], self.recipe.optim.seed
         for batch in self.train_batches(seed=seed, epoch=0, skip=0):
-            found.append(self._latents(take(batch, slice(None), self.device)).mean.cpu())
+            found.append(self.latents(take(batch, slice(None), self.device)).mean.cpu())
             if len(found) == STATISTICS_BATCHES:
                 break
         z_NLK = torch.cat(found)

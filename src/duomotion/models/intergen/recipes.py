@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from duomotion.data.pairs import PairConfig
-from duomotion.models.captioned_pairs import PairData
+from duomotion.models.captioned_pairs import OPEN_CAPTIONS, PairData
 from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.intergen.training import InterGenRecipe
-from duomotion.models.pair_views import OPEN_VIEWS
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
 
@@ -63,15 +62,7 @@ def denoiser_open() -> InterGenRecipe:
             steps=20,
             attempts=4,
         ),
-        data=PairData(
-            pairs="data/open-pairs",
-            composed="data/composed-pairs",
-            length="runs/length/open/last",
-            text_encoder="sentence",
-            balance=0.5,
-            text_noise=0.15,
-            examples=OPEN_VIEWS,
-        ),
+        data=PairData(**OPEN_CAPTIONS, balance=0.5),
         optim=small_training(steps=12_000, batch_size=32, lr=1e-3, ema_decay=0.999),
         log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),
     )

@@ -2,14 +2,12 @@
 
 The scan is the recurrence of equations 4 and 5, one place after the other, for each person, branch
 and direction alone; convolutions are PyTorch's; guidance takes two passes instead of one over a
-doubled batch, and modulation is computed in each of them; steps are DDIM's (Song et al. 2021),
-written out. There is no padding.
+doubled batch, and modulation is computed in each of them; steps are DDIM's
+(`models.pair_reference`). There is no padding.
 
-Axes: B batch, P the 2 people, T frames, F features, D width, L places, H heads, P channels of a
-head, N states.
+Axes: B batch, T frames, D width, L places, H heads, P channels of a head, N states.
 """
 
-import copy
 from typing import cast
 
 import torch
@@ -20,11 +18,11 @@ from duomotion.models.intermamba.network import (
     BLOCK,
     AstmBlock,
     InteractionAggregation,
-    InterMambaDenoiser,
     InterMambaModule,
 )
 from duomotion.models.intermamba.scan_branch import ScanBranch, StateSpace
 from duomotion.models.layers.attention import Attention
+from duomotion.models.pair_reference import PairReference, layer_norm, multihead
 
 
 def recurrence(
@@ -45,40 +43,14 @@ def recurrence(
     return torch.stack(made, 1)
 
 
-class ReferenceDenoiser:
-    """The same weights as `model`, in evaluation mode and float32, without sharing them."""
+class ReferenceDenoiser(PairReference):
+    """InterMamba's."""
 
-    def __init__(self, model: InterMambaDenoiser) -> None:
-        self.model = copy.deepcopy(model).float().eval()
-        self.modules = [cast(InterMambaModule, module) for module in self.model.blocks]
-
-    def sample(self, noise_BPTF: Tensor, text_BC: Tensor, steps: int, guidance: float) -> Tensor:
-        """Clean features from noise."""
-        schedule = self.model.config.noise
-        kept = schedule.alphas_cumprod
-        stride, x_BPTF, clean_BPTF = schedule.num_steps // steps, noise_BPTF, noise_BPTF
-        for step in reversed(range(steps)):
-            time = step * stride
-            with_text = self.predict(x_BPTF, text_BC, time)
-            without = self.predict(x_BPTF, torch.zeros_like(text_BC), time)
-            clean_BPTF = guidance * with_text + (1 - guidance) * without
-            here, after = float(kept[time]), float(kept[time - stride]) if step else 1.0
-            noise = (x_BPTF - here**0.5 * clean_BPTF) / (1 - here) ** 0.5
-            x_BPTF = after**0.5 * clean_BPTF + (1 - after) ** 0.5 * noise
-        return clean_BPTF
-
-    def predict(self, x_BPTF: Tensor, text_BC: Tensor, time: int) -> Tensor:
-        """One pass of the network."""
-        model, patch = self.model, self.model.config.patch
-        embedding_BD = model.embed(model.condition(text_BC), torch.full((len(x_BPTF),), time))
-        x_BPTF = x_BPTF.unflatten(2, (-1, patch)).flatten(3)
-        people = [model.input_projection(x) + embedding_BD[:, None] for x in x_BPTF.unbind(1)]
-        if model.person_embedding is not None:
-            people = [x + mark for x, mark in zip(people, model.person_embedding, strict=True)]
-        for module in self.modules:
+    def hidden(self, people: list[Tensor], embedding_BD: Tensor) -> list[Tensor]:
+        people = [x_BTD + embedding_BD[:, None] for x_BTD in people]
+        for module in self.model.blocks:
             people = self._module(module, embedding_BD, *people)
-        made_BPTF = torch.stack([model.output_projection(x_BTD) for x_BTD in people], 1)
-        return made_BPTF.unflatten(3, (patch, -1)).flatten(2, 3)
+        return people
 
     def _module(
         self, module: InterMambaModule, embedding_BD: Tensor, first: Tensor, second: Tensor
@@ -106,10 +78,10 @@ class ReferenceDenoiser:
         interaction_BTD: Tensor | None,
     ) -> Tensor:
         shift, scale = norm
-        normed = _normed(x_BTD) * (1 + scale) + shift
+        normed = layer_norm(x_BTD) * (1 + scale) + shift
         if not isinstance(block, AstmBlock):
-            memory = normed if interaction_BTD is None else _normed(interaction_BTD)
-            attention = _multihead(cast(Attention, block.attention))
+            memory = normed if interaction_BTD is None else layer_norm(interaction_BTD)
+            attention = multihead(cast(Attention, block.attention))
             return x_BTD + attention(normed, memory, memory)[0]
         mixed = torch.zeros_like(x_BTD)
         alpha, beta = block.astm.fusion
@@ -148,7 +120,7 @@ def _aggregated(
     """LIIA as convolutions of kernel sizes 1 and 3."""
     shift, scale = torch.cat(norm[:2], -1), torch.cat(norm[2:], -1)
     both = torch.cat(people, -1)
-    hidden = _normed(both) * (1 + scale) + shift
+    hidden = layer_norm(both) * (1 + scale) + shift
     gather = aggregation.gather
     mixed = F.conv1d(hidden.mT, gather.mix.weight[..., None])
     gathered = (
@@ -175,21 +147,3 @@ def _scanned(scan: StateSpace, x_BLE: Tensor, source_BLS: Tensor) -> Tensor:
     in_BLN, out_BLN, step_BLH = scan.parameters_from(source_BLS)
     x_BLHP = x_BLE.unflatten(-1, (scan.num_heads, -1))
     return recurrence(x_BLHP, step_BLH, -scan.log_decay.exp(), in_BLN, out_BLN).flatten(2)
-
-
-def _normed(x_BTD: Tensor) -> Tensor:
-    return F.layer_norm(x_BTD, x_BTD.shape[-1:], eps=1e-6)
-
-
-def _multihead(attention: Attention) -> nn.MultiheadAttention:
-    width = attention.out_proj.in_features
-    made = nn.MultiheadAttention(width, attention.num_heads, add_zero_attn=True, batch_first=True)
-    made.load_state_dict(
-        {
-            "in_proj_weight": attention.in_proj.weight,
-            "in_proj_bias": attention.in_proj.bias,
-            "out_proj.weight": attention.out_proj.weight,
-            "out_proj.bias": attention.out_proj.bias,
-        }
-    )
-    return made.eval()

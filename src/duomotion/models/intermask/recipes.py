@@ -6,6 +6,7 @@ from typing import Any
 
 from duomotion.data.pairs import PairConfig
 from duomotion.data.windows import WindowConfig
+from duomotion.models.captioned_pairs import OPEN_CAPTIONS
 from duomotion.models.intermask.config import (
     INTERX_TOKENIZER,
     InterMConfig,
@@ -248,16 +249,14 @@ def generator_open() -> GeneratorRecipe:
             choice_temperature=4.5,
             attempts=4,
         ),
-        data=GeneratorData(
-            pairs="data/open-pairs",
-            composed="data/composed-pairs",
-            composed_share=0.25,
-            tokenizer="runs/intermask/tokenizer-open/best",
-            length="runs/length/open/last",
-            text_encoder="sentence",
-            views=30,
-            balance=0.25,
-            text_noise=0.15,
+        data=replace(
+            GeneratorData(
+                **OPEN_CAPTIONS,
+                composed_share=0.25,
+                tokenizer="runs/intermask/tokenizer-open/best",
+                views=30,
+                balance=0.25,
+            ),
             examples=replace(OPEN_VIEWS, shortest=0.9),
         ),
         optim=small_training(

@@ -15,7 +15,7 @@ from duomotion.checkpoint import load_weights, read_checkpoint
 from duomotion.data.layouts import VIEWS
 from duomotion.data.windows import WindowConfig
 from duomotion.losses.masked import soft_targets
-from duomotion.models.captioned_pairs import CaptionedPairs, PairData
+from duomotion.models.captioned_pairs import CaptionedPairs, CaptionedTask, PairData
 from duomotion.models.intermask.alternating import transformer_of
 from duomotion.models.intermask.codec import MotionCodec, load_codec
 from duomotion.models.intermask.config import (
@@ -185,15 +185,17 @@ class GeneratorRecipe:
     log: LogConfig = field(default_factory=LogConfig)
 
 
-class GeneratorTask:
+class GeneratorTask(CaptionedTask):
     """Tokens of two people and a caption through the masked transformer."""
 
+    recipe: GeneratorRecipe
+    reported = ("accuracy",)
+
     def __init__(self, recipe: GeneratorRecipe, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
         data = recipe.data
         self.codec = accelerate(load_codec(Path(data.tokenizer)))
         _check_tokenizer(self.codec, recipe)
-        self.pairs = CaptionedPairs(
+        pairs = CaptionedPairs(
             data,
             layout=self.codec.layout.name,
             text_dim=recipe.model.text_dim,
@@ -201,13 +203,8 @@ class GeneratorTask:
             unit=self.codec.tokenizer.downsampling,
             prepare=partial(tokenized, self.codec),
         )
-        self.learned = self.pairs.learned
-        self.children: Mapping[str, Path] = {
-            "tokenizer": Path(data.tokenizer),
-            **self.pairs.children,
-        }
+        super().__init__(recipe, device, pairs, {"tokenizer": Path(data.tokenizer)})
         self.model = _initial_network(recipe, self.codec)
-        self.score_name = self.pairs.score_name
         self.codec.to(device)
         self.targets_JVV = self._soft_targets()
 
@@ -222,9 +219,8 @@ class GeneratorTask:
         )
         return torch.stack([soft_targets(part.codebook, width) for part in quantizers])
 
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
-        size = self.recipe.optim.batch_size
-        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
+    def generator(self) -> InterMask:
+        return InterMask(self.codec, copy.deepcopy(self.model), self.pairs.encoder)
 
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
@@ -255,18 +251,6 @@ class GeneratorTask:
         """(B, 2, N), with anything behind the end of a clip."""
         with torch.autocast(self.device.type, enabled=False):
             return self.codec.encode(motion_BPTF.flatten(0, 1)).unflatten(0, (-1, 2))
-
-    def validate(self) -> dict[str, float]:
-        return self.pairs.scores(
-            self.loss,
-            lambda: InterMask(self.codec, copy.deepcopy(self.model), self.pairs.encoder),
-            size=self.recipe.optim.batch_size,
-            device=self.device,
-            names=("accuracy",),
-        )
-
-    def provenance(self) -> dict[str, Any]:
-        return self.pairs.provenance()
 
 
 def _check_tokenizer(codec: MotionCodec, recipe: GeneratorRecipe) -> None:

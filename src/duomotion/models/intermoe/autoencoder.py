@@ -302,6 +302,8 @@ class SkeletalCodec(PairFeatures):
         self.config = config
         self.autoencoder = SkeletalAutoencoder(config, self.layout)
 
+    unit = FRAMES
+
     @property
     def latent_dim(self) -> int:
         """L."""

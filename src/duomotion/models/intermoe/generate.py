@@ -8,100 +8,54 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from duomotion.body.pair_bodies import CAPSULES
-from duomotion.checkpoint import Checkpoint, load_network, model_config, read_checkpoint
+from duomotion.checkpoint import Checkpoint, load_network, model_config
 from duomotion.models.base import OnStep
-from duomotion.models.children import load_length_estimator
 from duomotion.models.feature_model import (
-    FeatureModel,
     KnownFeatures,
-    LengthEstimator,
     known_tensors,
-    load_encoder,
     text_vectors,
 )
 from duomotion.models.intermoe.autoencoder import FRAMES, SkeletalCodec
 from duomotion.models.intermoe.codec import load_codec, reconstruct
 from duomotion.models.intermoe.config import DenoiserConfig
 from duomotion.models.intermoe.network import LatentDiffusion
-from duomotion.models.layers.acceleration import accelerate
+from duomotion.models.latent_model import LatentModel
 from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.models.pair_diffusion import denoise
 from duomotion.models.pair_guidance import latent_adjustment
-from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import Known, draw_noise
 from duomotion.sampling.request import Sampling
-from duomotion.text.encoder import TextEncoder
 
 Adjust = Callable[[Tensor, int], Tensor]
 
 
-class InterMoE(FeatureModel):
-    """A denoiser of latents that starts from noise, and the decoder of what they stand for.
+def diffusion_from(checkpoint: Checkpoint) -> LatentDiffusion:
+    """The network of a denoiser's checkpoint, with its statistics.
 
-    The decoder stays in float32: rounded to bfloat16, each frame would be off by other millimetres.
+    Raises:
+        ValueError: it is no such checkpoint, or tensors are missing.
     """
+    return load_network(checkpoint, LatentDiffusion, model_config(checkpoint, DenoiserConfig))
 
-    def __init__(
-        self,
-        diffusion: LatentDiffusion,
-        codec: SkeletalCodec,
-        encoder: TextEncoder,
-        *,
-        length: LengthEstimator | None = None,
-        name: str = "intermoe",
-        precision: Precision = "auto",
-    ) -> None:
-        dtype = weight_type(precision, diffusion.mean.device, diffusion.config.width)
-        diffusion.denoiser.to(dtype)
-        self.diffusion, self.codec = accelerate(diffusion), accelerate(codec)
-        super().__init__(
-            name,
-            codec.layout,
-            encoder,
-            (self.diffusion, self.codec),
-            length=length,
-            frame_unit=FRAMES,
-            dtype=dtype,
+
+def check_latents(codec: SkeletalCodec, denoiser: DenoiserConfig, folder: Path) -> None:
+    """Raises ValueError where the latents of an autoencoder are not those of the denoiser."""
+    if codec.latent_dim != denoiser.num_features:
+        raise ValueError(
+            f"{folder} makes latents of {codec.latent_dim} numbers; the denoiser is for those of "
+            f"{denoiser.num_features}"
         )
 
-    @classmethod
-    def load(
-        cls, folder: Path, *, device: str = "cpu", precision: Precision = "auto"
-    ) -> "InterMoE":
-        """Read a denoiser's checkpoint, and the autoencoder and length estimator inside it.
 
-        Raises:
-            ValueError: the folder is no such checkpoint, tensors are missing, or parts of it do not
-                belong together.
-        """
-        checkpoint = read_checkpoint(folder)
-        diffusion = diffusion_from(checkpoint)
-        config = diffusion.config
-        codec = load_codec(folder / "autoencoder")
-        check_latents(codec, config, folder / "autoencoder")
-        return cls(
-            diffusion.to(device),
-            codec.to(device),
-            load_encoder(checkpoint, config.text_dim),
-            length=load_length_estimator(folder, text_dim=config.text_dim),
-            name=folder.name,
-            precision=precision,
-        )
+class InterMoE(LatentModel):
+    """A denoiser of latents that starts from noise, and the decoder of what they stand for."""
 
-    @property
-    def tuned(self) -> Sampling:
-        config = self.diffusion.config
-        return Sampling(
-            steps=config.steps,
-            solver=config.solver,
-            guidance=config.guidance,
-            attempts=config.attempts,
-            avoid_collisions=True,
-            contacts=(),
-            paths=(),
-            body_model=CAPSULES,
-        )
+    system = "intermoe"
+    diffusion_from = staticmethod(diffusion_from)
+    codec_from = staticmethod(load_codec)
+    check_latents = staticmethod(check_latents)
+    diffusion: LatentDiffusion
+    codec: SkeletalCodec
 
     @torch.no_grad()
     def sample(
@@ -138,24 +92,6 @@ class InterMoE(FeatureModel):
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
         """Features (P, T, F) through the autoencoder, cut to whole latents."""
         return reconstruct(self.codec, features)
-
-
-def diffusion_from(checkpoint: Checkpoint) -> LatentDiffusion:
-    """The network of a denoiser's checkpoint, with its statistics.
-
-    Raises:
-        ValueError: it is no such checkpoint, or tensors are missing.
-    """
-    return load_network(checkpoint, LatentDiffusion, model_config(checkpoint, DenoiserConfig))
-
-
-def check_latents(codec: SkeletalCodec, denoiser: DenoiserConfig, folder: Path) -> None:
-    """Raises ValueError where the latents of an autoencoder are not those of the denoiser."""
-    if codec.latent_dim != denoiser.num_features:
-        raise ValueError(
-            f"{folder} makes latents of {codec.latent_dim} numbers; the denoiser is for those of "
-            f"{denoiser.num_features}"
-        )
 
 
 def adjustment(

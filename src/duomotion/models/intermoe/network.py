@@ -15,6 +15,7 @@ from duomotion.models.intermoe.config import DenoiserConfig
 from duomotion.models.intermoe.experts import Routing, SelectiveExperts
 from duomotion.models.intermoe.routing import bias_moves
 from duomotion.models.layers.dropout import Dropout
+from duomotion.models.layers.latents import LatentStatistics
 from duomotion.models.layers.linear import zero_linear
 from duomotion.models.layers.masks import length_mask
 from duomotion.models.layers.modulation import normalise
@@ -126,21 +127,10 @@ class InterMoEDenoiser(PairDenoiser):
             own.bias += move_E
 
 
-class LatentDiffusion(nn.Module):
+class LatentDiffusion(LatentStatistics):
     """A denoiser with the statistics of the latents that it was trained on."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, config: DenoiserConfig) -> None:
-        super().__init__()
+        super().__init__(config.num_features)
         self.config = config
         self.denoiser = InterMoEDenoiser(config)
-        self.register_buffer("mean", torch.zeros(config.num_features))
-        self.register_buffer("std", torch.ones(config.num_features))
-
-    def normalise(self, z_BPTF: Tensor) -> Tensor:
-        return (z_BPTF - self.mean) / self.std
-
-    def denormalise(self, z_BPTF: Tensor) -> Tensor:
-        return z_BPTF * self.std + self.mean

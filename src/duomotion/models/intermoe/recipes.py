@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from duomotion.data.pairs import PairConfig
+from duomotion.models.captioned_pairs import OPEN_CAPTIONS
 from duomotion.models.intermoe.config import (
     AutoencoderConfig,
     AutoencoderLossWeights,
@@ -11,7 +12,7 @@ from duomotion.models.intermoe.config import (
     RoutingConfig,
 )
 from duomotion.models.intermoe.training import AutoencoderRecipe, DenoiserRecipe, LatentData
-from duomotion.models.pair_views import OPEN_VIEWS, ViewData
+from duomotion.models.pair_views import OPEN_PAIRS, OPEN_VIEWS, ViewData
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
 INTERX_LATENT = 9 * 64
@@ -94,11 +95,8 @@ def autoencoder_open() -> AutoencoderRecipe:
     return AutoencoderRecipe(
         model=AutoencoderConfig(width=32, dropout=0.0),
         losses=AutoencoderLossWeights(kl=0.002, joints=10.0, steps=30.0, bones=10.0, contact=30.0),
-        data=ViewData(
-            pairs="data/open-pairs",
-            composed="data/composed-pairs",
-            balance=0.5,
-            examples=replace(OPEN_VIEWS, max_frames=96),
+        data=replace(
+            ViewData(**OPEN_PAIRS, balance=0.5), examples=replace(OPEN_VIEWS, max_frames=96)
         ),
         optim=small_training(steps=8_000, batch_size=16, lr=2e-3, ema_decay=0.999),
         log=LogConfig(validate_every=1000, checkpoint_seconds=300.0),
@@ -127,14 +125,7 @@ def denoiser_open() -> DenoiserRecipe:
             attempts=4,
         ),
         data=LatentData(
-            pairs="data/open-pairs",
-            composed="data/composed-pairs",
-            autoencoder="runs/intermoe/autoencoder-open/best",
-            length="runs/length/open/last",
-            text_encoder="sentence",
-            balance=0.5,
-            text_noise=0.15,
-            examples=OPEN_VIEWS,
+            **OPEN_CAPTIONS, autoencoder="runs/intermoe/autoencoder-open/best", balance=0.5
         ),
         optim=small_training(steps=12_000, batch_size=32, lr=1e-3, ema_decay=0.999),
         log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),

@@ -4,18 +4,16 @@ Axes: B samples, P the 2 people, T frames, F features, N latents in time, L numb
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from duomotion.checkpoint import load_weights, read_checkpoint
-from duomotion.losses.interaction import mean_over, on_lowest_foot
-from duomotion.models.captioned_pairs import CaptionedPairs, PairData
+from duomotion.models.captioned_pairs import CaptionedPairs, CaptionedTask, PairData
 from duomotion.models.intermoe.autoencoder import FRAMES, SkeletalCodec
 from duomotion.models.intermoe.codec import load_codec
 from duomotion.models.intermoe.config import (
@@ -32,7 +30,8 @@ from duomotion.models.intermoe.objective import (
     kl_loss,
 )
 from duomotion.models.layers.masks import length_mask
-from duomotion.models.pair_views import PairViews, ViewData, statistics
+from duomotion.models.pair_autoencoder import PairAutoencoderTask
+from duomotion.models.pair_views import ViewData
 from duomotion.sampling.guidance import draw_text_drop
 from duomotion.training.batch import take
 from duomotion.training.config import LogConfig, OptimConfig
@@ -72,37 +71,22 @@ class DenoiserRecipe:
     log: LogConfig = field(default_factory=LogConfig)
 
 
-class AutoencoderTask:
+class AutoencoderTask(PairAutoencoderTask):
     """Features of each person through the autoencoder."""
 
-    score_name = "mpjpe"
-    children: Mapping[str, Path] = {}
+    codec = SkeletalCodec
+    recipe: AutoencoderRecipe
+    model: SkeletalCodec
 
     def __init__(self, recipe: AutoencoderRecipe, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
-        torch.manual_seed(recipe.optim.seed)
-        self.model = SkeletalCodec(recipe.model)
-        self.pairs = PairViews(
-            recipe.data, layout=recipe.model.layout, seed=recipe.optim.seed, unit=FRAMES
-        )
-        if recipe.start is not None:
-            load_weights(self.model, read_checkpoint(recipe.start))
-        else:
-            views = self.pairs.random_views()
-            self.model.set_statistics(statistics(views, self.model.layout))
-
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
-        size = self.recipe.optim.batch_size
-        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
+        super().__init__(recipe, device, unit=FRAMES)
 
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        model, weights, lengths_B = self.model, self.recipe.losses, batch["lengths_B"]
-        target_BPTF = model.normaliser.normalise(batch["motion_BPTF"])
-        frames = target_BPTF.shape[2]
-        mask_BT = length_mask(FRAMES * lengths_B, frames)
-        mask_BN = length_mask(lengths_B, frames // FRAMES)
+        model, weights = self.model, self.recipe.losses
+        target_BPTF, mask_BT = self.target(batch)
+        mask_BN = length_mask(batch["lengths_B"], target_BPTF.shape[2] // FRAMES)
         latents = model.encode(target_BPTF)
         made_BPTF = model.decode(latents.sample(rng) if model.training else latents.mean)
         with torch.autocast(self.device.type, enabled=False):
@@ -110,69 +94,43 @@ class AutoencoderTask:
             losses = {"kl": weights.kl * kl_loss(latents, mask_BN)}
             losses |= feature_losses(made_BPTF, target_BPTF, mask_BT, model.layout, weights)
             if weights.joints or weights.steps or weights.bones or weights.contact:
-                joints = self._joints(made_BPTF, target_BPTF, mask_BT)
+                joints = self.joints(made_BPTF, target_BPTF, mask_BT)
                 losses |= joint_losses(*joints, mask_BT, model.skeleton, weights)
             return torch.stack(list(losses.values())).sum(), losses
 
-    def _joints(
-        self, made_BPTF: Tensor, target_BPTF: Tensor, mask_BT: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """(B, P, T, J, 3) in metres of normalised features."""
-        model = self.model
-        made, target = (
-            model.layout.positions(model.normaliser.denormalise(x))
-            for x in (made_BPTF, target_BPTF)
-        )
-        if model.layout.knows_floor:
-            return made, target
-        return on_lowest_foot(made, target, mask_BT, model.skeleton)
-
-    def validate(self) -> dict[str, float]:
-        """Mean distance of joints in the world, in metres, over the frames of held-out clips."""
-        model, size = self.model, self.recipe.optim.batch_size
-        errors, counts, rng = [], [], np.random.default_rng(0)
-        for start in range(0, len(self.pairs.held_out), size):
-            views = self.pairs.held_out[start : start + size]
-            batch = take(self.pairs.batch(views, rng), slice(None), self.device)
-            frames_B = FRAMES * batch["lengths_B"]
-            target_BPTF = model.normaliser.normalise(batch["motion_BPTF"])
-            mask_BT = length_mask(frames_B, target_BPTF.shape[2])
-            made_BPTF = model.decode(model.encode(target_BPTF).mean)
-            made, target = self._joints(made_BPTF, target_BPTF, mask_BT)
-            error_BT = (made - target).norm(dim=-1).mean((1, 3))
-            errors += mean_over(error_BT, mask_BT, (1,)).tolist()
-            counts += frames_B.tolist()
-        return {"mpjpe": float(np.average(errors, weights=counts))}
-
-    def provenance(self) -> dict[str, Any]:
-        return {"data": self.pairs.sources()}
+    def reconstructed(self, target_BPTF: Tensor, frames_B: Tensor) -> Tensor:
+        return self.model.decode(self.model.encode(target_BPTF).mean)
 
 
-class DenoiserTask:
+class DenoiserTask(CaptionedTask):
     """Latents and a caption through the denoiser; the autoencoder stays as it is."""
 
+    recipe: DenoiserRecipe
+    model: LatentDiffusion
+    reported = ("simple",)
+
     def __init__(self, recipe: DenoiserRecipe, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
-        torch.manual_seed(recipe.optim.seed)
         autoencoder = Path(recipe.data.autoencoder)
         self.codec = load_codec(autoencoder).to(device).requires_grad_(False)
         check_latents(self.codec, recipe.model, autoencoder)
-        self.model = LatentDiffusion(recipe.model)
-        self.pairs = CaptionedPairs(
+        pairs = CaptionedPairs(
             recipe.data,
             layout=self.codec.config.layout,
             text_dim=recipe.model.text_dim,
             seed=recipe.optim.seed,
             unit=FRAMES,
         )
-        self.learned = self.pairs.learned
-        self.children: Mapping[str, Path] = {"autoencoder": autoencoder, **self.pairs.children}
-        self.score_name = self.pairs.score_name
+        super().__init__(recipe, device, pairs, {"autoencoder": autoencoder})
+        torch.manual_seed(recipe.optim.seed)
+        self.model = LatentDiffusion(recipe.model)
         self.moves: list[Tensor] = []  # of the experts' biases, after this step
         if recipe.start is not None:
             load_weights(self.model, read_checkpoint(recipe.start))
         elif recipe.model.normalise_latents:
             self._set_statistics()
+
+    def generator(self) -> InterMoE:
+        return InterMoE(copy.deepcopy(self.model), copy.deepcopy(self.codec), self.pairs.encoder)
 
     def _set_statistics(self) -> None:
         """Mean and deviation of the numbers of latents of training views."""
@@ -194,10 +152,6 @@ class DenoiserTask:
         with torch.autocast(self.device.type, enabled=False):
             latents = self.codec.encode(self.codec.normaliser.normalise(batch["motion_BPTF"]))
             return latents.mean if rng is None else latents.sample(rng)
-
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
-        size = self.recipe.optim.batch_size
-        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
 
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
@@ -225,17 +179,3 @@ class DenoiserTask:
     def after_step(self, step: int, averages: Mapping[str, Tensor]) -> None:
         """Experts that took too many tokens become more demanding, and the other way round."""
         self.model.denoiser.move_biases(self.moves)
-
-    def validate(self) -> dict[str, float]:
-        return self.pairs.scores(
-            self.loss,
-            lambda: InterMoE(
-                copy.deepcopy(self.model), copy.deepcopy(self.codec), self.pairs.encoder
-            ),
-            size=self.recipe.optim.batch_size,
-            device=self.device,
-            names=("simple",),
-        )
-
-    def provenance(self) -> dict[str, Any]:
-        return self.pairs.provenance()

@@ -1,9 +1,9 @@
-"""Distributions of an autoencoder's latents (Kingma & Welling 2014)."""
+"""Latents of an autoencoder: distributions (Kingma & Welling 2014), and statistics."""
 
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Latents(NamedTuple):
@@ -22,3 +22,24 @@ def kl_divergence(latents: Latents) -> Tensor:
     """Divergence of latents' distributions from the standard normal, number by number."""
     mean, log_variance = latents.mean.float(), latents.log_variance.float()
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+
+class LatentStatistics(nn.Module):
+    """Mean and deviation of latents, by which a network's input gets about the noise's size.
+
+    Rombach et al. (2022) scale latents so.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("std", torch.ones(shape))
+
+    def normalise(self, z_B: Tensor) -> Tensor:
+        return (z_B - self.mean) / self.std
+
+    def denormalise(self, z_B: Tensor) -> Tensor:
+        return z_B * self.std + self.mean
