@@ -21,9 +21,9 @@ WRITERS = {
     ".png": "strip",
     ".html": "html",
 }
-READERS = {".smpl.npz": "smpl", ".npz": "npz", ".bvh": "bvh", ".amc": "asf"}
+READERS = {".smpl.npz": "smpl", ".npz": "npz", ".bvh": "bvh", ".glb": "gltf_reading", ".amc": "asf"}
 # Those whose files don't state unit and axis; their readers take both, or find them.
-GUESSING = ("bvh",)
+GUESSING = ("bvh", "gltf_reading")
 
 Axis = Literal["auto", "y", "z"]
 

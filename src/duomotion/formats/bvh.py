@@ -18,9 +18,15 @@ from scipy.spatial.transform import Rotation
 
 from duomotion.body import MAX_PEOPLE, person_names
 from duomotion.formats import limits
-from duomotion.formats.conventions import check_scale, find_unit, resting_places, turned_up
+from duomotion.formats.conventions import (
+    check_scale,
+    find_unit,
+    in_known_order,
+    resting_places,
+    turned_up,
+)
 from duomotion.motion.interaction import Interaction, together
-from duomotion.motion.skeleton import SMPL22, Skeleton
+from duomotion.motion.skeleton import Skeleton
 from duomotion.reading import read_text
 from duomotion.storage import atomic_file
 
@@ -95,10 +101,7 @@ def read(
         interaction = together(turned_up(names, people, up))
     except ValueError as problem:
         raise ValueError(f"{names}: {problem}") from None
-    # A file lists joints depth first; what was SMPL-22 when it was written is so again.
-    if _named_bones(interaction.skeletons[0]) == _named_bones(SMPL22):
-        return interaction.reordered(SMPL22)
-    return interaction
+    return in_known_order(interaction)
 
 
 def write(
@@ -128,10 +131,6 @@ def write(
     for person, target in zip(people, paths, strict=True):
         _write_file([person], target, scale)
     return paths
-
-
-def _named_bones(skeleton: Skeleton) -> set[tuple[str, str]]:
-    return {(skeleton.names[child], skeleton.names[parent]) for child, parent in skeleton.bones}
 
 
 # Reading

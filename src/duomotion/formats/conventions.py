@@ -10,7 +10,8 @@ import numpy as np
 from duomotion.motion.canonical import Z_UP_TO_Y_UP
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import global_rotations, local_rotations
-from duomotion.motion.skeleton import Skeleton
+from duomotion.motion.rotations import rotation_between
+from duomotion.motion.skeleton import SMPL22, Skeleton
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 """Metres of the units that files are written in."""
@@ -65,12 +66,23 @@ def turned_up(path: str | Path, people: list[Interaction], up: str) -> list[Inte
     return [_turned_up(person, up) for person in people]
 
 
+def in_known_order(interaction: Interaction) -> Interaction:
+    """What was SMPL-22 when it was written is so again; files list joints depth first."""
+    if _named_bones(interaction.skeletons[0]) == _named_bones(SMPL22):
+        return interaction.reordered(SMPL22)
+    return interaction
+
+
 def resting_places(skeletons: Sequence[Skeleton]) -> np.ndarray:
     """(P, 3) metres: where roots are when people stand on the floor in rest pose, side by side."""
     places = np.zeros((len(skeletons), 3))
     places[:, 0] = APART * np.arange(len(skeletons))
     places[:, 1] = [-skeleton.rest_positions[:, 1].min() for skeleton in skeletons]
     return places
+
+
+def _named_bones(skeleton: Skeleton) -> set[tuple[str, str]]:
+    return {(skeleton.names[child], skeleton.names[parent]) for child, parent in skeleton.bones}
 
 
 def _heads_and_feet(skeleton: Skeleton) -> tuple[list[int], list[int]]:
@@ -118,11 +130,18 @@ def _rests_along_z(skeleton: Skeleton) -> bool:
     return bool(_body_axis(skeleton, skeleton.rest_positions)[2] > 0.7)
 
 
+def _resting_upright(skeleton: Skeleton) -> np.ndarray:
+    """The turn (3, 3) after which a rest pose that stands along an axis stands along Y."""
+    axis = _body_axis(skeleton, skeleton.rest_positions)
+    nearest = np.where(np.abs(axis) > 0.7, np.sign(axis), 0)
+    return rotation_between(nearest, np.array([0.0, 1, 0])) if nearest.any() else np.eye(3)
+
+
 def _turned_up(person: Interaction, up: str) -> Interaction:
     """World and rest pose with Y up, each on its own: files mix a Z-up world with a Y-up rest."""
     skeleton = person.skeletons[0]
     turn_world = Z_UP_TO_Y_UP if up == "z" else np.eye(3)
-    turn_rest = Z_UP_TO_Y_UP if _rests_along_z(skeleton) else np.eye(3)
+    turn_rest = _resting_upright(skeleton)
     world = turn_world @ global_rotations(person.rotations, skeleton) @ turn_rest.T
     return Interaction(
         person.root_positions @ turn_world.T,
