@@ -455,7 +455,7 @@ def test_every_format_takes_half_a_character(tmp_path):
 
 def test_a_format_nobody_knows(run, tmp_path):
     waving().save(tmp_path / "clip.npz")
-    assert refused(run("convert", tmp_path / "clip.npz", tmp_path / "clip.fbx"), ".fbx", ".glb")
+    assert refused(run("convert", tmp_path / "clip.npz", tmp_path / "clip.usd"), ".usd", ".glb")
     assert refused(run("convert", tmp_path / "clip.c3d", tmp_path / "clip.glb"), ".c3d")
     assert refused(run("convert", tmp_path / "gone.bvh", tmp_path / "clip.glb"), "gone.bvh")
 

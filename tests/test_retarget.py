@@ -16,7 +16,7 @@ from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22, Skeleton
 
 # Joint, its parent, and the SMPL-22 joint in whose place it is; < and ^ stand for left and right
-# in lower case and Capitals, ? for their first letters.
+# in lower case and Capitals, ? and ! for their first letters in lower case and Capitals.
 MIXAMO = """
     Hips - pelvis            Spine Hips spine1          Spine1 Spine spine2
     Spine2 Spine1 spine3     Neck Spine2 neck           Head Neck head
@@ -55,7 +55,7 @@ UNREAL = """
 
 
 def is_sided(row):
-    return any(sign in word for sign in "<^?" for word in row)
+    return any(sign in word for sign in "<^?!" for word in row)
 
 
 def built(description, prefix=""):
@@ -65,7 +65,7 @@ def built(description, prefix=""):
     for row in zip(words[::3], words[1::3], words[2::3], strict=True):
         sides = ("left", "right") if is_sided(row) else ("",)
         for side in sides:
-            signs = {"<": side, "^": side.title(), "?": side[:1]}
+            signs = {"<": side, "^": side.title(), "?": side[:1], "!": side[:1].upper()}
             rows.append([word.translate(str.maketrans(signs)) for word in row])
     table = {name: (parent, place) for name, parent, place in rows}
     order = []

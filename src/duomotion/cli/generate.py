@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from duomotion.models.base import MotionModel, OnProgress
     from duomotion.sampling.request import Sampling
 
-Format = Literal["npz", "bvh", "glb", "mp4", "gif", "png", "html"]
+Format = Literal["npz", "bvh", "glb", "fbx", "mp4", "gif", "png", "html"]
 FORMATS: tuple[Format, ...] = ("npz", "bvh", "glb", "mp4", "html")
 
 
@@ -202,7 +202,7 @@ def react(
     """Generate a partner for the given motion of one person.
 
     Args:
-        actor: The given motion, .npz, .bvh or .glb.
+        actor: The given motion, .npz, .bvh, .glb or .fbx.
         text: What happens between the two, or what the given person does; optional.
         partner: What the other person does, in addition to the text.
         person: Which person to react to, where the file holds two.
@@ -242,7 +242,7 @@ def inpaint(
     """Regenerate a stretch of an interaction, or several, and keep the rest.
 
     Args:
-        clip: The given motion, .npz, .bvh or .glb, at most 10 s.
+        clip: The given motion, .npz, .bvh, .glb or .fbx, at most 10 s.
         unknown: Start and end of the stretch in seconds, as in 1.0:2.0; 1.0: goes to the end.
             Several are separated by commas, as in 0:1,3:4.
         text: What happens; optional.
@@ -295,7 +295,7 @@ def extend(
     """Extend an interaction.
 
     Args:
-        clip: The given motion, .npz, .bvh or .glb.
+        clip: The given motion, .npz, .bvh, .glb or .fbx.
         seconds: Length of the result, at most 60.
         text: What happens after the given motion; optional.
         reading: How a file of motion is read.
@@ -319,7 +319,7 @@ def view(clip: Path, /, out: Path | None = None, *, reading: InputOptions = GUES
     """Show a motion in the browser.
 
     Args:
-        clip: .npz, .bvh or .glb.
+        clip: .npz, .bvh, .glb or .fbx.
         out: The .html file to write; by default next to the motion.
         reading: How a file of motion is read.
     """
@@ -345,9 +345,9 @@ def convert(
     """Convert a motion file to another format, given by the suffix.
 
     Args:
-        source: .npz (ours or AMASS's), .bvh, .glb, or .amc with its .asf beside it.
-        target: .npz, .smpl.npz (AMASS's format, one file per person), .bvh, .glb, .mp4, .gif, .png
-            (a strip of frames) or .html.
+        source: .npz (ours or AMASS's), .bvh, .glb, .fbx, or .amc with its .asf beside it.
+        target: .npz, .smpl.npz (AMASS's format, one file per person), .bvh, .glb, .fbx, .mp4, .gif,
+            .png (a strip of frames) or .html.
         smpl: Retarget to the SMPL-22 skeleton.
         reading: How a file of motion is read.
         output: How files of motion are written.

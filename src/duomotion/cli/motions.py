@@ -8,6 +8,7 @@ import tyro
 
 if TYPE_CHECKING:
     from duomotion.motion.interaction import Interaction
+    from duomotion.motion.skeleton import Skeleton
 
 FPS = (1.0, 240.0)
 
@@ -47,23 +48,46 @@ class Output:
             motion.
         unit: Unit of length of .bvh files that are written.
         split: Write one .bvh file per person.
+        retarget: .bvh, .glb or .fbx of a rig: people get its skeleton, bone lengths and rest pose.
+            Names of Mixamo, Rigify, Unreal, CMU and SMPL are known, and others that name knees and
+            elbows by side.
     """
 
     fps: float | None = None
     unit: Literal["m", "cm", "mm", "in"] = "m"
     split: bool = False
+    retarget: Path | None = None
 
     def check(self) -> None:
-        """Raises ValueError where a setting is out of range."""
+        """Raises ValueError where a setting is out of range or the rig is none; OSError."""
         if self.fps is not None and not FPS[0] <= self.fps <= FPS[1]:
             raise ValueError(f"--fps {self.fps:g}: {FPS[0]:g} to {FPS[1]:g} frames a second")
+        _ = self.rig
+
+    @property
+    def rig(self) -> "Skeleton | None":
+        """The skeleton of the rig; raises as `check`."""
+        from duomotion.formats import load
+        from duomotion.motion.retarget import match_joints
+
+        if self.retarget is None:
+            return None
+        rig = load(self.retarget).skeletons[0]
+        try:
+            match_joints(rig)
+        except ValueError as problem:
+            raise ValueError(f"--retarget {self.retarget}: {problem}") from None
+        return rig
 
     def finished(self, clip: "Interaction") -> "Interaction":
-        """The motion as it is written."""
+        """The motion as it is written; raises as `check`."""
         from duomotion.motion.canonical import resample
+        from duomotion.motion.rig import to_rig
 
-        self.check()
-        return clip if self.fps is None else resample(clip, self.fps)
+        if self.fps is not None:
+            clip = resample(clip, self.fps)
+        rig = self.rig
+        return clip if rig is None else to_rig(clip, rig)
 
     def write(self, clip: "Interaction", path: Path) -> list[Path]:
         """The paths written; raises as `duomotion.formats.save`."""

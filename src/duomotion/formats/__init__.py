@@ -16,14 +16,22 @@ WRITERS = {
     ".npz": "npz",
     ".bvh": "bvh",
     ".glb": "gltf",
+    ".fbx": "fbx",
     ".mp4": "video",
     ".gif": "video",
     ".png": "strip",
     ".html": "html",
 }
-READERS = {".smpl.npz": "smpl", ".npz": "npz", ".bvh": "bvh", ".glb": "gltf_reading", ".amc": "asf"}
+READERS = {
+    ".smpl.npz": "smpl",
+    ".npz": "npz",
+    ".bvh": "bvh",
+    ".glb": "gltf_reading",
+    ".fbx": "fbx",
+    ".amc": "asf",
+}
 # Those whose files don't state unit and axis; their readers take both, or find them.
-GUESSING = ("bvh", "gltf_reading")
+GUESSING = ("bvh", "gltf_reading", "fbx")
 
 Axis = Literal["auto", "y", "z"]
 

@@ -5,6 +5,7 @@ keep their ground contacts and hands that touch the partner keep touching.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from textwrap import shorten
 
@@ -36,11 +37,11 @@ def to_smpl22(interaction: Interaction) -> Interaction:
     if source.same_tree(SMPL22):
         return interaction
     joints = match_joints(source)
-    positions = _on_smpl22(interaction.positions.astype(np.float64), joints)
+    positions = smpl22_positions(interaction.positions.astype(np.float64), joints)
     skeletons, rotations = [], []
     for person, skeleton in enumerate(interaction.skeletons):
-        rest = _on_smpl22(skeleton.rest_positions, joints)
-        turn = _facing_forward(rest)
+        rest = smpl22_positions(skeleton.rest_positions, joints)
+        turn = facing_forward(rest)
         world = global_rotations(interaction.rotations[person].astype(np.float64), source)
         twist = local_rotations(world[:, _carriers(joints)] @ turn.T, SMPL22)
         target = _target_skeleton(rest @ turn.T, positions[person])
@@ -126,12 +127,12 @@ def match_joints(skeleton: Skeleton) -> dict[str, int | None]:
         elbow = _find(skeleton, side, ELBOWS)
         match[f"{side}_hip"] = _above(skeleton, knee)
         match[f"{side}_knee"] = knee
-        match[f"{side}_ankle"] = _next(skeleton, knee)
+        match[f"{side}_ankle"] = _end(skeleton, knee)
         match[f"{side}_foot"] = _next(skeleton, match[f"{side}_ankle"])
         match[f"{side}_shoulder"] = shoulder = _above(skeleton, elbow)
         match[f"{side}_collar"] = _above(skeleton, shoulder)
         match[f"{side}_elbow"] = elbow
-        match[f"{side}_wrist"] = _next(skeleton, elbow)
+        match[f"{side}_wrist"] = _end(skeleton, elbow)
     left, right = (skeleton.path_to_root(match[f"{side}_elbow"]) for side in ("left", "right"))
     chest = next(joint for joint in left if joint in right)
     match["spine3"] = chest
@@ -161,7 +162,7 @@ def _find(skeleton: Skeleton, side: str, parts: tuple[str, ...]) -> int:
     }
     for joint, name in enumerate(skeleton.names):
         plain = re.sub(r"[^a-z0-9]", "", name.split(":")[-1].lower())
-        if re.sub(r"^(bip0*1?|mixamorig)", "", plain) in wanted:
+        if re.sub(r"^(bip0*1?|mixamorig\d*|def|org)", "", plain) in wanted:
             return joint
     raise ValueError(
         f"the skeleton has no {side} {parts[0]} that can be told by its name; "
@@ -170,10 +171,24 @@ def _find(skeleton: Skeleton, side: str, parts: tuple[str, ...]) -> int:
 
 
 def _above(skeleton: Skeleton, joint: int) -> int:
-    """The parent, from which a limb comes."""
+    """The joint from which a limb comes, the first where its bone is in pieces."""
     if joint == 0:
         raise ValueError(f"a limb begins at the root, joint {skeleton.names[0]!r}")
-    return skeleton.parents[joint]
+    above = skeleton.parents[joint]
+    while above and _is_piece(skeleton, above):
+        above = skeleton.parents[above]
+    return above
+
+
+def _end(skeleton: Skeleton, joint: int) -> int:
+    """The joint at the end of a limb's bone, which may be in pieces."""
+    end = _next(skeleton, joint)
+    return _end(skeleton, end) if _is_piece(skeleton, end) else end
+
+
+def _is_piece(skeleton: Skeleton, joint: int) -> bool:
+    """Whether a joint continues its parent's bone, as in Rigify's DEF-shin.L and DEF-shin.L.001."""
+    return skeleton.names[joint] == f"{skeleton.names[skeleton.parents[joint]]}.001"
 
 
 def _next(skeleton: Skeleton, joint: int) -> int:
@@ -184,12 +199,12 @@ def _next(skeleton: Skeleton, joint: int) -> int:
     return max(children, key=lambda child: len(skeleton.children[child]))
 
 
-def _on_smpl22(positions: np.ndarray, joints: dict[str, int | None]) -> np.ndarray:
+def smpl22_positions(positions: np.ndarray, joints: Mapping[str, int | None]) -> np.ndarray:
     """Positions (..., J, 3) of a skeleton as (..., 22, 3) in the order of SMPL-22."""
     low, high = positions[..., joints["pelvis"], :], positions[..., joints["spine3"], :]
     found = []
     for name in SMPL22.names:
-        joint = joints[name]
+        joint = joints.get(name)
         share = {"spine1": 1 / 3, "spine2": 2 / 3}.get(name, 0)
         found.append(low + share * (high - low) if joint is None else positions[..., joint, :])
     return np.stack(found, axis=-2)
@@ -203,7 +218,7 @@ def _carriers(joints: dict[str, int | None]) -> list[int]:
     return [pelvis if joint is None else joint for joint in found]
 
 
-def _facing_forward(rest: np.ndarray) -> np.ndarray:
+def facing_forward(rest: np.ndarray) -> np.ndarray:
     """The rotation that makes the rest pose (22, 3) face +Z."""
     across = rest[SMPL22.index("left_hip")] - rest[SMPL22.index("right_hip")]
     return yaw(np.arctan2(across[2], across[0]))
