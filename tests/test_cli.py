@@ -20,6 +20,7 @@ from duomotion.cli import evaluate
 from duomotion.cli.generate import FORMATS
 from duomotion.cli.importing import importers
 from duomotion.evaluation.metrics.protocols import PUBLISHED
+from duomotion.formats import bvh
 from duomotion.models import systems
 from duomotion.motion.interaction import Interaction
 
@@ -165,15 +166,70 @@ def test_view_opens_a_page(run, tmp_path, monkeypatch):
 def test_convert_there_and_back(run, tmp_path):
     source = tmp_path / "clip.npz"
     waving().save(source)
-    status, printed, _ = run("convert", source, tmp_path / "x.bvh", "--split", "--scale", 0.01)
+    status, printed, _ = run("convert", source, tmp_path / "x.bvh", "--split", "--unit", "cm")
     parts = [tmp_path / "x_A.bvh", tmp_path / "x_B.bvh"]
     assert status == 0 and printed.split() == [str(part) for part in parts]
     back = tmp_path / "back.npz"
-    assert (
-        run("convert", parts[0], back, "--second", parts[1], "--scale", 0.01, "--up", "y")[0] == 0
-    )
+    status, _, told = run("convert", parts[0], back, "--second", parts[1], "--up", "y")
+    assert status == 0 and "read in cm, a body measuring 1." in told
     clip = Interaction.load(back)
     np.testing.assert_allclose(clip.positions, waving().positions, atol=1e-4)
+    told = run("convert", parts[0], back, "--second", parts[1], "--scale", 0.02, "--up", "y")[2]
+    assert told == ""
+    twice = Interaction.load(back)
+    np.testing.assert_allclose(twice.positions, 2 * waving().positions, atol=1e-4)
+
+
+def test_bvh_to_bvh_changes_the_unit(run, tmp_path):
+    source, target = tmp_path / "a.bvh", tmp_path / "b.bvh"
+    bvh.write(standing(), source, scale=0.0254)
+    assert run("convert", source, target, "--unit", "cm")[0] == 0
+    np.testing.assert_allclose(
+        bvh.read(target, scale=0.01).positions, standing().positions, atol=1e-4
+    )
+
+
+def test_every_command_reads_in_units_axes_and_parts(run, model, tmp_path, monkeypatch):
+    monkeypatch.setattr("webbrowser.open", lambda page: None)
+    moved = standing(frames=90)
+    roots = moved.root_positions + np.linspace(0, 1, 90)[:, None] * [0, 0, 1]
+    source = tmp_path / "source.bvh"
+    bvh.write(replace(moved, root_positions=roots), source, scale=0.01)
+    words = ("--scale", 0.01, "--up", "y", "--start", 0.5, "--end", 2)
+    made = ("--model", model, "--formats", "npz", "--out", tmp_path / "out")
+    for command in (
+        ("convert", source, tmp_path / "clip.npz"),
+        ("view", source, "--out", tmp_path / "clip.html"),
+        ("react", source, *made),
+        ("inpaint", source, "--unknown", "0.5:1", *made),
+        ("extend", source, "--seconds", 1.8, *made),
+    ):
+        status, printed, error = run(*command, *words)
+        assert status == 0, error
+        written = Path(printed.splitlines()[-1])
+        if written.suffix == ".npz":
+            first = Interaction.load(written).root_positions[0, 0]
+            np.testing.assert_allclose(first, roots[0, 15], atol=1e-3)
+        assert refused(run(*command, "--scale", 0), "the scale has to be", "not 0")
+        assert refused(run(*command, "--scale", -1), "the scale has to be", "not -1")
+        assert refused(run(*command, "--scale", 1, "--start", 4), "source.bvh holds 3.00 s")
+    assert Interaction.load(tmp_path / "clip.npz").num_frames == 45
+
+
+def test_generate_writes_files_as_asked(run, model, tmp_path):
+    out = tmp_path / "out"
+    words = ("generate", "two people hug", "--seconds", 1, "--formats", "npz", "bvh", "--out", out)
+    words = (*words, "--model", model)
+    status, printed, _ = run(*words, "--split", "--fps", 60, "--unit", "in")
+    assert status == 0
+    paths = [out / f"two-people-hug-0{end}" for end in (".npz", "_A.bvh", "_B.bvh")]
+    assert printed.split()[-3:] == [str(path) for path in paths]
+    clip = Interaction.load(paths[0])
+    assert (clip.fps, clip.num_frames) == (60, 59)
+    pair = bvh.read(paths[1:], scale=0.0254)
+    assert pair.fps == 60
+    np.testing.assert_allclose(pair.positions, clip.positions, atol=1e-3)
+    assert refused(run(*words, "--fps", 0), "--fps 0: 1 to 240 frames a second")
 
 
 def test_convert_to_smpl_and_back(run, tmp_path):

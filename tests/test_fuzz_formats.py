@@ -69,11 +69,12 @@ def whole(folder):
         "ours.npz": waving(2, 2, TAIL),
         "amass.smpl.npz": standing(1, 2),
         "three.bvh": waving(3, 2, TAIL),
+        "two.glb": waving(2, 2, TAIL),
     }.items():
         save(motion, folder / name)
     (folder / "leg.asf").write_text(LEG)
     (folder / "leg_01.amc").write_text(MOTION)
-    names = ("ours.npz", "amass.smpl.npz", "three.bvh", "leg.asf", "leg_01.amc")
+    names = ("ours.npz", "amass.smpl.npz", "three.bvh", "two.glb", "leg.asf", "leg_01.amc")
     return {name: (folder / name).read_bytes() for name in names}
 
 
@@ -90,7 +91,9 @@ def damaged(folder, name, content, suffix):
 
 @examples(80)
 @given(
-    name=st.sampled_from(["ours.npz", "amass.smpl.npz", "three.bvh", "leg.asf", "leg_01.amc"]),
+    name=st.sampled_from(
+        ["ours.npz", "amass.smpl.npz", "three.bvh", "two.glb", "leg.asf", "leg_01.amc"]
+    ),
     suffix=st.sampled_from(SUFFIXES),
     edits=st.lists(
         st.tuples(st.floats(0, 1), st.integers(0, 40), st.binary(max_size=8)), max_size=4
@@ -202,7 +205,7 @@ def test_trees_of_joints(folder, skeleton, people, turn, suffix, data):
     path = folder / f"tree{suffix}"
     path.unlink(missing_ok=True)
     result(save, motion, path)
-    if suffix in (".npz", ".bvh") and path.exists() and skeleton.num_joints <= 500:
+    if suffix in (".npz", ".bvh", ".glb") and path.exists() and skeleton.num_joints <= 500:
         again = load(path)
         assert again.num_people == people <= MAX_PEOPLE and again.num_frames == frames
     if suffix == ".bvh":

@@ -11,6 +11,7 @@ import tyro
 
 import duomotion
 from duomotion.cli.files import file_name, writable_folder
+from duomotion.cli.motions import GUESSED, UNCHANGED, InputOptions, OutputOptions
 from duomotion.progress import share_bar, track
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Options:
         body_model: The bodies that diffusion models keep apart while they sample: "capsules", or
             the file SMPL_NEUTRAL.npz where VolumetricSMPL is installed.
         device: "cpu" or "cuda".
+        output: How files of motion are written.
     """
 
     seed: int = 0
@@ -63,6 +65,7 @@ class Options:
     path: tuple[str, ...] = ()
     body_model: str | None = None
     device: str = "cpu"
+    output: OutputOptions = UNCHANGED
 
     @property
     def sampling(self) -> "Sampling":
@@ -193,18 +196,20 @@ def react(
     partner: str = "",
     person: Literal["A", "B"] = "A",
     *,
+    reading: InputOptions = GUESSED,
     options: Shared = Options(),
 ) -> None:
     """Generate a partner for the given motion of one person.
 
     Args:
-        actor: The given motion, .bvh or .npz.
+        actor: The given motion, .npz, .bvh or .glb.
         text: What happens between the two, or what the given person does; optional.
         partner: What the other person does, in addition to the text.
         person: Which person to react to, where the file holds two.
+        reading: How a file of motion is read.
         options: What all commands that generate share.
     """
-    given = duomotion.Interaction.load(actor)
+    given = reading.read(actor)
     if given.num_people > 2:
         raise ValueError(f"{actor} holds {given.num_people} people; one or two are expected")
     if given.num_people == 2:
@@ -231,19 +236,21 @@ def inpaint(
     text: str = "",
     person: Literal["A", "B", "both"] = "both",
     *,
+    reading: InputOptions = GUESSED,
     options: Shared = Options(),
 ) -> None:
     """Regenerate a stretch of an interaction, or several, and keep the rest.
 
     Args:
-        clip: The given motion, .bvh or .npz, at most 10 s.
+        clip: The given motion, .npz, .bvh or .glb, at most 10 s.
         unknown: Start and end of the stretch in seconds, as in 1.0:2.0; 1.0: goes to the end.
             Several are separated by commas, as in 0:1,3:4.
         text: What happens; optional.
         person: Whose motion is regenerated.
+        reading: How a file of motion is read.
         options: What all commands that generate share.
     """
-    given = duomotion.Interaction.load(clip)
+    given = reading.read(clip)
     stretches = [parse_stretch(part, given.seconds) for part in unknown.split(",")]
     model = load_model(options)
     with generation_bar() as on_progress:
@@ -282,17 +289,19 @@ def extend(
     seconds: float,
     text: str = "",
     *,
+    reading: InputOptions = GUESSED,
     options: Shared = Options(),
 ) -> None:
     """Extend an interaction.
 
     Args:
-        clip: The given motion, .bvh or .npz.
+        clip: The given motion, .npz, .bvh or .glb.
         seconds: Length of the result, at most 60.
         text: What happens after the given motion; optional.
+        reading: How a file of motion is read.
         options: What all commands that generate share.
     """
-    given = duomotion.Interaction.load(clip)
+    given = reading.read(clip)
     model = load_model(options)
     with generation_bar() as on_progress:
         made = model.extend(
@@ -306,19 +315,20 @@ def extend(
     save_all(made, file_name(f"{clip.stem} {made.caption}", options.seed), options)
 
 
-def view(clip: Path, /, out: Path | None = None) -> None:
+def view(clip: Path, /, out: Path | None = None, *, reading: InputOptions = GUESSED) -> None:
     """Show a motion in the browser.
 
     Args:
-        clip: .npz or .bvh.
+        clip: .npz, .bvh or .glb.
         out: The .html file to write; by default next to the motion.
+        reading: How a file of motion is read.
     """
     import webbrowser
 
     page = out or clip.with_suffix(".html")
     if page.suffix.lower() != ".html":
         raise ValueError(f"--out {page}: the page's name has to end in .html")
-    duomotion.Interaction.load(clip).save(page)
+    reading.read(clip).save(page)
     print(page)
     webbrowser.open(page.resolve().as_uri())
 
@@ -327,48 +337,28 @@ def convert(
     source: Path,
     target: Path,
     /,
-    second: Path | None = None,
-    scale: float = 1.0,
-    up: Literal["auto", "y", "z"] = "auto",
     smpl: bool = False,
-    split: bool = False,
+    *,
+    reading: InputOptions = GUESSED,
+    output: OutputOptions = UNCHANGED,
 ) -> None:
     """Convert a motion file to another format, given by the suffix.
 
     Args:
-        source: .npz (ours or AMASS's), .bvh, or .amc with its .asf beside it.
+        source: .npz (ours or AMASS's), .bvh, .glb, or .amc with its .asf beside it.
         target: .npz, .smpl.npz (AMASS's format, one file per person), .bvh, .glb, .mp4, .gif, .png
             (a strip of frames) or .html.
-        second: The partner's file, where each person has a file: .bvh, .amc or AMASS's .npz.
-        scale: Metres per unit of .bvh files, read or written; 0.01 for centimetres.
-        up: Vertical axis of .bvh files that are read.
         smpl: Retarget to the SMPL-22 skeleton.
-        split: Write one .bvh file per person.
+        reading: How a file of motion is read.
+        output: How files of motion are written.
     """
-    from duomotion.formats import asf, bvh, load, save
-    from duomotion.formats import smpl as smpl_files
     from duomotion.motion.retarget import to_smpl22
 
-    files = [source] if second is None else [source, second]
-    if source.suffix.lower() == ".bvh":
-        clip = bvh.read(files, scale=scale, up=up)
-    elif source.suffix.lower() == ".amc":
-        clip = asf.read(files)
-    elif second is not None and smpl_files.is_smpl(source):
-        clip = smpl_files.read(source, second)
-    else:
-        clip = load(source)
-    if second is not None and clip.num_people != 2:
-        raise ValueError(f"{source} and {second} hold {clip.num_people} people; two are needed")
+    output.check()
+    clip = reading.read(source)
     if smpl:
         clip = to_smpl22(clip)
-    if target.suffix.lower() == ".bvh":
-        written = bvh.write(clip, target, scale=scale, split=split)
-    elif target.name.lower().endswith(".smpl.npz"):
-        written = smpl_files.write(clip, target)
-    else:
-        save(clip, target)
-        written = [target]
+    written = output.write(output.finished(clip), target)
     print("\n".join(str(path) for path in written))
 
 
@@ -383,6 +373,7 @@ def load_model(options: Options) -> "MotionModel":
 
     check_seed(options.seed)
     _ = options.sampling  # raises what is out of range before the model is loaded
+    options.output.check()
     writable_folder(options.out)
     return duomotion.load(options.model, device=options.device)
 
@@ -396,7 +387,7 @@ def save_all(clip: "duomotion.Interaction", name: str, options: Options) -> None
                 f"nothing like {clip.caption!r} was in the training data, {clip.reading.kind!r} is "
                 f"what comes nearest; `duomotion models {options.model}` lists what was"
             )
+    clip = options.output.finished(clip)
     for suffix in options.formats:
-        path = options.out / f"{name}.{suffix}"
-        clip.save(path)
-        print(path)
+        for path in options.output.write(clip, options.out / f"{name}.{suffix}"):
+            print(path)

@@ -149,7 +149,9 @@ def _dances(folder: Path) -> dict[str, Callable[[], Interaction]]:
 def read_take(first: Path, second: Path) -> Interaction:
     """Two people of one recording on SMPL-22 at 30 fps, the floor at height 0."""
     files = [first, second]
-    people = asf.read(files) if first.suffix.lower() == ".amc" else bvh.read(files, up="z")
+    people = (
+        asf.read(files) if first.suffix.lower() == ".amc" else bvh.read(files, scale=1.0, up="z")
+    )
     return ground(to_smpl22(resample(people, FPS)))
 
 

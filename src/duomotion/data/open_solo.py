@@ -168,7 +168,7 @@ def _recordings(
 
 def _read(content: Callable[[], bytes], scratch: Path) -> Interaction:
     scratch.write_bytes(content())
-    return ground(to_smpl22(bvh.read(scratch, up="z")))
+    return ground(to_smpl22(bvh.read(scratch, scale=1.0, up="z")))
 
 
 def _seconds(clip: Interaction) -> float:

@@ -213,7 +213,9 @@ def _recordings(path: Path) -> dict[str, Interaction | str]:
             generic = name.endswith("_scaled.bvh")
             try:
                 found[name.removesuffix(".bvh")] = (
-                    bvh.read(scratch, scale=SCALE, up="y") if generic else bvh.read(scratch, up="z")
+                    bvh.read(scratch, scale=SCALE, up="y")
+                    if generic
+                    else bvh.read(scratch, scale=1.0, up="z")
                 )
             except ValueError as problem:
                 found[name.removesuffix(".bvh")] = str(problem).replace(str(scratch), key)

@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from string import whitespace
 
@@ -18,10 +18,15 @@ from scipy.spatial.transform import Rotation
 
 from duomotion.body import MAX_PEOPLE, person_names
 from duomotion.formats import limits
-from duomotion.motion.canonical import Z_UP_TO_Y_UP
+from duomotion.formats.conventions import (
+    check_scale,
+    find_unit,
+    in_known_order,
+    resting_places,
+    turned_up,
+)
 from duomotion.motion.interaction import Interaction, together
-from duomotion.motion.kinematics import global_rotations, local_rotations
-from duomotion.motion.skeleton import SMPL22, Skeleton
+from duomotion.motion.skeleton import Skeleton
 from duomotion.reading import read_text
 from duomotion.storage import atomic_file
 
@@ -29,7 +34,6 @@ LONGEST_HIERARCHY = 10_000_000  # characters
 MAX_JOINTS = MAX_PEOPLE * limits.MAX_JOINTS + 1  # of a file, whose people may stand below a scene
 TOO_LARGE = 1e9  # no position or angle in any unit
 WRITTEN_ORDER = "ZXY"
-SMALLEST_UNIT, LARGEST_UNIT = 1e-6, 1000.0  # metres: a micrometre, a kilometre
 
 
 @dataclass
@@ -41,14 +45,41 @@ class _Joint:
     end: list[float] | None = None
 
 
+@dataclass
+class _File:
+    """What a file holds, in its unit.
+
+    Attributes:
+        columns: (T, channels) of each joint.
+        figures: the joints of each person.
+        base: (3,) where the still joint above the people is.
+    """
+
+    path: Path
+    joints: list[_Joint]
+    columns: list[np.ndarray]
+    fps: float
+    figures: list[list[int]]
+    base: np.ndarray
+
+    def skeleton(self, figure: list[int]) -> Skeleton:
+        place = {index: local for local, index in enumerate(figure)}
+        joints = [self.joints[index] for index in figure]
+        offsets = np.array([joint.offset for joint in joints])
+        offsets[0] = 0
+        parents = tuple(place.get(joint.parent, -1) for joint in joints)
+        return Skeleton(tuple(joint.name for joint in joints), parents, offsets)
+
+
 def read(
-    paths: str | Path | Sequence[str | Path], *, scale: float = 1.0, up: str = "auto"
+    paths: str | Path | Sequence[str | Path], *, scale: float | None = None, up: str = "auto"
 ) -> Interaction:
     """Read the people of one file, or of several files that share frame count and world.
 
     Args:
         paths: one path or several.
-        scale: metres per unit of the file; 0.01 for files in centimetres.
+        scale: metres per unit of the file; 0.01 for files in centimetres. By default the unit in
+            which the bodies have the height of people, see `find_unit`.
         up: "y", "z", or "auto": Z when the rest pose stands along Z, or the moving bodies do most
             of the time.
 
@@ -57,20 +88,20 @@ def read(
             their length; the sentence names file and line. The scale is out of range.
         OSError: a file can't be read.
     """
-    _check_scale(scale)
+    if scale is not None:
+        check_scale(scale)
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
-    people = [person for path in paths for person in _read_file(Path(path), scale)]
-    limits.check_people(" and ".join(map(str, paths)), len(people))
-    if up == "auto":
-        up = "z" if all(_stands_along_z(person) for person in people) else "y"
+    names = " and ".join(map(str, paths))
+    files = [_parse(Path(path)) for path in paths]
+    limits.check_people(names, sum(len(file.figures) for file in files))
+    if scale is None:
+        scale = find_unit(names, [file.skeleton(each) for file in files for each in file.figures])
+    people = [person for file in files for person in _people(file, scale)]
     try:
-        interaction = together([_turned_up(person, up) for person in people])
+        interaction = together(turned_up(names, people, up))
     except ValueError as problem:
-        raise ValueError(f"{' and '.join(map(str, paths))}: {problem}") from None
-    # A file lists joints depth first; what was SMPL-22 when it was written is so again.
-    if _named_bones(interaction.skeletons[0]) == _named_bones(SMPL22):
-        return interaction.reordered(SMPL22)
-    return interaction
+        raise ValueError(f"{names}: {problem}") from None
+    return in_known_order(interaction)
 
 
 def write(
@@ -89,7 +120,7 @@ def write(
             scale is out of range.
         OSError: the file can't be written.
     """
-    _check_scale(scale)
+    check_scale(scale)
     path = Path(path)
     letters = person_names(interaction.num_people)
     people = [interaction.person(index) for index in range(interaction.num_people)]
@@ -102,22 +133,10 @@ def write(
     return paths
 
 
-def _check_scale(scale: float) -> None:
-    if not SMALLEST_UNIT <= scale <= LARGEST_UNIT:
-        raise ValueError(
-            f"the scale has to be {SMALLEST_UNIT:g} to {LARGEST_UNIT:g} metres per unit of the "
-            f"file, not {scale:g}"
-        )
-
-
-def _named_bones(skeleton: Skeleton) -> set[tuple[str, str]]:
-    return {(skeleton.names[child], skeleton.names[parent]) for child, parent in skeleton.bones}
-
-
 # Reading
 
 
-def _read_file(path: Path, scale: float) -> list[Interaction]:
+def _parse(path: Path) -> _File:
     text = read_text(path, errors="replace")
     head, separator, motion = text.partition("MOTION")
     if not separator:
@@ -134,7 +153,10 @@ def _read_file(path: Path, scale: float) -> list[Interaction]:
             f"{path}: {frames} frames of {width} channels need {frames * width} numbers, the file "
             f"has {values.size}; it may be cut short"
         )
-    return _people(joints, values.reshape(frames, width), 1 / frame_time, scale, path)
+    starts = np.cumsum([0] + [len(joint.channels) for joint in joints])
+    columns = np.split(values.reshape(frames, width), starts[1:-1], axis=1)
+    figures, base = _figures(joints, columns, path)
+    return _File(path, joints, columns, 1 / frame_time, figures, base)
 
 
 def _parse_hierarchy(head: str, path: Path) -> list[_Joint]:
@@ -250,12 +272,10 @@ def _is_no_number(word: str) -> bool:
     return not _NUMBER.fullmatch(word)
 
 
-def _people(
-    joints: list[_Joint], values: np.ndarray, fps: float, scale: float, path: Path
-) -> list[Interaction]:
-    """Split the file's joints into figures, each with its own moving root."""
-    starts = np.cumsum([0] + [len(joint.channels) for joint in joints])
-    columns = [values[:, a:b] for a, b in pairwise(starts)]
+def _figures(
+    joints: list[_Joint], columns: list[np.ndarray], path: Path
+) -> tuple[list[list[int]], np.ndarray]:
+    """The joints of each person, all of whom may stand below a still joint, and where it is."""
     roots = [index for index, joint in enumerate(joints) if joint.parent < 0]
     base = np.zeros(3)
     if len(roots) == 1:
@@ -272,41 +292,37 @@ def _people(
         owner[index] = index if index in members else owner.get(joint.parent, -1)
         if owner[index] >= 0:
             members[owner[index]].append(index)
-    trees = [
-        _figure(joints, indices, columns, fps, scale, base, path) for indices in members.values()
-    ]
-    first = trees[0]
-    if any(not tree.skeletons[0].same_tree(first.skeletons[0]) for tree in trees[1:]):
-        raise ValueError(f"{path}: the figures in this file have different skeletons")
-    return trees
+    for indices in members.values():
+        limits.check_joints(path, len(indices))
+    return list(members.values()), base
+
+
+def _people(file: _File, scale: float) -> list[Interaction]:
+    """The people of a file, each with their own moving root, in metres."""
+    people = [_person(file, figure, scale) for figure in file.figures]
+    first = people[0].skeletons[0]
+    if any(not person.skeletons[0].same_tree(first) for person in people[1:]):
+        raise ValueError(f"{file.path}: the figures in this file have different skeletons")
+    return people
 
 
 def _moves_freely(joint: _Joint) -> bool:
     return sum(channel.endswith("position") for channel in joint.channels) == 3
 
 
-def _figure(
-    joints: list[_Joint],
-    indices: list[int],
-    columns: list[np.ndarray],
-    fps: float,
-    scale: float,
-    base: np.ndarray,
-    path: Path,
-) -> Interaction:
-    limits.check_joints(path, len(indices))
-    frames = len(columns[0])
-    place = {index: local for local, index in enumerate(indices)}
-    offsets = np.array([joints[index].offset for index in indices]) * scale
-    rotations = np.empty((frames, len(indices), 3, 3))
-    root_positions = np.tile(offsets[0] + base * scale, (frames, 1))
-    for local, index in enumerate(indices):
-        joint = joints[index]
-        rotations[:, local] = _rotation(joint.channels, columns[index])
-        moved = _translation(joint, columns[index]) * scale
+def _person(file: _File, figure: list[int], scale: float) -> Interaction:
+    path, skeleton = file.path, file.skeleton(figure)
+    frames = len(file.columns[0])
+    offsets, base = skeleton.offsets * scale, file.base * scale
+    rotations = np.empty((frames, len(figure), 3, 3))
+    root_positions = np.tile(base + np.array(file.joints[figure[0]].offset) * scale, (frames, 1))
+    for local, index in enumerate(figure):
+        joint = file.joints[index]
+        rotations[:, local] = _rotation(joint.channels, file.columns[index])
+        moved = _translation(joint, file.columns[index]) * scale
         if local == 0:
             if _moves_freely(joint):
-                root_positions = moved + base * scale
+                root_positions = moved + base
         elif np.ptp(moved, axis=0).max() > 1e-3:
             raise ValueError(
                 f"{path}: joint {joint.name!r} changes its distance from its parent by "
@@ -314,18 +330,16 @@ def _figure(
             )
         else:
             offsets[local] = moved[0]
-    names = [joints[index].name for index in indices]
+    names = skeleton.names
     prefix = re.match(r"[A-Z]:", names[0])
     if prefix and all(name.startswith(prefix[0]) for name in names):
-        names = [name[2:] for name in names]
+        names = tuple(name[2:] for name in names)
     if len(set(names)) < len(names):
         raise ValueError(f"{path}: two joints of one figure have the same name")
-    parents = tuple(place.get(joints[index].parent, -1) for index in indices)
-    offsets[0] = 0
     limits.check_numbers(path, "the hierarchy", offsets)
     limits.check_numbers(path, f"the path of {names[0]!r}", root_positions)
-    skeleton = Skeleton(tuple(names), parents, offsets)
-    return Interaction(root_positions[None], rotations[None], (skeleton,), fps=round(fps, 3))
+    person = Skeleton(names, skeleton.parents, offsets)
+    return Interaction(root_positions[None], rotations[None], (person,), fps=round(file.fps, 3))
 
 
 def _rotation(channels: list[str], values: np.ndarray) -> np.ndarray:
@@ -345,43 +359,6 @@ def _translation(joint: _Joint, values: np.ndarray) -> np.ndarray:
     return moved
 
 
-def _body_axis(skeleton: Skeleton, positions: np.ndarray) -> np.ndarray:
-    """Unit vector (..., 3) from the feet to the head of positions (..., J, 3)."""
-    names = [name.lower() for name in skeleton.names]
-    heads = [j for j, name in enumerate(names) if "head" in name or "neck" in name]
-    feet = [j for j, name in enumerate(names) if re.search("foot|toe|ankle", name)]
-    if not heads or not feet:
-        return np.broadcast_to([0.0, 1, 0], (*positions.shape[:-2], 3))
-    axis = positions[..., heads, :].mean(-2) - positions[..., feet, :].mean(-2)
-    return axis / (np.linalg.norm(axis, axis=-1, keepdims=True) + 1e-9)
-
-
-def _stands_along_z(person: Interaction) -> bool:
-    skeleton = person.skeletons[0]
-    if _rests_along_z(skeleton):
-        return True
-    axis = _body_axis(skeleton, person.positions[0])
-    return bool(np.median(axis[:, 2]) > 0.7 and np.median(np.abs(axis[:, 1])) < 0.5)
-
-
-def _rests_along_z(skeleton: Skeleton) -> bool:
-    return bool(_body_axis(skeleton, skeleton.rest_positions)[2] > 0.7)
-
-
-def _turned_up(person: Interaction, up: str) -> Interaction:
-    """World and rest pose with Y up, each on its own: files mix a Z-up world with a Y-up rest."""
-    skeleton = person.skeletons[0]
-    turn_world = Z_UP_TO_Y_UP if up == "z" else np.eye(3)
-    turn_rest = Z_UP_TO_Y_UP if _rests_along_z(skeleton) else np.eye(3)
-    world = turn_world @ global_rotations(person.rotations, skeleton) @ turn_rest.T
-    return Interaction(
-        person.root_positions @ turn_world.T,
-        local_rotations(world, skeleton),
-        (skeleton.with_offsets(skeleton.offsets @ turn_rest.T),),
-        person.fps,
-    )
-
-
 # Writing
 
 
@@ -392,11 +369,12 @@ def _write_file(people: list[Interaction], path: Path, scale: float) -> None:
     if shared:
         lines += ["ROOT scene", "{", "\tOFFSET 0 0 0", f"\tCHANNELS 3 {_rotation_channels()}"]
         columns.append(np.zeros((people[0].num_frames, 3)))
-    for letter, person in zip(person_names(len(people)), people, strict=True):
+    places = resting_places([person.skeletons[0] for person in people])
+    for letter, person, place in zip(person_names(len(people)), people, places, strict=True):
         skeleton = person.skeletons[0]
         _check_names(skeleton)
         order = _depth_first(skeleton)
-        lines += _hierarchy(skeleton, order, f"{letter}:" if shared else "", scale)
+        lines += _hierarchy(skeleton, order, f"{letter}:" if shared else "", place, scale)
         rotations = Rotation.from_matrix(person.rotations[0][:, order].reshape(-1, 3, 3))
         with warnings.catch_warnings():
             # In gimbal lock many angles give the same rotation, and any of them will do.
@@ -427,8 +405,14 @@ def _check_names(skeleton: Skeleton) -> None:
         raise ValueError("BVH can't hold two joints of one name")
 
 
-def _hierarchy(skeleton: Skeleton, order: list[int], prefix: str, scale: float) -> list[str]:
-    """The lines of one person's joints in depth-first order, below the scene if there is one."""
+def _hierarchy(
+    skeleton: Skeleton, order: list[int], prefix: str, place: np.ndarray, scale: float
+) -> list[str]:
+    """The lines of one person's joints in depth-first order, below the scene if there is one.
+
+    In the rest pose the root is at `place` (3,) metres; what moves it replaces that.
+    """
+    offsets = np.concatenate([place[None], skeleton.offsets[1:]])
     lines: list[str] = []
     depths = [1 if prefix else 0] * skeleton.num_joints
     opened = []
@@ -443,7 +427,7 @@ def _hierarchy(skeleton: Skeleton, order: list[int], prefix: str, scale: float) 
         position = "" if joint else "Xposition Yposition Zposition "
         offset, end = (
             " ".join(f"{value / scale:.6f}" for value in values)
-            for values in (skeleton.offsets[joint], 0.3 * skeleton.offsets[joint])
+            for values in (offsets[joint], 0.3 * skeleton.offsets[joint])
         )
         lines += [
             f"{tab}{'JOINT' if depths[joint] else 'ROOT'} {prefix}{skeleton.names[joint]}",

@@ -1,7 +1,8 @@
 """glTF 2.0 binary (.glb): every person a skinned mesh on an animated skeleton.
 
 Metres, Y up, right-handed, which is also what glTF uses, so nothing is converted. The scene's
-default pose is the first frame; the inverse bind matrices hold the T-pose.
+default pose is the first frame; the inverse bind matrices hold the T-pose, in which people stand on
+the floor side by side.
 """
 
 import json
@@ -14,6 +15,7 @@ from PIL import ImageColor
 
 from duomotion.body import PERSON_COLOURS, person_names
 from duomotion.body.mesh import BodyMesh, body_mesh
+from duomotion.formats.conventions import resting_places
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.rotations import matrix_to_quaternion
 from duomotion.storage import atomic_file
@@ -63,8 +65,9 @@ def encode(interaction: Interaction) -> bytes:
         "materials": [],
         "animations": [{"name": "interaction", "samplers": [], "channels": []}],
     }
+    places = resting_places(interaction.skeletons)
     for person, name in enumerate(person_names(interaction.num_people)):
-        _add_person(document, builder, interaction, person, name, clock)
+        _add_person(document, builder, interaction, person, name, places[person], clock)
     return builder.container(document)
 
 
@@ -86,6 +89,7 @@ def _add_person(
     interaction: Interaction,
     person: int,
     name: str,
+    place: np.ndarray,
     clock: int,
 ) -> None:
     skeleton = interaction.skeletons[person]
@@ -112,9 +116,9 @@ def _add_person(
     document["scenes"][0]["nodes"] += [armature, body]
 
     document["materials"].append(_material(name, PERSON_COLOURS[person]))
-    document["meshes"].append(_mesh(builder, mesh, f"Body {name}", person))
+    document["meshes"].append(_mesh(builder, mesh, place, f"Body {name}", person))
     bind = np.tile(np.eye(4, dtype=np.float32), (skeleton.num_joints, 1, 1))
-    bind[:, 3, :3] = -mesh.rest
+    bind[:, 3, :3] = -(mesh.rest + place)
     document["skins"].append(
         {
             "name": f"Person {name}",
@@ -150,7 +154,9 @@ def _material(name: str, colour: str) -> dict[str, Any]:
     }
 
 
-def _mesh(builder: "_Builder", mesh: BodyMesh, name: str, material: int) -> dict[str, Any]:
+def _mesh(
+    builder: "_Builder", mesh: BodyMesh, place: np.ndarray, name: str, material: int
+) -> dict[str, Any]:
     weights = np.round(mesh.weights * 255).astype(np.int64)
     weights[:, 0] += 255 - weights.sum(-1)
     small = np.uint8 if len(mesh.rest) <= 256 else np.uint16
@@ -158,7 +164,7 @@ def _mesh(builder: "_Builder", mesh: BodyMesh, name: str, material: int) -> dict
     target = _VERTEX_BUFFER
     attributes = {
         "POSITION": builder.accessor(
-            _rounded(mesh.vertices, _VERTEX_STEP), bounds=True, target=target
+            _rounded(mesh.vertices + place, _VERTEX_STEP), bounds=True, target=target
         ),
         "NORMAL": builder.accessor(_rounded(mesh.normals, _NORMAL_STEP), target=target),
         "JOINTS_0": builder.accessor(joints, target=target),

@@ -35,6 +35,17 @@ def transform(
     )
 
 
+def scaled(interaction: Interaction, factor: float) -> Interaction:
+    """All lengths, of bodies and of their ways, times a factor."""
+    return replace(
+        interaction,
+        root_positions=interaction.root_positions * factor,
+        skeletons=tuple(
+            skeleton.with_offsets(skeleton.offsets * factor) for skeleton in interaction.skeletons
+        ),
+    )
+
+
 def placing(interaction: Interaction) -> tuple[np.ndarray, np.ndarray]:
     """Rotation (3, 3) and translation (3,) that `place` applies."""
     turn = yaw(-facing(interaction.positions[0, 0], interaction.skeletons[0]))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -152,14 +153,14 @@ class Interaction:
         import_module(FORMATS).save(self, path)
 
     @staticmethod
-    def load(path: str | Path) -> "Interaction":
-        """Read .npz or .bvh.
+    def load(path: str | Path, second: str | Path | None = None, **options: Any) -> "Interaction":
+        """Read a file of motion, or two of partners: `duomotion.formats.load`, with its options.
 
         Raises:
             ValueError: unknown suffix, or a file that does not hold what its suffix says.
             OSError: the file can't be read.
         """
-        return import_module(FORMATS).load(path)
+        return import_module(FORMATS).load(path, second, **options)
 
 
 def together(people: list[Interaction]) -> Interaction:

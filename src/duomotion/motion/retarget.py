@@ -132,17 +132,17 @@ def match_joints(skeleton: Skeleton) -> dict[str, int | None]:
         match[f"{side}_collar"] = _above(skeleton, shoulder)
         match[f"{side}_elbow"] = elbow
         match[f"{side}_wrist"] = _next(skeleton, elbow)
-    left, right = (_ancestors(skeleton, match[f"{side}_elbow"]) for side in ("left", "right"))
+    left, right = (skeleton.path_to_root(match[f"{side}_elbow"]) for side in ("left", "right"))
     chest = next(joint for joint in left if joint in right)
     match["spine3"] = chest
-    low, high = (_ancestors(skeleton, match[f"{side}_knee"]) for side in ("left", "right"))
+    low, high = (skeleton.path_to_root(match[f"{side}_knee"]) for side in ("left", "right"))
     match["pelvis"] = next(joint for joint in low if joint in high)
     neck = [joint for joint in skeleton.children[chest] if joint not in left and joint not in right]
     if not neck:
         raise ValueError("the skeleton has no neck above the joint where the arms meet")
     match["neck"] = max(neck, key=lambda joint: skeleton.rest_positions[joint][1])
     match["head"] = _next(skeleton, match["neck"])
-    path = _ancestors(skeleton, chest)
+    path = skeleton.path_to_root(chest)
     if match["pelvis"] not in path:
         raise ValueError("the skeleton's arms do not meet above its pelvis, where its legs meet")
     spine = path[1 : path.index(match["pelvis"])][::-1]
@@ -182,14 +182,6 @@ def _next(skeleton: Skeleton, joint: int) -> int:
     if not children:
         raise ValueError(f"the limb ends at joint {skeleton.names[joint]!r}; SMPL-22 has one more")
     return max(children, key=lambda child: len(skeleton.children[child]))
-
-
-def _ancestors(skeleton: Skeleton, joint: int) -> list[int]:
-    """The joint itself, its parent, and so on up to the root."""
-    path = [joint]
-    while skeleton.parents[path[-1]] >= 0:
-        path.append(skeleton.parents[path[-1]])
-    return path
 
 
 def _on_smpl22(positions: np.ndarray, joints: dict[str, int | None]) -> np.ndarray:

@@ -66,6 +66,13 @@ class Skeleton:
             positions[child] += positions[parent]
         return positions
 
+    def path_to_root(self, joint: int) -> list[int]:
+        """The joint itself, its parent, and so on up to the root."""
+        path = [joint]
+        while self.parents[path[-1]] >= 0:
+            path.append(self.parents[path[-1]])
+        return path
+
     def index(self, name: str) -> int:
         """Raises ValueError when there is no joint of that name."""
         if name not in self.names:
