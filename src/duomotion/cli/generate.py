@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import tyro
 
@@ -382,6 +382,8 @@ def load_model(options: Options) -> "MotionModel":
     from duomotion.sampling.request import check_seed
 
     check_seed(options.seed)
+    if not options.formats:
+        raise ValueError(f"--formats needs one or more of {', '.join(get_args(Format))}")
     _ = options.sampling  # raises what is out of range before the model is loaded
     writable_folder(options.out)
     return duomotion.load(options.model, device=options.device)
