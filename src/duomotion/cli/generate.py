@@ -200,7 +200,7 @@ def react(
     Args:
         actor: The given motion, .bvh or .npz.
         text: What happens between the two, or what the given person does; optional.
-        partner: What the other person does, in addition to the text.
+        partner: What the other person does, in addition to the text or alone.
         person: Which person to react to, where the file holds two.
         options: What all commands that generate share.
     """
@@ -236,7 +236,7 @@ def inpaint(
     """Regenerate a stretch of an interaction, or several, and keep the rest.
 
     Args:
-        clip: The given motion, .bvh or .npz, at most 10 s.
+        clip: The given motion, .bvh or .npz.
         unknown: Start and end of the stretch in seconds, as in 1.0:2.0; 1.0: goes to the end.
             Several are separated by commas, as in 0:1,3:4.
         text: What happens; optional.
