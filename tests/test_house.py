@@ -40,6 +40,7 @@ LAYERS = [
     {"evaluation.ablations"},
     {"composition"},
     {"bench"},
+    {"client", "serving"},
     {"cli"},
     {"__main__"},
 ]

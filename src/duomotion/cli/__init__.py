@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import tyro
 
 import duomotion
-from duomotion.cli import data, evaluate, generate, hints, importing, train
+from duomotion.cli import data, evaluate, generate, hints, importing, serve, train
 from duomotion.progress import console
 from duomotion.signals import raised
 from duomotion.streams import lasting_streams
@@ -27,6 +27,7 @@ COMMANDS = (
     evaluate.reproduce,
     evaluate.ablate,
     evaluate.bench,
+    serve.serve,
 )
 
 
