@@ -130,7 +130,7 @@ class StudioServer(ThreadingHTTPServer):
             job.state, job.error = "failed", "the model ran out of memory"
             return
         if "juggle" in text:
-            job.note = "Nothing like this was in the training data."
+            job.note = "nothing like this was in the training data"
         if kind == "generate":
             made = model.generate(body)
             job.read_as = "handshake"

@@ -14,6 +14,6 @@ export default defineConfig({
     outDir: "../src/duomotion/formats/assets",
     emptyOutDir: true,
     target: "es2022",
-    rolldownOptions: { output: { postBanner: banner } },
+    rolldownOptions: { output: { postBanner: banner("studio") } },
   },
 });

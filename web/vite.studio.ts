@@ -15,7 +15,7 @@ export default defineConfig({
     chunkSizeWarningLimit: 1000,
     rolldownOptions: {
       output: {
-        postBanner: banner,
+        postBanner: banner("player"),
         entryFileNames: "studio.js",
         assetFileNames: "studio[extname]",
       },

@@ -2,10 +2,12 @@
 import { Box3, Vector3 } from "three";
 import { UP, type Person } from "./people";
 
-// As in duomotion.body.constraints and duomotion.motion.kinematics, in metres.
+// As in duomotion.body.constraints, motion.kinematics and formats.drawing, in metres: how far the skin is from the
+// middle of a joint and of a palm, the palm from the wrist, and how near to the other's skin a middle touches.
 const REACH = 0.1;
 const HAND_REACH = 0.04;
 const PALM = 0.09;
+const TOUCH_DISTANCE = 0.1;
 
 export interface Meeting {
   // Metres between the joints, or palms, of the two that are nearest; Infinity for one person.
@@ -68,7 +70,7 @@ function meet([first, second]: Point[][]): Meeting {
     for (const [other, otherReach] of second ?? []) {
       const distance = place.distanceTo(other);
       nearest = Math.min(nearest, distance);
-      if (distance <= reach + otherReach) touches.add(place).add(other);
+      if (distance <= TOUCH_DISTANCE + Math.max(reach, otherReach)) touches.add(place).add(other);
     }
   }
   return { distance: nearest, touches: [...touches] };

@@ -34,7 +34,8 @@ export interface PathWish {
 export interface Generate {
   kind: "generate";
   model: string;
-  text: string;
+  // Either a text, perhaps with one of the partner's, or several prompts in a row.
+  text?: string;
   partner?: string;
   seconds?: number;
   seed: number;
@@ -86,12 +87,12 @@ export type Step = Generate | Edit | Upload;
 
 export interface Job {
   state: "queued" | "running" | "done" | "failed" | "cancelled";
-  position?: number;
+  position?: number | null;
   progress: number;
-  error?: string;
+  error?: string | null;
   motions: string[];
-  note?: string;
-  read_as?: string | { kind: string };
+  note?: string | null;
+  read_as?: string | null;
 }
 
 export type MotionFormat = "bvh" | "glb" | "npz" | "mp4";
@@ -130,7 +131,7 @@ export async function perform(
     const job = await finished(url, onProgress, signal);
     if (job.state === "done") return job;
     if (job.state === "cancelled") throw new Cancelled();
-    throw new Error(job.error ?? "The server could not make this motion and did not say why.");
+    throw new Error(sentence(job.error ?? "the server could not make this motion and did not say why"));
   } catch (problem) {
     if (signal.aborted) await fetch(url, { method: "DELETE" }).catch(() => undefined);
     throw problem;
@@ -148,20 +149,20 @@ function finished(url: string, onProgress: (job: Job) => void, signal: AbortSign
       events.close();
       end();
     };
-    const look = async (): Promise<void> => {
-      try {
-        const job: Job = await (await ask(url)).json();
-        onProgress(job);
-        if (["done", "failed", "cancelled"].includes(job.state)) settle(() => resolve(job));
-      } catch (problem) {
-        settle(() => reject(problem));
-      }
+    const hear = (job: Job): void => {
+      onProgress(job);
+      if (["done", "failed", "cancelled"].includes(job.state)) settle(() => resolve(job));
     };
-    events.addEventListener("progress", () => void look());
-    events.addEventListener("done", () => void look());
-    events.addEventListener("failed", () => void look());
+    for (const name of ["progress", "done", "failed"]) {
+      events.addEventListener(name, ({ data }: MessageEvent<string>) => hear(JSON.parse(data)));
+    }
     // A connection that was cut is opened again by the browser; meanwhile the job may have ended.
-    events.addEventListener("error", () => void look());
+    events.addEventListener("error", () => {
+      ask(url)
+        .then((response) => response.json())
+        .then(hear)
+        .catch((problem) => settle(() => reject(problem)));
+    });
     signal.addEventListener("abort", () => settle(() => reject(new Cancelled())));
   });
 }
@@ -197,7 +198,7 @@ function fault({ loc, msg }: { loc?: unknown[]; msg?: string }): string {
   return sentence(field ? `${field}: ${msg}` : String(msg));
 }
 
-function sentence(text: string): string {
+export function sentence(text: string): string {
   const whole = text.trim().replace(/^./, (letter) => letter.toUpperCase());
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }

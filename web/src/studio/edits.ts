@@ -42,8 +42,13 @@ export class EditBar {
       const { who, start, end } = selection;
       onEdit({ kind: "inpaint", ...this.shared(), person: who === "both" ? undefined : who, start, end });
     });
-    for (const person of ["A", "B"] as const) {
-      this.partners[person].addEventListener("click", () => onEdit({ kind: "react", ...this.shared(), person }));
+    for (const [kept, person] of [["A", "B"], ["B", "A"]] as const) {
+      this.partners[kept].addEventListener("click", () => {
+        const isAlone = this.stage!.people.length < 2;
+        if (isAlone) onEdit({ kind: "react", ...this.shared(), person: kept });
+        // A reaction would make the given person the first of the two.
+        else onEdit({ kind: "inpaint", ...this.shared(), person, start: 0, end: this.seconds });
+      });
     }
     this.extend.addEventListener("click", () => {
       if (!this.longer.reportValidity()) return;
@@ -97,9 +102,10 @@ export class EditBar {
     const here = this.stage.people.length;
     this.groups.stretch.hidden = !features.inpaint || here !== people;
     this.groups.extension.hidden = !features.inpaint || here !== people;
-    this.partners.A.hidden = !features.reaction;
-    this.partners.B.hidden = !features.reaction || here < 2;
-    this.partners.A.textContent = here < 2 ? "Make person B" : "Keep A, new B";
+    this.partners.A.hidden = here < 2 ? !features.reaction : !features.inpaint || here !== people;
+    this.partners.B.hidden = this.partners.A.hidden || here < 2;
+    const { A } = this.partners;
+    A.textContent = A.ariaLabel = A.title = here < 2 ? "Make person B" : "Keep A, new B";
     for (const item of [this.partners.A, this.partners.B, this.extend]) item.disabled = this.busy;
     this.regenerate.disabled = this.busy || !this.timeline.selection;
   }

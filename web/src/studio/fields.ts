@@ -2,6 +2,7 @@
 import { make } from "../shared/dom";
 
 export function labelled(text: string, control: HTMLElement, name = ""): HTMLLabelElement {
+  control.ariaLabel ??= text;
   return make("label", { class: `field ${name}` }, make("span", {}, text), control);
 }
 

@@ -35,7 +35,7 @@ export class Files {
 
   show(take: Take | undefined): void {
     const first = take?.steps[0];
-    const text = first?.kind === "generate" ? first.text : first?.kind === "upload" ? first.name.replace(/\.\w+$/, "") : "";
+    const text = first?.kind === "generate" ? (first.text ?? first.prompts?.[0]?.text ?? "") : first?.kind === "upload" ? first.name.replace(/\.\w+$/, "") : "";
     const name = text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60) || "motion";
     this.downloads.replaceChildren(
       ...(take ? ["Download", ...FORMATS.map((format) => make("a", { href: motionUrl(take.id, format), download: `${name}.${format}` }, LABELS[format]))] : []),

@@ -5,10 +5,11 @@ import { labelled, numberIn, numberInput, options } from "./fields";
 import { Contacts, Paths } from "./wishes";
 
 export const MAX_SEED = 2 ** 32 - 1;
+const MAX_SAMPLES = 8;
 const MAX_PROMPT = 1000;
 const NO_OTHER = "";
 
-export const newSeed = (): number => Math.floor(Math.random() * MAX_SEED);
+export const newSeed = (): number => Math.floor(Math.random() * (MAX_SEED - MAX_SAMPLES));
 
 export class GenerateForm {
   readonly element = make("form", { class: "panel generate", ariaLabel: "Generate" });
@@ -21,7 +22,7 @@ export class GenerateForm {
   private readonly other = make("select");
   private readonly seconds = numberInput("Length in seconds", { placeholder: "auto" });
   private readonly seed = numberInput("Seed", { min: 0, max: MAX_SEED, step: 1, value: 0 });
-  private readonly samples = numberInput("Variants", { min: 1, max: 8, step: 1, value: 1 });
+  private readonly samples = numberInput("Variants", { min: 1, max: MAX_SAMPLES, step: 1, value: 1 });
   private readonly guidance = numberInput("Guidance", { min: 0, max: 100, placeholder: "auto" });
   private readonly steps = numberInput("Sampling steps", { min: 1, max: 1000, step: 1, placeholder: "auto" });
   private readonly contacts = new Contacts();
@@ -56,7 +57,7 @@ export class GenerateForm {
       make("div", { class: "row" }, apart, another),
       make("div", { class: "columns" }, labelled("Model", this.model), labelled("Compare with", this.other)),
       make("div", { class: "columns" }, seconds, labelled("Variants", this.samples)),
-      labelled("Seed", make("span", { class: "row" }, this.seed, reseed)),
+      make("div", { class: "prompt" }, labelled("Seed", this.seed), reseed),
       this.submit,
       kinds,
       make(
@@ -69,6 +70,12 @@ export class GenerateForm {
       ),
     );
     this.element.addEventListener("input", () => this.refresh());
+    // What is folded away can't be shown to be wrong.
+    const unfold = ({ target }: Event): void => {
+      const details = target instanceof Element ? target.closest("details") : null;
+      if (details) details.open = true;
+    };
+    this.element.addEventListener("invalid", unfold, { capture: true });
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
       onGenerate(this.read());
@@ -87,7 +94,7 @@ export class GenerateForm {
   fill(request: Generate): void {
     if (this.models.some(({ name }) => name === request.model)) this.model.value = request.model;
     const [first, ...next] = request.prompts ?? [];
-    this.text.value = request.text;
+    this.text.value = first?.text ?? request.text ?? "";
     this.apart.checked = request.partner !== undefined;
     this.partner.value = request.partner ?? "";
     this.firstSeconds.value = String(first?.seconds ?? "");
@@ -116,12 +123,12 @@ export class GenerateForm {
     const next = this.nextPrompts();
     const text = this.text.value.trim();
     const { features } = this.chosen;
-    const contacts = features.contacts ? this.contacts.read() : [];
-    const paths = features.paths ? this.paths.read() : [];
+    const contacts = features.contacts && !next.length ? this.contacts.read() : [];
+    const paths = features.paths && !next.length ? this.paths.read() : [];
     const request: Generate = {
       kind: "generate",
       model: this.model.value,
-      text,
+      text: next.length ? undefined : text,
       partner: this.isApart ? this.partner.value.trim() : undefined,
       seconds: next.length ? undefined : numberIn(this.seconds),
       seed: numberIn(this.seed) ?? 0,
@@ -167,15 +174,14 @@ export class GenerateForm {
     const { textLabel, apart, partner, firstSeconds } = this.parts;
     const inRow = this.more.childElementCount > 0;
     apart.hidden = people < 2 || !features.partner_text || inRow;
-    partner.hidden = !this.isApart;
-    this.partner.required = this.isApart;
+    partner.hidden = this.partner.disabled = !this.isApart;
     textLabel.firstElementChild!.textContent = this.isApart ? "Person A" : people < 2 ? "What does the person do?" : "What do they do?";
-    firstSeconds.hidden = !inRow;
+    firstSeconds.hidden = this.firstSeconds.disabled = !inRow;
     if (inRow && !this.firstSeconds.value) this.firstSeconds.value = String(default_seconds);
-    this.parts.seconds.hidden = inRow;
+    this.parts.seconds.hidden = this.seconds.disabled = inRow;
     [this.seconds.min, this.seconds.max] = seconds.map(String) as [string, string];
-    this.contacts.element.hidden = !features.contacts;
-    this.paths.element.hidden = !features.paths;
+    this.contacts.element.hidden = !features.contacts || inRow;
+    this.paths.element.hidden = !features.paths || inRow;
     this.parts.kinds.hidden = kinds.length === 0;
     if (this.kinds.dataset.model === this.chosen.name) return;
     this.kinds.dataset.model = this.chosen.name;

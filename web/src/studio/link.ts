@@ -7,7 +7,7 @@ const MAX_LETTERS = 30_000;
 const MAX_TAKES = 16;
 const MAX_STEPS = 50;
 const FIELDS: Record<Step["kind"], Record<string, "string" | "number">> = {
-  generate: { model: "string", text: "string", seed: "number", samples: "number" },
+  generate: { model: "string", seed: "number", samples: "number" },
   react: { model: "string", person: "string", seed: "number" },
   inpaint: { model: "string", start: "number", end: "number", seed: "number" },
   extend: { model: "string", seconds: "number", before: "number", seed: "number" },

@@ -1,5 +1,5 @@
 // What is on the stage, how it came about, and the way back.
-import type { Edit, Job, Step } from "./api";
+import { sentence, type Edit, type Job, type Step } from "./api";
 
 // How a motion is made: a first step, then edits; `pick` says which of the variants was taken.
 export interface Plan {
@@ -29,9 +29,8 @@ export function edited(take: Take, edit: Edit, job: Job): Take {
   return { ...take, id: job.motions[0]!, steps: [...take.steps, edit], remarks: remarksOf(job) };
 }
 
-function remarksOf({ note, read_as: readAs }: Job): string[] {
-  const kind = typeof readAs === "string" ? readAs : readAs?.kind;
-  return [...(kind ? [`Read as “${kind}”.`] : []), ...(note ? [note] : [])];
+function remarksOf({ note, read_as: kind }: Job): string[] {
+  return [...(kind ? [`Read as “${kind}”.`] : []), ...(note ? [sentence(note)] : [])];
 }
 
 export class History {

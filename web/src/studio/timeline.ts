@@ -77,7 +77,7 @@ export class Timeline {
     }
     if (stage.people.length === 2) {
       this.labels.append(make("span", { class: "lane-label curve" }, this.distance));
-      this.lanes.append(curve(stage));
+      this.lanes.append(curve(stage, this.seconds));
     }
     this.lanes.append(this.head);
     if (this.selection && this.selection.end > this.seconds + 0.5) this.selection = undefined;
@@ -205,13 +205,15 @@ function stretchesOf({ steps }: Take, seconds: number): Record<Who, Stretch[]> {
   return found;
 }
 
-function curve(stage: Stage): HTMLElement {
+// `seconds`: of the lane, which a longer take may set.
+function curve(stage: Stage, seconds: number): HTMLElement {
   const { meetings } = stage.recording;
   const last = Math.max(meetings.length - 1, 1);
   const top = Math.max(1, ...meetings.map(({ distance }) => distance));
   const svg = svgElement("svg", { viewBox: `0 0 ${last} ${top}`, preserveAspectRatio: "none", role: "img", "aria-label": "Distance between the people" });
   const touching = meetings.map(({ touches }, frame) => (touches.length ? `M${Math.max(frame - 0.5, 0)} ${top}h1` : "")).join("");
   const line = meetings.map(({ distance }, frame) => `${frame ? "L" : "M"}${frame} ${(top - distance).toFixed(3)}`).join("");
+  svg.style.width = `${(100 * last) / stage.fps / seconds}%`;
   svg.append(svgElement("path", { class: "curve-touch", d: touching }), svgElement("path", { class: "curve-line", d: line }));
   const lane = make("div", { class: "lane curve" });
   lane.append(svg);

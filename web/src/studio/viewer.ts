@@ -148,5 +148,5 @@ function describe({ steps, pick }: Take, index: number): string {
 function source(step: Step, pick: number): string {
   if (step.kind === "upload") return step.name;
   if (step.kind !== "generate") return step.kind;
-  return `${step.model} · seed ${step.seed}${step.samples > 1 ? `, variant ${pick + 1}` : ""}`;
+  return `${step.model} · seed ${step.seed + pick}`;
 }

@@ -63,7 +63,7 @@ export class Paths {
 
   constructor() {
     options(this.person, ["A", "B"]);
-    const add = button("Add a point", () => this.add(0, this.nextTime(), 0, 0));
+    const add = button("Add a point", () => this.add(this.chosen, this.nextTime(), 0, 0));
     add.append("Add a point");
     const clear = button("Clear the paths", () => this.fill([]));
     clear.append("Clear");
@@ -71,7 +71,7 @@ export class Paths {
       const { left, top, width, height } = this.map.getBoundingClientRect();
       // Ahead is up, and left of the first person is left.
       const [x, z] = [(clientX - left) / width, (clientY - top) / height].map((share) => Math.round((1 - share * 2) * MAP_REACH * 10) / 10);
-      this.add("AB".indexOf(this.person.value), this.nextTime(), x!, z!);
+      this.add(this.chosen, this.nextTime(), x!, z!);
     });
     this.rows.addEventListener("input", () => this.draw());
     this.element.append(labelled("Person", this.person), this.map, this.rows, make("div", { class: "row" }, add, clear));
@@ -92,6 +92,10 @@ export class Paths {
     this.rows.replaceChildren();
     for (const { person, points } of paths) for (const point of points) this.add("AB".indexOf(person), ...point);
     this.draw();
+  }
+
+  private get chosen(): number {
+    return "AB".indexOf(this.person.value);
   }
 
   private nextTime(): number {
