@@ -21,6 +21,7 @@ LAYERS = [
     {"body"},
     {"evaluation.metrics"},
     {"formats"},
+    {"studio"},
     {"text"},
     {"data"},
     {"losses", "sampling"},
