@@ -3,6 +3,7 @@
 import signal
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import tiny
@@ -12,6 +13,19 @@ from motions import waving
 from duomotion import cli
 from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.evaluation.metrics import protocols
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,6 +64,18 @@ def pairs(tmp_path_factory):
         write_clip(folder, name, waving(frames=40 + 3 * number), [f"two wave {name}", "hi"])
     write_splits(folder, {"train": names, "val": names[:3], "test": names})
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser at {CHROMIUM}")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

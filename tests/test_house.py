@@ -21,6 +21,7 @@ LAYERS = [
     {"body"},
     {"evaluation.metrics"},
     {"formats"},
+    {"studio"},
     {"text"},
     {"data"},
     {"losses", "sampling"},
@@ -40,6 +41,7 @@ LAYERS = [
     {"evaluation.ablations"},
     {"composition"},
     {"bench"},
+    {"client", "serving"},
     {"cli"},
     {"__main__"},
 ]

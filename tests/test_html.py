@@ -5,7 +5,6 @@ import io
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,19 +13,6 @@ from motions import CAPTION, standing, waving
 from PIL import Image
 
 from duomotion.formats import gltf, html
-
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-]
 
 
 class Page(HTMLParser):
@@ -137,18 +123,6 @@ def wait_for(view, expression: str, seconds: float = 30) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser():
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser at {CHROMIUM}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def view(browser, clip, tmp_path_factory):
     """The open page, paused at its first frame, and what the browser complained about."""
     path = tmp_path_factory.mktemp("page") / "page.html"
@@ -222,6 +196,59 @@ def test_picture_shows_both_people_and_changes(view):
     assert 50 < (bones[..., 0] - bones[..., 2] > 60).sum() < 0.6 * (red - blue > 60).sum()
     view.get_by_role("button", name="Body").click()
     assert view.complaints == []
+
+
+def test_keys_work_without_a_click(view):
+    view.evaluate("document.activeElement.blur(), player.seek(0)")
+    assert view.evaluate("document.activeElement === document.body")
+    view.keyboard.press("ArrowRight")
+    assert view.evaluate("player.frame") == 1
+
+
+def test_question_mark_lists_the_keys(view):
+    view.evaluate("document.activeElement.blur()")
+    view.keyboard.press("?")
+    sheet = view.get_by_role("dialog", name="Keys")
+    assert "Play or pause" in sheet.text_content()
+    assert sheet.is_visible()
+    view.keyboard.press("Escape")
+    assert not sheet.is_visible()
+    view.keyboard.press("End")
+    assert view.evaluate("player.frame") == view.evaluate("player.numFrames") - 1
+
+
+@pytest.mark.parametrize("size", [(320, 568), (568, 320)])
+def test_everything_fits_on_a_small_phone(view, size):
+    view.set_viewport_size({"width": size[0], "height": size[1]})
+    view.wait_for_timeout(100)
+    outside = view.evaluate(
+        """[...document.querySelectorAll(".duo button, .duo select, .duo input")].filter((item) => {
+            const { left, right, top, bottom } = item.getBoundingClientRect();
+            return left < 0 || top < 0 || right > innerWidth || bottom > innerHeight;
+        }).map((item) => item.ariaLabel)"""
+    )
+    assert outside == []
+    assert view.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+
+def colourful(view) -> np.ndarray:
+    """(H, W) bool: where the picture shows a person."""
+    picture = Image.open(io.BytesIO(view.locator(".duo").screenshot())).convert("RGB")
+    red, _, blue = np.asarray(picture, dtype=int).transpose(2, 0, 1)
+    return np.abs(red - blue) > 60
+
+
+def test_turning_the_phone_fits_the_people_anew(view):
+    view.evaluate("player.seek(0)")
+    for size in ((320, 640), (640, 320), (320, 640)):
+        view.set_viewport_size({"width": size[0], "height": size[1]})
+        view.wait_for_timeout(300)
+        shown = colourful(view)
+        assert 0.003 < shown.mean() < 0.3
+        assert not shown[:, [0, 1, -2, -1]].any()
+        view.mouse.move(160, 160)
+        view.mouse.wheel(0, -600)  # the user comes nearer
+        view.wait_for_timeout(300)
 
 
 def test_bad_data_says_so(view):

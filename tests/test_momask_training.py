@@ -209,6 +209,9 @@ def test_training_on_fresh_crops_resumes_and_learns(tmp_path, name):
     one, two = (read_checkpoint(tmp_path / each / "last") for each in ("whole", "halves"))
     for key, tensor in one.tensors.items():
         assert torch.equal(tensor, two.tensors[key]), key
+    further = tiny.task_of(apply_overrides(whole, [f"start={tmp_path / 'whole' / 'last'}"]))
+    for key, tensor in further.model.state_dict().items():
+        assert torch.equal(tensor, one.tensors[key]), key
 
 
 @pytest.mark.parametrize("name", ["masked", "residual"])

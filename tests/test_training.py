@@ -482,11 +482,14 @@ def test_another_recipe_does_not_go_on(tmp_path):
         trainer(Regression(), tmp_path, other).run()
 
 
-def test_a_finished_training_can_be_run_again_and_made_longer(tmp_path):
+def test_a_finished_training_can_be_run_again_and_made_longer(tmp_path, caplog):
+    caplog.set_level("INFO")
     scores = trainer(Regression(), tmp_path).run()
+    assert "finished" not in caplog.text
     task = Regression()
     assert trainer(task, tmp_path).run() == scores
     assert task.calls == 0
+    assert f"The training in {tmp_path} is finished: all of its 23 steps are done" in caplog.text
     trainer(task, tmp_path, OptimConfig(**{**to_dict(OPTIM), "steps": 30})).run()
     assert task.calls == 7
     assert records(tmp_path)[-1]["step"] == 30

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed, nn
 
+DEVICES = ("cpu", "cuda", "mps", "xpu")  # the kinds on which PyTorch computes
 # The other processes wait in a reduction while the first one validates and saves.
 _PATIENCE = datetime.timedelta(hours=6)
 
@@ -101,9 +102,16 @@ def find_device(name: str) -> torch.device:
     Raises:
         ValueError: there is none.
     """
+    kind = name.partition(":")[0]
+    if kind not in DEVICES:
+        raise ValueError(f"there is no device {name!r}; choose {', '.join(DEVICES)}")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"the device {name!r} can't be used: PyTorch finds no CUDA GPU here; choose cpu"
+        )
     try:
         torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as problem:  # the latter where torch has no CUDA
+    except RuntimeError as problem:
         reason = str(problem).partition("\n")[0].rstrip(".")
         raise ValueError(f"the device {name!r} can't be used: {reason}") from None
     return torch.device(name)

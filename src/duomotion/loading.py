@@ -95,6 +95,16 @@ def learned_kinds(model: str | Path) -> Kinds | None:
     return read_known(folder)
 
 
+def system_of(model: str | Path) -> str:
+    """The name of the system that a model belongs to.
+
+    Raises:
+        ValueError: no such model, or the folder is damaged.
+    """
+    _, kind, _ = _found(model)
+    return kind.split("/")[0]
+
+
 def model_of(num_people: int) -> str | None:
     """The name of a model that comes with the package and makes so many people."""
     for name, folder in shipped().items():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import tyro
 
 import duomotion
-from duomotion.cli import data, evaluate, generate, importing, train
+from duomotion.cli import data, evaluate, generate, hints, importing, serve, train
 from duomotion.progress import console
 from duomotion.signals import raised
 from duomotion.streams import lasting_streams
@@ -27,6 +27,7 @@ COMMANDS = (
     evaluate.reproduce,
     evaluate.ablate,
     evaluate.bench,
+    serve.serve,
 )
 
 
@@ -46,7 +47,16 @@ def main() -> None:
 
 
 def run(words: Sequence[str]) -> None:
-    """Do what is typed behind `duomotion`."""
+    """Do what is typed behind `duomotion`.
+
+    Raises:
+        ValueError: there is no such command, or the quotes around a prompt are missing.
+    """
+    if words[:1] == ["--version"]:
+        print(f"duomotion {duomotion.__version__}")
+        return
+    commands = [command.__name__.replace("_", "-") for command in COMMANDS]
+    hints.check_words(words, [*commands, "data"])
     if words[:1] in (["import-official"], ["import_official"]):
         importing.run(words[1:])
         return
@@ -54,7 +64,7 @@ def run(words: Sequence[str]) -> None:
     for command in COMMANDS:
         app.command(command)
     app.command(data.app, name="data", help="Prepare and check data sets.")
-    app.cli(prog="duomotion", description=DESCRIPTION, args=words)
+    app.cli(prog="duomotion", description=DESCRIPTION, args=words or ["--help"])
 
 
 def fail(sentence: str) -> None:

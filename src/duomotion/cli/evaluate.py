@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Protocol = Literal["open", "prompts", "actions", "long", "intergen", "intermask", "interx", "t2m"]
 Task = Literal["generation", "reconstruction", "reaction"]
 GENERATION: tuple[Task, ...] = ("generation",)
+WITHOUT_INTERVALS: tuple[Protocol, ...] = ("prompts", "actions", "long")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,17 +261,18 @@ def _refuse_tasks(options: Options) -> None:
 def _load(names: Sequence[str], options: Options) -> "list[MotionModel]":
     """The models, if all else can be had too, so that nothing is loaded in vain."""
     _ = options.sampling
-    check_repeats(options.repeats)
+    check_repeats(options.repeats, least=1 if options.protocol in WITHOUT_INTERVALS else 2)
     writable_folder(options.out)
     return [
         duomotion.load(name, device=options.device, precision=options.precision) for name in names
     ]
 
 
-def check_repeats(repeats: int | None, least: int = 1) -> None:
-    """Raises ValueError where there are fewer."""
+def check_repeats(repeats: int | None, least: int = 2) -> None:
+    """Raises ValueError where there are fewer; a confidence interval needs two."""
     if repeats is not None and repeats < least:
-        raise ValueError(f"--repeats has to be {least} or more, not {repeats}")
+        why = "" if least == 1 else " for confidence intervals"
+        raise ValueError(f"--repeats has to be {least} or more{why}, not {repeats}")
 
 
 def reproduce(
@@ -383,7 +385,7 @@ def ablate(
     from duomotion.models.children import load_embedder
     from duomotion.progress import training_bar
 
-    check_repeats(repeats, least=2)
+    check_repeats(repeats)
     chosen = numbers.find(table)
     known = ablations.small_rows(chosen, trainings / f"{share:g}", share)
     if unknown := [name for name in rows if name not in known]:

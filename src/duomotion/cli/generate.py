@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import tyro
 
@@ -204,7 +204,7 @@ def react(
     Args:
         actor: The given motion, .npz, .bvh, .glb or .fbx.
         text: What happens between the two, or what the given person does; optional.
-        partner: What the other person does, in addition to the text.
+        partner: What the other person does, in addition to the text or alone.
         person: Which person to react to, where the file holds two.
         reading: How a file of motion is read.
         options: What all commands that generate share.
@@ -242,7 +242,7 @@ def inpaint(
     """Regenerate a stretch of an interaction, or several, and keep the rest.
 
     Args:
-        clip: The given motion, .npz, .bvh, .glb or .fbx, at most 10 s.
+        clip: The given motion, .npz, .bvh, .glb or .fbx.
         unknown: Start and end of the stretch in seconds, as in 1.0:2.0; 1.0: goes to the end.
             Several are separated by commas, as in 0:1,3:4.
         text: What happens; optional.
@@ -372,6 +372,8 @@ def load_model(options: Options) -> "MotionModel":
     from duomotion.sampling.request import check_seed
 
     check_seed(options.seed)
+    if not options.formats:
+        raise ValueError(f"--formats needs one or more of {', '.join(get_args(Format))}")
     _ = options.sampling  # raises what is out of range before the model is loaded
     options.output.check()
     writable_folder(options.out)

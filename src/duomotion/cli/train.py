@@ -9,7 +9,7 @@ WIDTH = 100
 
 
 def models(name: str = "", /) -> None:
-    """List the systems with their recipes, and the models that come with duomotion.
+    """List the models that come with duomotion, and the systems with their recipes.
 
     Args:
         name: Name of a model or folder of a checkpoint: list the kinds of action that it has
@@ -18,7 +18,9 @@ def models(name: str = "", /) -> None:
     if name:
         _list_kinds(name)
     else:
-        _list_systems()
+        _list_models()
+        print()
+        _list_recipes()
 
 
 def _list_kinds(name: str) -> None:
@@ -35,37 +37,48 @@ def _list_kinds(name: str) -> None:
         print(f"{kind.name:{widest}}  {kind.clips:5}  {example}")
 
 
-def _list_systems() -> None:
+def _list_models() -> None:
     import json
 
-    from duomotion.loading import shipped
-    from duomotion.models import systems
+    from duomotion.loading import learned_kinds, shipped
 
-    for system in systems().values():
-        print(f"{system.name}  {system.paper}")
-        for title, names in (("parts", system.parts), ("recipes", system.recipes())):
-            text = f"{title}: {', '.join(names)}"
-            print(
-                fill(
-                    text,
-                    WIDTH,
-                    initial_indent="  ",
-                    subsequent_indent="    ",
-                    break_on_hyphens=False,
-                    break_long_words=False,
-                )
-            )
-    print()
+    people = {1: "one person", 2: "two people"}
+    print("Models, for `duomotion generate --model NAME`; `duomotion models NAME` says more")
     for name, folder in shipped().items():
         provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
         marks = dict.fromkeys(provenance.get("composed", ()), " (composed)")
         data = ", ".join(f"{root}{marks.get(root, '')}" for root in provenance["data"])
-        print(f"{name}  {size_mb(folder):.1f} MB  trained on {data}")
-        print(f"  card: {folder / 'README.md'}")
+        known = learned_kinds(name)
+        makes = f"{people[known.num_people]}  " if known is not None else ""
+        print(f"  {name}  {makes}{size_mb(folder):.1f} MB  trained on {data}")
+        print(f"    card: {folder / 'README.md'}")
+
+
+def _list_recipes() -> None:
+    """The recipes of each system by what they train."""
+    from duomotion.models import systems
+
+    print("Recipes by system, for `duomotion train RECIPE`")
+    for system in systems().values():
+        print(f"  {system.name}  {system.paper}")
+        kinds = {name: make().system for name, make in system.recipes().items()}
+        for part in system.parts:
+            names = [name for name, kind in kinds.items() if kind == f"{system.name}/{part}"]
+            text = f"{part}: {', '.join(names) or 'none'}"
+            print(
+                fill(
+                    text,
+                    WIDTH,
+                    initial_indent=" " * 4,
+                    subsequent_indent=" " * 6,
+                    break_on_hyphens=False,
+                    break_long_words=False,
+                )
+            )
 
 
 def train(
-    recipe: str,
+    recipe: str = "",
     changes: tuple[str, ...] = (),
     /,
     out: Path | None = None,
@@ -74,11 +87,14 @@ def train(
     """Train a recipe; run again to resume. With torchrun on several GPUs.
 
     Args:
-        recipe: Name of a recipe (see `duomotion models`), as in intermask/tokenizer-open.
+        recipe: Name of a recipe, as in intermask/tokenizer-open; without one, list all.
         changes: Fields to change, as in optim.lr=3e-4.
         out: Folder for checkpoints and logs; by default runs/RECIPE.
         device: "cpu" or "cuda"; by default CUDA where it is available.
     """
+    if not recipe:
+        _list_recipes()
+        return
     from duomotion.config import apply_overrides
     from duomotion.loading import load_trainer
     from duomotion.models import find_recipe

@@ -15,13 +15,14 @@ import numpy as np
 from duomotion.models.live import LiveReaction
 from duomotion.models.soundness import flaw
 from duomotion.motion.canonical import held, resample
-from duomotion.motion.interaction import Interaction, Reading, joined
+from duomotion.motion.interaction import Interaction, Reading, joined, together
 from duomotion.motion.retarget import to_smpl22
 from duomotion.motion.seams import seams
 from duomotion.motion.skeleton import SMPL22
+from duomotion.sampling.gaps import count_windows, gap_at, window_stop
 from duomotion.sampling.request import AS_TUNED, Request, Sampling, check_seed
 from duomotion.text.learned import Learned
-from duomotion.text.prompt import check_prompt, roles
+from duomotion.text.prompt import check_prompt, of_partner, roles
 from duomotion.training.prefetch import prefetched
 
 FPS = 30.0  # of models of two people
@@ -32,6 +33,8 @@ LOOK_AHEAD = 64  # clips among which those that can share a batch are looked for
 OVERLAP_SECONDS = 2.0  # of one window with the next, where motion is longer than a window
 MAX_TRIES = 6  # for one window
 SMOOTH = 0.9  # the `seam_score` of a good window; what comes behind it moves the percentile
+CONTEXT_SECONDS = 1.0  # of known motion behind a gap, which a window that closes it shows
+MAX_GIVEN_SECONDS = 3_600.0
 BACK_SECONDS = 1.0  # by which each try begins earlier than the one before
 LOOKBACK_SECONDS = BACK_SECONDS * (MAX_TRIES - 1)  # by which a window begins earlier at most
 ENDLESS = 10**9  # frames, a year, of a stream without a given length
@@ -386,7 +389,7 @@ class MotionModel(ABC):
         _refuse_constraints(sampling, "streamed")
         if sampling.attempts is None and self.tuned.attempts is not None:
             sampling = replace(sampling, attempts=1)
-        text = _optional(self.merge_prompts(text, partner))
+        text = self._reaction_text(text, partner)
         return LiveReaction(
             self,
             lambda request: self._drawn([request], None)[0],
@@ -394,6 +397,12 @@ class MotionModel(ABC):
             seed=seed,
             sampling=sampling,
         )
+
+    def _reaction_text(self, text: str, partner: str) -> str:
+        """What happens where one person is given, of whom nothing has to be said."""
+        if partner and not text.strip():
+            return of_partner(partner)
+        return _optional(self.merge_prompts(text, partner))
 
     def _check_adds_partner(self) -> None:
         if self.num_people == 1:
@@ -415,9 +424,10 @@ class MotionModel(ABC):
         """A partner for one given person, who comes back unchanged as the first of two.
 
         Args:
-            actor: one person of any skeleton that can be mapped to the model's, at any frame rate.
+            actor: one person of any skeleton that can be mapped to the model's, at any frame rate;
+                what is longer than the model's window is answered window by window.
             text: what happens between the two, or what the given person does; may be empty.
-            partner: what the other person does, in addition to the text.
+            partner: what the other person does, in addition to the text or alone.
             on_progress: called after each iteration.
 
         Raises:
@@ -431,11 +441,11 @@ class MotionModel(ABC):
             raise ValueError(
                 f"a reaction needs the motion of one person, this one has {actor.num_people}"
             )
-        actor = self._to_model_skeleton(actor, self.max_frames)
+        actor = self._to_model_skeleton(actor, MAX_GIVEN_SECONDS)
         self._check_constraints(sampling, actor.num_frames, beside_known=True)
         request = Request(
-            text=_optional(self.merge_prompts(text, partner)),
-            frames=self._frames(actor.seconds),
+            text=self._reaction_text(text, partner),
+            frames=self._frames(actor.seconds, MAX_GIVEN_SECONDS),
             seed=seed,
             known=actor,
             sampling=sampling,
@@ -456,8 +466,8 @@ class MotionModel(ABC):
         """Stretches of an interaction regenerated; all other frames come back as they are.
 
         Args:
-            clip: at most as long as the model's window; comes back on its skeleton and at its
-                frame rate.
+            clip: comes back on the model's skeleton and at its frame rate; stretches that are
+                longer than the model's window are regenerated window by window.
             text: what happens; may be empty.
             unknown: start and end of a stretch in seconds, or several of them. All but the ends of
                 a clip: in-betweening; from somewhere to the end: continuation.
@@ -469,8 +479,8 @@ class MotionModel(ABC):
                 person, the length is out of range, or a setting is or is none of the model's.
         """
         self.check(seed=seed, sampling=sampling)
-        clip, given = self._to_model_skeleton(clip, self.max_frames), clip
-        frames = self._frames(clip.seconds)
+        clip, given = self._to_model_skeleton(clip, MAX_GIVEN_SECONDS), clip
+        frames = self._frames(clip.seconds, MAX_GIVEN_SECONDS)
         self._check_constraints(sampling, frames, beside_known=True)
         if person is not None and not 0 <= person < clip.num_people:
             raise ValueError(f"there is no person {person}: the clip has {clip.num_people}")
@@ -487,6 +497,10 @@ class MotionModel(ABC):
             mask[slice(None) if person is None else person, start:stop] = False
         if not mask.any():
             raise ValueError("what is unknown is the whole clip; some of it has to stay known")
+        if not mask[:, : self.max_frames].any():
+            raise ValueError(
+                f"something has to stay known of the clip's first {self.max_frames / self.fps:g} s"
+            )
         request = Request(
             text=_optional(text),
             frames=frames,
@@ -522,7 +536,7 @@ class MotionModel(ABC):
         self.check(seed=seed, sampling=sampling)
         frames = self._frames(seconds, MAX_SECONDS)
         _refuse_constraints(sampling, "extended")
-        clip = self._to_model_skeleton(clip, round(MAX_SECONDS * self.fps))
+        clip = self._to_model_skeleton(clip, MAX_SECONDS)
         if frames <= clip.num_frames:
             raise ValueError(
                 f"the clip is {clip.seconds:g} s long; seconds, the length of the result, has to "
@@ -551,8 +565,8 @@ class MotionModel(ABC):
         for constraint in constraints:
             constraint.check(SMPL22, frames / self.fps)
 
-    def _to_model_skeleton(self, clip: Interaction, longest: int) -> Interaction:
-        """Given motion of `longest` frames or less on the model's skeleton and at its frame rate.
+    def _to_model_skeleton(self, clip: Interaction, longest: float) -> Interaction:
+        """Given motion of `longest` seconds or less on the model's skeleton and at its frame rate.
 
         Raises:
             ValueError: it is longer, has more people than the model makes the motion of, or another
@@ -565,10 +579,10 @@ class MotionModel(ABC):
                 f"{self.name} makes the motion of {makes}; the given motion has "
                 f"{clip.num_people} people, {instead}"
             )
-        if clip.num_frames * self.fps > (longest + 0.5) * clip.fps:
+        if clip.num_frames * self.fps > (longest * self.fps + 0.5) * clip.fps:
             raise ValueError(
                 f"the given motion, {clip.num_frames} frames at {clip.fps:g} a second, is longer "
-                f"than the {longest / self.fps:g} s that {self.name} takes"
+                f"than the {longest:,g} s that can be given"
             )
         return resample(self.bodies(clip), self.fps)
 
@@ -595,9 +609,84 @@ class MotionModel(ABC):
         return best
 
     def _answer_one(self, request: Request, on_progress: OnProgress | None) -> Interaction:
-        report = self._window_report(on_progress, 0, request, 0)
-        (clip,) = self._drawn([request], report)
+        if request.frames > self.max_frames:
+            clip = self._filled(request, on_progress)
+        else:
+            report = self._window_report(on_progress, 0, request, 0)
+            (clip,) = self._drawn([request], report)
         return clip.with_caption(request.text, self.read(request.text))
+
+    def _filled(self, request: Request, on_progress: OnProgress | None) -> Interaction:
+        """Known motion that is longer than a window, its gaps generated window by window.
+
+        Windows join each other as in `_windows`.
+        """
+        assert request.known is not None
+        unknown_T = self._unknown(request)
+        overlap, longest = (round(each * self.fps) for each in (OVERLAP_SECONDS, MAX_SECONDS))
+        settled: list[Interaction] = []
+        whole, dropped, windows, earliest = None, 0, 0, 0
+        while (frame := dropped + (0 if whole is None else whole.num_frames)) < request.frames:
+            gap = gap_at(unknown_T, frame)
+            if gap is None or frame < gap[0]:
+                given = request.known.frames(frame, request.frames if gap is None else gap[0])
+                whole = given if whole is None else joined([whole, given])
+            else:
+                report = self._gap_report(on_progress, windows, unknown_T, frame)
+                if whole is None:
+                    whole = self._first_window(request, report)
+                else:
+                    earliest = max(gap[0], earliest)
+                    left = replace(
+                        request,
+                        frames=request.frames - dropped,
+                        known=request.known.frames(dropped, request.frames),
+                        known_mask=request.mask[:, dropped:],
+                    )
+                    best = self._best_window(whole, left, windows, earliest - dropped, report)
+                    whole, earliest = best.clip, dropped + best.start + overlap
+                windows += 1
+            if (excess := whole.num_frames - longest) > 0:
+                settled.append(whole.frames(0, excess))
+                whole, dropped = whole.frames(excess, whole.num_frames), dropped + excess
+        assert whole is not None
+        return joined([*settled, whole])
+
+    def _first_window(self, request: Request, on_step: OnStep | None) -> Interaction:
+        """The beginning of known motion that is longer than a window, and begins with a gap."""
+        assert request.known is not None
+        window = replace(
+            request,
+            frames=self.max_frames,
+            known=request.known.frames(0, self.max_frames),
+            known_mask=request.mask[:, : self.max_frames],
+        )
+        (clip,) = self._drawn([window], on_step)
+        return clip.frames(0, self._window_stop(request, 0, self.max_frames))
+
+    def _unknown(self, request: Request) -> np.ndarray:
+        """(T,) bool, frames of known motion in which something of somebody is to be generated."""
+        known_T = request.mask.all(0) & (len(request.mask) == self.num_people)
+        return np.logical_not(known_T)
+
+    def _window_stop(self, request: Request, start: int, end: int) -> int:
+        context = round(CONTEXT_SECONDS * self.fps)
+        return window_stop(self._unknown(request), start, end, context=context)
+
+    def _gap_report(
+        self, on_progress: OnProgress | None, windows: int, unknown_T: np.ndarray, frame: int
+    ) -> OnStep | None:
+        """What tells `on_progress` of the steps of a window of known motion."""
+        if on_progress is None:
+            return None
+        total = windows + count_windows(
+            unknown_T,
+            frame,
+            longest=self.max_frames,
+            overlap=round(OVERLAP_SECONDS * self.fps),
+            context=round(CONTEXT_SECONDS * self.fps),
+        )
+        return lambda step, steps: on_progress(Progress(step, steps, windows, total))
 
     def _window_report(
         self, on_progress: OnProgress | None, window: int, request: Request, given: int
@@ -646,38 +735,61 @@ class MotionModel(ABC):
             report = self._window_report(on_progress, len(starts) + (not given), request, given)
             # So that it goes on.
             earliest = max(given, overlap + (starts[-1] if starts else 0)) - dropped
-            frames = request.frames - dropped
-            tries: list[_Try] = []
-            while len(tries) < MAX_TRIES and all(each.score > SMOOTH for each in tries):
-                seed = window_seed(request.seed, len(starts) + 1, len(tries))
-                back = round(BACK_SECONDS * self.fps) * len(tries)
-                start = max(whole.num_frames - back, min(earliest, whole.num_frames))
-                longer = self._next_window(
-                    whole.frames(0, start), replace(request, seed=seed, frames=frames), report
-                )
-                tries.append(_Try(seam_score(longer, start), start, longer))
-            _, start, whole = min(tries, key=lambda each: each.score)
+            left = replace(request, frames=request.frames - dropped)
+            _, start, whole = self._best_window(whole, left, len(starts) + 1, earliest, report)
             starts.append(dropped + start)
             excess = max(0, whole.num_frames - longest)
             whole, dropped = whole.frames(excess, whole.num_frames), dropped + excess
             yield _Window(whole, dropped, starts[-1])
 
+    def _best_window(
+        self,
+        whole: Interaction,
+        request: Request,
+        window: int,
+        earliest: int,
+        on_step: OnStep | None,
+    ) -> "_Try":
+        """One more window behind what there is: of several tries the one that shows least.
+
+        Args:
+            window: its number, for seeds.
+            earliest: frame at which it may begin.
+        """
+        tries: list[_Try] = []
+        while len(tries) < MAX_TRIES and all(each.score > SMOOTH for each in tries):
+            seed = window_seed(request.seed, window, len(tries))
+            back = round(BACK_SECONDS * self.fps) * len(tries)
+            start = max(whole.num_frames - back, min(earliest, whole.num_frames))
+            longer = self._next_window(whole.frames(0, start), replace(request, seed=seed), on_step)
+            tries.append(_Try(seam_score(longer, start), start, longer))
+        return min(tries, key=lambda each: each.score)
+
     def _next_window(
         self, made: Interaction, request: Request, on_step: OnStep | None
     ) -> Interaction:
         """What there is with one more window behind it, up to the frames of the request."""
-        overlap = min(round(OVERLAP_SECONDS * self.fps), made.num_frames)
-        missing = request.frames - made.num_frames
-        length = max(min(self.max_frames, overlap + missing), self.min_frames)
-        tail = made.frames(made.num_frames - overlap, made.num_frames)
-        window = replace(
-            request,
-            frames=length,
-            known=held(tail, length),
-            known_mask=np.tile(np.arange(length) < overlap, (tail.num_people, 1)),
-        )
+        done = made.num_frames
+        overlap = min(round(OVERLAP_SECONDS * self.fps), done)
+        new = min(request.frames - done, self.max_frames - overlap)
+        length = max(overlap + new, self.min_frames)
+        known = made.frames(done - overlap, done)
+        mask_PT = np.tile(np.arange(length) < overlap, (known.num_people, 1))
+        if request.known is not None:
+            ahead = request.known.frames(done, done + new)
+            people = [
+                joined([known.person(p), ahead.person(p)]) if p < ahead.num_people
+                else held(known.person(p), overlap + new)
+                for p in range(known.num_people)
+            ]  # fmt: skip
+            known = together(people)
+            mask_PT[: ahead.num_people, overlap : overlap + new] = request.mask[
+                :, done : done + new
+            ]
+            new = self._window_stop(request, done, done + new) - done
+        window = replace(request, frames=length, known=held(known, length), known_mask=mask_PT)
         (clip,) = self._drawn([window], on_step)
-        return joined([made, clip.frames(overlap, overlap + missing)])
+        return joined([made, clip.frames(overlap, overlap + new)])
 
     def _frames(self, seconds: float, longest: float | None = None) -> int:
         shortest = self.min_frames / self.fps

@@ -76,10 +76,21 @@ def roles(first: str, second: str) -> str:
     Raises:
         ValueError: one of the two is no usable prompt.
     """
-    acts = (
-        _SUBJECT.sub("", check_prompt(text), count=1).rstrip(" .;,") for text in (first, second)
-    )
-    return check_prompt("one person {} and the other person {}".format(*acts))
+    return check_prompt(f"one person {_act(first)} and the other person {_act(second)}")
+
+
+def of_partner(text: str) -> str:
+    """A prompt from what one of two people does, of whom the other is given: "a person bows".
+
+    Raises:
+        ValueError: it is no usable prompt.
+    """
+    return check_prompt(f"the other person {_act(text)}")
+
+
+def _act(text: str) -> str:
+    """What somebody does, without who it is."""
+    return _SUBJECT.sub("", check_prompt(text), count=1).rstrip(" .;,")
 
 
 def people_in(text: str) -> int | None:

@@ -206,6 +206,11 @@ class Trainer:
         self.model.train()
         if log is not None:
             on_progress(self.step, self.optim.steps, loss)
+            if self.step >= self.optim.steps:
+                _logger.info(
+                    f"The training in {self.folder} is finished: all of its {self.step:,} steps "
+                    "are done. More optim.steps would go on."
+                )
         for self.epoch, self.batch, batch in batches:
             self._train_step(batch)
             self.seconds = already + time.monotonic() - started_at

@@ -27,17 +27,17 @@ from duomotion.training.config import LogConfig, OptimConfig, small_training
 INTERX_VIEWS = PairConfig(max_frames=150, mirror=False)
 
 SMALL = SkipTransformerConfig(
-    width=192,
-    num_layers=5,
+    width=128,
+    num_layers=3,
     num_heads=4,
-    feedforward=384,
+    feedforward=256,
     dropout=0.0,
     attention_dropout=0.0,
 )
 
 SMALL_DENOISER: dict[str, Any] = {
     "latent_dim": 96,
-    "transformer": replace(SMALL, num_layers=9),
+    "transformer": replace(SMALL, width=144, num_layers=9, feedforward=288),
     "length_token": True,
     "text_dim": 384,
     "attempts": 4,
@@ -141,8 +141,8 @@ def autoencoder_open() -> AutoencoderRecipe:
         data=AutoencoderData(
             **OPEN_PAIRS, tokenizer="runs/momask/tokenizer-pairs-open/best", balance=0.5
         ),
-        optim=small_training(steps=4_000, batch_size=16, lr=1e-3, ema_decay=0.999),
-        log=LogConfig(validate_every=1000, checkpoint_seconds=300.0),
+        optim=small_training(steps=2_000, batch_size=16, lr=1e-3, ema_decay=0.999),
+        log=LogConfig(validate_every=500, checkpoint_seconds=300.0),
     )
 
 

@@ -226,9 +226,9 @@ def generator_open() -> GeneratorRecipe:
     """InterMask's transformer at a size that trains on two CPU cores, on open and composed pairs.
 
     Captions are embedded by the offline sentence encoder. Recorded pairs are few, so they are cut
-    and replayed at other tempos and sizes; a quarter of what the network sees was composed from
-    recordings of one person. Noise on the text vectors simulates paraphrases. The checkpoint
-    includes a length estimator.
+    and replayed at other tempos; a quarter of what the network sees was composed from recordings of
+    one person. Noise on the text vectors simulates paraphrases. The checkpoint includes a length
+    estimator. `intermask-open` began with its first edition's weights (`start`) and tokenizer.
     """
     return GeneratorRecipe(
         model=InterMConfig(
@@ -248,24 +248,31 @@ def generator_open() -> GeneratorRecipe:
             unroll_weight=0.0,
             choice_temperature=4.5,
             attempts=4,
+            blank_prob=0.3,
         ),
         data=replace(
             GeneratorData(
                 **OPEN_CAPTIONS,
                 composed_share=0.25,
                 tokenizer="runs/intermask/tokenizer-open/best",
-                views=30,
+                views=8,
                 balance=0.25,
             ),
-            examples=replace(OPEN_VIEWS, shortest=0.9),
+            examples=replace(
+                OPEN_VIEWS,
+                tempo=(0.9, 1.12),
+                tempo_change=0.05,
+                scale=(1.0, 1.0),
+                shortest=0.9,
+            ),
         ),
         optim=small_training(
-            steps=40_000,
+            steps=6_000,
             batch_size=8,
-            lr=2e-3,
+            lr=1.5e-3,
             ema_decay=0.999,
         ),
-        log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),
+        log=LogConfig(validate_every=6000, checkpoint_seconds=300.0),
     )
 
 

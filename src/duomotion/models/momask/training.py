@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from duomotion.checkpoint import load_weights, read_checkpoint
 from duomotion.data import humanml3d, humanml3d_views, interhuman
 from duomotion.data.humanml3d import SoloClip, without_mirrored
 from duomotion.data.kinds import describe
@@ -285,6 +286,7 @@ class MaskedRecipe:
     system: str = "momask/masked"
     model: MaskedConfig = field(default_factory=MaskedConfig)
     data: MaskedData = field(default_factory=MaskedData)
+    start: str | None = None  # checkpoint of one whose weights training starts with
     log: LogConfig = field(default_factory=LogConfig)
 
 
@@ -296,6 +298,7 @@ class ResidualRecipe:
     system: str = "momask/residual"
     model: ResidualConfig = field(default_factory=ResidualConfig)
     data: TokenData = field(default_factory=TokenData)
+    start: str | None = None  # checkpoint of one whose weights training starts with
     log: LogConfig = field(default_factory=LogConfig)
 
 
@@ -393,8 +396,10 @@ class _TokenTask(ABC, Generic[Network]):
         rng: torch.Generator,
     ) -> TokenLoss: ...
 
-    def _started(self, model: Network) -> Network:
-        if self.data.init_from_codes:
+    def _started(self, model: Network, start: str | None) -> Network:
+        if start is not None:
+            load_weights(model, read_checkpoint(start))
+        elif self.data.init_from_codes:
             codes_QVC = self.codec.tokenizer.quantizer.codes.cpu()
             model.init_from_codebooks(codes_QVC / codes_QVC[0].square().mean().sqrt())
         return model
@@ -460,7 +465,7 @@ class MaskedTask(_TokenTask[MaskedTransformer]):
         clips = without_mirrored(self.crops.clips)
         described = describe(recipe.data.clips, clips, humanml3d_views.captions)
         self.learned = Learned.of(described, MoMask.num_people)
-        self.model = self._started(MaskedTransformer(recipe.model))
+        self.model = self._started(MaskedTransformer(recipe.model), recipe.start)
 
     def _compute_loss(
         self,
@@ -497,7 +502,7 @@ class ResidualTask(_TokenTask[ResidualTransformer]):
                 f"{recipe.data.tokenizer} has {num_layers} layers; model.num_layers must be "
                 f"the same, not {recipe.model.num_layers}"
             )
-        self.model = self._started(ResidualTransformer(recipe.model))
+        self.model = self._started(ResidualTransformer(recipe.model), recipe.start)
 
     def _compute_loss(
         self,

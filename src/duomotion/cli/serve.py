@@ -1,0 +1,71 @@
+"""The command that serves models over HTTP."""
+
+import os
+
+KEY = "DUOMOTION_API_KEY"
+LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+def serve(
+    model: tuple[str, ...] = (),
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    queue: int = 64,
+    upload_mb: int = 20,
+    store_mb: int = 512,
+    threads: int | None = None,
+    device: str = "cpu",
+) -> None:
+    """Serve models over HTTP (needs duomotion[serve]).
+
+    The environment variable DUOMOTION_API_KEY, where it is set, holds a key that clients have to
+    send in the header X-API-Key. SIGTERM and Ctrl-C let running jobs finish.
+
+    Args:
+        model: Names of models or folders of checkpoints, the default first; all models that come
+            with the package where none is given.
+        host: Address to listen on; 0.0.0.0 for all.
+        port: Port to listen on; 0 for any that is free.
+        queue: Jobs that may run and wait; further ones are answered 429.
+        upload_mb: Largest upload in MB.
+        store_mb: Memory for generated and uploaded motion in MB; the oldest is forgotten.
+        threads: Threads of PyTorch; by default as PyTorch chooses.
+        device: "cpu" or "cuda".
+    """
+    for name, value in (
+        ("--queue", queue),
+        ("--upload-mb", upload_mb),
+        ("--store-mb", store_mb),
+        ("--threads", 1 if threads is None else threads),
+    ):
+        if value < 1:
+            raise ValueError(f"{name} has to be 1 or more, not {value}")
+    if not 0 <= port < 65536:
+        raise ValueError(f"--port has to be 0 to 65535, not {port}")
+    try:
+        from duomotion.serving import server
+        from duomotion.serving.engine import Limits
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"the service needs {error.name}, which is not installed: "
+            "pip install 'duomotion[serve]'"
+        ) from None
+    from duomotion.loading import shipped
+
+    api_key = os.environ.get(KEY) or None
+
+    def on_ready(url: str) -> None:
+        if host not in LOCAL and api_key is None:
+            print(f"anybody who reaches {host} may use the service; {KEY} sets a key")
+        print(f"duomotion serves {url}", flush=True)
+
+    server.serve(
+        model or tuple(shipped()),
+        host=host,
+        port=port,
+        device=device,
+        threads=threads,
+        limits=Limits(queue=queue, upload=upload_mb * 1_000_000, motions=store_mb * 1_000_000),
+        api_key=api_key,
+        on_ready=on_ready,
+    )

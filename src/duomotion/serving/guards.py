@@ -1,0 +1,101 @@
+"""What stands before the service: bodies that are too large or too slow, and a count of answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from fastapi import HTTPException
+from fastapi.responses import JSONResponse
+from prometheus_client import Counter
+
+BODY_SECONDS = 60.0  # in which a body has to arrive
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class BodyLimits:
+    """Answers 413 to bodies that are too large, and 408 to those that take too long."""
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        json: int,
+        upload: int,
+        uploads: tuple[str, ...],
+        seconds: float = BODY_SECONDS,
+    ) -> None:
+        """Wrap `app`.
+
+        Args:
+            json: bytes of a body.
+            upload: the same for the paths in `uploads`.
+            uploads: paths that take files.
+            seconds: from a request's head to the end of its body.
+        """
+        self._app, self._json, self._upload = app, json, upload
+        self._uploads, self._seconds = uploads, seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._upload if scope["path"] in self._uploads else self._json
+        stated = dict(scope["headers"]).get(b"content-length", b"0")
+        if not stated.isdigit() or int(stated) > limit:
+            answer = JSONResponse({"detail": _too_large(limit)}, 413)
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, _Bounded(receive, limit, self._seconds), send)
+
+
+class _Bounded:
+    """Receives a body within its limits; what comes after it, as it comes."""
+
+    def __init__(self, receive: Receive, limit: int, seconds: float) -> None:
+        self._receive, self._limit = receive, limit
+        self._deadline = asyncio.get_running_loop().time() + seconds
+        self._bytes = 0
+        self._is_complete = False
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        if self._is_complete:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(408, "the request's body took too long") from None
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > self._limit:
+            raise HTTPException(413, _too_large(self._limit))
+        self._is_complete = not message.get("more_body", False)
+        return message
+
+
+def _too_large(limit: int) -> str:
+    return f"the request's body is too large; at most {limit:,} bytes are taken"
+
+
+class CountRequests:
+    """Counts answers by method, path of the operation, and status."""
+
+    def __init__(self, app: App, *, counter: Counter) -> None:
+        self._app, self._counter = app, counter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def counting(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                # Paths as clients write them would be any number of series.
+                path = getattr(scope.get("route"), "path", "other")
+                self._counter.labels(scope["method"], path, message["status"]).inc()
+            await send(message)
+
+        await self._app(scope, receive, counting)
