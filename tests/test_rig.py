@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
-from motions import TAIL, point, standing
+from glb import Glb
+from motions import TAIL, point, standing, waving
 from recordings import needs_recordings, take
+from scipy.spatial.transform import Rotation
+from test_gltf_reading import glb, parts, placed
 from test_retarget import STYLES, built
 
-from duomotion.formats import bvh
+from duomotion.formats import bvh, gltf_rig, load
+from duomotion.motion.canonical import Z_UP_TO_Y_UP
 from duomotion.motion.contacts import FOOT_JOINTS, foot_contacts
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.retarget import match_joints
@@ -131,3 +135,42 @@ def test_the_command_line_takes_a_rig(run, tmp_path):
     status, _, error = run("convert", source, target, "--retarget", rig)
     assert status == 2 and "--retarget" in error and "no left knee" in error
     assert run("convert", source, target, "--retarget", tmp_path / "gone.glb")[0] == 2
+
+
+@pytest.mark.parametrize("size", [0.01, 1.0])
+@pytest.mark.parametrize("turn", [np.eye(3), Z_UP_TO_Y_UP], ids=["y", "z"])
+def test_a_glb_rig_moves_with_its_own_mesh(tmp_path, size, turn):
+    """As Blender exports Mixamo's: an armature that scales and turns what is below it."""
+    skeleton = posed(RIGS["mixamo"], 1.1 / size, 0.6, 0.0)
+    skeleton = skeleton.with_offsets(skeleton.offsets @ turn)
+    still = np.tile(np.eye(3), (1, 1, skeleton.num_joints, 1, 1))
+    document, binary = parts(Interaction(np.zeros((1, 1, 3)), still, (skeleton,)))
+    document = placed(
+        document,
+        rotation=Rotation.from_matrix(turn).as_quat().tolist(),
+        scale=[size] * 3,
+        translation=[0, 1, 0],
+    )
+    hips = document["nodes"][document["skins"][0]["joints"][0]]
+    matrix = np.eye(4)
+    matrix[3, :3] = hips.pop("translation")
+    hips.pop("rotation")
+    hips["matrix"] = matrix.ravel().tolist()
+    rig = tmp_path / "rig.glb"
+    rig.write_bytes(glb(document, binary))
+    motion = waving(2, 8)
+    clip = to_rig(motion, load(rig).skeletons[0])
+    paths = gltf_rig.write(clip, rig, tmp_path / "out.glb")
+    assert [path.name for path in paths] == ["out_A.glb", "out_B.glb"]
+    for person, path in enumerate(paths):
+        again = load(path)
+        assert (again.num_people, again.num_frames, again.fps) == (1, 8, 30)
+        np.testing.assert_allclose(again.positions[0], clip.positions[person], atol=2e-3)
+        np.testing.assert_allclose(again.rotations[0], clip.rotations[person], atol=1e-3)
+        found = Glb(path.read_bytes())
+        before = Glb(rig.read_bytes())
+        vertices = [
+            each.array(each.gltf.meshes[0].primitives[0].attributes.POSITION)
+            for each in (found, before)
+        ]
+        np.testing.assert_array_equal(*vertices)

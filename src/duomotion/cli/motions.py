@@ -1,6 +1,7 @@
 """Files of motion that commands read and write: what can be said about them, in one place."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -50,7 +51,7 @@ class Output:
         split: Write one .bvh file per person.
         retarget: .bvh, .glb or .fbx of a rig: people get its skeleton, bone lengths and rest pose.
             Names of Mixamo, Rigify, Unreal, CMU and SMPL are known, and others that name knees and
-            elbows by side.
+            elbows by side. A .glb of a .glb is the rig with its own mesh, a file per person.
     """
 
     fps: float | None = None
@@ -64,7 +65,7 @@ class Output:
             raise ValueError(f"--fps {self.fps:g}: {FPS[0]:g} to {FPS[1]:g} frames a second")
         _ = self.rig
 
-    @property
+    @cached_property
     def rig(self) -> "Skeleton | None":
         """The skeleton of the rig; raises as `check`."""
         from duomotion.formats import load
@@ -91,12 +92,14 @@ class Output:
 
     def write(self, clip: "Interaction", path: Path) -> list[Path]:
         """The paths written; raises as `duomotion.formats.save`."""
-        from duomotion.formats import bvh, conventions, save, smpl
+        from duomotion.formats import bvh, conventions, gltf_rig, save, smpl
 
         if path.suffix.lower() == ".bvh":
             return bvh.write(clip, path, scale=conventions.UNITS[self.unit], split=self.split)
         if path.name.lower().endswith(".smpl.npz"):
             return smpl.write(clip, path)
+        if self.retarget and self.retarget.suffix.lower() == path.suffix.lower() == ".glb":
+            return gltf_rig.write(clip, self.retarget, path)
         save(clip, path)
         return [path]
 

@@ -7,6 +7,7 @@ the floor side by side.
 
 import json
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def encode(interaction: Interaction) -> bytes:
     Raises:
         ValueError: there are more than eight people.
     """
-    builder = _Builder()
+    builder = Builder()
     times = np.arange(interaction.num_frames, dtype=np.float32) / np.float32(interaction.fps)
     clock = builder.accessor(times, bounds=True)
     document: dict[str, Any] = {
@@ -85,7 +86,7 @@ def quaternion_tracks(rotations: np.ndarray) -> np.ndarray:
 
 def _add_person(
     document: dict[str, Any],
-    builder: "_Builder",
+    builder: "Builder",
     interaction: Interaction,
     person: int,
     name: str,
@@ -155,7 +156,7 @@ def _material(name: str, colour: str) -> dict[str, Any]:
 
 
 def _mesh(
-    builder: "_Builder", mesh: BodyMesh, place: np.ndarray, name: str, material: int
+    builder: "Builder", mesh: BodyMesh, place: np.ndarray, name: str, material: int
 ) -> dict[str, Any]:
     weights = np.round(mesh.weights * 255).astype(np.int64)
     weights[:, 0] += 255 - weights.sum(-1)
@@ -189,13 +190,17 @@ def _unit(quaternion: np.ndarray) -> list[float]:
     return (exact / np.linalg.norm(exact)).tolist()
 
 
-class _Builder:
-    """Collects arrays into one buffer; the same array twice is stored once."""
+class Builder:
+    """Collects arrays into one buffer behind what it holds; an array twice is stored once."""
 
-    def __init__(self) -> None:
-        self.chunk = bytearray()
-        self.views: list[dict[str, Any]] = []
-        self.accessors: list[dict[str, Any]] = []
+    def __init__(
+        self,
+        chunk: bytes = b"",
+        views: Sequence[dict[str, Any]] = (),
+        accessors: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        self.chunk = bytearray(chunk + b"\0" * (-len(chunk) % 4))
+        self.views, self.accessors = [*views], [*accessors]
         self.known: dict[tuple[bytes, str], int] = {}
 
     def accessor(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from duomotion.formats import limits
-from duomotion.formats.conventions import find_unit, in_known_order, turned_up
+from duomotion.formats.conventions import check_scale, find_unit, in_known_order, turned_up
 from duomotion.formats.gltf_container import Container
 from duomotion.formats.gltf_scene import Scene
 from duomotion.motion.canonical import scaled
@@ -41,6 +41,8 @@ def read(
             change their length.
         OSError: a file can't be read.
     """
+    if scale is not None:
+        check_scale(scale)
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     names = " and ".join(map(str, paths))
     people = [person for path in paths for person in _people(Container(Path(path)))]
@@ -52,6 +54,13 @@ def read(
         raise ValueError(f"{names}: {problem}") from None
     limits.check_numbers(names, "the motion", both.positions)
     return in_known_order(both)
+
+
+def first_body(scene: Scene) -> tuple[list[int], np.ndarray, Interaction]:
+    """The first person's nodes, their rest rotations (J, 3, 3), and the person as stated."""
+    bound = _bound(scene)
+    body = _from_pelvis(scene, _bodies(scene)[0], bound)
+    return body, nearest_rotation(_rest(scene, body, bound)[:, :3, :3]), _person(scene, body, bound)
 
 
 def _people(file: Container) -> list[Interaction]:
