@@ -43,7 +43,7 @@ def test_generate_writes_every_format(run, model, tmp_path):
         "generate", "Two people shake hands!", "--seconds", 1, "--model", model, "--out", out
     )
     assert status == 0
-    names = [f"two-people-shake-hands-0.{suffix}" for suffix in FORMATS]
+    names = [f"two-people-shake-hands-tiny-1s-0.{suffix}" for suffix in FORMATS]
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
     assert all(str(out / name) in printed for name in names)
     clip = Interaction.load(out / names[0])
@@ -59,7 +59,7 @@ def test_the_same_seed_gives_the_same_motion(run, model, tmp_path):
         out = tmp_path / folder
         words = ("--seconds", 1, "--seed", seed, "--formats", "npz", "--model", model, "--out", out)
         assert run("generate", "two people dance", *words)[0] == 0
-        clips.append(Interaction.load(out / f"two-people-dance-{seed}.npz"))
+        clips.append(Interaction.load(out / f"two-people-dance-tiny-1s-{seed}.npz"))
     np.testing.assert_array_equal(clips[0].positions, clips[1].positions)
     assert np.abs(clips[0].positions - clips[2].positions).max() > 1e-3
 
@@ -86,17 +86,17 @@ def test_inpaint_and_extend_keep_what_is_known(run, model, tmp_path):
     words = ("--model", model, "--formats", "npz", "--out")
     stretch = ("--unknown", "0.5:1.5", "--person", "B", "--text", "they wave")
     assert run("inpaint", clip, *stretch, *words, tmp_path / "inpaint")[0] == 0
-    made = Interaction.load(tmp_path / "inpaint" / "clip-they-wave-0.npz")
+    made = Interaction.load(tmp_path / "inpaint" / "clip-inpaint-they-wave-tiny-0.npz")
     np.testing.assert_allclose(made.positions[0], given.positions[0], atol=1e-5)
     np.testing.assert_allclose(made.positions[1, :15], given.positions[1, :15], atol=1e-5)
     both = tmp_path / "both"
     assert run("inpaint", clip, "--unknown", ":0.5,1.5:", *words, both)[0] == 0
-    made = Interaction.load(both / "clip-0.npz").positions
+    made = Interaction.load(both / "clip-inpaint-tiny-0.npz").positions
     np.testing.assert_allclose(made[:, 15:45], given.positions[:, 15:45], atol=1e-5)
     for stretch in (slice(15), slice(45, 60)):
         assert np.abs(made[:, stretch] - given.positions[:, stretch]).max() > 1e-3
     assert run("extend", clip, "--seconds", 3, *words, tmp_path / "extend")[0] == 0
-    longer = Interaction.load(tmp_path / "extend" / "clip-0.npz")
+    longer = Interaction.load(tmp_path / "extend" / "clip-extend-tiny-3s-0.npz")
     assert longer.num_frames == 90
     np.testing.assert_allclose(longer.positions[:, :60], given.positions, atol=1e-5)
 
@@ -119,7 +119,7 @@ def test_many_prompts(run, model, tmp_path):
     words = ("--model", model, "--formats", "npz", "--seconds", 1, "--out", tmp_path / "o")
     assert run("generate", "--prompts", prompts, *words)[0] == 0
     names = sorted(path.name for path in (tmp_path / "o").iterdir())
-    assert names == ["they-dance-0.npz", "they-wave-0.npz"]
+    assert names == ["they-dance-tiny-1s-0.npz", "they-wave-tiny-1s-0.npz"]
     assert refused(run("generate", "they wave", "--prompts", prompts, *words), "not both")
     prompts.write_text("they wave\n两个人握手\n", encoding="utf-8")
     assert refused(run("generate", "--prompts", prompts, *words), "line 2", "English")
@@ -140,8 +140,8 @@ def test_prompts_that_begin_alike_get_files_of_their_own(run, model, tmp_path):
     clips = [Interaction.load(path) for path in printed.split()]
     assert [clip.caption for clip in clips] == texts
     cut = "two-people-stand-face-to-face-and-talk-to-each-oth"
-    names = [f"{cut}-0", f"{cut}-2-0", "hi-0", "hi-2-0", "hi-2-2-0", "hi-3-0"]
-    assert [Path(path).stem for path in printed.split()] == names
+    names = [cut, f"{cut}-2", "hi", "hi-2", "hi-2-2", "hi-3"]
+    assert [Path(path).stem for path in printed.split()] == [f"{name}-tiny-1s-0" for name in names]
 
 
 def test_view_opens_a_page(run, tmp_path, monkeypatch):
@@ -347,7 +347,7 @@ def test_a_stretch_to_the_end_of_a_clip_at_another_frame_rate(run, model, tmp_pa
 
 def test_motion_that_takes_hours_is_refused(run, model, tmp_path):
     clip = tmp_path / "slow.npz"
-    replace(standing(people=1, frames=30), fps=0.005).save(clip)
+    replace(standing(people=1, frames=400), fps=0.1).save(clip)
     words = ("--model", model, "--out", tmp_path / "o")
     for command in (("react", clip), ("inpaint", clip, "--unknown", "0.2:1")):
         assert refused(run(*command, *words), "longer than the 3,600 s")
@@ -525,7 +525,7 @@ def test_a_full_disk_leaves_nothing_half_written(model, tmp_path):
     )
     assert done.returncode == 2, done.stderr
     sentence = done.stderr.strip().splitlines()[-1]
-    assert sentence.startswith("duomotion: ") and "they-wave-0.npz" in sentence
+    assert sentence.startswith("duomotion: ") and "they-wave-tiny-1s-0.npz" in sentence
     assert list(out.iterdir()) == []
 
 

@@ -36,7 +36,7 @@ def windows(model, monkeypatch):
 def test_a_reaction_to_motion_of_any_length(model, windows):
     actor = waving(people=1, frames=25 * FPS)
     reports = []
-    clip = model.react(actor, "they wave", seed=2, on_progress=reports.append)
+    clip = model.react(actor, "they wave", seed=2, callback=reports.append)
     assert (clip.num_people, clip.num_frames, clip.caption) == (2, 750, "they wave")
     np.testing.assert_array_equal(clip.positions[0], actor.positions[0])
     assert [request.frames for request in windows] == [300, 300, 270]

@@ -257,3 +257,17 @@ def test_bad_data_says_so(view):
         new ArrayBuffer(8)).catch(() => {})"""
     )
     assert "can't be shown" in view.get_by_role("alert").text_content()
+
+
+def test_the_player_runs_inside_of_another_page(browser, tmp_path):
+    path = tmp_path / "notebook.html"
+    path.write_text(f"<!doctype html><body>{waving()._repr_html_()}</body>", encoding="utf-8")
+    context = browser.new_context(viewport={"width": 640, "height": 520}, offline=True)
+    outer = context.new_page()
+    outer.goto(path.as_uri())
+    inner = outer.frames[1]
+    wait_for(inner, "Boolean(window.player)")
+    assert inner.evaluate("player.numFrames") == waving().num_frames
+    assert outer.evaluate("document.querySelector('iframe').contentDocument") is None
+    outer.screenshot(path=tmp_path / "notebook.png")
+    context.close()

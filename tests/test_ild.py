@@ -511,7 +511,7 @@ def test_it_trains_on_inter_x_layout_too(interx_pairs, tmp_path):
 def test_the_command_line(run, trained, tmp_path):
     words = ("generate", "two wave", "--seconds", 1, "--model", trained[1], "--formats", "npz")
     status, printed, _ = run(*words, "--solver", "unipc", "--steps", 3, "--out", tmp_path)
-    assert status == 0 and "two-wave-0.npz" in printed
+    assert status == 0 and "-steps3-solverunipc-1s-0.npz" in printed
     status, printed, error = run(*words, "--resampling", 3, "--out", tmp_path)
     assert (status, printed) == (2, "") and "has no sampling setting resampling" in error
     led = ("--path", "A 0:0,0 1:0,1", "B 0:1,0 1:1,1", "--out", tmp_path)

@@ -322,7 +322,7 @@ def test_epsilon_prediction_trains_too(pairs, tmp_path):
 def test_the_command_line(run, trained, tmp_path):
     words = ("generate", "two wave", "--seconds", 1, "--model", trained[1], "--formats", "npz")
     status, printed, _ = run(*words, "--solver", "unipc", "--steps", 3, "--out", tmp_path)
-    assert status == 0 and "two-wave-0.npz" in printed
+    assert status == 0 and "-steps3-solverunipc-1s-0.npz" in printed
     status, printed, error = run(*words, "--solver", "lcm", "--steps", 99)
     assert (status, printed) == (2, "") and "lcm takes at most 50 steps" in error
 

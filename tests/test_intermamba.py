@@ -303,7 +303,7 @@ def test_long_motion_in_one_piece(trained, pairs, tmp_path):
     model = duomotion.load(trained[1])
     steps = []
     clip = model.in_one_piece(450).generate(
-        "two wave", seconds=12, sampling=APART_OR_NOT, on_progress=steps.append
+        "two wave", seconds=12, sampling=APART_OR_NOT, callback=steps.append
     )
     assert clip.num_frames == 360 and np.isfinite(clip.positions).all()
     assert {step.windows for step in steps} == {1}
@@ -328,7 +328,7 @@ def test_it_trains_on_inter_x_layout_too(interx_pairs, tmp_path):
 def test_the_command_line(run, trained, tmp_path):
     words = ("generate", "two wave", "--seconds", 1, "--model", trained[1], "--formats", "npz")
     status, printed, _ = run(*words, "--solver", "unipc", "--steps", 3, "--out", tmp_path)
-    assert status == 0 and "two-wave-0.npz" in printed
+    assert status == 0 and "-steps3-solverunipc-1s-0.npz" in printed
     status, printed, error = run(*words, "--solver", "lcm", "--steps", 99)
     assert (status, printed) == (2, "") and "lcm takes at most 50 steps" in error
 

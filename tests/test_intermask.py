@@ -306,17 +306,17 @@ def test_settings_that_a_model_lacks_are_refused_by_name():
 
 def test_progress_is_told_after_each_iteration(model):
     told = []
-    model.generate("they dance", seconds=12, seed=2, on_progress=told.append)
+    model.generate("they dance", seconds=12, seed=2, callback=told.append)
     iterations = model.tuned.steps
     assert [each.step for each in told[:iterations]] == list(range(1, iterations + 1))
     assert {each.windows for each in told} == {2} and {each.window for each in told} == {0, 1}
     assert told[iterations - 1].share == 0.5 and told[-1].share == 1
     told.clear()
     clip = standing(people=2, frames=60)
-    model.react(clip.person(0), on_progress=told.append)
+    model.react(clip.person(0), callback=told.append)
     assert [each.share for each in told] == [0.5, 1.0]
     told.clear()
-    model.extend(clip, seconds=3, on_progress=told.append)
+    model.extend(clip, seconds=3, callback=told.append)
     assert told[-1].share == 1 and told[0].windows == 1
 
 

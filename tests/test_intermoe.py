@@ -609,7 +609,7 @@ def test_rows_of_the_tables_name_recipes_and_fields():
 def test_the_command_line(run, trained, tmp_path):
     words = ("generate", "two wave", "--seconds", 1, "--model", trained[1], "--formats", "npz")
     status, printed, _ = run(*words, "--solver", "unipc", "--steps", 3, "--out", tmp_path)
-    assert status == 0 and "two-wave-0.npz" in printed
+    assert status == 0 and "-steps3-solverunipc-1s-0.npz" in printed
     status, printed, error = run(*words, "--resampling", 3, "--out", tmp_path)
     assert (status, printed) == (2, "") and "has no sampling setting resampling" in error
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from duomotion.progress import console, counter, track, training_bar
+from duomotion.progress import console, counter, one_bar, track, training_bar
 
 
 def shown_at_last(line):
@@ -60,3 +60,22 @@ def test_what_ends_a_training_is_said_last(capsys):
         raise SystemExit
     shown = [shown_at_last(line) for line in capsys.readouterr().err.split("\n")]
     assert [line for line in shown if line] == ["Stopped after step 8."]
+
+
+def test_one_bar_for_all_that_is_counted(capsys):
+    with console():
+        with one_bar("evaluation", unit="clip", total=5):
+            assert list(track("abc", "one model", unit="clip")) == ["a", "b", "c"]
+            assert list(track("abcd", "texts", unit="text")) == ["a", "b", "c", "d"]
+            with counter("another", unit="clip", total=2, is_shown=False) as add:
+                add(2)
+        assert list(track("ab", "letters", unit="letter")) == ["a", "b"]
+    error = capsys.readouterr().err
+    assert "evaluation" in error and "5/5" in error and "letters" in error
+    assert "one model" not in error and "texts" not in error and "another" not in error
+
+
+def test_nothing_is_drawn_of_a_whole_unasked(capsys):
+    with one_bar("evaluation", unit="clip", total=3):
+        assert list(track("abc", "one model", unit="clip")) == ["a", "b", "c"]
+    assert capsys.readouterr() == ("", "")

@@ -32,3 +32,8 @@ def __getattr__(name: str) -> Any:
 
         return Sampling
     raise AttributeError(f"module 'duomotion' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

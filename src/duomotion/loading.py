@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 
 
 def load(model: str | Path, *, device: str = "cpu", precision: Precision = "auto") -> MotionModel:
-    """A model that generates.
+    """A model that generates: `model.generate("two people shake hands", seed=0)`.
 
     Args:
-        model: the name of a model that comes with the package (see `shipped`), or the folder of a
-            checkpoint.
-        device: "cpu", "cuda" or such.
-        precision: of the network; "auto" takes the fastest that the device has, and float32 for
-            networks so narrow that they gain little from bfloat16.
+        model: the name of a model that comes with the package, as `duomotion models` and `shipped`
+            list them, or the folder of a checkpoint: of a training, packed or imported.
+        device: "cpu", "cuda", "cuda:1", "mps" or "xpu".
+        precision: of the network: "float32", "bfloat16" or "auto", which takes the fastest that the
+            device has, and float32 for networks so narrow that they gain little from bfloat16.
+
+    Returns:
+        A model that generates, reacts, inpaints and extends; its `tuned` are the sampling settings
+        that hold unless a `Sampling` says otherwise.
 
     Raises:
         ValueError: no such model or device, or the model's folder is damaged.

@@ -18,6 +18,7 @@ TERMINAL_SECONDS, FILE_SECONDS = 0.5, 60.0  # between two updates of a bar
 Item = TypeVar("Item")
 
 _is_drawn: ContextVar[bool] = ContextVar("is_drawn", default=False)
+_whole: ContextVar[tuple[str, Callable[[int], object]] | None] = ContextVar("whole", default=None)
 
 
 def track(
@@ -54,11 +55,31 @@ def counter(
     is_kept: bool = True,
 ) -> Iterator[Callable[[int], object]]:
     """Within, the yielded function takes how many more items are done; otherwise as `track`."""
+    if (whole := _whole.get()) is not None:
+        yield whole[1] if whole[0] == unit else lambda count: None
+        return
     if not (_is_drawn.get() and is_shown and (is_kept or sys.stderr.isatty())):
         yield lambda count: None
         return
     with _bar(description, unit=unit, total=total, leave=is_kept) as bar:
         yield bar.update
+
+
+@contextmanager
+def one_bar(
+    description: str, *, unit: str, total: int, is_shown: bool = True
+) -> Iterator[Callable[[int], object]]:
+    """Within, all that counts in this unit moves one bar, and no other is drawn.
+
+    Args:
+        total: of all that is counted.
+    """
+    with counter(description, unit=unit, total=total, is_shown=is_shown) as add:
+        token = _whole.set((unit, add))
+        try:
+            yield add
+        finally:
+            _whole.reset(token)
 
 
 @contextmanager
@@ -108,14 +129,14 @@ def training_bar() -> Iterator[Callable[[int, int, float | None], None]]:
 def share_bar(description: str) -> Iterator[Callable[[float], None]]:
     """Within, the yielded function takes which share of something is done, from 0 to 1.
 
-    The bar is for terminals only, and is removed in the end.
+    The bar is for terminals only, never goes back, and is removed in the end.
     """
     with counter(description, unit="%", total=100, is_kept=False) as add:
         drawn = 0
 
         def draw(share: float) -> None:
             nonlocal drawn
-            percent = round(100 * share)
+            percent = max(drawn, round(100 * share))
             add(percent - drawn)
             drawn = percent
 

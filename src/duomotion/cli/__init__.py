@@ -17,6 +17,7 @@ COMMANDS = (
     generate.react,
     generate.inpaint,
     generate.extend,
+    generate.trim,
     generate.view,
     generate.convert,
     train.models,

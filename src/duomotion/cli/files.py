@@ -1,9 +1,10 @@
 """What several commands do with files, and checks before anything is computed."""
 
+import glob
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,18 @@ def writable_folder(folder: Path) -> None:
         raise PermissionError(13, "can't be written", str(folder))
 
 
-def file_name(text: str, seed: int, taken: Collection[str] = ()) -> str:
-    """A short, safe file name without suffix that says what is in the file; none of `taken`."""
+def file_name(folder: Path, text: str, seed: int, settings: Sequence[str] = ()) -> str:
+    """A short, safe file name without suffix that says what is in the file; none of the folder's.
+
+    Args:
+        text: what happens, and what it was made of.
+        settings: what is not as usual, as in "4s" and "guidance3".
+    """
     words = "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:50].rstrip("-") or "clip"
-    names = (f"{words}{again}-{seed}" for again in chain([""], (f"-{n}" for n in count(2))))
-    return next(name for name in names if name not in taken)
+    tail = [re.sub(r"[^a-z0-9.]+", "-", each.lower()).strip("-.") for each in settings]
+    end = "-".join([*filter(None, tail), str(seed)])
+    names = (f"{words}{again}-{end}" for again in chain([""], (f"-{n}" for n in count(2))))
+    return next(name for name in names if not any(folder.glob(f"{glob.escape(name)}[._]*")))
 
 
 def size_mb(checkpoint: Path) -> float:

@@ -1,9 +1,10 @@
 """Commands that make motion, show it and convert it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -12,13 +13,14 @@ import tyro
 import duomotion
 from duomotion.cli.files import file_name, writable_folder
 from duomotion.cli.motions import GUESSED, UNCHANGED, InputOptions, OutputOptions
-from duomotion.progress import share_bar, track
+from duomotion.progress import share_bar
 
 if TYPE_CHECKING:
     from duomotion.models.base import MotionModel, OnProgress
     from duomotion.sampling.request import Sampling
 
 Format = Literal["npz", "bvh", "glb", "fbx", "mp4", "gif", "png", "html"]
+DEFAULT_MODEL = "intermask-open"
 FORMATS: tuple[Format, ...] = ("npz", "bvh", "glb", "mp4", "html")
 
 
@@ -28,11 +30,19 @@ class Options:
 
     Attributes:
         seed: Seed of the random numbers; the same seed gives the same motion.
+        samples: Number of takes, with the seeds SEED, SEED + 1 and so on; several come with a
+            contact sheet, a picture of all of them.
+        best_of: Draw so many takes and keep the best, or the best SAMPLES: those with the least
+            sliding, overlap, acceleration and distance from the floor.
+        quality: Say what is measured of each clip: foot sliding, overlap of bodies, the largest
+            acceleration, and how far somebody is off the floor.
         out: Folder for the files.
         formats: File formats to write.
         model: Name of a model (see `duomotion models`) or folder of a checkpoint.
         guidance: Scale of classifier-free guidance, 0 to 100: how closely the text is followed. By
             default as the model was tuned.
+        variety: How much takes differ, 0.1 to 10: 1 is as the model was tuned, 2 has more, 0.5
+            less. For models of tokens.
         steps: Number of sampling iterations, 1 to 1,000; by default as the model was tuned.
         attempts: A clip in which a joint jumps or bodies pass through each other is drawn again, up
             to so many times in all, and the best is kept; by default as the model was tuned.
@@ -52,10 +62,14 @@ class Options:
     """
 
     seed: int = 0
+    samples: int = 1
+    best_of: int | None = None
+    quality: bool = False
     out: Path = Path("out")
     formats: tuple[Format, ...] = FORMATS
-    model: str = "intermask-open"
+    model: str = DEFAULT_MODEL
     guidance: float | None = None
+    variety: float | None = None
     steps: int | None = None
     attempts: int | None = None
     solver: str | None = None
@@ -76,6 +90,7 @@ class Options:
         return Sampling(
             steps=self.steps,
             guidance=self.guidance,
+            variety=self.variety,
             attempts=self.attempts,
             solver=self.solver,
             resampling=self.resampling,
@@ -84,6 +99,39 @@ class Options:
             paths=tuple(map(RootPath.parse, self.path)) or None,
             body_model=self.body_model,
         )
+
+    @property
+    def seeds(self) -> range:
+        """Of all takes that are drawn.
+
+        Raises:
+            ValueError: there are none or too many, or fewer than are to be kept.
+        """
+        from duomotion.sampling.request import sample_seeds
+
+        if self.best_of is not None and self.best_of < self.samples:
+            raise ValueError(
+                f"--best-of {self.best_of} draws fewer takes than the {self.samples} of --samples"
+            )
+        sample_seeds(self.seed, self.samples)
+        return sample_seeds(self.seed, self.best_of or self.samples)
+
+    @property
+    def not_usual(self) -> list[str]:
+        """What a file's name says of the model and its settings."""
+        found = []
+        if self.model != DEFAULT_MODEL:
+            folder = Path(self.model)
+            is_named = folder.name not in ("last", "best")
+            found.append(folder.name if is_named else f"{folder.parent.name}-{folder.name}")
+        for name, value in self.sampling.given().items():
+            if isinstance(value, bool):
+                found.append(name if value else f"no-{name}")
+            elif isinstance(value, tuple):
+                found.append(name)
+            else:
+                found.append(f"{name}{value:g}" if isinstance(value, float) else f"{name}{value}")
+        return found
 
 
 Shared = Annotated[Options, tyro.conf.arg(name="")]
@@ -115,31 +163,26 @@ def generate(
     model = load_model(options)
     loaded = time.perf_counter()
     texts = [model.merge_prompts(text, partner)] if partner else texts
-    if len(texts) == 1:
-        with generation_bar() as on_progress:
-            clip = model.generate(
-                texts[0],
-                seconds=seconds,
-                seed=options.seed,
-                sampling=options.sampling,
-                on_progress=on_progress,
-            )
-        done = time.perf_counter()
-        print(
-            f"{clip.num_frames} frames in {done - loaded:.1f} s "
-            f"(model loaded in {loaded - start:.1f} s)"
+    drawn = len(options.seeds)
+    with generation_bar() as callback:
+        clips = model.generate_many(
+            texts,
+            seconds=seconds,
+            num_samples=drawn,
+            seed=options.seed,
+            sampling=options.sampling,
+            callback=callback,
         )
-        print_people(clip, options)
-        save_all(clip, file_name(clip.caption, options.seed), options)
-        return
-    clips = model.generate_many(
-        texts, seconds=seconds, seed=options.seed, sampling=options.sampling
-    )
-    names: set[str] = set()
-    for clip in track(clips, "clips", unit="clip", total=len(texts)):
-        names.add(name := file_name(clip.caption, options.seed, names))
-        print_people(clip, options)
-        save_all(clip, name, options)
+        for _ in texts:
+            takes = list(islice(clips, drawn))
+            if len(texts) == drawn == 1:
+                print(
+                    f"{takes[0].num_frames} frames in {time.perf_counter() - loaded:.1f} s "
+                    f"(model loaded in {loaded - start:.1f} s)"
+                )
+            print_people(takes[0], options)
+            settings = [] if seconds is None else [f"{seconds:g}s"]
+            save_takes(takes, takes[0].caption, options, settings)
 
 
 def print_people(clip: "duomotion.Interaction", options: Options) -> None:
@@ -155,6 +198,19 @@ def print_people(clip: "duomotion.Interaction", options: Options) -> None:
             f"{clip.caption!r} is about {people[asked]}; {options.model} makes the motion of "
             f"{people[clip.num_people]}" + (f", {other} that of {people[asked]}" if other else "")
         )
+
+
+def draw_takes(
+    options: Options, make: Callable[[int, "OnProgress | None"], "duomotion.Interaction"]
+) -> "list[duomotion.Interaction]":
+    """What `make` makes of each seed, with one bar for all of them."""
+    from duomotion.models.base import of_clips
+
+    seeds = options.seeds
+    with generation_bar() as callback:
+        return [
+            make(seed, of_clips(callback, index, 1, len(seeds))) for index, seed in enumerate(seeds)
+        ]
 
 
 @contextmanager
@@ -217,16 +273,18 @@ def react(
     elif person == "B":
         raise ValueError(f"{actor} holds one person; there is no person B to react to")
     model = load_model(options)
-    with generation_bar() as on_progress:
-        clip = model.react(
+    takes = draw_takes(
+        options,
+        lambda seed, callback: model.react(
             given,
             text,
             partner=partner,
-            seed=options.seed,
+            seed=seed,
             sampling=options.sampling,
-            on_progress=on_progress,
-        )
-    save_all(clip, file_name(f"{actor.stem} {clip.caption}", options.seed), options)
+            callback=callback,
+        ),
+    )
+    save_takes(takes, f"{actor.stem} react {takes[0].caption}", options)
 
 
 def inpaint(
@@ -253,17 +311,19 @@ def inpaint(
     given = reading.read(clip)
     stretches = [parse_stretch(part, given.seconds) for part in unknown.split(",")]
     model = load_model(options)
-    with generation_bar() as on_progress:
-        made = model.inpaint(
+    takes = draw_takes(
+        options,
+        lambda seed, callback: model.inpaint(
             given,
             text,
             unknown=stretches,
             person=None if person == "both" else "AB".index(person),
-            seed=options.seed,
+            seed=seed,
             sampling=options.sampling,
-            on_progress=on_progress,
-        )
-    save_all(made, file_name(f"{clip.stem} {made.caption}", options.seed), options)
+            callback=callback,
+        ),
+    )
+    save_takes(takes, f"{clip.stem} inpaint {takes[0].caption}", options)
 
 
 def parse_stretch(text: str, seconds: float) -> tuple[float, float]:
@@ -303,16 +363,33 @@ def extend(
     """
     given = reading.read(clip)
     model = load_model(options)
-    with generation_bar() as on_progress:
-        made = model.extend(
+    takes = draw_takes(
+        options,
+        lambda seed, callback: model.extend(
             given,
             text,
             seconds=seconds,
-            seed=options.seed,
+            seed=seed,
             sampling=options.sampling,
-            on_progress=on_progress,
-        )
-    save_all(made, file_name(f"{clip.stem} {made.caption}", options.seed), options)
+            callback=callback,
+        ),
+    )
+    save_takes(takes, f"{clip.stem} extend {takes[0].caption}", options, [f"{seconds:g}s"])
+
+
+def trim(source: Path, target: Path, /, *, reading: InputOptions = GUESSED) -> None:
+    """Keep a stretch of a motion, from --start to --end.
+
+    Args:
+        source: .npz, .bvh, .glb or .fbx.
+        target: The file to write, in any format that `convert` writes.
+        reading: How a file of motion is read.
+    """
+    if target.exists():
+        raise ValueError(f"{target} is there already; choose another name")
+    kept = reading.read(source)
+    kept.save(target)
+    print(f"{target}: {kept.num_frames} frames, {kept.seconds:g} s")
 
 
 def view(clip: Path, /, out: Path | None = None, *, reading: InputOptions = GUESSED) -> None:
@@ -372,6 +449,7 @@ def load_model(options: Options) -> "MotionModel":
     from duomotion.sampling.request import check_seed
 
     check_seed(options.seed)
+    _ = options.seeds
     if not options.formats:
         raise ValueError(f"--formats needs one or more of {', '.join(get_args(Format))}")
     _ = options.sampling  # raises what is out of range before the model is loaded
@@ -380,15 +458,58 @@ def load_model(options: Options) -> "MotionModel":
     return duomotion.load(options.model, device=options.device)
 
 
-def save_all(clip: "duomotion.Interaction", name: str, options: Options) -> None:
-    """Write the files, and say what the model has read the caption as."""
-    if clip.reading is not None:
+def save_takes(
+    takes: "Sequence[duomotion.Interaction]",
+    text: str,
+    options: Options,
+    settings: Sequence[str] = (),
+) -> None:
+    """Write the takes of all seeds, or the best of them, and a picture of them where they are more.
+
+    Args:
+        text: what happens, and what it was made of, for the files' names.
+        settings: what else is not as usual.
+
+    Raises:
+        ValueError: the best are asked for, and they are of a skeleton that is not measured.
+    """
+    kept = dict(zip(options.seeds, takes, strict=True))
+    if options.best_of is not None:
+        flaws = {seed: clip.quality.flaw for seed, clip in kept.items() if clip.quality is not None}
+        if len(flaws) < len(kept):
+            raise ValueError(f"--best-of: the quality of {takes[0]!r} can't be measured")
+        best = sorted(kept, key=lambda seed: flaws[seed])[: options.samples]
+        kept = {seed: kept[seed] for seed in best}
+        seeds = ", ".join(f"{seed} (flaw {flaws[seed]:.2f})" for seed in best)
+        print(f"best of {len(flaws)}: seed {seeds}; the others up to {max(flaws.values()):.2f}")
+    settings = [*options.not_usual, *settings]
+    for index, (seed, clip) in enumerate(kept.items()):
+        name = file_name(options.out, text, seed, settings)
+        save_all(clip, name, options, is_first=not index)
+    if len(kept) > 1:
+        from duomotion.formats import sheet
+
+        name = file_name(options.out, text, options.seed, [*settings, f"{len(kept)}takes"])
+        labelled = [
+            clip.with_caption(f"seed {seed}: {clip.caption}") for seed, clip in kept.items()
+        ]
+        sheet.write(labelled, path := options.out / f"{name}.png")
+        print(path)
+
+
+def save_all(
+    clip: "duomotion.Interaction", name: str, options: Options, *, is_first: bool = True
+) -> None:
+    """Write the files; of the first take, say what the model has read the caption as."""
+    if clip.reading is not None and is_first:
         print(f'read as "{clip.reading.kind}" ({clip.reading.score:.2f})')
         if not clip.reading.known:
             print(
                 f"nothing like {clip.caption!r} was in the training data, {clip.reading.kind!r} is "
                 f"what comes nearest; `duomotion models {options.model}` lists what was"
             )
+    if options.quality:
+        print(clip.quality or "the quality of this skeleton is not measured")
     clip = options.output.finished(clip)
     for suffix in options.formats:
         for path in options.output.write(clip, options.out / f"{name}.{suffix}"):

@@ -93,14 +93,12 @@ class CachedSource(ABC, Generic[Asked, Made]):
         cached = [self._cached(path) for path in paths]
         # Shares are of all clips: what is missing may differ from process to process by now.
         share = slice(self.processes.rank, None, self.processes.size)
-        own = [
-            (each, path)
-            for each, path, clip in list(zip(asked, paths, cached, strict=True))[share]
-            if clip is None
-        ]
+        shared = list(zip(asked, paths, cached, strict=True))[share]
+        own = [(each, path) for each, path, clip in shared if clip is None]
         own.sort(key=lambda pair: self.length(pair[0]))
         is_shown = bool(own) and self.processes.is_first
-        with counter(self.model.name, unit="clip", total=len(own), is_shown=is_shown) as add:
+        with counter(self.model.name, unit="clip", total=len(shared), is_shown=is_shown) as add:
+            add(len(shared) - len(own))
             for start in range(0, len(own), self.batch):
                 batch = own[start : start + self.batch]
                 started = time.perf_counter()

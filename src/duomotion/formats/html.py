@@ -60,6 +60,18 @@ def page(interaction: Interaction) -> str:
     return "".join([*pieces, text])
 
 
+def frame(interaction: Interaction, height: int = 480) -> str:
+    """An element of another page that holds the page and nothing else of it.
+
+    Args:
+        height: in pixels.
+    """
+    return (
+        f'<iframe sandbox="allow-scripts" style="width: 100%; height: {height}px; border: 0" '
+        f'srcdoc="{escape(page(interaction))}"></iframe>'
+    )
+
+
 def _hash(script: str) -> str:
     digest = hashlib.sha256(script.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -8,6 +8,9 @@ parents         (J,) int64            -1 for the root
 positions       (P, T, J, 3) float32  metres, for readers in other programs
 fps, caption    scalars
 kind, score, known  scalars           only where a model has read the caption: what it read it as
+foot_sliding, overlap, top_acceleration, floor_error, flaw  scalars, only of SMPL-22 people: what is
+                                      measured (`evaluation.metrics.quality`); not read, but
+                                      measured again
 """
 
 from dataclasses import asdict
@@ -37,7 +40,8 @@ def write(interaction: Interaction, path: str | Path) -> None:
     """
     person_names(interaction.num_people)
     skeleton, reading = interaction.skeletons[0], interaction.reading
-    read: dict[str, Any] = {} if reading is None else asdict(reading)
+    notes = [each for each in (reading, interaction.quality) if each is not None]
+    extra: dict[str, Any] = {name: value for each in notes for name, value in asdict(each).items()}
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
@@ -49,7 +53,7 @@ def write(interaction: Interaction, path: str | Path) -> None:
             positions=interaction.positions,
             fps=np.float64(interaction.fps),
             caption=np.array(interaction.caption),
-            **read,
+            **extra,
         )
 
 

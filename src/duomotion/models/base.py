@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from duomotion.motion.retarget import to_smpl22
 from duomotion.motion.seams import seams
 from duomotion.motion.skeleton import SMPL22
 from duomotion.sampling.gaps import count_windows, gap_at, window_stop
-from duomotion.sampling.request import AS_TUNED, Request, Sampling, check_seed
+from duomotion.sampling.request import AS_TUNED, Request, Sampling, check_seed, sample_seeds
 from duomotion.text.learned import Learned
 from duomotion.text.prompt import check_prompt, of_partner, roles
 from duomotion.training.prefetch import prefetched
@@ -54,14 +54,25 @@ class Progress(NamedTuple):
     steps: int  # of the window
     window: int  # windows done
     windows: int  # of the clip; a window that is drawn again starts again
+    clip: int = 0  # clips done
+    at_once: int = 1  # clips that are being made together
+    clips: int = 1  # in all
 
     @property
     def share(self) -> float:
         """From 0 to 1."""
-        return min(1.0, (self.window + self.step / self.steps) / self.windows)
+        of_clip = min(1.0, (self.window + self.step / self.steps) / self.windows)
+        return (self.clip + self.at_once * of_clip) / self.clips
 
 
 OnProgress = Callable[[Progress], None]
+
+
+def of_clips(callback: OnProgress | None, clip: int, at_once: int, clips: int) -> OnProgress | None:
+    """What tells `callback` how far some of several clips are."""
+    if callback is None:
+        return None
+    return lambda progress: callback(progress._replace(clip=clip, at_once=at_once, clips=clips))
 
 
 class Reconstructor(Protocol):
@@ -219,36 +230,85 @@ class MotionModel(ABC):
         check_seed(seed)
         sampling.resolved(self.tuned, self.name)
 
+    @overload
     def generate(
         self,
         text: str,
         *,
         partner: str = "",
         seconds: float | None = None,
+        num_samples: None = None,
         seed: int = 0,
         sampling: Sampling = AS_TUNED,
-        on_progress: OnProgress | None = None,
-    ) -> Interaction:
+        callback: OnProgress | None = None,
+    ) -> Interaction: ...
+
+    @overload
+    def generate(
+        self,
+        text: str,
+        *,
+        partner: str = "",
+        seconds: float | None = None,
+        num_samples: int,
+        seed: int = 0,
+        sampling: Sampling = AS_TUNED,
+        callback: OnProgress | None = None,
+    ) -> list[Interaction]: ...
+
+    @overload
+    def generate(
+        self,
+        text: list[str] | tuple[str, ...],
+        *,
+        partner: str = "",
+        seconds: float | None = None,
+        num_samples: int | None = None,
+        seed: int = 0,
+        sampling: Sampling = AS_TUNED,
+        callback: OnProgress | None = None,
+    ) -> list[Interaction]: ...
+
+    def generate(
+        self,
+        text: str | list[str] | tuple[str, ...],
+        *,
+        partner: str = "",
+        seconds: float | None = None,
+        num_samples: int | None = None,
+        seed: int = 0,
+        sampling: Sampling = AS_TUNED,
+        callback: OnProgress | None = None,
+    ) -> Interaction | list[Interaction]:
         """People doing what the text says; longer than the model's window as by `extend`.
 
         Args:
-            text: what both do, or one of them where `partner` says what the other does.
+            text: what both do, or one of them where `partner` says what the other does; or a list
+                of texts.
             seconds: length of the motion; None for as long as what the text says takes.
-            on_progress: called after each iteration.
+            num_samples: takes of each text. The first has the seed `seed`, the next `seed + 1`, and
+                so on; each is the same as if it had been asked for alone.
+            callback: called after each iteration.
+
+        Returns:
+            One clip; a list of them of a list of texts or where `num_samples` is given, take by
+            take of the first text, then of the next.
 
         Raises:
-            ValueError: the text is empty, too long or in another script, there is a partner and
-                the model makes one person, or the length or a setting is out of range or none of
-                the model's.
+            ValueError: a text is empty, too long or in another script, there is a partner and the
+                model makes one person, or the length, the number of takes or a setting is out of
+                range or none of the model's.
         """
-        (clip,) = self.generate_many(
-            [self.merge_prompts(text, partner)],
+        texts = [text] if isinstance(text, str) else text
+        clips = self.generate_many(
+            [self.merge_prompts(each, partner) for each in texts],
             seconds=seconds,
+            num_samples=1 if num_samples is None else num_samples,
             seed=seed,
             sampling=sampling,
-            on_progress=on_progress,
+            callback=callback,
         )
-        return clip
+        return next(clips) if isinstance(text, str) and num_samples is None else list(clips)
 
     def merge_prompts(self, text: str, partner: str) -> str:
         """One sentence of what happens and of what the partner does, if anything is said of them.
@@ -268,11 +328,12 @@ class MotionModel(ABC):
         texts: Sequence[str],
         *,
         seconds: float | None = None,
+        num_samples: int = 1,
         seed: int = 0,
         sampling: Sampling = AS_TUNED,
-        on_progress: OnProgress | None = None,
+        callback: OnProgress | None = None,
     ) -> Iterator[Interaction]:
-        """One clip for each text, each the same as from `generate`.
+        """What `generate` gives for a list of texts, clip by clip.
 
         Those of equal length, among the next `LOOK_AHEAD`, are generated several at a time.
 
@@ -280,18 +341,20 @@ class MotionModel(ABC):
             ValueError: as `generate`, before anything is generated.
         """
         self.check(seed=seed, sampling=sampling)
+        seeds = sample_seeds(seed, num_samples)
         texts = [check_prompt(text) for text in texts]
         if seconds is None:
-            lengths = self.lengths(texts, seed)
+            lengths = [self.lengths(texts, each) for each in seeds]
         else:
-            lengths = [self._frames(seconds, MAX_SECONDS)] * len(texts)
-        for frames in set(lengths):
+            lengths = [[self._frames(seconds, MAX_SECONDS)] * len(texts)] * len(seeds)
+        for frames in set(chain(*lengths)):
             self._check_constraints(sampling, frames)
         requests = [
-            Request(text=text, frames=frames, seed=seed, sampling=sampling)
-            for text, frames in zip(texts, lengths, strict=True)
+            Request(text=text, frames=each[index], seed=own, sampling=sampling)
+            for index, text in enumerate(texts)
+            for own, each in zip(seeds, lengths, strict=True)
         ]
-        return (clip for clip, _ in self._batches(requests, on_progress))
+        return (clip for clip, _ in self._batches(requests, callback))
 
     def generate_long(
         self, text: str, *, seconds: float, seed: int = 0
@@ -306,7 +369,7 @@ class MotionModel(ABC):
         return next(self._batches([Request(text=check_prompt(text), frames=frames, seed=seed)]))
 
     def _batches(
-        self, requests: Sequence[Request], on_progress: OnProgress | None = None
+        self, requests: Sequence[Request], callback: OnProgress | None = None
     ) -> Iterator[tuple[Interaction, list[int]]]:
         windows = [
             replace(request, frames=min(request.frames, self.max_frames)) for request in requests
@@ -317,10 +380,12 @@ class MotionModel(ABC):
             if index not in made:
                 ahead = range(index, min(index + LOOK_AHEAD, len(requests)))
                 alike = [i for i in ahead if i not in made and keys[i] == keys[index]][:BATCH_SIZE]
-                report = self._window_report(on_progress, 0, request, 0)
+                begun = of_clips(callback, index + len(made), len(alike), len(requests))
+                report = self._window_report(begun, 0, request, 0)
                 clips = self._drawn([windows[i] for i in alike], report)
                 made.update(zip(alike, clips, strict=True))
-            yield self._extended(made.pop(index), request, given=0, on_progress=on_progress)
+            own = of_clips(callback, index, 1, len(requests))
+            yield self._extended(made.pop(index), request, given=0, callback=own)
 
     def stream(
         self,
@@ -357,7 +422,7 @@ class MotionModel(ABC):
         reading = self.read(request.text)
         first = replace(request, frames=min(request.frames, self.max_frames))
         (clip,) = self._drawn([first], None)
-        windows = self._windows(clip, request, given=0, on_progress=None)
+        windows = self._windows(clip, request, given=0, callback=None)
         for window in chain([_Window(clip, 0, 0)], windows):
             made = window.dropped + window.clip.num_frames
             sure = made if made == request.frames else max(done, made - lookback)
@@ -419,7 +484,7 @@ class MotionModel(ABC):
         partner: str = "",
         seed: int = 0,
         sampling: Sampling = AS_TUNED,
-        on_progress: OnProgress | None = None,
+        callback: OnProgress | None = None,
     ) -> Interaction:
         """A partner for one given person, who comes back unchanged as the first of two.
 
@@ -428,7 +493,7 @@ class MotionModel(ABC):
                 what is longer than the model's window is answered window by window.
             text: what happens between the two, or what the given person does; may be empty.
             partner: what the other person does, in addition to the text or alone.
-            on_progress: called after each iteration.
+            callback: called after each iteration.
 
         Raises:
             ValueError: the model makes one person, there is not exactly one given person, their
@@ -450,7 +515,7 @@ class MotionModel(ABC):
             known=actor,
             sampling=sampling,
         )
-        return self._answer_one(request, on_progress)
+        return self._answer_one(request, callback)
 
     def inpaint(
         self,
@@ -461,7 +526,7 @@ class MotionModel(ABC):
         person: int | None = None,
         seed: int = 0,
         sampling: Sampling = AS_TUNED,
-        on_progress: OnProgress | None = None,
+        callback: OnProgress | None = None,
     ) -> Interaction:
         """Stretches of an interaction regenerated; all other frames come back as they are.
 
@@ -472,7 +537,7 @@ class MotionModel(ABC):
             unknown: start and end of a stretch in seconds, or several of them. All but the ends of
                 a clip: in-betweening; from somewhere to the end: continuation.
             person: 0 or 1 where the other person's motion is to stay; None for all people.
-            on_progress: called after each iteration.
+            callback: called after each iteration.
 
         Raises:
             ValueError: a stretch lies outside the clip, they leave nothing known, there is no such
@@ -509,7 +574,7 @@ class MotionModel(ABC):
             known_mask=mask,
             sampling=sampling,
         )
-        return self._answer_one(request, on_progress)
+        return self._answer_one(request, callback)
 
     def extend(
         self,
@@ -519,7 +584,7 @@ class MotionModel(ABC):
         seconds: float,
         seed: int = 0,
         sampling: Sampling = AS_TUNED,
-        on_progress: OnProgress | None = None,
+        callback: OnProgress | None = None,
     ) -> Interaction:
         """An interaction that goes on; what there was comes back as it is.
 
@@ -527,7 +592,7 @@ class MotionModel(ABC):
             clip: any length; comes back on the model's skeleton and at its frame rate.
             text: what happens from then on; may be empty.
             seconds: length of the result.
-            on_progress: called after each iteration.
+            callback: called after each iteration.
 
         Raises:
             ValueError: the result would not be longer than the clip, the length is out of range, or
@@ -544,7 +609,7 @@ class MotionModel(ABC):
             )
         request = Request(text=_optional(text), frames=frames, seed=seed, sampling=sampling)
         given = clip.num_frames
-        return self._extended(clip, request, given=given, on_progress=on_progress)[0]
+        return self._extended(clip, request, given=given, callback=callback)[0]
 
     def _check_constraints(
         self, sampling: Sampling, frames: int, *, beside_known: bool = False
@@ -608,15 +673,15 @@ class MotionModel(ABC):
                     best[index], flaws[index] = clip, found
         return best
 
-    def _answer_one(self, request: Request, on_progress: OnProgress | None) -> Interaction:
+    def _answer_one(self, request: Request, callback: OnProgress | None) -> Interaction:
         if request.frames > self.max_frames:
-            clip = self._filled(request, on_progress)
+            clip = self._filled(request, callback)
         else:
-            report = self._window_report(on_progress, 0, request, 0)
+            report = self._window_report(callback, 0, request, 0)
             (clip,) = self._drawn([request], report)
         return clip.with_caption(request.text, self.read(request.text))
 
-    def _filled(self, request: Request, on_progress: OnProgress | None) -> Interaction:
+    def _filled(self, request: Request, callback: OnProgress | None) -> Interaction:
         """Known motion that is longer than a window, its gaps generated window by window.
 
         Windows join each other as in `_windows`.
@@ -632,7 +697,7 @@ class MotionModel(ABC):
                 given = request.known.frames(frame, request.frames if gap is None else gap[0])
                 whole = given if whole is None else joined([whole, given])
             else:
-                report = self._gap_report(on_progress, windows, unknown_T, frame)
+                report = self._gap_report(callback, windows, unknown_T, frame)
                 if whole is None:
                     whole = self._first_window(request, report)
                 else:
@@ -674,10 +739,10 @@ class MotionModel(ABC):
         return window_stop(self._unknown(request), start, end, context=context)
 
     def _gap_report(
-        self, on_progress: OnProgress | None, windows: int, unknown_T: np.ndarray, frame: int
+        self, callback: OnProgress | None, windows: int, unknown_T: np.ndarray, frame: int
     ) -> OnStep | None:
-        """What tells `on_progress` of the steps of a window of known motion."""
-        if on_progress is None:
+        """What tells `callback` of the steps of a window of known motion."""
+        if callback is None:
             return None
         total = windows + count_windows(
             unknown_T,
@@ -686,24 +751,24 @@ class MotionModel(ABC):
             overlap=round(OVERLAP_SECONDS * self.fps),
             context=round(CONTEXT_SECONDS * self.fps),
         )
-        return lambda step, steps: on_progress(Progress(step, steps, windows, total))
+        return lambda step, steps: callback(Progress(step, steps, windows, total))
 
     def _window_report(
-        self, on_progress: OnProgress | None, window: int, request: Request, given: int
+        self, callback: OnProgress | None, window: int, request: Request, given: int
     ) -> OnStep | None:
-        """What tells `on_progress` of the steps of one window of a clip.
+        """What tells `callback` of the steps of one window of a clip.
 
         Args:
             window: windows that are done.
             given: frames of the clip that are given.
         """
-        if on_progress is None:
+        if callback is None:
             return None
         first = 0 if given else self.max_frames
         step = self.max_frames - round(OVERLAP_SECONDS * self.fps)
         more = max(0, -(-(request.frames - max(given, first)) // step))
         windows = max(more + (not given), window + 1)
-        return lambda step, steps: on_progress(Progress(step, steps, window, windows))
+        return lambda step, steps: callback(Progress(step, steps, window, windows))
 
     def _extended(
         self,
@@ -711,17 +776,17 @@ class MotionModel(ABC):
         request: Request,
         *,
         given: int,
-        on_progress: OnProgress | None,
+        callback: OnProgress | None,
     ) -> tuple[Interaction, list[int]]:
         """Window after window; also returns where they begin."""
         whole, starts = clip, []
-        for window in self._windows(clip, request, given=given, on_progress=on_progress):
+        for window in self._windows(clip, request, given=given, callback=callback):
             whole = window.clip
             starts.append(window.start)
         return whole.with_caption(request.text, self.read(request.text)), starts
 
     def _windows(
-        self, clip: Interaction, request: Request, *, given: int, on_progress: OnProgress | None
+        self, clip: Interaction, request: Request, *, given: int, callback: OnProgress | None
     ) -> "Iterator[_Window]":
         """Each window begins with the end of what there is.
 
@@ -732,7 +797,7 @@ class MotionModel(ABC):
         starts: list[int] = []
         overlap, longest = (round(each * self.fps) for each in (OVERLAP_SECONDS, MAX_SECONDS))
         while dropped + whole.num_frames < request.frames:
-            report = self._window_report(on_progress, len(starts) + (not given), request, given)
+            report = self._window_report(callback, len(starts) + (not given), request, given)
             # So that it goes on.
             earliest = max(given, overlap + (starts[-1] if starts else 0)) - dropped
             left = replace(request, frames=request.frames - dropped)
@@ -778,14 +843,13 @@ class MotionModel(ABC):
         if request.known is not None:
             ahead = request.known.frames(done, done + new)
             people = [
-                joined([known.person(p), ahead.person(p)]) if p < ahead.num_people
+                joined([known.person(p), ahead.person(p)])
+                if p < ahead.num_people
                 else held(known.person(p), overlap + new)
                 for p in range(known.num_people)
-            ]  # fmt: skip
-            known = together(people)
-            mask_PT[: ahead.num_people, overlap : overlap + new] = request.mask[
-                :, done : done + new
             ]
+            known = together(people)
+            mask_PT[: len(request.mask), overlap : overlap + new] = request.mask[:, done:][:, :new]
             new = self._window_stop(request, done, done + new) - done
         window = replace(request, frames=length, known=held(known, length), known_mask=mask_PT)
         (clip,) = self._drawn([window], on_step)

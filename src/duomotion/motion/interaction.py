@@ -4,16 +4,21 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from duomotion.motion.kinematics import fit_rotations, fit_skeleton, forward_kinematics
 from duomotion.motion.skeleton import SMPL22, Skeleton
 
+if TYPE_CHECKING:
+    from duomotion.evaluation.metrics.quality import Quality
+
+QUALITY = "duomotion.evaluation.metrics.quality"
 FORMATS = "duomotion.formats"
-"""What reads and writes files. Formats are made of interactions, not the other way round, so the
-package is named here and found when a file is met, as Python finds its codecs."""
+"""What measures interactions, and what reads and writes files. They are made of interactions, not
+the other way round, so they are named here and found when they are needed, as Python finds its
+codecs."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Reading:
     known: bool
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Interaction:
     """P people over T frames. World: metres, right-handed, Y up.
 
@@ -96,6 +101,21 @@ class Interaction:
         return forward_kinematics(
             self.root_positions, self.rotations, offsets.astype(np.float32), self.skeletons[0]
         )
+
+    @cached_property
+    def quality(self) -> "Quality | None":
+        """What is measured of the motion; None of other skeletons than SMPL-22."""
+        return import_module(QUALITY).measured(self)
+
+    def __repr__(self) -> str:
+        people = "1 person" if self.num_people == 1 else f"{self.num_people} people"
+        joints = f"{self.skeletons[0].num_joints} joints"
+        length = f"{self.num_frames} frames at {self.fps:g} fps"
+        return f"Interaction({people}, {length}, {joints}, {self.caption!r})"
+
+    def _repr_html_(self) -> str:
+        """The player, for notebooks."""
+        return import_module(f"{FORMATS}.html").frame(self)
 
     @property
     def num_people(self) -> int:

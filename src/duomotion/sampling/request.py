@@ -9,9 +9,11 @@ from duomotion.body.constraints import Contact, RootPath
 from duomotion.motion.interaction import Interaction
 
 MAX_GUIDANCE = 100.0  # far beyond what any model follows a text with
+MAX_VARIETY = 10.0  # more makes no sense: codes are drawn nearly at random by then
 MAX_STEPS = 1_000  # far more than there are tokens
 MAX_ATTEMPTS = 100  # far more than help
 MAX_RESAMPLING = 100  # far more than help
+MAX_SAMPLES = 1_000  # of one text
 MAX_SEED = 2**32 - 1
 SOLVERS = ("ddim", "dpmsolver++", "deis", "unipc", "lcm")
 
@@ -24,6 +26,8 @@ class Sampling:
         steps: iterations, 1 to `MAX_STEPS`.
         guidance: how closely the text is followed, 0 to `MAX_GUIDANCE`: 0 not at all, 1 as the
             network says by itself.
+        variety: how much takes differ, 1 / `MAX_VARIETY` to `MAX_VARIETY`, 1 as tuned. Models of
+            tokens multiply their temperatures by it.
         reaction_steps: iterations where one person is known as a whole and the other not at all;
             None takes `steps` where these are given.
         attempts: a clip in which a joint jumps or bodies pass through each other is drawn again
@@ -45,6 +49,7 @@ class Sampling:
 
     steps: int | None = None
     guidance: float | None = None
+    variety: float | None = None
     reaction_steps: int | None = None
     attempts: int | None = None
     solver: str | None = None
@@ -57,6 +62,10 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.guidance is not None and not 0 <= self.guidance <= MAX_GUIDANCE:
             raise ValueError(f"guidance has to be 0 to {MAX_GUIDANCE:g}, not {self.guidance:g}")
+        if self.variety is not None and not 1 / MAX_VARIETY <= self.variety <= MAX_VARIETY:
+            raise ValueError(
+                f"variety has to be {1 / MAX_VARIETY:g} to {MAX_VARIETY:g}, not {self.variety:g}"
+            )
         for name in ("steps", "reaction_steps"):
             steps = getattr(self, name)
             if steps is not None and not 1 <= steps <= MAX_STEPS:
@@ -118,6 +127,19 @@ def check_seed(seed: int) -> None:
     """Raises ValueError where a seed is out of its range."""
     if not 0 <= seed <= MAX_SEED:
         raise ValueError(f"seed has to be 0 to {MAX_SEED:,}, not {seed}")
+
+
+def sample_seeds(seed: int, num_samples: int) -> range:
+    """The seeds of several takes.
+
+    Raises:
+        ValueError: there is none, there are too many, or a seed is out of range.
+    """
+    if not 1 <= num_samples <= MAX_SAMPLES:
+        raise ValueError(f"samples have to be 1 to {MAX_SAMPLES:,}, not {num_samples}")
+    check_seed(seed)
+    check_seed(seed + num_samples - 1)
+    return range(seed, seed + num_samples)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ from duomotion.evaluation.sources import computation
 from duomotion.evaluation.tables import computed
 from duomotion.models.base import MotionModel
 from duomotion.motion.interaction import Interaction
+from duomotion.progress import one_bar
 from duomotion.sampling.request import AS_TUNED, Sampling
 
 PHYSICS = ("foot_sliding", "body_depth", "top_acceleration")
@@ -144,9 +145,11 @@ def run(
         "training clip of the nearest caption": score(retrieve, prompts, (0,), limits=data.limits)
     }
     asked = [Typed(prompt.text, seed) for prompt in prompts.values() for seed in range(seeds)]
-    for model in models:
-        made = _made(FromPrompts(model, folder, processes, sampling=sampling), asked)
-        scores[model.name] = score(made, prompts, range(seeds), limits=data.limits)
+    total = -(-len(models) * len(asked) // processes.size)
+    with one_bar("evaluation", unit="clip", total=total, is_shown=processes.is_first):
+        for model in models:
+            made = _made(FromPrompts(model, folder, processes, sampling=sampling), asked)
+            scores[model.name] = score(made, prompts, range(seeds), limits=data.limits)
     facts = {
         "data": str(root),
         "seeds": seeds,

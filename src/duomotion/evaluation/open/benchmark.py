@@ -74,6 +74,12 @@ class Benchmark:
         self.training = self.data.neighbours(train)
         self._known: dict[bytes, dict[str, float]] = {}
 
+    @property
+    def num_asked(self) -> int:
+        """Clips that a model is asked for in all, some of them perhaps twice."""
+        texts = min(self.protocol.multimodality_texts, len(self.test))
+        return self.repeats * len(self.test) + texts * self.protocol.multimodality_samples
+
     def row(self, name: str, source: Source, *, shuffled: bool = False) -> Row:
         """Scores of one source; with `shuffled` against the captions of other clips."""
         repeats = [self.scores(source, seed, shuffled=shuffled) for seed in range(self.repeats)]

@@ -35,6 +35,7 @@ from duomotion.evaluation.tables import (
 )
 from duomotion.models.base import MotionModel
 from duomotion.motion.errors import errors_by_layers
+from duomotion.progress import one_bar
 from duomotion.sampling.request import AS_TUNED, Sampling
 
 
@@ -135,16 +136,19 @@ def run(
     benchmark = Benchmark(evaluator, test, train, repeats=repeats)
     rows = baselines(benchmark, train)
     seconds, layers = {}, {}
-    for model in models:
-        rows.append(benchmark.row(f"{model.name}, reconstruction only", reconstructed(data, model)))
-        source = Generated(data, model, folder, processes, sampling=sampling)
-        row = benchmark.row(model.name, source)
-        spread = multimodality(benchmark, source)
-        rows.append(replace(row, scores={**row.scores, "multimodality": Estimate(spread, nan)}))
-        if source.seconds:
-            seconds[model.name] = median(source.seconds)
-        if errors := errors_by_layers(model, map(data.whole, test), data.layout):
-            layers[model.name] = errors
+    total = -(-len(models) * benchmark.num_asked // processes.size)
+    with one_bar("evaluation", unit="clip", total=total, is_shown=processes.is_first):
+        for model in models:
+            reconstruction = reconstructed(data, model)
+            rows.append(benchmark.row(f"{model.name}, reconstruction only", reconstruction))
+            source = Generated(data, model, folder, processes, sampling=sampling)
+            row = benchmark.row(model.name, source)
+            spread = multimodality(benchmark, source)
+            rows.append(replace(row, scores={**row.scores, "multimodality": Estimate(spread, nan)}))
+            if source.seconds:
+                seconds[model.name] = median(source.seconds)
+            if errors := errors_by_layers(model, map(data.whole, test), data.layout):
+                layers[model.name] = errors
     facts = {
         "protocol": asdict(data.protocol),
         "evaluator": evaluator.name,

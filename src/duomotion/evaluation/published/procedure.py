@@ -31,6 +31,7 @@ from duomotion.evaluation.published.report import PublishedReport
 from duomotion.evaluation.sources import ClipSource, computation
 from duomotion.models.base import BATCH_SIZE, MotionModel, Reconstructor
 from duomotion.motion.errors import scores_of
+from duomotion.progress import one_bar
 from duomotion.sampling.request import AS_TUNED, Request, Sampling
 
 GROUND_TRUTH = "ground truth"
@@ -176,6 +177,16 @@ class Evaluation:
         """The clips as the released loader gives them."""
         return [self.test_set.recorded(query.clip, query.seed) for query in queries]
 
+    def num_asked(self, entries: Sequence[Entry]) -> int:
+        """Clips that models are asked to generate in all, some of them perhaps twice."""
+        protocol = self.protocol
+        draws = len(self.clips) // protocol.pool * protocol.pool * protocol.repeats
+        varied = min(protocol.repeats, protocol.multimodality_repeats) * (
+            min(len(self.clips), protocol.multimodality_texts) * protocol.multimodality_samples
+        )
+        made = [entry for entry in entries if not (entry.is_recorded or entry.is_rebuilt)]
+        return sum(draws + varied * entry.is_varied for entry in made)
+
     def rows(self, entries: Sequence[Entry]) -> list[Row]:
         """Score all on the same draws."""
         scores: dict[str, list[dict[str, float]]] = {entry.name: [] for entry in entries}
@@ -299,7 +310,9 @@ def run(
                 )
                 varied = task == GENERATION
                 entries.append(Entry(row, generated[row].source, is_varied=varied))
-    rows = evaluation.rows(entries)
+    total = -(-evaluation.num_asked(entries) // processes.size)
+    with one_bar("evaluation", unit="clip", total=total, is_shown=processes.is_first and total > 0):
+        rows = evaluation.rows(entries)
     facts = {
         "protocol": {"name": protocol, **asdict(constants)},
         "data_set": test_set.title,

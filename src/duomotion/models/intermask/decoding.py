@@ -39,6 +39,7 @@ def decode_tokens(
     guidance: float | None = None,
     top_k: int | None = None,
     temperature: float | None = None,
+    variety: float = 1.0,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Generate the unknown tokens of a batch; returns ids (B, P, N), -1 as padding.
@@ -58,6 +59,7 @@ def decode_tokens(
         top_k: number of most likely codes to draw from. Default: configuration.
         temperature: of that draw; below 1 is less diverse. Default: configuration. (In the
             released code it has no effect.)
+        variety: factor of both temperatures, of this draw and of the choice of tokens that stay.
         on_step: called after each iteration with those done and those in total.
 
     Raises:
@@ -73,12 +75,14 @@ def decode_tokens(
         tuned = config.reaction_steps
     steps = tuned if steps is None else steps
     top_k = top_k_of_ratio(config.top_k_ratio, config.num_codes) if top_k is None else top_k
-    temperature = config.temperature if temperature is None else temperature
+    temperature = variety * (config.temperature if temperature is None else temperature)
     check_settings(config.num_codes, steps=steps, top_k=top_k, temperature=temperature)
     if isinstance(model, AlternatingTransformer):
         decoding = partial(alternating_steps, model)
     else:
-        decoding = partial(decoding_steps, model, choice_temperature=config.choice_temperature)
+        decoding = partial(
+            decoding_steps, model, choice_temperature=variety * config.choice_temperature
+        )
     ids_BPN, total = known_ids, steps * (NUM_PEOPLE if decoding.func is alternating_steps else 1)
     for done, step in enumerate(
         decoding(

@@ -97,6 +97,7 @@ class InterMask(FeatureModel):
         return Sampling(
             steps=config.steps,
             guidance=config.guidance,
+            variety=1.0,
             reaction_steps=config.reaction_steps,
             attempts=config.attempts,
             avoid_collisions=True,
@@ -126,6 +127,7 @@ class InterMask(FeatureModel):
             steps=sampling.steps,
             reaction_steps=sampling.reaction_steps,
             guidance=sampling.guidance,
+            variety=sampling.variety or 1.0,
             on_step=on_step,
         )
         return [self.codec.decode(ids_PN).cpu().numpy() for ids_PN in ids_BPN]

@@ -49,6 +49,7 @@ def decode_tokens(
     residual_guidance: float | None = None,
     top_k: int | None = None,
     temperature: float | None = None,
+    variety: float = 1.0,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Generate the unknown tokens of a batch; returns ids (B, N, Q), -1 as padding.
@@ -68,6 +69,7 @@ def decode_tokens(
         residual_guidance: the same of the other layers.
         top_k: number of most likely codes to draw from. Default: configurations.
         temperature: of that draw; below 1 is less diverse. Default: configurations.
+        variety: factor of all temperatures, also of the choice of tokens that stay.
         on_step: called after each iteration with those done and those in total.
 
     Raises:
@@ -90,7 +92,7 @@ def decode_tokens(
         None if known_mask is None else known_mask.unsqueeze(-1).expand(-1, -1, num_layers),
     )
     steps = config.steps if steps is None else steps
-    draw_settings = _draw_settings(config, top_k, temperature)
+    draw_settings = _draw_settings(config, top_k, temperature, variety)
     check_settings(config.num_codes, steps=steps, **draw_settings)
     noise = sample_noise(rng, lengths_B, config.num_codes)
     layers, total = [known_BNQ[..., 0]], steps + num_layers - 1
@@ -105,7 +107,7 @@ def decode_tokens(
             known_mask=known_mask_BNQ[..., 0],
             steps=steps,
             guidance=config.guidance if guidance is None else guidance,
-            choice_temperature=config.choice_temperature,
+            choice_temperature=variety * config.choice_temperature,
             **draw_settings,
         ),
         1,
@@ -124,7 +126,7 @@ def decode_tokens(
             known_ids=known_BNQ,
             known_mask=known_mask_BNQ[..., 0],
             guidance=scale,
-            **_draw_settings(residual.config, top_k, temperature),
+            **_draw_settings(residual.config, top_k, temperature, variety),
         )
         for done, layer in enumerate(layer_steps, steps + 1):
             layers.append(layer.ids)
@@ -178,10 +180,10 @@ class _DrawSettings(TypedDict):
 
 
 def _draw_settings(
-    config: TransformerConfig, top_k: int | None, temperature: float | None
+    config: TransformerConfig, top_k: int | None, temperature: float | None, variety: float
 ) -> _DrawSettings:
     usual = top_k_of_ratio(config.top_k_ratio, config.num_codes)
     return {
         "top_k": usual if top_k is None else top_k,
-        "temperature": config.temperature if temperature is None else temperature,
+        "temperature": variety * (config.temperature if temperature is None else temperature),
     }

@@ -109,7 +109,8 @@ class MoMask(FeatureModel):
 
     @property
     def tuned(self) -> Sampling:
-        return Sampling(steps=self.masked.config.steps, guidance=self.masked.config.guidance)
+        config = self.masked.config
+        return Sampling(steps=config.steps, guidance=config.guidance, variety=1.0)
 
     @torch.no_grad()
     def sample(
@@ -134,6 +135,7 @@ class MoMask(FeatureModel):
             known_mask=known_mask.to(device),
             guidance=sampling.guidance,
             steps=sampling.steps,
+            variety=sampling.variety or 1.0,
             on_step=on_step,
         )
         return [self.codec.decode(ids_1NQ).cpu().numpy() for ids_1NQ in ids_BNQ.split(1)]
