@@ -14,7 +14,7 @@ def test_the_notebook_runs_from_prompt_to_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))
     notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
-    assert notebook["nbformat"] == 4 and len({cell["id"] for cell in notebook["cells"]}) == 10
+    assert notebook["nbformat"] == 4 and len({cell["id"] for cell in notebook["cells"]}) == 11
     names = {}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":

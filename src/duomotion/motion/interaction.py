@@ -4,15 +4,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from duomotion.motion.kinematics import fit_rotations, fit_skeleton, forward_kinematics
 from duomotion.motion.skeleton import SMPL22, Skeleton
-
-if TYPE_CHECKING:
-    from duomotion.evaluation.metrics.quality import Quality
 
 QUALITY = "duomotion.evaluation.metrics.quality"
 FORMATS = "duomotion.formats"
@@ -34,6 +31,33 @@ class Reading:
     kind: str
     score: float
     known: bool
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What is measured of a clip, see `evaluation.metrics.physics.report`.
+
+    Attributes:
+        foot_sliding: m/s, of feet near the floor, the worst of the people.
+        overlap: litres of one body inside the other, at worst; 0 of one person.
+        top_acceleration: m/s^2, the largest of a joint.
+        floor_error: metres under the floor, or over it for longer than a jump.
+        flaw: the worst of them over what sound motion has at most: 1 and less is sound, and of two
+            clips the one with less is better.
+    """
+
+    foot_sliding: float
+    overlap: float
+    top_acceleration: float
+    floor_error: float
+    flaw: float
+
+    def __str__(self) -> str:
+        return (
+            f"foot sliding {self.foot_sliding:.3f} m/s, overlap {self.overlap:.2f} l, largest "
+            f"acceleration {self.top_acceleration:.0f} m/s², off the floor "
+            f"{self.floor_error:.3f} m, flaw {self.flaw:.2f}"
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,7 +127,7 @@ class Interaction:
         )
 
     @cached_property
-    def quality(self) -> "Quality | None":
+    def quality(self) -> Quality | None:
         """What is measured of the motion; None of other skeletons than SMPL-22."""
         return import_module(QUALITY).measured(self)
 
