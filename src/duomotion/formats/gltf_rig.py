@@ -1,6 +1,7 @@
 """A .glb rig, with its own mesh and all, moved by a motion on its skeleton."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -53,7 +54,7 @@ def _moved(person: Interaction, rig: Path) -> bytes:
     builder = gltf.Builder(file.binary, file.items("bufferViews"), file.items("accessors"))
     times = np.arange(person.num_frames, dtype=np.float32) / np.float32(person.fps)
     clock = builder.accessor(times, bounds=True)
-    animation = {"name": "interaction", "samplers": [], "channels": []}
+    animation: dict[str, Any] = {"name": "interaction", "samplers": [], "channels": []}
     place = {node: joint for joint, node in enumerate(body)}
     for node in scene.order:
         if node not in stored:
@@ -98,7 +99,7 @@ def _in_file(rig: Path, person: Interaction, stated: Interaction) -> tuple[np.nd
     return turns, person.root_positions[0].astype(np.float64) @ turn_world / unit
 
 
-def _as_parts(node: dict, local: np.ndarray) -> None:
+def _as_parts(node: dict[str, Any], local: np.ndarray) -> None:
     """What can be animated, in place of a matrix (4, 4)."""
     if node.pop("matrix", None) is not None:
         size = np.linalg.norm(local[:3, :3], axis=0)
