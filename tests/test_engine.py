@@ -102,7 +102,9 @@ def test_a_full_queue_says_when_to_come_again(workers):
             engine.submit(job("2"))
         assert 1 <= caught.value.seconds <= 60
         await workers[0].finishes(jobs[0])
-        engine.submit(job("2"))
+        jobs.append(engine.submit(job("2")))
+        engine.cancel(jobs[1])
+        engine.submit(job("3"))
 
     asyncio.run(scenario())
 
