@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
@@ -16,6 +16,8 @@ from pathlib import Path
 
 import httpx
 import tyro
+
+from duomotion.loading import model_of
 
 PROMPTS = (
     "two people shake hands",
@@ -32,7 +34,7 @@ def main(
     clips: int = 32,
     seconds: float = 3.0,
     requests: int = 0,
-    model: str = "intermask-open",
+    model: str = "",
 ) -> None:
     """Time a service of one model.
 
@@ -42,10 +44,13 @@ def main(
         seconds: Length of a clip.
         requests: Further requests, of clips of half a second, between two looks at the memory of
             both processes.
-        model: Name of the model or folder of a checkpoint.
+        model: Name of the model or folder of a checkpoint; by default the open one of two people.
     """
     seeds = count()
-    with _server(model) as (url, pid), httpx.Client(base_url=url, timeout=TIMEOUT) as http:
+    with (
+        _server(model or str(model_of(2))) as (url, pid),
+        httpx.Client(base_url=url, timeout=TIMEOUT) as http,
+    ):
 
         def ask(length: float, seed: int) -> None:
             text = PROMPTS[seed % len(PROMPTS)]
@@ -69,7 +74,7 @@ def main(
                     _at_once(16, lambda seed: ask(0.5, seed), batch)
 
 
-def _at_once(clients: int, ask, seeds: list[int]) -> None:
+def _at_once(clients: int, ask: Callable[[int], None], seeds: list[int]) -> None:
     with ThreadPoolExecutor(clients) as threads:
         list(threads.map(ask, seeds))
 
@@ -79,7 +84,7 @@ def _memory(pid: int) -> str:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     pages = [int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in [pid, *children]]
     size = os.sysconf("SC_PAGE_SIZE") / MB
-    return " + ".join(f"{count * size:.0f}" for count in pages) + " MB"
+    return " + ".join(f"{each * size:.0f}" for each in pages) + " MB"
 
 
 @contextmanager
