@@ -13,7 +13,8 @@ from pathlib import Path
 
 import httpx
 
-START_SECONDS = 90
+START_SECONDS = 200  # a machine may be busy
+PATIENCE = 200
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Service:
     log: Path
 
     def client(self, **options) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=60, **options)
+        return httpx.Client(base_url=self.url, timeout=PATIENCE, **options)
 
     @property
     def worker(self) -> int:
@@ -43,7 +44,7 @@ class Service:
         ]
         return pid
 
-    def until(self, status: str, seconds: float = 30) -> None:
+    def until(self, status: str, seconds: float = PATIENCE) -> None:
         """Wait for what /api/health says."""
         deadline = time.monotonic() + seconds
         with self.client() as client:

@@ -8,6 +8,7 @@ partner = client.react(clip, text="they shake hands")
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -142,7 +143,8 @@ class Client:
                 if on_share is not None:
                     on_share(job["progress"])
         except BaseException:
-            self._http.delete(f"/api/jobs/{job['id']}")
+            with suppress(httpx.HTTPError):
+                self._http.delete(f"/api/jobs/{job['id']}")
             raise
         if job["state"] != "done":
             raise ServiceError(503, job["error"] or "the connection was cut")

@@ -143,7 +143,8 @@ class Engine:
             job.motions, job.note, job.read_as = known.motions, known.note, known.read_as
             self._end_done(job)
             return job
-        if len(self._waiting) + len(self._running) >= self.limits.queue:
+        running = sum(not each.has_ended for each in self._running.values())
+        if len(self._waiting) + running >= self.limits.queue:
             raise QueueFullError(min(max(math.ceil(self._seconds), 1), 60))
         self.jobs.add(job)
         self._waiting.append(job)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from duomotion.motion.interaction import Interaction
 from duomotion.serving.tasks import Task
+from duomotion.text.prompt import people_in
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Kind = Literal["generate", "react", "inpaint", "extend"]
@@ -96,8 +97,6 @@ class JobStore:
 
 def remarks(model: str, people: int, clip: Interaction) -> list[str]:
     """What the user should know: that a prompt is beyond the training data, or about others."""
-    from duomotion.text.prompt import people_in
-
     found = []
     if clip.reading is not None and not clip.reading.known:
         found.append(

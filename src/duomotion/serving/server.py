@@ -45,12 +45,13 @@ def serve(
         name = f"[{host}]" if family == socket.AF_INET6 else host
         url = f"http://{name}:{listener.getsockname()[1]}"
         engine = Engine(models, device=device, threads=threads, limits=limits)
-        asyncio.run(_serve(engine, listener, api_key, lambda: on_ready(url)))
+        asyncio.run(start(engine, listener, api_key, lambda: on_ready(url)))
 
 
-async def _serve(
+async def start(
     engine: Engine, listener: socket.socket, api_key: str | None, on_ready: Callable[[], None]
 ) -> None:
+    """Start an engine and serve what comes through a socket, until told to end; see `serve`."""
     try:
         await engine.start()
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
@@ -80,7 +81,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._engine.is_draining:
-            super().handle_exit(sig, frame)
+            self.should_exit = self.force_exit = True
             return
         self._engine.is_draining = True
         self._loop.call_soon_threadsafe(self._begin_end)
