@@ -157,6 +157,13 @@ def test_generates_and_plays(page, server, keep_picture):
     keep_picture(page, "generated")
 
 
+def test_plays_at_once_unless_people_want_less_motion(open_page):
+    page = open_page(reduced_motion="no-preference")
+    generate(page)
+    page.wait_for_timeout(300)
+    assert frame(page) > 0
+
+
 def test_touching_joints_light_up_and_the_distance_is_shown(page, server):
     generate(page)
     motion = server.motions[shown(page)]
@@ -251,6 +258,17 @@ def test_a_stretch_of_one_person_is_regenerated_and_that_undone(page, server, ke
     assert shown(page) == after
 
 
+def test_undo_says_where_the_server_forgot_a_motion(page, server):
+    generate(page)
+    first = shown(page)
+    generate(page, Seed="1")
+    second = shown(page)
+    del server.motions[first]
+    page.get_by_role("button", name="Undo").click()
+    assert "gone" in page.get_by_role("alert").text_content()
+    assert shown(page) == second
+
+
 @pytest.mark.parametrize("kept, new", [("A", "B"), ("B", "A")])
 def test_one_person_is_kept_and_the_other_made_anew(page, server, kept, new):
     generate(page)
@@ -258,6 +276,7 @@ def test_one_person_is_kept_and_the_other_made_anew(page, server, kept, new):
     page.locator(f".track[data-who={new}] .stretch").wait_for()
     kind, body = server.asked[1]
     assert (kind, body["person"], body["start"], body["end"]) == ("inpaint", new, 0, 2)
+    assert body["text"] == "two people dance"
 
 
 def test_extends_at_the_end(page, server):
@@ -266,7 +285,7 @@ def test_extends_at_the_end(page, server):
     page.get_by_role("button", name="Extend", exact=True).click()
     page.locator(".track[data-who=both] .stretch").nth(1).wait_for()
     kind, body = server.asked[1]
-    assert (kind, body["seconds"]) == ("extend", 3.5)
+    assert (kind, body["seconds"], body["text"]) == ("extend", 3.5, "two people dance")
     assert "before" not in body
     assert server.motions[shown(page)].num_frames == 105
     assert page.get_by_role("slider", name="Frame").get_attribute("max") == "104"
@@ -370,10 +389,14 @@ def test_a_link_restores_prompt_model_seed_and_edits(page, open_page, server):
     page.locator(".track[data-who=A] .stretch").wait_for()
     finished(page)
     made = server.motions[shown(page)]
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy a link").click()
+    expect(page.locator(".remarks")).to_have_text("Link copied.")
+    link = page.evaluate("navigator.clipboard.readText()")
     asked = [body for _, body in server.asked]
     server.asked.clear()
 
-    other = open_page(page.url)
+    other = open_page(link)
     other.locator(".track[data-who=A] .stretch").wait_for()
     finished(other)
     assert other.get_by_label(PROMPT).input_value() == "two people waltz"
@@ -383,7 +406,7 @@ def test_a_link_restores_prompt_model_seed_and_edits(page, open_page, server):
     assert again[0] == asked[0]
     assert [body | {"motion": 0} for body in again[1:]] == [asked[1] | {"motion": 0}]
     np.testing.assert_array_equal(server.motions[shown(other)].positions, made.positions)
-    assert other.url == page.url
+    assert other.url == link == page.url
 
 
 @pytest.mark.parametrize("tail", ["nonsense", "eyJwbGFucyI6W119", "%%%", "A" * 40_000])
@@ -397,8 +420,8 @@ def test_a_damaged_link_is_explained(open_page, server, tail):
 def test_cancel_stops_the_work(page, server, keep_picture):
     page.get_by_label(PROMPT).fill("two people dance slowly")
     page.get_by_role("button", name="Generate", exact=True).click()
-    page.get_by_role("progressbar").wait_for()
-    page.wait_for_timeout(100)
+    expect(page.get_by_role("status")).to_contain_text("waiting, 2 ahead in the queue")
+    expect(page.get_by_role("status")).to_contain_text("25 %")
     keep_picture(page, "progress")
     page.get_by_role("button", name="Cancel").click()
     assert page.get_by_role("alert").text_content() == "Cancelled."
@@ -423,6 +446,11 @@ def test_what_went_wrong_is_said_in_plain_words(page, text, said):
     assert alert.text_content() == said
     generate(page)
     assert not alert.is_visible()
+
+
+def test_connections_that_break_lose_nothing(page):
+    generate(page, "two people are cut off")
+    assert not page.get_by_role("alert").is_visible()
 
 
 def test_a_server_that_is_gone_is_said(page):
