@@ -22,6 +22,9 @@ from duomotion.motion.skeleton import SMPL22
 
 ARM = ("wrist", "elbow")
 PROMPT = "What do they do?"
+# Milliseconds; a machine that is busy draws a frame in seconds.
+PATIENCE = 60_000
+expect.set_options(timeout=PATIENCE)
 # Chromium's own words where a server gives no answer, or an error, which the page then explains.
 EXPLAINED = "Failed to load resource"
 
@@ -58,7 +61,7 @@ def open_page(browser, server):
         context = browser.new_context(accept_downloads=True, **settings)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         page.on("console", lambda m: m.type in ("error", "warning") and complaints.append(m.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: addresses.append(request.url))
@@ -135,6 +138,10 @@ def frame(page) -> int:
     return int(page.get_by_role("slider", name="Frame").input_value())
 
 
+def moves(page) -> None:
+    expect(page.get_by_role("slider", name="Frame")).not_to_have_js_property("value", "0")
+
+
 def test_generates_and_plays(page, server, keep_picture):
     keep_picture(page, "empty")
     generate(page, "two people dance", **{"Length in seconds": "2", "Seed": "5"})
@@ -150,9 +157,8 @@ def test_generates_and_plays(page, server, keep_picture):
     assert (red - blue > 60).sum() > 1000 and (blue - red > 60).sum() > 1000
     page.get_by_label("Speed").select_option("0.25")
     page.get_by_role("button", name="Play").click()
-    page.wait_for_timeout(600)
+    moves(page)
     page.get_by_role("button", name="Pause").click()
-    assert 0 < frame(page) < 15
     assert (np.abs(picture(page) - first).max(-1) > 60).sum() > 300
     keep_picture(page, "generated")
 
@@ -160,8 +166,7 @@ def test_generates_and_plays(page, server, keep_picture):
 def test_plays_at_once_unless_people_want_less_motion(open_page):
     page = open_page(reduced_motion="no-preference")
     generate(page)
-    page.wait_for_timeout(300)
-    assert frame(page) > 0
+    moves(page)
 
 
 def test_touching_joints_light_up_and_the_distance_is_shown(page, server):
@@ -534,9 +539,10 @@ def test_keyboard_alone(page, server):
     assert page.evaluate("document.activeElement.ariaLabel") == PROMPT
 
 
-@pytest.mark.parametrize("width", [320, 390])
-def test_phone(open_page, keep_picture, width):
-    page = open_page(viewport={"width": width, "height": 700}, has_touch=True, is_mobile=True)
+@pytest.mark.parametrize("width, height", [(320, 640), (844, 390)])
+def test_phone(open_page, keep_picture, width, height):
+    size = {"width": width, "height": height}
+    page = open_page(viewport=size, has_touch=True, is_mobile=True)
     generate(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     outside = page.evaluate(
@@ -546,8 +552,8 @@ def test_phone(open_page, keep_picture, width):
         }).map((item) => item.outerHTML)"""
     )
     assert outside == []
+    assert page.locator("main").bounding_box()["height"] >= 200
     page.evaluate("scrollTo(0, 0)")
     keep_picture(page, f"phone-{width}")
     page.get_by_role("button", name="Play").tap()
-    page.wait_for_timeout(300)
-    assert frame(page) > 0
+    moves(page)

@@ -19,7 +19,7 @@ export interface Scene {
   alone: boolean;
 }
 
-export const EMPTY: Scene = { takes: [], current: 0, alone: false };
+const EMPTY: Scene = { takes: [], current: 0, alone: false };
 
 export function takesOf(job: Job, steps: Step[]): Take[] {
   return job.motions.map((id, pick) => ({ steps, pick, id, remarks: remarksOf(job) }));
