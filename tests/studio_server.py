@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from duomotion.motion.interaction import Interaction, joined, together
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 FEATURES = ("partner_text", "reaction", "inpaint", "contacts", "paths", "avoid_collisions")
 STEPS = 4
+EVENTS = {"queued": "progress", "running": "progress", "done": "done"} | dict.fromkeys(
+    ("failed", "cancelled"), "failed"
+)
 
 
 @lru_cache
@@ -82,12 +86,14 @@ class Puppets:
 
 @dataclass
 class Job:
-    state: str = "running"
+    state: str = "queued"
+    position: int | None = 2
     progress: float = 0.0
     motions: list[str] = field(default_factory=list)
     error: str | None = None
     note: str | None = None
     read_as: str | None = None
+    cut_off: bool = False  # whether connections that tell of it break
 
 
 class StudioServer(ThreadingHTTPServer):
@@ -101,19 +107,20 @@ class StudioServer(ThreadingHTTPServer):
         self.motions: dict[str, Interaction] = {}
         self.jobs: dict[str, Job] = {}
         self.asked: list[tuple[str, dict]] = []
+        self.numbers = count()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/"
 
     def keep(self, motion: Interaction) -> str:
-        name = f"m{len(self.motions)}"
+        name = f"m{next(self.numbers)}"
         self.motions[name] = motion
         return name
 
     def start(self, kind: str, body: dict) -> str:
         self.asked.append((kind, body))
-        name = f"j{len(self.jobs)}"
+        name = f"j{next(self.numbers)}"
         self.jobs[name] = Job()
         threading.Thread(target=self.work, args=(self.jobs[name], kind, body), daemon=True).start()
         return name
@@ -121,11 +128,12 @@ class StudioServer(ThreadingHTTPServer):
     def work(self, job: Job, kind: str, body: dict) -> None:
         model = self.models[body["model"]]
         text = body.get("text") or ""
+        job.cut_off = "cut off" in text
         for step in range(STEPS):
             time.sleep(model.pace * (50 if "slowly" in text else 1))
             if job.state == "cancelled":
                 return
-            job.progress = (step + 1) / STEPS
+            job.state, job.position, job.progress = "running", None, (step + 1) / STEPS
         if "explode" in text:
             job.state, job.error = "failed", "the model ran out of memory"
             return
@@ -189,10 +197,10 @@ class Handler(BaseHTTPRequestHandler):
         while True:
             news = (job.state, job.progress)
             if news != sent:
-                event = {"running": "progress", "done": "done"}.get(job.state, "failed")
+                event = EVENTS[job.state]
                 self.wfile.write(f"event: {event}\ndata: {json.dumps(vars(job))}\n\n".encode())
                 sent = news
-            if job.state != "running":
+            if event != "progress" or job.cut_off:
                 return
             time.sleep(0.01)
 

@@ -46,7 +46,7 @@ class Generate:
             seconds=self.seconds,
             seed=self.seed,
             sampling=self.sampling,
-            on_progress=_shares(on_share),
+            callback=_shares(on_share),
         )
 
 
@@ -75,10 +75,10 @@ class GenerateInARow:
             return _shares(lambda share: on_share((before + share * own) / sum(seconds)))
 
         settings = {"seed": self.seed, "sampling": self.sampling}
-        clip = model.generate(texts[0], seconds=seconds[0], on_progress=part(0), **settings)
+        clip = model.generate(texts[0], seconds=seconds[0], callback=part(0), **settings)
         for index, text in enumerate(texts[1:], 1):
             length = sum(seconds[: index + 1])
-            clip = model.extend(clip, text, seconds=length, on_progress=part(index), **settings)
+            clip = model.extend(clip, text, seconds=length, callback=part(index), **settings)
         return clip.with_caption(", then ".join(texts))
 
 
@@ -97,7 +97,7 @@ class React:
             self.text,
             seed=self.seed,
             sampling=self.sampling,
-            on_progress=_shares(on_share),
+            callback=_shares(on_share),
         )
 
 
@@ -121,7 +121,7 @@ class Inpaint:
             person=self.person,
             seed=self.seed,
             sampling=self.sampling,
-            on_progress=_shares(on_share),
+            callback=_shares(on_share),
         )
 
 
@@ -142,7 +142,7 @@ class Extend:
             seconds=self.seconds,
             seed=self.seed,
             sampling=self.sampling,
-            on_progress=_shares(on_share),
+            callback=_shares(on_share),
         )
 
 

@@ -4,14 +4,17 @@ import type { Edit, Model, PersonName } from "./api";
 import { labelled, numberIn, numberInput, options } from "./fields";
 import { newSeed } from "./form";
 import type { Stage } from "../shared/stage";
+import { promptAt, type Take } from "./scene";
 import type { Selection, Timeline, Who } from "./timeline";
+
+const MOMENT = 1e-3; // seconds before the end, where the last prompt holds
 
 export class EditBar {
   readonly element = make("form", { class: "edits", ariaLabel: "Edit" });
   private readonly who = make("select");
   private readonly start = numberInput("From, seconds", { min: 0 });
   private readonly end = numberInput("Until, seconds", { min: 0 });
-  private readonly text = make("input", { type: "text", maxLength: 1000, placeholder: "what happens (optional)" });
+  private readonly text = make("input", { type: "text", maxLength: 1000, });
   private readonly longer = numberInput("Extend to, seconds", { min: 0.5 });
   private readonly regenerate = action("Regenerate the stretch");
   private readonly partners: Record<PersonName, HTMLButtonElement> = {
@@ -21,6 +24,7 @@ export class EditBar {
   private readonly extend = action("Extend");
   private readonly groups: Record<"stretch" | "extension", HTMLElement>;
   private model: Model | undefined;
+  private take: Take | undefined;
   private stage: Stage | undefined;
   private busy = false;
 
@@ -32,7 +36,7 @@ export class EditBar {
       stretch: make("span", { class: "row" }, labelled("Stretch of", this.who), labelled("from", this.start), labelled("to", this.end), "s", this.regenerate),
       extension: make("span", { class: "row" }, labelled("To", this.longer), "s", this.extend),
     };
-    this.element.append(labelled("Edit", this.text, "wide"), this.groups.stretch, this.partners.A, this.partners.B, this.groups.extension);
+    this.element.append(labelled("Edit with prompt", this.text, "wide"), this.groups.stretch, this.partners.A, this.partners.B, this.groups.extension);
     this.regenerate.title = "Of the stretch that is selected: drag over a track, or press I and O";
     this.element.addEventListener("submit", (event) => event.preventDefault());
     for (const control of [this.who, this.start, this.end]) control.addEventListener("change", () => this.readSelection());
@@ -40,19 +44,19 @@ export class EditBar {
       const { selection } = this.timeline;
       if (!selection) return this.start.focus();
       const { who, start, end } = selection;
-      onEdit({ kind: "inpaint", ...this.shared(), person: who === "both" ? undefined : who, start, end });
+      onEdit({ kind: "inpaint", ...this.shared(start), person: who === "both" ? undefined : who, start, end });
     });
     for (const [kept, person] of [["A", "B"], ["B", "A"]] as const) {
       this.partners[kept].addEventListener("click", () => {
         const isAlone = this.stage!.people.length < 2;
-        if (isAlone) onEdit({ kind: "react", ...this.shared(), person: kept });
+        if (isAlone) onEdit({ kind: "react", ...this.shared(0), person: kept });
         // A reaction would make the given person the first of the two.
-        else onEdit({ kind: "inpaint", ...this.shared(), person, start: 0, end: this.seconds });
+        else onEdit({ kind: "inpaint", ...this.shared(0), person, start: 0, end: this.seconds });
       });
     }
     this.extend.addEventListener("click", () => {
       if (!this.longer.reportValidity()) return;
-      onEdit({ kind: "extend", ...this.shared(), seconds: numberIn(this.longer)!, before: this.seconds });
+      onEdit({ kind: "extend", ...this.shared(this.seconds - MOMENT), seconds: numberIn(this.longer)!, before: this.seconds });
     });
   }
 
@@ -60,8 +64,8 @@ export class EditBar {
     return this.stage ? this.stage.numFrames / this.stage.fps : 0;
   }
 
-  show(stage: Stage | undefined, model: Model): void {
-    [this.stage, this.model] = [stage, model];
+  show(take: Take | undefined, stage: Stage | undefined, model: Model): void {
+    [this.take, this.stage, this.model] = [take, stage, model];
     this.element.hidden = !stage;
     if (!stage) return;
     const names = stage.people.map(({ name }) => name);
@@ -80,6 +84,7 @@ export class EditBar {
   showSelection(): void {
     const { selection } = this.timeline;
     if (selection) this.who.value = this.who.options.length > 1 ? selection.who : this.who.value;
+    this.text.placeholder = (this.take && promptAt(this.take, selection?.start ?? 0)) ?? "what happens (optional)";
     this.start.value = String(selection?.start ?? "");
     this.end.value = String(selection?.end ?? "");
     this.refresh();
@@ -92,8 +97,10 @@ export class EditBar {
     this.timeline.select(selection);
   }
 
-  private shared(): { model: string; text: string | undefined; seed: number } {
-    return { model: this.model!.name, text: this.text.value.trim() || undefined, seed: newSeed() };
+  // Without another prompt the one that holds at that time stays.
+  private shared(seconds: number): { model: string; text: string | undefined; seed: number } {
+    const text = this.text.value.trim() || (this.take && promptAt(this.take, seconds));
+    return { model: this.model!.name, text, seed: newSeed() };
   }
 
   private refresh(): void {

@@ -6,7 +6,7 @@ export function labelled(text: string, control: HTMLElement, name = ""): HTMLLab
   return make("label", { class: `field ${name}` }, make("span", {}, text), control);
 }
 
-export interface Range {
+interface Range {
   min?: number;
   max?: number;
   step?: number | "any";

@@ -41,8 +41,8 @@ function start(models: Model[]): void {
     viewer.follow(!viewer.following);
     follow.ariaPressed = String(viewer.following);
   });
-  const undo = iconButton("undo", "Undo (Ctrl Z)", () => go(() => history.undo()));
-  const redo = iconButton("redo", "Redo (Ctrl Shift Z)", () => go(() => history.redo()));
+  const undo = iconButton("undo", "Undo (Ctrl Z)", () => go("undo", "redo"));
+  const redo = iconButton("redo", "Redo (Ctrl Shift Z)", () => go("redo", "undo"));
   const alone = button("Show this take alone, or all (A)", () => look({ alone: !history.scene.alone }));
   const help = button("Keys (?)", () => sheet.showModal(), "duo-icon");
   help.append("?");
@@ -89,8 +89,7 @@ function start(models: Model[]): void {
     const model = now && modelOf(now);
     invitation.hidden = now !== undefined;
     timeline.show(now, viewer.stage);
-    if (model) edits.show(viewer.stage, model);
-    else edits.show(undefined, form.chosen);
+    edits.show(now, now && viewer.stage, model ?? form.chosen);
     files.show(now);
     status.remark(now?.remarks ?? []);
     undo.disabled = !history.canUndo;
@@ -158,19 +157,19 @@ function start(models: Model[]): void {
     });
   }
 
-  function refresh(): void {
-    show().catch((problem: Error) => status.complain(problem.message));
-  }
-
-  function go(move: () => void): void {
+  // Where the server doesn't have what is to be shown any more, all stays as it is.
+  function go(move: "undo" | "redo", back: "undo" | "redo"): void {
     if (running) return;
-    move();
-    refresh();
+    history[move]();
+    show().catch((problem: Error) => {
+      history[back]();
+      status.complain(problem.message);
+    });
   }
 
   function look(change: Partial<Pick<Scene, "current" | "alone">>): void {
     history.look(change);
-    refresh();
+    void show();
   }
 
   function turn(by: number): void {
@@ -190,7 +189,7 @@ function start(models: Model[]): void {
   window.addEventListener("hashchange", () => location.hash.length > 1 && void restore(location.hash.slice(1)));
   const linked = location.hash.slice(1);
   playback.setView("body");
-  refresh();
+  void show();
   if (linked) void restore(linked);
 }
 

@@ -19,7 +19,7 @@ export interface Scene {
   alone: boolean;
 }
 
-export const EMPTY: Scene = { takes: [], current: 0, alone: false };
+const EMPTY: Scene = { takes: [], current: 0, alone: false };
 
 export function takesOf(job: Job, steps: Step[]): Take[] {
   return job.motions.map((id, pick) => ({ steps, pick, id, remarks: remarksOf(job) }));
@@ -27,6 +27,17 @@ export function takesOf(job: Job, steps: Step[]): Take[] {
 
 export function edited(take: Take, edit: Edit, job: Job): Take {
   return { ...take, id: job.motions[0]!, steps: [...take.steps, edit], remarks: remarksOf(job) };
+}
+
+// The prompt that holds at a time of the take; undefined where none does.
+export function promptAt({ steps }: Plan, seconds: number): string | undefined {
+  const extension = steps.findLast((step) => step.kind === "extend" && step.before <= seconds);
+  if (extension?.kind === "extend") return extension.text;
+  const first = steps[0];
+  // What each of the two does makes no sentence about both.
+  if (first?.kind !== "generate" || first.partner) return undefined;
+  let end = 0;
+  return first.text ?? first.prompts?.find((prompt) => seconds < (end += prompt.seconds))?.text;
 }
 
 function remarksOf({ note, read_as: kind }: Job): string[] {
