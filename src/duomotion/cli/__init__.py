@@ -29,6 +29,7 @@ COMMANDS = (
     evaluate.ablate,
     evaluate.bench,
     serve.serve,
+    serve.studio,
 )
 
 

@@ -1,6 +1,8 @@
-"""The command that serves models over HTTP."""
+"""The commands that serve models over HTTP: to programs, and to people as the studio."""
 
 import os
+import webbrowser
+from types import ModuleType
 
 KEY = "DUOMOTION_API_KEY"
 LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -32,25 +34,16 @@ def serve(
         threads: Threads of PyTorch; by default as PyTorch chooses.
         device: "cpu" or "cuda".
     """
-    for name, value in (
+    _check_counts(
         ("--queue", queue),
         ("--upload-mb", upload_mb),
         ("--store-mb", store_mb),
         ("--threads", 1 if threads is None else threads),
-    ):
-        if value < 1:
-            raise ValueError(f"{name} has to be 1 or more, not {value}")
-    if not 0 <= port < 65536:
-        raise ValueError(f"--port has to be 0 to 65535, not {port}")
-    try:
-        from duomotion.serving import server
-        from duomotion.serving.engine import Limits
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"the service needs {error.name}, which is not installed: "
-            "pip install 'duomotion[serve]'"
-        ) from None
+    )
+    _check_port(port)
+    server = _server()
     from duomotion.loading import shipped
+    from duomotion.serving.engine import Limits
 
     api_key = os.environ.get(KEY) or None
 
@@ -69,3 +62,66 @@ def serve(
         api_key=api_key,
         on_ready=on_ready,
     )
+
+
+def studio(
+    model: tuple[str, ...] = (),
+    port: int = 8000,
+    threads: int | None = None,
+    device: str = "cpu",
+    browser: bool = True,
+) -> None:
+    """Open a page on which two people are directed (needs duomotion[serve]).
+
+    The page and what it asks for are served to this machine alone, until Ctrl-C.
+
+    Args:
+        model: Names of models or folders of checkpoints, the default first; all models that come
+            with the package where none is given.
+        port: Port to listen on; 0 for any that is free.
+        threads: Threads of PyTorch; by default as PyTorch chooses.
+        device: "cpu" or "cuda".
+        browser: Open the page in the browser; otherwise its address is printed only.
+    """
+    _check_counts(("--threads", 1 if threads is None else threads))
+    _check_port(port)
+    server = _server()
+    from duomotion.loading import shipped
+
+    def on_ready(url: str) -> None:
+        print(f"the studio is at {url}", flush=True)
+        if browser:
+            webbrowser.open(url)
+
+    server.serve(
+        model or tuple(shipped()), port=port, device=device, threads=threads, on_ready=on_ready
+    )
+
+
+def _check_counts(*counts: tuple[str, int]) -> None:
+    """Raises ValueError where one of (option, value) is below 1."""
+    for name, value in counts:
+        if value < 1:
+            raise ValueError(f"{name} has to be 1 or more, not {value}")
+
+
+def _check_port(port: int) -> None:
+    """Raises ValueError where there is no such port."""
+    if not 0 <= port < 65536:
+        raise ValueError(f"--port has to be 0 to 65535, not {port}")
+
+
+def _server() -> ModuleType:
+    """The module that serves.
+
+    Raises:
+        ValueError: what it needs is not installed.
+    """
+    try:
+        from duomotion.serving import server
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"the service needs {error.name}, which is not installed: "
+            "pip install 'duomotion[serve]'"
+        ) from None
+    return server

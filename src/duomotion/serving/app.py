@@ -5,8 +5,6 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from importlib.resources import files
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response, UploadFile
@@ -34,18 +32,12 @@ from duomotion.serving.motions import (
     to_file,
 )
 from duomotion.serving.tasks import Description
+from duomotion.studio import ASSETS
 
 LARGEST_JSON = 200_000  # bytes of a request
 FORM_BYTES = 10_000  # of a form beside the file in it
 AT_ONCE = 2  # uploads that are read and files that are written at the same time
 DISCONNECT_SECONDS = 0.5  # between two looks whether a client that waits is still there
-
-HINT = {
-    "service": "duomotion",
-    "version": duomotion.__version__,
-    "description": "/openapi.json",
-    "models": "/api/models",
-}
 
 Wait = Annotated[
     bool, Query(description="answer with the finished job; stop its work if the client hangs up")
@@ -125,16 +117,8 @@ def create_app(engine: Engine, *, api_key: str | None = None) -> FastAPI:
     checked = [Depends(_key_check(api_key))]
     for router in (service, generation, jobs, motions):
         app.include_router(router, dependencies=checked, responses=problems(401))
-    studio = Path(str(files("duomotion"))) / "studio" / "assets"
-    if (studio / "index.html").is_file():
-        app.mount("/", StaticFiles(directory=studio, html=True))
-    else:
-        app.get("/", include_in_schema=False)(hint)
+    app.mount("/", StaticFiles(directory=str(ASSETS), html=True))
     return app
-
-
-def hint() -> dict[str, str]:
-    return HINT
 
 
 async def health(engine: TheEngine, response: Response) -> schemas.HealthOut:
