@@ -14,7 +14,17 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Lowest first. What is in one set may import each other and what is in sets before it.
 LAYERS = [
-    {"config", "editions", "names", "reading", "signals", "streams", "storage", "progress"},
+    {
+        "config",
+        "defaults",
+        "editions",
+        "names",
+        "reading",
+        "signals",
+        "streams",
+        "storage",
+        "progress",
+    },
     {"precision", "distributed"},
     {"checkpoint", "official"},
     {"motion"},

@@ -18,8 +18,9 @@ def model():
     return duomotion.load(NAME)
 
 
-def test_it_is_small_and_has_a_card():
-    folder = shipped()[NAME]
+@pytest.mark.parametrize("name", shipped())
+def test_it_is_small_and_has_a_card(name):
+    folder = shipped()[name]
     assert sum(file.stat().st_size for file in folder.rglob("*.safetensors")) <= 16e6
     card = (folder / "README.md").read_text(encoding="utf-8")
     for word in ("non-commercial", "duomotion train", "duomotion evaluate", "mm"):

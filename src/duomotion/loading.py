@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from duomotion.defaults import DEFAULT_MODELS
 from duomotion.distributed import connect, find_device
 from duomotion.editions import LATEST, of_edition
 from duomotion.models import kinds, part_of
@@ -109,15 +110,6 @@ def system_of(model: str | Path) -> str:
     return kind.split("/")[0]
 
 
-def model_of(num_people: int) -> str | None:
-    """The name of a model that comes with the package and makes so many people."""
-    for name, folder in shipped().items():
-        known = read_known(folder)
-        if known is not None and known.num_people == num_people:
-            return name
-    return None
-
-
 def _found(model: str | Path) -> "tuple[Path, str, Part]":
     """Folder, kind and part of a model by name or folder."""
     folder = shipped().get(str(model), Path(model))
@@ -139,8 +131,9 @@ def _found(model: str | Path) -> "tuple[Path, str, Part]":
 
 
 def shipped() -> Mapping[str, Path]:
-    """Folders of the models that come with the package, by name."""
-    return {folder.parent.name: folder.parent for folder in sorted(_root().glob("*/recipe.json"))}
+    """Folders of the models that come with the package, by name; the default ones first."""
+    found = {folder.parent.name: folder.parent for folder in sorted(_root().glob("*/recipe.json"))}
+    return {name: found[name] for name in dict.fromkeys((*DEFAULT_MODELS.values(), *found))}
 
 
 def shipped_evaluator(num_people: int = 2, edition: int = LATEST) -> Path:

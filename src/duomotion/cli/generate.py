@@ -13,6 +13,7 @@ import tyro
 import duomotion
 from duomotion.cli.files import file_name, writable_folder
 from duomotion.cli.motions import GUESSED, UNCHANGED, InputOptions, OutputOptions
+from duomotion.defaults import DEFAULT_MODELS
 from duomotion.progress import share_bar
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from duomotion.sampling.request import Sampling
 
 Format = Literal["npz", "bvh", "glb", "fbx", "mp4", "gif", "png", "html"]
-DEFAULT_MODEL = "intermask-open"
 FORMATS: tuple[Format, ...] = ("npz", "bvh", "glb", "mp4", "html")
 
 
@@ -67,7 +67,7 @@ class Options:
     quality: bool = False
     out: Path = Path("out")
     formats: tuple[Format, ...] = FORMATS
-    model: str = DEFAULT_MODEL
+    model: str = DEFAULT_MODELS[2]
     guidance: float | None = None
     variety: float | None = None
     steps: int | None = None
@@ -120,7 +120,7 @@ class Options:
     def not_usual(self) -> list[str]:
         """What a file's name says of the model and its settings."""
         found = []
-        if self.model != DEFAULT_MODEL:
+        if self.model != DEFAULT_MODELS[2]:
             folder = Path(self.model)
             is_named = folder.name not in ("last", "best")
             found.append(folder.name if is_named else f"{folder.parent.name}-{folder.name}")
@@ -187,16 +187,14 @@ def generate(
 
 def print_people(clip: "duomotion.Interaction", options: Options) -> None:
     """Say so where a prompt is about two people and the model makes one, or the other way round."""
-    from duomotion.loading import model_of
     from duomotion.text.prompt import people_in
 
     people = {1: "one person", 2: "two people"}
     asked = people_in(clip.caption)
     if asked is not None and asked != clip.num_people:
-        other = model_of(asked)
         print(
             f"{clip.caption!r} is about {people[asked]}; {options.model} makes the motion of "
-            f"{people[clip.num_people]}" + (f", {other} that of {people[asked]}" if other else "")
+            f"{people[clip.num_people]}, {DEFAULT_MODELS[asked]} that of {people[asked]}"
         )
 
 

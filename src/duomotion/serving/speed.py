@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import tyro
 
-from duomotion.loading import model_of
+from duomotion.defaults import DEFAULT_MODELS
 
 PROMPTS = (
     "two people shake hands",
@@ -48,7 +48,7 @@ def main(
     """
     seeds = count()
     with (
-        _server(model or str(model_of(2))) as (url, pid),
+        _server(model or DEFAULT_MODELS[2]) as (url, pid),
         httpx.Client(base_url=url, timeout=TIMEOUT) as http,
     ):
 
