@@ -58,6 +58,9 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": schemas.ProblemOut} for status in statuses}
 
 
+# Of an operation whose answers are not JSON, and whose problems are.
+PROBLEM_CONTENT = {"application/json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
+
 ANSWERS: dict[str, Any] = {
     "status_code": 202,
     "responses": {
@@ -122,7 +125,7 @@ def create_app(engine: Engine, *, api_key: str | None = None) -> FastAPI:
     )
     app.add_middleware(CountRequests, counter=engine.metrics.requests)
     app.get("/api/health", tags=["service"], responses={503: {"model": schemas.HealthOut}})(health)
-    checked = [Depends(_key_check(api_key))]
+    checked = [] if api_key is None else [Depends(_key_check(api_key))]
     for router in (service, generation, jobs, motions):
         app.include_router(router, dependencies=checked, responses=problems(401))
     studio = Path(str(files("duomotion"))) / "studio" / "assets"
@@ -201,7 +204,11 @@ async def cancel(found: FoundJob, engine: TheEngine) -> schemas.JobOut:
     return _job_out(engine, found)
 
 
-@jobs.get("/api/jobs/{job_id}/events", response_class=EventSourceResponse, responses=problems(404))
+@jobs.get(
+    "/api/jobs/{job_id}/events",
+    response_class=EventSourceResponse,
+    responses={404: {"description": "Not Found", "content": PROBLEM_CONTENT}},
+)
 async def events(found: FoundJob, engine: TheEngine) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events with the job as data: `progress`, in the end `done` or `failed`."""
     while not found.has_ended:
@@ -341,12 +348,10 @@ def _model(model: Description) -> schemas.ModelOut:
     )
 
 
-def _key_check(api_key: str | None) -> Callable:
+def _key_check(api_key: str) -> Callable:
     header = APIKeyHeader(name="X-API-Key", auto_error=False)
 
     async def check(given: Annotated[str | None, Depends(header)]) -> None:
-        if api_key is None:
-            return
         if not hmac.compare_digest((given or "").encode(), api_key.encode()):
             raise HTTPException(401, "the header X-API-Key has to hold the service's key")
 
