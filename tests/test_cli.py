@@ -214,7 +214,7 @@ def test_generate_writes_files_as_asked(run, model, tmp_path):
     words = (*words, "--model", model)
     status, printed, _ = run(*words, "--split", "--fps", 60, "--unit", "in")
     assert status == 0
-    paths = [out / f"two-people-hug-0{end}" for end in (".npz", "_A.bvh", "_B.bvh")]
+    paths = [out / f"two-people-hug-tiny-1s-0{end}" for end in (".npz", "_A.bvh", "_B.bvh")]
     assert printed.split()[-3:] == [str(path) for path in paths]
     clip = Interaction.load(paths[0])
     assert (clip.fps, clip.num_frames) == (60, 59)

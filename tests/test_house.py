@@ -69,7 +69,8 @@ OTHERS = {"README.md", "__init__.py", "training.py", "recipes.py"}
 NAMED = {
     "intermask": {
         "__init__.py": "the example of a model",
-        "cli": "the model that is taken where none is named",
+        "defaults.py": "the model that is taken where none is named",
+        "cli": "the model that is scored where none is named",
         "bench.py": "the model whose start-up is timed",
         "evaluation/metrics/protocols.py": "its published protocol",
         "evaluation/published": "its published protocol and numbers",
@@ -77,6 +78,7 @@ NAMED = {
         "models/intergen/tables.py": "tables of its paper",
     },
     "momask": {
+        "defaults.py": "the model of one person that is taken where none is named",
         "evaluation/published/numbers.json": "its published numbers",
         "models/ild": "its tokenizer, which latents are aligned with",
     },

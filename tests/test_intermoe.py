@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from motions import off, waving
+from properties import examples
 from test_matching import interx_pairs
 
 import duomotion
@@ -185,6 +186,7 @@ def test_grouped_products_of_a_loaded_network_are_the_same():
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 7), st.integers(1, 5))
 
 
+@examples(50)
 @given(shapes, st.integers(0, 99), st.sampled_from(["dynamic", "expert_choice", "token_choice"]))
 def test_padding_is_never_selected(shape, seed, selection):
     batch, places, experts = shape

@@ -94,7 +94,7 @@ def test_bad_input_is_one_sentence(run, data, evaluator, model, tmp_path):
         "is not InterCLIP": ("--evaluator", shipped_evaluator()),
         "not of an evaluator": ("--evaluator", model),
         "no checkpoint folder is there": ("--evaluator", tmp_path / "nothing"),
-        "2 repeats or more": ("--evaluator", evaluator, "--repeats", 1),
+        "--repeats has to be 2 or more": ("--evaluator", evaluator, "--repeats", 1),
     }
     for sentence, more in cases.items():
         status, _, error = run(*words, *more)

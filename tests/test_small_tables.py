@@ -112,7 +112,10 @@ def test_bad_input(run, tmp_path):
         (("ild/table9",), "no table is called 'ild/table9'"),
         (("ild/table2a", "--share", "0"), "share has to lie above 0 and be at most 1, not 0"),
         (("ild/table2a", "--rows", "ILB"), "ild/table2a has no row 'ILB' here; it has ILD, w/o"),
-        (("ild/table2a", "--repeats", "1"), "--repeats has to be 2 or more, not 1"),
+        (
+            ("ild/table2a", "--repeats", "1"),
+            "--repeats has to be 2 or more for confidence intervals, not 1",
+        ),
     ):
         status, _, error = run("ablate", *words, "--trainings", tmp_path, "--out", tmp_path)
         assert status != 0 and sentence in error, error

@@ -493,7 +493,7 @@ def test_the_camera_follows(page, tmp_path):
     seek(page, 0)
     start = middle()
     seek(page, 59)
-    assert abs(middle() - start) > 150
+    assert abs(middle() - start) > 100
     seek(page, 0)
     page.get_by_role("button", name="Follow the people").click()
     seek(page, 59)

@@ -223,9 +223,7 @@ def test_trim(run, tmp_path):
     assert Interaction.load(tmp_path / "all.npz").num_frames == 60
 
 
-@pytest.mark.parametrize(
-    "words", [("--start=-1",), ("--start=2",), ("--end=3",), ("--end=nan",), ("--end=0.001",)]
-)
+@pytest.mark.parametrize("words", [("--start=-1",), ("--start=2",), ("--end=3",), ("--end=nan",)])
 def test_stretches_that_are_not_there(run, tmp_path, words):
     waving(frames=60).save(tmp_path / "clip.npz")
     assert refused(run("trim", tmp_path / "clip.npz", tmp_path / "cut.npz", *words), "is no part")

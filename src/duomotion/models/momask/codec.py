@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from duomotion.checkpoint import load_network, model_config, read_checkpoint
+from duomotion.models.layers.smoothing import smooth
 from duomotion.models.momask.config import ResidualTokenizerConfig
 from duomotion.models.momask.tokenizer import ResidualTokenizer
 from duomotion.motion.layouts import layout_named
@@ -59,7 +59,7 @@ class ResidualCodec(nn.Module):
         With a `PCAEncoder` the result is smoothed over time, since its tokens don't overlap.
         """
         motion_BTF = self.denormalise(self.tokenizer.decode(ids_BNQ, layers))
-        return smooth(motion_BTF) if self.tokenizer.config.pca_encoder else motion_BTF
+        return smooth(motion_BTF, SMOOTHING) if self.tokenizer.config.pca_encoder else motion_BTF
 
     @torch.no_grad()
     def codes(self, features_BTF: Tensor) -> Tensor:
@@ -82,15 +82,6 @@ class ResidualCodec(nn.Module):
         ids_PNQ = self.encode(torch.from_numpy(given).to(self.mean))
         layers = range(1, self.tokenizer.config.num_layers + 1)
         return [self.decode(ids_PNQ, count).cpu().numpy() for count in layers]
-
-
-def smooth(x_BTF: Tensor) -> Tensor:
-    """Features filtered over time with a Gaussian of `SMOOTHING`; the ends are repeated."""
-    radius = round(3 * SMOOTHING)
-    times = torch.arange(-radius, radius + 1, device=x_BTF.device, dtype=x_BTF.dtype)
-    weights = torch.softmax(-((times / SMOOTHING) ** 2) / 2, 0)
-    held_BFT = F.pad(x_BTF.transpose(1, 2), (radius, radius), mode="replicate")
-    return (held_BFT.unfold(-1, len(weights), 1) @ weights).transpose(1, 2)
 
 
 def load_codec(folder: Path) -> ResidualCodec:
