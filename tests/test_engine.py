@@ -11,7 +11,7 @@ from duomotion.serving import worker
 from duomotion.serving.engine import Engine, Limits, QueueFullError, UnavailableError
 from duomotion.serving.jobs import Job, JobStore
 from duomotion.serving.motions import MotionStore
-from duomotion.serving.tasks import Description, Generate
+from duomotion.serving.tasks import Call, Description
 
 TOY = Description(
     name="toy",
@@ -76,7 +76,7 @@ async def started(**limits):
 
 
 def job(key, clips=1):
-    return Job("generate", "toy", (Generate(text="they wave"),) * clips, key=key)
+    return Job("generate", "toy", (Call("generate", {"text": "they wave"}),) * clips, key=key)
 
 
 def test_jobs_run_as_far_as_there_is_room_and_in_their_order(workers):

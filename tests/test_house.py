@@ -70,8 +70,7 @@ NAMED = {
     "intermask": {
         "__init__.py": "the example of a model",
         "defaults.py": "the model that is taken where none is named",
-        "cli": "the model that is scored where none is named",
-        "bench.py": "the model whose start-up is timed",
+        "cli": "its published protocol, and examples in help texts",
         "evaluation/metrics/protocols.py": "its published protocol",
         "evaluation/published": "its published protocol and numbers",
         "data/testsets.py": "its published protocol",

@@ -262,15 +262,7 @@ def test_patches_train_and_generate_any_length(pairs, tmp_path):
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(solver="lcm", resampling=2, guidance=1)])
 def test_alone_as_in_a_batch(trained, sampling):
-    """Where bodies are deep in each other, rounding grows from step to step."""
-    model = duomotion.load(trained[1])
-    sampling = replace(sampling, avoid_collisions=False)
-    texts = ["two wave 1", "hi", "two wave 5"]
-    for text, clip in zip(
-        texts, model.generate_many(texts, seconds=1, seed=2, sampling=sampling), strict=True
-    ):
-        alone = model.generate(text, seconds=1, seed=2, sampling=sampling)
-        np.testing.assert_allclose(clip.positions, alone.positions, atol=1e-4)
+    tiny.assert_alone_as_in_a_batch(duomotion.load(trained[1]), sampling)
 
 
 def test_known_motion_comes_back(trained):

@@ -8,11 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from duomotion.losses.masked import soft_targets
 from duomotion.models.intermask.config import InterMConfig
 from duomotion.models.intermask.decoding import decode_tokens, sample_noise
 from duomotion.models.intermask.network import InterMTransformer
-from duomotion.models.intermask.objective import draw_context, draw_corruption, generator_loss
+from duomotion.models.intermask.objective import draw_corruption, generator_loss
 from duomotion.models.intermask.official_generator import to_official
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.dropout import Dropout
@@ -395,73 +394,6 @@ def test_the_loss_ignores_what_stands_behind_the_end():
     untold = generator_loss(model, ids, torch.zeros_like(text), LENGTHS, corruption=corruption)
     assert torch.equal(dropped.loss, untold.loss)
     assert not torch.equal(dropped.loss, one.loss)
-
-
-def of_codes() -> Tensor:
-    """Soft targets of codes on a line, where neighbours in number are near, (J, V, V)."""
-    codes_VD = torch.arange(CONFIG.num_codes, dtype=torch.float32)[:, None]
-    return torch.stack([soft_targets(codes_VD * size, 1.0) for size in (1, 2, 3)])
-
-
-def test_soft_targets_reward_codes_that_are_nearly_right():
-    ids, text = batch()
-    ids = ids.clamp(max=CONFIG.num_codes - 1)
-    corruption = draw_corruption(LENGTHS, FRAMES, CONFIG, seeded(4))
-
-    class Near(InterMTransformer):
-        """Is sure of the code that is so many numbers beside the right one."""
-
-        shift = 0
-
-        def forward(self, ids_BPN, condition, lengths_B=None):
-            likely = (ids + self.shift).remainder(CONFIG.num_codes)
-            return 9.0 * F.one_hot(likely, CONFIG.num_codes).float()
-
-    def loss_of(shift: int, targets: Tensor | None) -> float:
-        model = Near(replace(CONFIG, unroll_weight=0.0)).eval()
-        model.shift = shift
-        result = generator_loss(
-            model, ids, text, LENGTHS, corruption=corruption, targets_JVV=targets
-        )
-        return result.loss.item()
-
-    assert loss_of(1, None) == pytest.approx(loss_of(9, None), rel=1e-4)
-    assert loss_of(0, of_codes()) < loss_of(1, of_codes()) < loss_of(9, of_codes()) - 1
-    one_hot = torch.eye(CONFIG.num_codes).expand(CONFIG.num_parts, -1, -1)
-    assert loss_of(1, one_hot) == pytest.approx(loss_of(1, None), rel=1e-5)
-
-
-def test_a_context_of_nearby_codes():
-    ids = torch.randint(CONFIG.num_codes, (400, 2, 3 * FRAMES), generator=seeded(1))
-    context = draw_context(ids, of_codes(), 0.5, seeded(2))
-    moved = (context - ids).abs()
-    assert 0.1 < (moved > 0).float().mean() < 0.4 and moved.max() <= 5
-    assert torch.equal(draw_context(ids, of_codes(), 0.0, seeded(2)), ids)
-
-
-def test_the_context_is_seen_and_not_predicted():
-    model = lively()
-    ids, text = batch()
-    ids = ids.clamp(max=CONFIG.num_codes - 1)
-    corruption = draw_corruption(LENGTHS, FRAMES, CONFIG, seeded(4))
-    other = (ids + 1).remainder(CONFIG.num_codes)
-    same, seen = (
-        generator_loss(model, ids, text, LENGTHS, corruption=corruption, context_BPN=context)
-        for context in (ids, other)
-    )
-    plain = generator_loss(model, ids, text, LENGTHS, corruption=corruption)
-    assert torch.equal(same.loss, plain.loss) and not torch.equal(seen.loss, plain.loss)
-    everything = replace(
-        corruption,
-        selected=torch.ones_like(corruption.selected),
-        randomised=torch.zeros_like(corruption.selected),
-        masked=torch.ones_like(corruption.selected),
-    )
-    blind = [
-        generator_loss(model, ids, text, LENGTHS, corruption=everything, context_BPN=context)
-        for context in (ids, other)
-    ]
-    assert torch.equal(blind[0].masked, blind[1].masked)
 
 
 def test_one_person_at_a_time_can_not_be_told_apart():

@@ -2,6 +2,7 @@
 
 import gzip
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,16 @@ def shaken(network, std=0.1):
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=std)
     return network.eval().requires_grad_(False)
+
+
+def assert_alone_as_in_a_batch(model, sampling) -> None:
+    """Bodies are not moved apart: where they are deep in each other, rounding grows."""
+    sampling = replace(sampling, avoid_collisions=False)
+    texts = ["two wave 1", "hi", "two wave 5"]
+    together = model.generate_many(texts, seconds=1, seed=2, sampling=sampling)
+    for text, clip in zip(texts, together, strict=True):
+        alone = model.generate(text, seconds=1, seed=2, sampling=sampling)
+        np.testing.assert_allclose(clip.positions, alone.positions, atol=1e-4)
 
 
 def task_of(recipe) -> Any:

@@ -8,6 +8,7 @@ from statistics import median
 
 import torch
 
+from duomotion.defaults import DEFAULT_MODELS
 from duomotion.models.timing import Row
 
 START = """
@@ -22,7 +23,7 @@ print(seconds, resident_peak_gb())
 """
 
 
-def start_up(model: str = "intermask-open", *, repeats: int = 3) -> tuple[float, float]:
+def start_up(model: str = DEFAULT_MODELS[2], *, repeats: int = 3) -> tuple[float, float]:
     """Seconds from import to the first clip of 3 s in a fresh process, and its peak memory in GB.
 
     Medians; the first process warms the disk up and does not count.

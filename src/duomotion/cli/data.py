@@ -7,6 +7,7 @@ from typing import Literal
 import tyro
 
 from duomotion.cli.files import writable_folder
+from duomotion.defaults import DEFAULT_MODELS
 
 app = tyro.extras.SubcommandApp()
 
@@ -83,7 +84,7 @@ def compose(
     count: int = 4000,
     seed: int = 0,
     reactions: int = 0,
-    model: str = "intermask-open",
+    model: str = DEFAULT_MODELS[2],
     sentences: Path | None = None,
     pairs: Path = Path("data/open-pairs"),
     processes: int | None = None,

@@ -10,6 +10,7 @@ import tyro
 
 import duomotion
 from duomotion.cli.files import writable_folder, write_report
+from duomotion.defaults import DEFAULT_MODELS
 from duomotion.editions import LATEST, of_edition
 from duomotion.precision import Precision
 
@@ -95,7 +96,7 @@ class Options:
 
 
 def evaluate(
-    model: str = "intermask-open",
+    model: str = DEFAULT_MODELS[2],
     /,
     *,
     options: Annotated[Options, tyro.conf.arg(name="")] = Options(),
@@ -472,7 +473,8 @@ def bench(
         print(bench_of.profile(seconds[0], batch[0]))
     if start_up:
         first, memory = benchmark.start_up()
-        print(f"intermask-open, import to first clip: {first:.1f} s, peak memory {memory:.2f} GB")
+        name = DEFAULT_MODELS[2]
+        print(f"{name}, import to first clip: {first:.1f} s, peak memory {memory:.2f} GB")
     if out is not None:
         with atomic_file(out) as path:
             numbers = benchmark.as_dict(rows, torch.device(device))

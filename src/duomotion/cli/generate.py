@@ -159,6 +159,8 @@ def generate(
     if prompts is not None and (text or partner):
         raise ValueError("give a sentence or --prompts, not both")
     texts = [text] if prompts is None else read_prompts(prompts)
+    from duomotion.models.remarks import other_people
+
     start = time.perf_counter()
     model = load_model(options)
     loaded = time.perf_counter()
@@ -180,22 +182,10 @@ def generate(
                     f"{takes[0].num_frames} frames in {time.perf_counter() - loaded:.1f} s "
                     f"(model loaded in {loaded - start:.1f} s)"
                 )
-            print_people(takes[0], options)
+            if (note := other_people(takes[0], options.model)) is not None:
+                print(note)
             settings = [] if seconds is None else [f"{seconds:g}s"]
             save_takes(takes, takes[0].caption, options, settings)
-
-
-def print_people(clip: "duomotion.Interaction", options: Options) -> None:
-    """Say so where a prompt is about two people and the model makes one, or the other way round."""
-    from duomotion.text.prompt import people_in
-
-    people = {1: "one person", 2: "two people"}
-    asked = people_in(clip.caption)
-    if asked is not None and asked != clip.num_people:
-        print(
-            f"{clip.caption!r} is about {people[asked]}; {options.model} makes the motion of "
-            f"{people[clip.num_people]}, {DEFAULT_MODELS[asked]} that of {people[asked]}"
-        )
 
 
 def draw_takes(
@@ -499,13 +489,12 @@ def save_all(
     clip: "duomotion.Interaction", name: str, options: Options, *, is_first: bool = True
 ) -> None:
     """Write the files; of the first take, say what the model has read the caption as."""
+    from duomotion.models.remarks import unknown_action
+
     if clip.reading is not None and is_first:
         print(f'read as "{clip.reading.kind}" ({clip.reading.score:.2f})')
-        if not clip.reading.known:
-            print(
-                f"nothing like {clip.caption!r} was in the training data, {clip.reading.kind!r} is "
-                f"what comes nearest; `duomotion models {options.model}` lists what was"
-            )
+        if (note := unknown_action(clip)) is not None:
+            print(f"{note}; `duomotion models {options.model}` lists what was")
     if options.quality:
         print(clip.quality or "the quality of this skeleton is not measured")
     clip = options.output.finished(clip)

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from duomotion.formats import gltf, gltf_reading
+from duomotion.formats.gltf_container import LARGEST_FILE
 from duomotion.motion.interaction import Interaction
 from duomotion.reading import open_file
 from duomotion.storage import atomic_file
 
-LARGEST_FILE = 256_000_000  # bytes
 PATIENCE = 600.0  # seconds
 SCRIPT = Path(__file__).with_name("blender_script.py")
 

@@ -96,9 +96,7 @@ class Scene:
 
     def _rate(self, times: list[np.ndarray]) -> float:
         """What our own files state; else as dense as the keys of the longest track are."""
-        extras = self.file.document.get("asset")
-        extras = extras.get("extras") if isinstance(extras, dict) else None
-        stated = extras.get("fps") if isinstance(extras, dict) else None
+        stated = self._stated("fps")
         if isinstance(stated, int | float):
             return limits.check_fps(self.path, "fps", stated)
         longest = max(times, key=len, default=np.zeros(1))
@@ -108,12 +106,16 @@ class Scene:
         rate = round(rate) if abs(rate - round(rate)) < 0.01 * rate else round(rate, 3)
         return limits.check_fps(self.path, "the rate of the keys", rate)
 
+    def _stated(self, name: str) -> object:
+        """What `asset.extras` says under a name; None for nothing."""
+        asset = self.file.document.get("asset")
+        extras = asset.get("extras") if isinstance(asset, dict) else None
+        return extras.get(name) if isinstance(extras, dict) else None
+
     @property
     def caption(self) -> str:
         """What our own files state."""
-        asset = self.file.document.get("asset")
-        extras = asset.get("extras") if isinstance(asset, dict) else None
-        caption = extras.get("caption") if isinstance(extras, dict) else None
+        caption = self._stated("caption")
         return caption[: limits.LONGEST_CAPTION] if isinstance(caption, str) else ""
 
     def local(self, node: int, *, is_moving: bool = True) -> np.ndarray:

@@ -2,14 +2,13 @@
 
 import numpy as np
 
-from duomotion.evaluation.metrics.physics import body_depths, body_litres
+from duomotion.evaluation.metrics.physics import SOUND_LITRES, body_depths, body_litres
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.seams import joint_motion
 from duomotion.motion.skeleton import SMPL22
 
 # The medians of recordings are 37 m/s^2 and 0.1 l; see `physics.Limits` for more of their values.
 ACCELERATION = 100.0  # m/s^2, the largest of a joint
-OVERLAP = 0.8  # litres of one body inside the other
 
 
 def flaw(clip: Interaction, known_PT: np.ndarray | None = None) -> float:
@@ -26,5 +25,5 @@ def flaw(clip: Interaction, known_PT: np.ndarray | None = None) -> float:
         largest_PT[: len(given)][given] = 0
     found = float(largest_PT.max(initial=0)) / ACCELERATION
     if clip.num_people == 2 and clip.skeletons[0].same_tree(SMPL22):
-        found = max(found, body_litres(clip, body_depths(positions)) / OVERLAP)
+        found = max(found, body_litres(clip, body_depths(positions)) / SOUND_LITRES)
     return found

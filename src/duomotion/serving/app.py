@@ -21,7 +21,7 @@ from duomotion.models.base import DEFAULT_SECONDS, MAX_SECONDS
 from duomotion.serving import schemas
 from duomotion.serving.engine import Engine, QueueFullError, UnavailableError
 from duomotion.serving.guards import BodyLimits, CountRequests
-from duomotion.serving.jobs import Job, Kind
+from duomotion.serving.jobs import Job
 from duomotion.serving.motions import (
     MEDIA_TYPES,
     FileFormat,
@@ -31,7 +31,7 @@ from duomotion.serving.motions import (
     summary,
     to_file,
 )
-from duomotion.serving.tasks import Description
+from duomotion.serving.tasks import Description, Kind
 from duomotion.studio import ASSETS
 
 LARGEST_JSON = 200_000  # bytes of a request

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from duomotion.models.remarks import other_people, unknown_action
 from duomotion.serving import worker
-from duomotion.serving.jobs import BROKEN, CONFLICT, REFUSED, UNAVAILABLE, Job, JobStore, remarks
+from duomotion.serving.jobs import BROKEN, CONFLICT, REFUSED, UNAVAILABLE, Job, JobStore
 from duomotion.serving.metrics import Metrics
 from duomotion.serving.motions import MotionStore
 from duomotion.serving.tasks import Description
@@ -223,10 +224,10 @@ class Engine:
             job.fail(message.sentence, REFUSED if message.is_refused else BROKEN)
             self._end(job)
             return
-        people = self.models[job.model].num_people
-        notes = [note for clip in message.clips for note in remarks(job.model, people, clip)]
-        job.note = ". ".join(dict.fromkeys(notes)) or None
-        reading = message.clips[0].reading
+        first = message.clips[0]  # the others are of the same prompt
+        about = other_people(first, job.model) if job.kind == "generate" else None
+        job.note = ". ".join(filter(None, (unknown_action(first), about))) or None
+        reading = first.reading
         job.read_as = None if reading is None else reading.kind
         job.motions = tuple(self.motions.add(clip).id for clip in message.clips)
         self.metrics.clips.labels(job.model).inc(len(message.clips))

@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Literal
 
-from duomotion.motion.interaction import Interaction
-from duomotion.serving.tasks import Task
-from duomotion.text.prompt import people_in
+from duomotion.serving.tasks import Kind, Task
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-Kind = Literal["generate", "react", "inpaint", "extend"]
 REFUSED, CONFLICT, BROKEN, UNAVAILABLE = 422, 409, 500, 503
 """HTTP statuses of jobs that end without motion."""
 
@@ -93,20 +90,3 @@ class JobStore:
 
     def get(self, name: str) -> Job | None:
         return self._jobs.get(name) or self._ended.get(name)
-
-
-def remarks(model: str, people: int, clip: Interaction) -> list[str]:
-    """What the user should know: that a prompt is beyond the training data, or about others."""
-    found = []
-    if clip.reading is not None and not clip.reading.known:
-        found.append(
-            f"nothing like {clip.caption!r} was in the training data of {model}; what comes "
-            f"nearest is {clip.reading.kind!r}"
-        )
-    asked = people_in(clip.caption)
-    if asked is not None and asked != people:
-        count = {1: "one person", 2: "two people"}
-        found.append(
-            f"{clip.caption!r} is about {count[asked]}; {model} makes the motion of {count[people]}"
-        )
-    return found

@@ -8,9 +8,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from duomotion.body.constraints import Contact, RootPath
 from duomotion.models.base import MAX_SECONDS
 from duomotion.motion.interaction import Interaction
-from duomotion.sampling.request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, Sampling
-from duomotion.serving.jobs import Kind, State
-from duomotion.serving.tasks import Extend, Generate, GenerateInARow, Inpaint, React, Task
+from duomotion.sampling.request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, Sampling, sample_seeds
+from duomotion.serving.jobs import State
+from duomotion.serving.tasks import Call, GenerateInARow, Kind, Task
 from duomotion.text.prompt import MAX_CHARACTERS
 
 MAX_SAMPLES = 8
@@ -99,6 +99,10 @@ class RequestBody(Body):
             **more,
         )
 
+    def call(self, method: Kind, **arguments: Any) -> Call:
+        """A call with these settings; raises as `sampling`."""
+        return Call(method, {**arguments, "seed": self.seed, "sampling": self.sampling()})
+
 
 class GenerateBody(RequestBody):
     """Motion from a prompt, or from several in a row."""
@@ -145,8 +149,7 @@ class GenerateBody(RequestBody):
             raise ValueError("text is missing, such as 'two people shake hands'")
         if self.prompts and (self.contacts or self.paths):
             raise ValueError("contacts and paths can't be given with several prompts in a row")
-        if self.seed + self.samples - 1 > MAX_SEED:
-            raise ValueError(f"the seeds of the samples, seed and on, exceed {MAX_SEED:,}")
+        sample_seeds(self.seed, self.samples)
         return self
 
     def tasks(self, find_motion: FindMotion) -> list[Task]:
@@ -155,20 +158,12 @@ class GenerateBody(RequestBody):
             contacts=tuple(each.contact() for each in self.contacts or ()) or None,
             paths=tuple(each.path() for each in self.paths or ()) or None,
         )
-        seeds = range(self.seed, self.seed + self.samples)
+        seeds = sample_seeds(self.seed, self.samples)
         if self.prompts:
             prompts = tuple((each.text, each.seconds) for each in self.prompts)
             return [GenerateInARow(prompts=prompts, seed=s, sampling=sampling) for s in seeds]
-        return [
-            Generate(
-                text=self.text,
-                partner=self.partner,
-                seconds=self.seconds,
-                seed=seed,
-                sampling=sampling,
-            )
-            for seed in seeds
-        ]
+        said = {"text": self.text, "partner": self.partner, "seconds": self.seconds}
+        return [Call("generate", {**said, "seed": s, "sampling": sampling}) for s in seeds]
 
 
 class ReactBody(RequestBody):
@@ -188,11 +183,7 @@ class ReactBody(RequestBody):
         clip, index = find_motion(self.motion.id), "AB".index(self.person)
         if index >= clip.num_people:
             raise ValueError("the motion holds one person; there is no person B to react to")
-        return [
-            React(
-                actor=clip.person(index), text=self.text, seed=self.seed, sampling=self.sampling()
-            )
-        ]
+        return [self.call("react", actor=clip.person(index), text=self.text)]
 
 
 class InpaintBody(RequestBody):
@@ -216,14 +207,12 @@ class InpaintBody(RequestBody):
 
     def tasks(self, find_motion: FindMotion) -> list[Task]:
         return [
-            Inpaint(
+            self.call(
+                "inpaint",
                 clip=find_motion(self.motion.id),
-                start=self.start,
-                end=self.end,
+                unknown=(self.start, self.end),
                 person=None if self.person is None else "AB".index(self.person),
                 text=self.text,
-                seed=self.seed,
-                sampling=self.sampling(),
             )
         ]
 
@@ -242,15 +231,8 @@ class ExtendBody(RequestBody):
     text: Text = ""
 
     def tasks(self, find_motion: FindMotion) -> list[Task]:
-        return [
-            Extend(
-                clip=find_motion(self.motion.id),
-                seconds=self.seconds,
-                text=self.text,
-                seed=self.seed,
-                sampling=self.sampling(),
-            )
-        ]
+        clip = find_motion(self.motion.id)
+        return [self.call("extend", clip=clip, seconds=self.seconds, text=self.text)]
 
 
 class HealthOut(BaseModel):

@@ -3,15 +3,18 @@
 Tasks travel from the server to the worker, so they hold motion and not the names of stored motion.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 from duomotion.models.base import MAX_SECONDS, MotionModel, OnProgress, OnStep, Progress
 from duomotion.motion.interaction import Interaction
 from duomotion.sampling.request import AS_TUNED, Request, Sampling
-from duomotion.text.learned import Kind
+from duomotion.text.learned import Kind as ActionKind
 from duomotion.text.prompt import check_prompt
+
+Kind = Literal["generate", "react", "inpaint", "extend"]
+"""What is asked of a model."""
 
 OnShare = Callable[[float], None]
 """Takes the share that is done, from 0 to 1."""
@@ -29,25 +32,20 @@ class Task(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Generate:
-    """Motion from a text; arguments as for `MotionModel.generate`."""
+@dataclass(frozen=True)
+class Call:
+    """One call of a model.
 
-    text: str
-    partner: str = ""
-    seconds: float | None = None
-    seed: int = 0
-    sampling: Sampling = AS_TUNED
+    Attributes:
+        method: of `MotionModel`.
+        arguments: by name.
+    """
+
+    method: Kind
+    arguments: Mapping[str, Any]
 
     def perform(self, model: MotionModel, on_share: OnShare) -> Interaction:
-        return model.generate(
-            self.text,
-            partner=self.partner,
-            seconds=self.seconds,
-            seed=self.seed,
-            sampling=self.sampling,
-            callback=_shares(on_share),
-        )
+        return getattr(model, self.method)(**self.arguments, callback=_shares(on_share))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,70 +81,6 @@ class GenerateInARow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class React:
-    """A partner for one person; arguments as for `MotionModel.react`."""
-
-    actor: Interaction
-    text: str = ""
-    seed: int = 0
-    sampling: Sampling = AS_TUNED
-
-    def perform(self, model: MotionModel, on_share: OnShare) -> Interaction:
-        return model.react(
-            self.actor,
-            self.text,
-            seed=self.seed,
-            sampling=self.sampling,
-            callback=_shares(on_share),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inpaint:
-    """A stretch regenerated; arguments as for `MotionModel.inpaint`."""
-
-    clip: Interaction
-    start: float
-    end: float
-    person: int | None = None
-    text: str = ""
-    seed: int = 0
-    sampling: Sampling = AS_TUNED
-
-    def perform(self, model: MotionModel, on_share: OnShare) -> Interaction:
-        return model.inpaint(
-            self.clip,
-            self.text,
-            unknown=(self.start, self.end),
-            person=self.person,
-            seed=self.seed,
-            sampling=self.sampling,
-            callback=_shares(on_share),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Extend:
-    """A clip that goes on; arguments as for `MotionModel.extend`."""
-
-    clip: Interaction
-    seconds: float
-    text: str = ""
-    seed: int = 0
-    sampling: Sampling = AS_TUNED
-
-    def perform(self, model: MotionModel, on_share: OnShare) -> Interaction:
-        return model.extend(
-            self.clip,
-            self.text,
-            seconds=self.seconds,
-            seed=self.seed,
-            sampling=self.sampling,
-            callback=_shares(on_share),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Description:
     """What the server knows of a model that the worker has loaded; see `MotionModel`."""
 
@@ -158,7 +92,7 @@ class Description:
     min_frames: int
     max_frames: int
     tuned: Sampling
-    kinds: tuple[Kind, ...]
+    kinds: tuple[ActionKind, ...]
 
     @classmethod
     def of(cls, name: str, system: str, model: MotionModel) -> "Description":

@@ -28,6 +28,7 @@ RADII = {
 CARRY_GAP = 0.05
 # Overlap counts from this depth, in metres.
 OVERLAP = 0.05
+SOUND_LITRES = 0.8  # of one body inside the other, at most; the median recording has 0.1
 # Where the slim capsules, which end at the wrists, are this far apart in metres, no more than the
 # fingers of two hands could be inside each other.
 FLESH = 0.25

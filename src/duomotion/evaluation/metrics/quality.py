@@ -6,7 +6,6 @@ from duomotion.motion.skeleton import SMPL22
 
 MAX_FRAMES = 10_000  # of what is measured; the distances between all bones take memory
 MIN_FPS = 10.0  # below, speeds and accelerations say little
-OVERLAP = 0.8  # litres; the most that is sound, as in models.soundness
 
 
 def measured(interaction: Interaction) -> Quality | None:
@@ -25,7 +24,7 @@ def measured(interaction: Interaction) -> Quality | None:
         floor_error=floor_error,
         flaw=max(
             found["foot_sliding"] / limits.foot_sliding,
-            found["body_litres"] / OVERLAP,
+            found["body_litres"] / physics.SOUND_LITRES,
             found["top_acceleration"] / limits.top_acceleration,
             floor_error / limits.hover,
         ),

@@ -7,55 +7,25 @@ from torch import Tensor
 
 from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.layers.positional import sinusoid_sequence
-from duomotion.official.states import count_layers, rename_tensors
-from duomotion.official.text_head import CLIP, text_head_names
-
-TABLES = (
-    "decoder.net.sequence_pos_encoder.pe",
-    "decoder.net.embed_timestep.sequence_pos_encoder.pe",
+from duomotion.official.pair_denoiser import (
+    PARAMETERS,
+    POSITIONS,
+    pair_denoiser_names,
+    tables,
 )
-"""Sinusoids that follow from the width; checkpoints hold them twice."""
-POSITIONS = 5000  # rows of these
+from duomotion.official.states import count_layers, rename_tensors
+from duomotion.official.text_head import CLIP
 
-PARAMETERS = ("weight", "bias")
-NORMS = {
-    "sa_block.norm": "own",
-    "ca_block.norm": "query",
-    "ca_block.xf_norm": "partner",
-    "ffn.norm": "feedforward",
-}
-BLOCK, MODULATION = "decoder.net.blocks.*", "modulations.*"
+NET = "decoder.net."
+TABLES = tables(NET)
+LINEAR = {"linear1": "0", "linear2": "3"}
 
 # Official name -> our name; * is the number of a block or of a layer of the text head.
-NAMES = (
-    {
-        f"{official}.{parameter}": f"{ours}.{parameter}"
-        for official, ours in {
-            "decoder.net.motion_embed": "input_projection",
-            "decoder.net.text_embed": "text_projection",
-            "decoder.net.embed_timestep.time_embed.0": "time_embedding.0",
-            "decoder.net.embed_timestep.time_embed.2": "time_embedding.2",
-            "decoder.net.out.linear": "output_projection",
-            f"{BLOCK}.ffn.linear1": "blocks.*.feedforward.0",
-            f"{BLOCK}.ffn.linear2": "blocks.*.feedforward.3",
-            **{
-                f"{BLOCK}.{norm}.emb_layers.1": f"{MODULATION}.{ours}.expand"
-                for norm, ours in NORMS.items()
-            },
-        }.items()
-        for parameter in PARAMETERS
-    }
-    | {
-        f"{BLOCK}.{official}.attention{joint}{parameter}": f"blocks.*.{ours}{dotted}{parameter}"
-        for official, ours in {
-            "sa_block": "self_attention",
-            "ca_block": "cross_attention",
-        }.items()
-        for joint, dotted in {".in_proj_": ".in_proj.", ".out_proj.": ".out_proj."}.items()
-        for parameter in PARAMETERS
-    }
-    | text_head_names("clipTransEncoder", "clip_ln")
-)
+NAMES = pair_denoiser_names(NET) | {
+    f"{NET}blocks.*.ffn.{official}.{parameter}": f"blocks.*.feedforward.{ours}.{parameter}"
+    for official, ours in LINEAR.items()
+    for parameter in PARAMETERS
+}
 
 
 def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -91,14 +61,14 @@ def official_config(
     Raises:
         KeyError, IndexError: a tensor that tells one is missing or has too few axes.
     """
-    embedding = state["decoder.net.motion_embed.weight"]
+    embedding = state[f"{NET}motion_embed.weight"]
     return replace(
         defaults or DenoiserConfig(),
         num_features=embedding.shape[1],
         width=embedding.shape[0],
-        num_blocks=count_layers(state, "decoder.net.blocks."),
-        feedforward=state["decoder.net.blocks.0.ffn.linear1.bias"].shape[0],
-        text_dim=state["decoder.net.text_embed.weight"].shape[1],
+        num_blocks=count_layers(state, f"{NET}blocks."),
+        feedforward=state[f"{NET}blocks.0.ffn.linear1.bias"].shape[0],
+        text_dim=state[f"{NET}text_embed.weight"].shape[1],
         text_layers=count_layers(state, "clipTransEncoder.layers."),
         text_feedforward=state["clipTransEncoder.layers.0.linear1.bias"].shape[0],
     )

@@ -65,8 +65,6 @@ def generator_loss(
     *,
     corruption: Corruption,
     drop_B: Tensor | None = None,
-    targets_JVV: Tensor | None = None,
-    context_BPN: Tensor | None = None,
 ) -> GeneratorLoss:
     """Cross entropy of both passes, each the mean over its `loss_mask`.
 
@@ -76,46 +74,19 @@ def generator_loss(
         lengths_B: latent frames of each sample.
         corruption: of `draw_corruption`.
         drop_B: bool, samples trained without a text, in both passes; of `draw_text_drop`.
-        targets_JVV: target probabilities for each right code of each row of the token map; of
-            `losses.masked.soft_targets`.
-        context_BPN: codes that the network sees where nothing is masked; of `draw_context`.
     """
     config = model.config
     condition = model.condition(text_BC, drop_B)
-    seen_BPN = ids_BPN if context_BPN is None else context_BPN
-    first = corrupt(seen_BPN, lengths_B, corruption, config)
+    first = corrupt(ids_BPN, lengths_B, corruption, config)
     logits = model(first.inputs, condition, lengths_B)
-    targets_BPNV = None if targets_JVV is None else _looked_up(targets_JVV, ids_BPN)
-    masked, accuracy = masked_cross_entropy(logits, ids_BPN, first.loss_mask, targets_BPNV)
+    masked, accuracy = masked_cross_entropy(logits, ids_BPN, first.loss_mask)
     if not config.unroll_weight:
         return GeneratorLoss(masked, masked, accuracy)
     second = unroll(first, logits.detach(), corruption.masked, config)
     unrolled_logits = model(second.inputs, condition, lengths_B)
-    unrolled, unrolled_accuracy = masked_cross_entropy(
-        unrolled_logits, ids_BPN, second.loss_mask, targets_BPNV
-    )
+    unrolled, unrolled_accuracy = masked_cross_entropy(unrolled_logits, ids_BPN, second.loss_mask)
     loss = masked + config.unroll_weight * unrolled
     return GeneratorLoss(loss, masked, accuracy, unrolled, unrolled_accuracy)
-
-
-def draw_context(
-    ids_BPN: Tensor, targets_JVV: Tensor, share: float, rng: torch.Generator
-) -> Tensor:
-    """The same codes, but for a `share` that nearby ones replace, drawn from soft targets (ours).
-
-    At generation the context is what the network itself has drawn, never quite what was recorded.
-    """
-    uniform = uniform_from(rng, ids_BPN.device)
-    replaced = uniform(*ids_BPN.shape) < share
-    cumulative_MV = _looked_up(targets_JVV, ids_BPN)[replaced].cumsum(-1)
-    drawn_M = torch.searchsorted(cumulative_MV, uniform(len(cumulative_MV), 1))[:, 0]
-    return ids_BPN.masked_scatter(replaced, drawn_M.clamp(max=targets_JVV.shape[-1] - 1))
-
-
-def _looked_up(targets_JVV: Tensor, ids_BPN: Tensor) -> Tensor:
-    """(B, P, N, V): each token's row of the table of its row of the token map."""
-    parts = torch.arange(len(targets_JVV), device=ids_BPN.device)
-    return targets_JVV[parts.repeat_interleave(ids_BPN.shape[-1] // len(targets_JVV)), ids_BPN]
 
 
 def draw_corruption(

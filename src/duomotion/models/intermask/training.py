@@ -14,7 +14,6 @@ from torch import Tensor
 from duomotion.checkpoint import load_weights, read_checkpoint
 from duomotion.data.layouts import VIEWS
 from duomotion.data.windows import WindowConfig
-from duomotion.losses.masked import soft_targets
 from duomotion.models.captioned_pairs import CaptionedPairs, CaptionedTask, PairData
 from duomotion.models.intermask.alternating import transformer_of
 from duomotion.models.intermask.codec import MotionCodec, load_codec
@@ -26,7 +25,7 @@ from duomotion.models.intermask.config import (
 )
 from duomotion.models.intermask.generate import InterMask
 from duomotion.models.intermask.network import InterMTransformer
-from duomotion.models.intermask.objective import draw_context, draw_corruption, generator_loss
+from duomotion.models.intermask.objective import draw_corruption, generator_loss
 from duomotion.models.intermask.part_tokenizer import PartTokenizer
 from duomotion.models.intermask.tokenized import tokenized
 from duomotion.models.intermask.tokenizer import MotionTokenizer, TokenizerOutput
@@ -162,15 +161,9 @@ class GeneratorData(PairData):
     """The data, and the trained tokenizer.
 
     Views that are drawn before training are tokenized then; others zero-padded, on the device.
-
-    Attributes:
-        soft_target_width: of `losses.masked.soft_targets`; 0: one-hot targets.
-        context_noise: share of tokens that are seen as a nearby code, see `objective.draw_context`.
     """
 
     tokenizer: str = "runs/intermask/tokenizer/best"
-    soft_target_width: float = 0.0
-    context_noise: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,18 +199,6 @@ class GeneratorTask(CaptionedTask):
         super().__init__(recipe, device, pairs, {"tokenizer": Path(data.tokenizer)})
         self.model = _initial_network(recipe, self.codec)
         self.codec.to(device)
-        self.targets_JVV = self._soft_targets()
-
-    def _soft_targets(self) -> Tensor | None:
-        width, tokenizer = self.recipe.data.soft_target_width, self.codec.tokenizer
-        if not width:
-            return None
-        quantizers = (
-            list(tokenizer.quantizers)
-            if isinstance(tokenizer, PartTokenizer)
-            else [tokenizer.quantizer] * tokenizer.num_parts
-        )
-        return torch.stack([soft_targets(part.codebook, width) for part in quantizers])
 
     def generator(self) -> InterMask:
         return InterMask(self.codec, copy.deepcopy(self.model), self.pairs.encoder)
@@ -231,9 +212,6 @@ class GeneratorTask(CaptionedTask):
         text_BC = self.pairs.text_vectors(
             batch, rng, text_head=self.model.text_head, is_training=self.model.training
         )
-        context_BPN, noise = None, self.recipe.data.context_noise
-        if self.targets_JVV is not None and self.model.training and noise:
-            context_BPN = draw_context(ids_BPN, self.targets_JVV, noise, rng)
         result = generator_loss(
             self.model,
             ids_BPN,
@@ -241,8 +219,6 @@ class GeneratorTask(CaptionedTask):
             lengths_B,
             corruption=draw_corruption(lengths_B, frames, config, rng),
             drop_B=draw_text_drop(self.model, len(lengths_B), rng),
-            targets_JVV=self.targets_JVV,
-            context_BPN=context_BPN,
         )
         return result.loss, {"masked": result.masked, "accuracy": result.accuracy}
 

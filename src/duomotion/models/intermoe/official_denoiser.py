@@ -8,60 +8,19 @@ from torch import Tensor
 
 from duomotion.models.intermoe.config import DenoiserConfig
 from duomotion.models.layers.positional import sinusoid_sequence
+from duomotion.official.pair_denoiser import POSITIONS, pair_denoiser_names, tables
 from duomotion.official.states import count_layers, rename_tensors
-from duomotion.official.text_head import text_head_names
 
 NET = "denoiser.net."
-TABLES = (
-    f"{NET}sequence_pos_encoder.pe",
-    f"{NET}embed_timestep.sequence_pos_encoder.pe",
-)
-"""Sinusoids that follow from the width; checkpoints hold them twice."""
-POSITIONS = 5000  # rows of these
+TABLES = tables(NET)
 UNUSED = {"expert_threshold": (None,), "ema_decay": (1,)}
 """Buffers of each block that the released code never reads, and their shapes; None: the experts."""
 
-PARAMETERS = ("weight", "bias")
-NORMS = {
-    "sa_block.norm": "own",
-    "ca_block.norm": "query",
-    "ca_block.xf_norm": "partner",
-    "ffn.norm": "feedforward",
-}
-BLOCK, MODULATION = f"{NET}blocks.*", "modulations.*"
-
 # Official name -> our name; * is the number of a block or of a layer of the text head.
-NAMES = (
-    {
-        f"{official}.{parameter}": f"{ours}.{parameter}"
-        for official, ours in {
-            f"{NET}motion_embed": "input_projection",
-            f"{NET}text_embed": "text_projection",
-            f"{NET}embed_timestep.time_embed.0": "time_embedding.0",
-            f"{NET}embed_timestep.time_embed.2": "time_embedding.2",
-            f"{NET}out.linear": "output_projection",
-            **{
-                f"{BLOCK}.{norm}.emb_layers.1": f"{MODULATION}.{ours}.expand"
-                for norm, ours in NORMS.items()
-            },
-        }.items()
-        for parameter in PARAMETERS
-    }
-    | {
-        f"{BLOCK}.{official}.attention{joint}{parameter}": f"blocks.*.{ours}{dotted}{parameter}"
-        for official, ours in {
-            "sa_block": "self_attention",
-            "ca_block": "cross_attention",
-        }.items()
-        for joint, dotted in {".in_proj_": ".in_proj.", ".out_proj.": ".out_proj."}.items()
-        for parameter in PARAMETERS
-    }
-    | {
-        f"{BLOCK}.ffn.gate_weight": "blocks.*.experts.motion_router",
-        f"{BLOCK}.ffn.text_gate_weight": "blocks.*.experts.text_router",
-    }
-    | text_head_names("clipTransEncoder", "clip_ln")
-)
+NAMES = pair_denoiser_names(NET) | {
+    f"{NET}blocks.*.ffn.gate_weight": "blocks.*.experts.motion_router",
+    f"{NET}blocks.*.ffn.text_gate_weight": "blocks.*.experts.text_router",
+}
 
 
 def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
