@@ -130,6 +130,20 @@ def test_composed_pairs_are_trained_on_and_named(tmp_path):
     assert task.provenance()["data"] == [str(tmp_path / "data"), str(tmp_path / "composed")]
 
 
+@pytest.mark.parametrize(("share", "composed"), [(0.0, 0), (0.4, 1), (0.5, 2), (0.9, 2)])
+def test_an_epoch_has_a_share_of_composed_pairs(tmp_path, share, composed):
+    changes = f"data.composed={tmp_path / 'composed'}", f"data.composed_share={share}"
+    recipe = length_recipe(tmp_path / "data", *changes)
+    write_words(tmp_path / "composed", ("train",))
+    write_mark(tmp_path / "composed", {}, {})
+    task = tiny.task_of(recipe)
+    batches = task.train_batches(seed=0, epoch=0, skip=0)
+    seen = torch.cat([batch["captions_B"] for batch in batches]).tolist()
+    recorded = task.num_recorded
+    assert sorted(seen)[:recorded] == list(range(recorded))
+    assert len(set(seen)) == len(seen) == recorded + composed
+
+
 def test_bad_input(tmp_path):
     recipe = length_recipe(tmp_path / "data", "model.text_dim=512")
     with pytest.raises(ValueError, match="gives 384 numbers"):

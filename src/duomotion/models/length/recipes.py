@@ -42,6 +42,7 @@ def open_pairs() -> LengthRecipe:
         data=LengthData(
             clips="data/open-pairs",
             composed="data/composed-pairs",
+            composed_share=0.2,
             text_encoder="sentence",
             text_noise=0.2,
         ),

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from duomotion.config import Within
 from duomotion.data.layouts import CAPTIONED
 from duomotion.models.length.network import LengthConfig, LengthEstimator
 from duomotion.text.cache import cached_encoder
@@ -23,10 +24,12 @@ class LengthData:
 
     Attributes:
         composed: further pairs to train on, which were composed (`duomotion data compose`).
+        composed_share: how many of an epoch's captions are of these; all the others are in it.
     """
 
     clips: str = "data/interhuman"
     composed: str | None = None
+    composed_share: Annotated[float, Within(0, 0.99)] = 0.5
     layout: str = "interhuman"
     text_encoder: str = "clip"
     text_noise: float = 0.0  # of a vector, along the way from one random caption to another
@@ -43,6 +46,13 @@ class LengthRecipe:
     log: LogConfig = field(default_factory=LogConfig)
 
 
+class Examples(NamedTuple):
+    """Captions, and the classes of their clips' lengths."""
+
+    captions: list[str]
+    classes: list[int]
+
+
 class LengthTask:
     """Every caption with the length of its clip."""
 
@@ -55,27 +65,40 @@ class LengthTask:
         self.encoder_name = encoder.name
         data = recipe.data
         self.training_data = [data.clips, *([data.composed] if data.composed else [])]
-        (captions, self.classes_N), (held_out, classes_N) = map(self._examples, ("train", "val"))
-        self.captions = CaptionVectors(encoder, captions, device)
-        self.held_out = encode_vectors(encoder, held_out).to(device), classes_N.to(device)
+        recorded, held_out = (self._examples(data.clips, split) for split in ("train", "val"))
+        composed = self._examples(data.composed, "train") if data.composed else Examples([], [])
+        self.captions = CaptionVectors(encoder, [*recorded.captions, *composed.captions], device)
+        self.classes_N = torch.tensor([*recorded.classes, *composed.classes])
+        self.num_recorded = len(recorded.captions)
+        self.held_out = (
+            encode_vectors(encoder, held_out.captions).to(device),
+            torch.tensor(held_out.classes, device=device),
+        )
         torch.manual_seed(recipe.optim.seed)
         self.model = LengthEstimator(recipe.model)
 
-    def _examples(self, split: str) -> tuple[list[str], Tensor]:
-        """All captions, and the classes of their clips' lengths (N)."""
-        data = self.recipe.data
-        layout = CAPTIONED[data.layout]
-        roots = self.training_data if split == "train" else [data.clips]
-        clips = [clip for root in roots for clip in layout.read_split(root, split)[0]]
-        examples = [(text, clip.num_frames) for clip in clips for text in layout.captions(clip)]
-        frames_N = torch.tensor([frames for _, frames in examples])
-        sizes = self.recipe.model
-        classes_N = frames_N // sizes.frames_per_class  # released code
-        return [text for text, _ in examples], classes_N.clamp(max=sizes.num_classes - 1)
+    def _examples(self, root: str, split: str) -> Examples:
+        layout, sizes = CAPTIONED[self.recipe.data.layout], self.recipe.model
+        longest = sizes.num_classes - 1
+        found = Examples([], [])
+        for clip in layout.read_split(root, split)[0]:
+            captions = list(layout.captions(clip))
+            kind = min(clip.num_frames // sizes.frames_per_class, longest)  # released code
+            found.captions.extend(captions)
+            found.classes.extend([kind] * len(captions))
+        return found
+
+    def _epoch(self, rng: np.random.Generator) -> np.ndarray:
+        """Numbers of captions: all of recorded clips, and a share of composed ones."""
+        composed = len(self.classes_N) - self.num_recorded
+        share = self.recipe.data.composed_share
+        count = min(composed, round(self.num_recorded * share / (1 - share)))
+        chosen = self.num_recorded + rng.permutation(composed)[:count]
+        return rng.permutation(np.concatenate([np.arange(self.num_recorded), chosen]))
 
     def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size
-        order = np.random.default_rng([seed, epoch]).permutation(len(self.classes_N))
+        order = self._epoch(np.random.default_rng([seed, epoch]))
         for start in range(skip * size, len(order), size):
             chosen = torch.from_numpy(order[start : start + size])
             yield {"captions_B": chosen, "classes_B": self.classes_N[chosen]}
