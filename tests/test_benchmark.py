@@ -18,7 +18,14 @@ from duomotion.distributed import Processes
 from duomotion.evaluation import tables
 from duomotion.evaluation.metrics.estimates import Estimate, Row
 from duomotion.evaluation.metrics.protocols import OPEN
-from duomotion.evaluation.open import benchmark, opensets, separation, sources, speed
+from duomotion.evaluation.open import (
+    benchmark,
+    opensets,
+    separation,
+    solver_report,
+    sources,
+    speed,
+)
 from duomotion.evaluation.open.opensets import PAIRS
 from duomotion.evaluation.open.report import OpenReport
 from duomotion.evaluation.open.separation import Separation
@@ -26,6 +33,8 @@ from duomotion.models import find_recipe
 from duomotion.models.children import load_embedder
 from duomotion.models.evaluator.embedding import OpenEmbedder, padded
 from duomotion.models.evaluator.open import OpenEvaluator, OpenEvaluatorConfig, matching_loss
+from duomotion.motion.canonical import held
+from duomotion.sampling.request import Sampling
 
 TAKES = ("18_01", "18_08", "18_10", "18_13", "20_01", "20_08", "20_11", "22_01", "22_03", "22_05")
 SMALL = ("model.width=16", "model.num_layers=1", "model.feedforward=16", "model.embedding_dim=8")
@@ -120,6 +129,55 @@ def test_the_command_goes_on_where_it_stopped_and_gives_the_same_twice(
     again = json.loads((out / "report.json").read_text())
     assert again["rows"] == first["rows"] and again["separation"] == first["separation"]
     assert times == {path: path.stat().st_mtime_ns for path in made[2:]}
+
+
+class Diffusion:
+    """A model that shows a recording, by whatever solver and steps."""
+
+    name, fingerprint, precision, num_people, fps = "shown", "0" * 12, "float32", 2, 30.0
+
+    def __init__(self, shown: duomotion.Interaction, tuned: Sampling) -> None:
+        self.shown, self.tuned, self.asked = shown, tuned, []
+
+    def generate(self, text, *, seconds, seed, sampling):
+        self.asked.append((sampling.solver, sampling.steps))
+        return held(self.shown, round(seconds * self.fps))
+
+
+@needs_recordings
+def test_solvers_and_steps_are_compared(data, evaluator, tmp_path):
+    test = read_split(data, "test")[0]
+    shown = duomotion.Interaction.from_positions(test[0].positions)
+    model = Diffusion(shown, Sampling(solver="deis", steps=10, guidance=3.0))
+    asked = {
+        "folder": tmp_path / "clips",
+        "repeats": 2,
+        "sampling": Sampling(guidance=2.0),
+        "processes": Processes(torch.device("cpu")),
+        "solvers": ("ddim", "deis"),
+        "steps": (2, 1),
+    }
+    embedder = load_embedder(evaluator)
+    report = solver_report.run(model, data, embedder, **asked)
+    ways = [("ddim", 2), ("ddim", 1), ("deis", 2), ("deis", 1)]
+    assert model.asked == [way for way in ways for _ in range(2 * len(test))]
+    assert [row.name for row in report.rows[1:]] == [
+        f"{solver}, {steps} step{'s' * (steps > 1)}" for solver, steps in ways
+    ]
+    text = report.files()["report.md"]
+    assert "| deis, 1 step |" in text and "s/clip" in text and "guidance 2" in text
+    with pytest.raises(ValueError, match="no diffusion model: it has no solvers"):
+        tokens = Diffusion(shown, Sampling(steps=10))
+        solver_report.run(tokens, data, embedder, **asked)
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [(("--steps", 5), "own solvers and steps"), (("--compare", "b"), "score them one by one")],
+)
+def test_solvers_are_compared_of_one_model_by_all_of_them(run, more, what):
+    status, _, error = run("evaluate", "intermask-open", "--protocol", "solvers", *more)
+    assert status == 2 and what in error
 
 
 @needs_recordings

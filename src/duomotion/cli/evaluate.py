@@ -15,13 +15,17 @@ from duomotion.editions import LATEST, of_edition
 from duomotion.precision import Precision
 
 if TYPE_CHECKING:
+    from duomotion.evaluation.metrics.embedder import Embedder
     from duomotion.evaluation.report import Report
     from duomotion.models.base import MotionModel
     from duomotion.sampling.request import Sampling
 
-Protocol = Literal["open", "prompts", "actions", "long", "intergen", "intermask", "interx", "t2m"]
+Protocol = Literal[
+    "open", "prompts", "actions", "long", "solvers", "intergen", "intermask", "interx", "t2m"
+]
 Task = Literal["generation", "reconstruction", "reaction"]
 GENERATION: tuple[Task, ...] = ("generation",)
+ONE_BY_ONE = "--compare does not go with --protocol {}; score them one by one"
 WITHOUT_INTERVALS: tuple[Protocol, ...] = ("prompts", "actions", "long")
 
 
@@ -34,14 +38,16 @@ class Options:
             "prompts": ten prompts with measured checks, reconstruction errors, copies of training
             clips. "long": visible seams between the windows of clips of 60 s. These three are for
             models of two people and of one person. "actions": forty prompts with measured checks,
-            for what no recorded pair shows; for models of two people. Published protocols, next to
+            for what no recorded pair shows; for models of two people. "solvers": scores of "open"
+            with each solver and number of steps; for diffusion models. Published protocols, next to
             the papers' numbers: "intergen" and "intermask" on InterHuman, "interx" on Inter-X,
             "t2m" on HumanML3D or KIT-ML.
         compare: Further models for the same table, and a plot of FID against time.
         tasks: Of published protocols: generation from text, reconstruction of recorded motion by
             the tokenizer, reaction to one recorded person.
-        edition: Of the open data, for "open", "prompts" and "actions": 2, or 1 to compare with
-            scores of the first one; its data are data/open-pairs-1 and data/solo-open-1.
+        edition: Of the open data, for "open", "solvers", "prompts" and "actions": 2, or 1 to
+            compare with scores of the first one; its data are data/open-pairs-1 and
+            data/solo-open-1.
         data: Prepared data set. By default data/open-pairs, for models of one person
             data/solo-open; for published protocols the evaluator's: data/interhuman, data/interx,
             data/humanml3d or data/kit-ml.
@@ -121,25 +127,51 @@ def _open(names: Sequence[str], options: Options) -> "Report":
     from duomotion.distributed import connect
     from duomotion.evaluation.open import report
     from duomotion.evaluation.open.opensets import OPEN_SETS, open_set_of
-    from duomotion.loading import shipped_evaluator
-    from duomotion.models.children import load_embedder
 
     _refuse_tasks(options)
     models = _load(names, options)
-    evaluator = options.evaluator
-    if evaluator is None:
-        evaluator = shipped_evaluator(OPEN_SETS[open_set_of(models)].num_people, options.edition)
-    processes = connect(options.device)
-    embedder = load_embedder(evaluator, device=options.device)
+    embedder, data = _open_evaluator(OPEN_SETS[open_set_of(models)].num_people, options)
     return report.run(
         models,
-        options.data or Path("data") / of_edition(embedder.data, options.edition),
+        data,
         embedder,
         folder=options.out / "clips",
         repeats=options.repeats,
         sampling=options.sampling,
-        processes=processes,
+        processes=connect(options.device),
     )
+
+
+def _solvers(names: Sequence[str], options: Options) -> "Report":
+    from duomotion.distributed import connect
+    from duomotion.evaluation.open import solver_report
+
+    _refuse_tasks(options)
+    if options.compare:
+        raise ValueError(ONE_BY_ONE.format("solvers"))
+    if options.steps is not None or options.solver is not None:
+        raise ValueError("--protocol solvers has its own solvers and steps")
+    (model,) = _load(names, options)
+    embedder, data = _open_evaluator(model.num_people, options)
+    return solver_report.run(
+        model,
+        data,
+        embedder,
+        folder=options.out / "clips",
+        repeats=options.repeats,
+        sampling=options.sampling,
+        processes=connect(options.device),
+    )
+
+
+def _open_evaluator(num_people: int, options: Options) -> "tuple[Embedder, Path]":
+    """The evaluator of open data of so many people, and the prepared data that it measures."""
+    from duomotion.loading import shipped_evaluator
+    from duomotion.models.children import load_embedder
+
+    shipped = shipped_evaluator(num_people, options.edition)
+    embedder = load_embedder(options.evaluator or shipped, device=options.device)
+    return embedder, options.data or Path("data") / of_edition(embedder.data, options.edition)
 
 
 def _prompts(names: Sequence[str], options: Options) -> "Report":
@@ -158,24 +190,18 @@ def _actions(names: Sequence[str], options: Options) -> "Report":
     from duomotion.distributed import connect
     from duomotion.evaluation.open import action_report
     from duomotion.evaluation.open.opensets import PAIRS
-    from duomotion.loading import shipped_evaluator
-    from duomotion.models.children import load_embedder
 
     _refuse_tasks(options)
     models = _load(names, options)
-    processes = connect(options.device)
-    embedder = load_embedder(
-        options.evaluator or shipped_evaluator(PAIRS.num_people, options.edition),
-        device=options.device,
-    )
+    embedder, data = _open_evaluator(PAIRS.num_people, options)
     return action_report.run(
         models,
-        options.data or Path("data") / of_edition(embedder.data, options.edition),
+        data,
         embedder,
         folder=options.out / "clips",
         seeds=options.repeats or PAIRS.protocol.repeats,
         sampling=options.sampling,
-        processes=processes,
+        processes=connect(options.device),
     )
 
 
@@ -223,6 +249,7 @@ PROTOCOLS: Mapping[Protocol, Callable[[Sequence[str], Options], "Report"]] = {
     "prompts": _prompts,
     "actions": _actions,
     "long": _long,
+    "solvers": _solvers,
     "intergen": _published,
     "intermask": _published,
     "interx": _published,
@@ -234,7 +261,7 @@ def _refuse_settings(options: Options) -> None:
     """Raises ValueError where a protocol of one model, as it was tuned, is given more."""
     protocol = options.protocol
     if options.compare:
-        raise ValueError(f"--compare does not go with --protocol {protocol}; score them one by one")
+        raise ValueError(ONE_BY_ONE.format(protocol))
     if str(options.sampling):
         raise ValueError(
             f"--protocol {protocol} takes models as they were tuned, not {options.sampling}"

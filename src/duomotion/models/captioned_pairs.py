@@ -3,7 +3,7 @@
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from duomotion.data.kinds import describe
 from duomotion.models.children import check_child, load_embedder
 from duomotion.models.layers.pair_features import NUM_PEOPLE
-from duomotion.models.pair_views import OPEN_PAIRS, PairViews, ViewData
+from duomotion.models.pair_views import OPEN_PAIRS, OPEN_VIEWS, PairViews, ViewData
 from duomotion.text.anchors import ANCHORS, save_anchors
 from duomotion.text.augment import mirror_text
 from duomotion.text.cache import cached_encoder
@@ -46,11 +46,17 @@ class PairData(ViewData):
 
 OPEN_CAPTIONS: dict[str, Any] = {
     **OPEN_PAIRS,
+    "composed_share": 0.25,
+    "examples": replace(OPEN_VIEWS, shortest=0.9),
     "length": "runs/length/open/last",
     "text_encoder": "sentence",
     "text_noise": 0.15,
 }
-"""`PairData` of the open models: noise on the text vectors stands for other wordings."""
+"""`PairData` of the open models.
+
+Clips are hardly cut, since captions say what happens in all of a clip; noise on the text vectors
+stands for other wordings.
+"""
 
 
 class CaptionedPairs(PairViews):

@@ -44,7 +44,6 @@ SMALL_DENOISER: dict[str, Any] = {
 }
 ENCODED_VIEWS: dict[str, Any] = {
     **OPEN_CAPTIONS,
-    "composed_share": 0.25,
     "views": 30,
     "balance": 0.25,
 }

@@ -253,17 +253,15 @@ def generator_open() -> GeneratorRecipe:
         data=replace(
             GeneratorData(
                 **OPEN_CAPTIONS,
-                composed_share=0.25,
                 tokenizer="runs/intermask/tokenizer-open/best",
                 views=8,
                 balance=0.25,
             ),
             examples=replace(
-                OPEN_VIEWS,
+                OPEN_CAPTIONS["examples"],
                 tempo=(0.9, 1.12),
                 tempo_change=0.05,
                 scale=(1.0, 1.0),
-                shortest=0.9,
             ),
         ),
         optim=small_training(
