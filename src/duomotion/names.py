@@ -1,6 +1,15 @@
-"""Names in files that become names of files."""
+"""Names of files: made of texts, and those in files of strangers."""
+
+import re
 
 LONGEST = 200  # bytes; file systems have 255, and suffixes are added
+
+MOST_OF_TEXT = 50  # letters
+
+
+def slug(text: str) -> str:
+    """The beginning of a text as a file name's part: lower-case words with hyphens, or "clip"."""
+    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:MOST_OF_TEXT].rstrip("-") or "clip"
 
 
 def check_name(name: str, where: str) -> None:

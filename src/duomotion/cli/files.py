@@ -9,6 +9,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from duomotion.names import slug
+
 
 def writable_folder(folder: Path) -> None:
     """Make the folder, so that nothing is computed in vain.
@@ -28,7 +30,7 @@ def file_name(folder: Path, text: str, seed: int, settings: Sequence[str] = ()) 
         text: what happens, and what it was made of.
         settings: what is not as usual, as in "4s" and "guidance3".
     """
-    words = "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:50].rstrip("-") or "clip"
+    words = slug(text)
     tail = [re.sub(r"[^a-z0-9.]+", "-", each.lower()).strip("-.") for each in settings]
     end = "-".join([*filter(None, tail), str(seed)])
     names = (f"{words}{again}-{end}" for again in chain([""], (f"-{n}" for n in count(2))))

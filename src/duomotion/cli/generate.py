@@ -412,7 +412,7 @@ def convert(
     Args:
         source: .npz (ours or AMASS's), .bvh, .glb, .fbx, or .amc with its .asf beside it.
         target: .npz, .smpl.npz (AMASS's format, one file per person), .bvh, .glb, .fbx, .mp4, .gif,
-            .png (a strip of frames) or .html.
+            .png (a strip of frames) or .html; a file of this name is replaced.
         smpl: Retarget to the SMPL-22 skeleton.
         reading: How a file of motion is read.
         output: How files of motion are written.

@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 import duomotion
 from duomotion.models.base import DEFAULT_SECONDS, MAX_SECONDS
+from duomotion.names import slug
 from duomotion.serving import schemas
 from duomotion.serving.engine import Engine, QueueFullError, UnavailableError
 from duomotion.serving.guards import BodyLimits, CountRequests
@@ -225,8 +226,12 @@ async def download(found: FoundMotion, suffix: FileFormat, request: Request) -> 
     """A stored clip as a file."""
     async with request.app.state.turns:
         content = await _refusing(to_file, found.clip, suffix)
-    name = f'attachment; filename="{found.id}.{suffix}"'
-    return Response(content, media_type=MEDIA_TYPES[suffix], headers={"Content-Disposition": name})
+    name = f"{slug(found.clip.caption)}-{found.id[:8]}.{suffix}"
+    return Response(
+        content,
+        media_type=MEDIA_TYPES[suffix],
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
 
 
 @motions.get("/api/motions/{motion_id}", responses=problems(404))

@@ -25,7 +25,7 @@ import numpy as np
 from duomotion.evaluation.metrics.neighbours import Library, nearest
 from duomotion.evaluation.open.opensets import Motion, OpenSet
 from duomotion.models.base import MotionModel
-from duomotion.progress import track
+from duomotion.progress import counter, track
 from duomotion.sampling.request import Request
 
 STRAY = 5  # % of the held-out recordings that count as copies
@@ -163,14 +163,18 @@ def find_copies(
         return {name for name in names if recording_of(name) != recording}
 
     generated, between = {}, {}
-    for name, prompt in track(data.prompts.items(), "copies", unit="prompt"):
-        requests = [
-            Request(text=prompt.text, frames=model.lengths([prompt.text], seed)[0], seed=seed)
-            for seed in range(seeds)
-        ]
-        made = [layout.positions(features) for features in model.features(requests)]
-        generated[name] = [found(positions) for positions in made]
-        between[name] = [nearest(one, {"": other}, fps)[1] for one, other in combinations(made, 2)]
+    total = len(data.prompts) * seeds
+    with counter("copies", unit="clip", total=total) as add:
+        for name, prompt in data.prompts.items():
+            requests = [
+                Request(text=prompt.text, frames=model.lengths([prompt.text], seed)[0], seed=seed)
+                for seed in range(seeds)
+            ]
+            made = [layout.positions(features) for features in model.features(requests)]
+            generated[name] = [found(positions) for positions in made]
+            pairs = combinations(made, 2)
+            between[name] = [nearest(one, {"": other}, fps)[1] for one, other in pairs]
+            add(seeds)
     chosen = np.linspace(0, len(train) - 1, min(REPLAYS, len(train))).round().astype(int)
     others = cycle(start + 1 for start in data.starts)
     return Copies(
@@ -193,6 +197,12 @@ def find_copies(
         ],
         between_seeds=between,
     )
+
+
+def count_clips(data: OpenSet, train: Sequence[Any], test: Sequence[Any], seeds: int) -> int:
+    """How many clips `find_copies` goes through."""
+    replays = min(REPLAYS, len(train))
+    return len(train) + len(data.prompts) * seeds + 2 * replays + len(test)
 
 
 def recording_of(name: str) -> str:

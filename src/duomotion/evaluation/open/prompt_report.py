@@ -13,14 +13,14 @@ from typing import Any
 from duomotion.data.kinds import kinds_of
 from duomotion.evaluation.metrics import physics
 from duomotion.evaluation.open.checks import Score, score
-from duomotion.evaluation.open.copies import Copies, find_copies
+from duomotion.evaluation.open.copies import Copies, count_clips, find_copies
 from duomotion.evaluation.open.opensets import OPEN_SETS, OpenSet, open_set_of
 from duomotion.evaluation.report import Content
 from duomotion.evaluation.tables import by_layers
 from duomotion.models.base import MotionModel
 from duomotion.motion.errors import errors_by_layers, mean_scores, reconstruction_scores
 from duomotion.motion.interaction import Interaction
-from duomotion.progress import counter, track
+from duomotion.progress import one_bar, track
 
 
 @dataclass(frozen=True)
@@ -107,25 +107,33 @@ def run(model: MotionModel, root: str | Path, *, seeds: int = 5) -> PromptReport
     if seeds < 1:
         raise ValueError(f"{seeds} seeds are too few; at least 1 clip a prompt is needed")
     data = OPEN_SETS[open_set_of([model])]
-    train = data.read(root, "train")
-    test = data.read(root, "test")
-    real = [
-        physics.report(data.bodies(data.motion.recorded(clip)))["foot_sliding"]
-        for clip in track(data.searched(train), "real clips", unit="clip")
-    ]
-
+    train, test = (data.read(root, split) for split in ("train", "test"))
+    real = data.searched(train)
     wordings = min(len(prompt.texts) for prompt in data.prompts.values())
-    total = wordings * len(data.prompts) * seeds
-    with counter("prompts", unit="clip", total=total) as add:
+    asked = wordings * len(data.prompts) * seeds
+    total = len(real) + asked + count_clips(data, train, test, seeds)
+    with one_bar("evaluation", unit="clip", total=total) as add:
 
         def generate(text: str, seed: int) -> Interaction:
             made = model.generate(text, seed=seed)
             add(1)
             return made
 
+        sliding = [
+            physics.report(data.bodies(data.motion.recorded(clip)))["foot_sliding"]
+            for clip in track(real, "real clips", unit="clip")
+        ]
         prompts, *paraphrases = (
             score(generate, data.prompts, seeds=range(seeds), wording=wording, limits=data.limits)
             for wording in range(wordings)
+        )
+        copies = find_copies(
+            model,
+            data,
+            train,
+            test,
+            kinds=kinds_of(root, train, data.captions),
+            seeds=seeds,
         )
     return PromptReport(
         model=model.name,
@@ -136,16 +144,9 @@ def run(model: MotionModel, root: str | Path, *, seeds: int = 5) -> PromptReport
         paraphrases=tuple(paraphrases),
         sliding={
             "generated": mean(trial.physics["foot_sliding"] for trial in prompts.trials),
-            "real": mean(real),
+            "real": mean(sliding),
         },
-        copies=find_copies(
-            model,
-            data,
-            train,
-            test,
-            kinds=kinds_of(root, train, data.captions),
-            seeds=seeds,
-        ),
+        copies=copies,
     )
 
 

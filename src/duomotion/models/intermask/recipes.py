@@ -20,7 +20,6 @@ from duomotion.models.intermask.training import (
     TokenizerData,
     TokenizerRecipe,
 )
-from duomotion.models.pair_views import OPEN_VIEWS
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
 OPEN_WINDOWS = TokenizerData(
@@ -217,7 +216,7 @@ def generator_interx_open() -> GeneratorRecipe:
             length=None,
             pairs="data/open-interx",
             tokenizer="runs/intermask/tokenizer-interx-open/best",
-            examples=replace(OPEN_VIEWS, max_frames=150),
+            examples=replace(OPEN_CAPTIONS["examples"], max_frames=150),
         ),
     )
 
