@@ -157,7 +157,7 @@ def generate(
             of them comes first in the files is up to the model.
         seconds: Length of the motion, at most 60; by default estimated from the text.
         prompts: Text file with one sentence per line, in place of one sentence; or .jsonl with an
-            object per line, up to millions, whose clips go into shards (docs/generation-at-scale.md).
+            object per line, up to millions, whose clips go into shards.
         processes: For prompts in .jsonl: processes that generate, each with a model; by default one
             per core of this machine, or per GPU with --device cuda.
         ray: For prompts in .jsonl: generate with Ray, on the cluster at this address, or on this
@@ -425,8 +425,8 @@ def convert(
     """Convert a motion file to another format, given by the suffix.
 
     Args:
-        source: .npz (ours or AMASS's), .bvh, .glb, .fbx, .amc with its .asf beside it, or a clip of a
-            shard, as in out/clips-00000.safetensors:17 or out:17.
+        source: .npz (ours or AMASS's), .bvh, .glb, .fbx, .amc with its .asf beside it, or a clip
+            of a shard, as in out/clips-00000.safetensors:17 or out:17.
         target: .npz, .smpl.npz (AMASS's format, one file per person), .bvh, .glb, .fbx, .mp4, .gif,
             .png (a strip of frames) or .html.
         smpl: Retarget to the SMPL-22 skeleton.

@@ -1,4 +1,4 @@
-"""Many clips in one safetensors file, of which each is read on its own: SHARD:ID, as in a.safetensors:7.
+"""Many clips in one safetensors file, of which each is read on its own, as SHARD:ID.
 
 ID/root_positions  (P, T, 3) float32     metres, Y up
 ID/rotations       (P, T, J, 4) float32  unit quaternions x, y, z, w; the root's in the world
@@ -155,7 +155,7 @@ def write(clips: Mapping[int, Interaction], path: str | Path) -> None:
 
 
 def join(shards: Sequence[Path], left_out: Mapping[int, str], path: str | Path) -> None:
-    """Write one shard that holds the clips of several; they are copied without being held in memory.
+    """Write one shard that holds the clips of several, which don't go through memory as a whole.
 
     Args:
         left_out: why there is no clip, by id.

@@ -8,7 +8,7 @@ from duomotion.signals import ENDING
 
 
 def serve(connection: Connection) -> None:
-    """Do what comes through the connection and send back the outcome, until the other end is closed.
+    """Do what comes through the connection and send back the outcome, until it is closed.
 
     Signals that end a command are left to the command.
     """

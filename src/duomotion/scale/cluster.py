@@ -26,7 +26,7 @@ class Cluster:
                 for a worker.
         """
         try:
-            import ray
+            import ray  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise ValueError(
                 "--ray needs Ray, which pip install 'duomotion[ray]' installs"
@@ -85,7 +85,7 @@ class Cluster:
     def _room(self, kind: str) -> float:
         return self._ray.cluster_resources().get(kind, 0)
 
-    def _known(self, error: Exception) -> Exception:
+    def _known(self, error: Any) -> Exception:
         """Ray's error as the one that it stands for."""
         errors = self._ray.exceptions
         if isinstance(error, errors.RayTaskError):

@@ -83,8 +83,8 @@ class Job:
         for name, value in own.items():
             if others.get(name) != value:
                 raise ValueError(
-                    f"{self.folder} is the folder of another job: {name} was {others.get(name)} and is "
-                    f"now {value}; choose another folder with --out"
+                    f"{self.folder} is the folder of another job: {name} was {others.get(name)} and "
+                    f"is now {value}; choose another folder with --out"
                 )
 
     def finished(self) -> Index:

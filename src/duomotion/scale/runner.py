@@ -1,4 +1,4 @@
-"""The clips of a job: planned shard by shard, made batch by batch, kept as soon as they are there."""
+"""The clips of a job: planned shard by shard, made and kept batch by batch."""
 
 import datetime
 import json
@@ -65,8 +65,8 @@ def run(job: Job, workers: Workers) -> dict[str, Any]:
     except (OutOfMemoryError, LostWorkError) as error:
         detail = f" ({error})" if str(error) else ""
         raise ValueError(
-            f"workers lack memory, as it seems{detail}: start fewer with --processes; what is made is "
-            "kept, and the same command goes on from there"
+            f"workers lack memory, as it seems{detail}: start fewer with --processes; what is made "
+            "is kept, and the same command goes on from there"
         ) from None
 
 

@@ -1,7 +1,7 @@
 """What a worker does: it plans clips, so that like ones can share a batch, and makes them.
 
-A clip depends on its prompt alone: networks compute in one thread on a processor, whoever else is in
-the batch, and texts are embedded one by one.
+A clip depends on its prompt alone: on a CPU, networks compute in one thread wherever they run, and
+neither who shares a batch nor what was made before changes a bit.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
