@@ -82,8 +82,8 @@ def _check(options: "Options", processes: int | None, ray: tuple[str, ...] | Non
     }
     if given := [name for name, is_given in unused.items() if is_given]:
         raise ValueError(
-            f"{' and '.join(given)} can't be given with prompts in .jsonl: each line is one clip of "
-            "a shard; `duomotion convert SHARD:LINE FILE` writes it in other formats"
+            f"{' and '.join(given)} can't be given with prompts in .jsonl: a line is one clip of a "
+            "shard; `duomotion convert SHARD:LINE FILE` writes it in other formats"
         )
     if ray is not None and len(ray) > 1:
         raise ValueError(f"--ray takes one address or none, not {' '.join(ray)}")

@@ -115,11 +115,12 @@ def read(path: str | Path) -> Interaction:
         shape = slices[1].get_shape()
         if len(shape) != 4 or shape[3] != 4 or 0 in shape:
             raise ValueError(
-                f"{path}: {names[1]} has shape {tuple(shape)}, not people, frames, joints, 4"
+                f"{path}: {names[1]} has shape {tuple(shape)}, not people x frames x joints x 4"
             )
         limits.check_rotations(path, shape[1], shape[0] * shape[2])
         roots, quaternions, offsets = (file.get_tensor(name) for name in names)
-    if not (np.abs(np.square(quaternions).sum(-1) - 1) < 1e-3).all():
+    lengths = np.linalg.norm(quaternions.astype(np.float64), axis=-1)
+    if not (np.abs(lengths - 1) < 1e-3).all():
         raise ValueError(f"{path}: {names[1]} holds values that are no unit quaternions")
     reading = {} if facts.reading is None else asdict(facts.reading)
     arrays = {
@@ -247,7 +248,9 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _facts(path: str | Path, metadata: Mapping[str, str], clip: int) -> Facts:
     if str(clip) in metadata:
-        return from_dict(Facts, _parsed(path, metadata[str(clip)]), str(path))
+        facts = from_dict(Facts, _parsed(path, metadata[str(clip)]), str(path))
+        limits.check_names(path, facts.names)
+        return facts
     if clip in (reasons := _left_out(path, metadata)):
         raise ValueError(f"{path} was left out: {reasons[clip]}")
     held = sorted(int(name) for name in metadata if name.isdigit())

@@ -7,14 +7,13 @@ unfinished/00001/           batches of an unfinished shard, in the same format
 left_out.jsonl, report.json   written when a run ends
 """
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from duomotion.checkpoint import read_json
+from duomotion.checkpoint import read_json, write_json
 from duomotion.config import flatten, to_dict
 from duomotion.formats import shard
 from duomotion.formats.shard import Entry, Index
@@ -57,35 +56,35 @@ class Job:
     def shard(self, number: int) -> Path:
         return self.folder / f"clips-{number:05d}{shard.SUFFIX}"
 
-    def begin(self, fingerprint: str) -> None:
+    def begin(self, fingerprint: str | None = None) -> None:
         """Take the folder, or take it up again.
 
         Args:
-            fingerprint: of the model.
+            fingerprint: of the model, once that is loaded.
 
         Raises:
             ValueError: it is the folder of another job.
             OSError: it can't be written.
         """
+        settings = to_dict(self.settings)
+        del settings["device"]
         facts = {
             "prompts": asdict(self.summary),
-            "settings": {**to_dict(self.settings), "fingerprint": fingerprint},
+            "settings": settings,
             "shard_size": self.shard_size,
+            **({} if fingerprint is None else {"fingerprint": fingerprint}),
         }
-        del facts["settings"]["device"]
         path = self.folder / JOB
-        if not path.exists():
-            with atomic_file(path) as temporary:
-                temporary.write_text(json.dumps(facts, indent=1) + "\n")
-            return
-        found = read_json(path)
-        own, others = (dict(flatten(each)) for each in (facts, found))
-        for name, value in own.items():
-            if others.get(name) != value:
+        found = read_json(path) if path.exists() else {}
+        before = dict(flatten(found))
+        for name, value in flatten(facts):
+            if name in before and before[name] != value:
                 raise ValueError(
-                    f"{self.folder} is the folder of another job: {name} was {others.get(name)} and "
-                    f"is now {value}; choose another folder with --out"
+                    f"{self.folder} is the folder of another job: {name} was {before[name]} and is "
+                    f"now {value}; choose another folder with --out"
                 )
+        with atomic_file(path) as temporary:
+            write_json(temporary, {**found, **facts})
 
     def finished(self) -> Index:
         """The finished shards; what a killed run has left beside them is removed.

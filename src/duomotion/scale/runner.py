@@ -60,7 +60,7 @@ def run(job: Job, workers: Workers) -> dict[str, Any]:
         OSError: a file can't be read or written.
     """
     try:
-        job.begin(workers.submit(work.fingerprint, job.settings).result())
+        job.begin()
         return _Run(job, workers).run()
     except (OutOfMemoryError, LostWorkError) as error:
         detail = f" ({error})" if str(error) else ""
@@ -83,8 +83,11 @@ class _Run:
         start = time.perf_counter()
         left = self._job.summary.lines - finished
         try:
-            with counter("clips", unit="clip", total=left, is_shown=left > 0) as self._done:
-                self._make()
+            if left:
+                model = self._workers.submit(work.fingerprint, self._job.settings)
+                self._job.begin(model.result())
+                with counter("clips", unit="clip", total=left) as self._done:
+                    self._make()
         finally:
             report = self._report(begun, time.perf_counter() - start)
         return report
