@@ -363,9 +363,17 @@ def test_ray_of_whose_two_workers_one_is_killed_makes_the_same(made, prompts, mo
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
-def test_an_address_without_a_cluster(run, prompts, tmp_path):
-    words = ("--prompts", prompts, "--out", tmp_path, "--ray", "127.0.0.1:1")
-    assert refused(run("generate", *words), "--ray 127.0.0.1:1: no Ray cluster answers there")
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "no Ray cluster answers there ([Errno 111] Connection refused)"),
+        ("there", "HOST:PORT is expected"),
+        ("127.0.0.1:99999", "no Ray cluster answers there"),
+    ],
+)
+def test_an_address_without_a_cluster(run, prompts, tmp_path, address, message):
+    words = ("--prompts", prompts, "--out", tmp_path, "--ray", address)
+    assert refused(run("generate", *words), f"--ray {address}: ", message, "`ray start --head`")
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")

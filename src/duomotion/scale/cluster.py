@@ -3,6 +3,7 @@
 Each worker keeps its models from one piece of work to the next. Ray is imported here alone.
 """
 
+import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -10,6 +11,8 @@ from typing import Any
 
 from duomotion.scale.processes import MEMORY, MOST_DEATHS, LostWorkError
 from duomotion.scale.work import OutOfMemoryError, Settings
+
+SECONDS_TO_CONNECT = 10.0
 
 
 class Cluster:
@@ -34,12 +37,14 @@ class Cluster:
         self._ray = ray
         options = {"include_dashboard": False, "num_cpus": processes} if address is None else {}
         try:
+            if address is not None:
+                _knock(address)
             ray.init(address or "local", log_to_driver=False, logging_level="error", **options)
-        except (ConnectionError, ValueError, RuntimeError, AssertionError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).split("\n")[0]
             raise ValueError(
-                f"--ray {address}: no Ray cluster answers there ({reason}); `ray start --head` "
-                "starts one, and --ray without an address starts Ray on this machine"
+                f"--ray {address or ''}: no Ray cluster answers there ({reason}); "
+                "`ray start --head` starts one, and --ray without an address starts Ray on this machine"
             ) from None
         self._has_gpus = bool(self._room("GPU"))
         if not self.count:
@@ -93,6 +98,16 @@ class Cluster:
         if isinstance(error, errors.OutOfMemoryError):
             return OutOfMemoryError("Ray ended the worker")
         return LostWorkError(f"its worker was lost ({type(error).__name__})")
+
+
+def _knock(address: str) -> None:
+    """Raises OSError or ValueError where nothing listens, for which Ray would wait for minutes."""
+    if address == "auto":
+        return
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        raise ValueError("HOST:PORT is expected, as in 10.0.0.1:6379")
+    socket.create_connection((host, int(port)), timeout=SECONDS_TO_CONNECT).close()
 
 
 def _perform(work: Callable[..., Any], *arguments: Any) -> Any:
