@@ -44,7 +44,7 @@ class Cluster:
             reason = str(error).split("\n")[0]
             raise ValueError(
                 f"--ray {address or ''}: no Ray cluster answers there ({reason}); "
-                "`ray start --head` starts one, and --ray without an address starts Ray on this machine"
+                "`ray start --head` starts one, --ray without an address Ray on this machine"
             ) from None
         self._has_gpus = bool(self._room("GPU"))
         if not self.count:

@@ -95,7 +95,7 @@ class _Run:
     def _make(self) -> None:
         given: dict[Future[Any], _Batch] = {}
         for batch in self._batches():
-            while len(given) >= AHEAD * self._workers.count:
+            while len(given) >= AHEAD * max(1, self._workers.count):
                 self._take(given)
             clips = [list(each) for each in zip(*batch.clips, strict=True)]
             given[self._workers.submit(work.make, self._job.settings, *clips[1:])] = batch
