@@ -398,7 +398,7 @@ def test_a_killed_command_goes_on(made, prompts, model, tmp_path, run):
     assert process.wait() == -signal.SIGKILL
     status, printed, _ = run(*words, "--processes", 1)
     assert status == 0 and "holds 13 clips of 14 lines" in printed
-    assert "1 lines were left out" in printed and "line 14: is no JSON" in printed
+    assert "1 of 14 lines were left out" in printed and "line 14: is no JSON" in printed
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["runs"][-1]["clips"] < 13
     assert content(tmp_path / "out") == content(made[0])

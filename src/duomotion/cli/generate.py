@@ -166,7 +166,7 @@ def generate(
     """
     if prompts is not None and (text or partner):
         raise ValueError("give a sentence or --prompts, not both")
-    if prompts is not None and prompts.suffix == ".jsonl":
+    if prompts is not None and prompts.suffix.lower() == ".jsonl":
         generate_lines(prompts, options, seconds=seconds, processes=processes, ray=ray)
         return
     if processes is not None or ray is not None:

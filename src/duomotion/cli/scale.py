@@ -62,7 +62,7 @@ def generate_lines(
     )
     if report["left_out"]:
         path = options.out / LEFT_OUT
-        print(f"{report['left_out']:,} lines were left out, see {path}")
+        print(f"{report['left_out']:,} of {report['lines']:,} lines were left out, see {path}")
         with path.open() as file:
             for line in islice(file, SHOWN):
                 print(f"  {json.loads(line)['reason']}")

@@ -3,8 +3,8 @@
 ID/root_positions  (P, T, 3) float32     metres, Y up
 ID/rotations       (P, T, J, 4) float32  unit quaternions x, y, z, w; the root's in the world
 ID/offsets         (P, J, 3) float32     metres, rest pose
-metadata "ID"      JSON: names, parents, fps, caption and, where a model has read the caption, kind,
-                   score and known, as in .npz files
+metadata "ID"        JSON: names, parents, fps, caption and, where a model has read the caption, its
+                     reading: kind, score and known, as in .npz files
 metadata "left_out"  JSON: why there is no clip, by id
 
 Ids are whole numbers. A folder of shards has an index.json that says which ids each shard is for;
