@@ -92,8 +92,9 @@ class Job:
         Raises:
             ValueError: a shard or the index is damaged.
         """
-        for leftover in self.folder.glob(f".clips-*{shard.SUFFIX}"):
-            leftover.unlink()
+        for name in ("clips", *(Path(file).stem for file in (JOB, shard.INDEX, LEFT_OUT, REPORT))):
+            for leftover in self.folder.glob(f".{name}-*"):
+                leftover.unlink()
         has_index = (self.folder / shard.INDEX).exists()
         index = shard.read_index(self.folder) if has_index else Index()
         known = {each.file: each for each in index.shards}

@@ -78,7 +78,7 @@ class _Run:
         self._clips, self._motion, self._lost = 0, 0.0, 0
 
     def run(self) -> dict[str, Any]:
-        finished = sum(each.last - each.first + 1 for each in self._entries.values())
+        finished = sum(map(_num_lines, self._entries.values()))
         begun = datetime.datetime.now(datetime.UTC)
         start = time.perf_counter()
         left = self._job.summary.lines - finished
