@@ -147,7 +147,9 @@ def write(clips: Mapping[int, Interaction], path: str | Path) -> None:
         skeleton = motion.skeletons[0]
         tensors[f"{clip}/root_positions"] = motion.root_positions
         tensors[f"{clip}/rotations"] = np.float32(matrix_to_quaternion(motion.rotations))
-        tensors[f"{clip}/offsets"] = np.float32([each.offsets for each in motion.skeletons])
+        tensors[f"{clip}/offsets"] = np.stack([each.offsets for each in motion.skeletons]).astype(
+            np.float32
+        )
         facts = Facts(skeleton.names, skeleton.parents, motion.fps, motion.caption, motion.reading)
         metadata[str(clip)] = json.dumps(to_dict(facts))
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
