@@ -51,7 +51,7 @@ LAYERS = [
     {"evaluation.ablations"},
     {"composition"},
     {"bench"},
-    {"client", "serving"},
+    {"client", "serving", "scale"},
     {"cli"},
     {"__main__"},
 ]

@@ -12,7 +12,8 @@ import tyro
 
 import duomotion
 from duomotion.cli.files import file_name, writable_folder
-from duomotion.cli.motions import GUESSED, UNCHANGED, InputOptions, OutputOptions
+from duomotion.cli.motions import GUESSED, UNCHANGED, InputOptions, OutputOptions, file_path
+from duomotion.cli.scale import generate_lines
 from duomotion.defaults import DEFAULT_MODELS
 from duomotion.progress import share_bar
 
@@ -144,6 +145,8 @@ def generate(
     seconds: float | None = None,
     prompts: Path | None = None,
     *,
+    processes: int | None = None,
+    ray: tuple[str, ...] | None = None,
     options: Shared = Options(),
 ) -> None:
     """Generate an interaction of two people from a sentence.
@@ -153,11 +156,21 @@ def generate(
         partner: What the other person does, where the sentence describes only one of the two. Which
             of them comes first in the files is up to the model.
         seconds: Length of the motion, at most 60; by default estimated from the text.
-        prompts: Text file with one sentence per line, in place of one sentence.
+        prompts: Text file with one sentence per line, in place of one sentence; or .jsonl with an
+            object per line, up to millions, whose clips go into shards.
+        processes: For prompts in .jsonl: processes that generate, each with a model; by default one
+            per core of this machine, or per GPU with --device cuda.
+        ray: For prompts in .jsonl: generate with Ray, on the cluster at this address, or on this
+            machine where none is given.
         options: What all commands that generate share.
     """
     if prompts is not None and (text or partner):
         raise ValueError("give a sentence or --prompts, not both")
+    if prompts is not None and prompts.suffix.lower() == ".jsonl":
+        generate_lines(prompts, options, seconds=seconds, processes=processes, ray=ray)
+        return
+    if processes is not None or ray is not None:
+        raise ValueError("--processes and --ray are for --prompts FILE.jsonl")
     texts = [text] if prompts is None else read_prompts(prompts)
     from duomotion.models.remarks import other_people
 
@@ -272,7 +285,7 @@ def react(
             callback=callback,
         ),
     )
-    save_takes(takes, f"{actor.stem} react {takes[0].caption}", options)
+    save_takes(takes, f"{file_path(actor).stem} react {takes[0].caption}", options)
 
 
 def inpaint(
@@ -311,7 +324,7 @@ def inpaint(
             callback=callback,
         ),
     )
-    save_takes(takes, f"{clip.stem} inpaint {takes[0].caption}", options)
+    save_takes(takes, f"{file_path(clip).stem} inpaint {takes[0].caption}", options)
 
 
 def parse_stretch(text: str, seconds: float) -> tuple[float, float]:
@@ -362,7 +375,9 @@ def extend(
             callback=callback,
         ),
     )
-    save_takes(takes, f"{clip.stem} extend {takes[0].caption}", options, [f"{seconds:g}s"])
+    save_takes(
+        takes, f"{file_path(clip).stem} extend {takes[0].caption}", options, [f"{seconds:g}s"]
+    )
 
 
 def trim(source: Path, target: Path, /, *, reading: InputOptions = GUESSED) -> None:
@@ -390,7 +405,7 @@ def view(clip: Path, /, out: Path | None = None, *, reading: InputOptions = GUES
     """
     import webbrowser
 
-    page = out or clip.with_suffix(".html")
+    page = out or file_path(clip).with_suffix(".html")
     if page.suffix.lower() != ".html":
         raise ValueError(f"--out {page}: the page's name has to end in .html")
     reading.read(clip).save(page)
@@ -410,7 +425,8 @@ def convert(
     """Convert a motion file to another format, given by the suffix.
 
     Args:
-        source: .npz (ours or AMASS's), .bvh, .glb, .fbx, or .amc with its .asf beside it.
+        source: .npz (ours or AMASS's), .bvh, .glb, .fbx, .amc with its .asf beside it, or a clip
+            of a shard, as in out/clips-00000.safetensors:17 or out:17.
         target: .npz, .smpl.npz (AMASS's format, one file per person), .bvh, .glb, .fbx, .mp4, .gif,
             .png (a strip of frames) or .html; a file of this name is replaced.
         smpl: Retarget to the SMPL-22 skeleton.

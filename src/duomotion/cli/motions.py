@@ -104,6 +104,13 @@ class Output:
         return [path]
 
 
+def file_path(path: Path) -> Path:
+    """What files that are made of a motion are named after, which may be a clip of a shard."""
+    from duomotion.formats import shard
+
+    return shard.file_path(path)
+
+
 InputOptions = Annotated[Input, tyro.conf.arg(name="")]
 OutputOptions = Annotated[Output, tyro.conf.arg(name="")]
 GUESSED = Input()

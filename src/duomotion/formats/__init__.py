@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from duomotion.formats import conventions, limits
+from duomotion.formats import conventions, limits, shard
 from duomotion.motion import canonical
 from duomotion.motion.interaction import Interaction, together
 
@@ -60,7 +60,7 @@ def load(
     """Read the format that the suffix names; .npz files of AMASS are known by what they hold.
 
     Args:
-        path: the file.
+        path: the file, or a clip of a shard (`formats.shard`): SHARD:ID or FOLDER:ID.
         second: the file of the partner, who was recorded in the same world.
         scale: metres per unit of the file. By default what the format states; where it states
             nothing, the unit in which bodies have the height of people.
@@ -114,6 +114,8 @@ def _between(path: str | Path, clip: Interaction, start: float, end: float | Non
 
 
 def _reader(path: Path) -> str:
+    if shard.is_member(path):
+        return "shard"
     if path.suffix.lower() == ".npz":
         from duomotion.formats import smpl
 

@@ -13,6 +13,7 @@ foot_sliding, overlap, top_acceleration, floor_error, flaw  scalars, only of SMP
                                       measured again
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,19 @@ def read(path: str | Path) -> Interaction:
         raise ValueError(
             f"{path} can't be read as a duomotion .npz file: no array named {', '.join(missing)}"
         )
+    return checked(path, arrays)
+
+
+def checked(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Interaction:
+    """The interaction of arrays as they are stored.
+
+    Args:
+        path: where they come from, for errors.
+        arrays: those that are needed, and perhaps a reading's.
+
+    Raises:
+        ValueError: an array does not fit the others, or holds what it should not or too much.
+    """
     roots, rotations, offsets = (arrays[name] for name in NEEDED[:3])
     people, frames, joints = (*rotations.shape, 0, 0, 0)[:3]
     shapes = {
@@ -105,7 +119,7 @@ def read(path: str | Path) -> Interaction:
     return Interaction(roots, rotations, skeletons, fps, caption, _reading(path, arrays))
 
 
-def _reading(path: str | Path, arrays: dict[str, np.ndarray]) -> Reading | None:
+def _reading(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Reading | None:
     """What the caption was read as, where the file says so."""
     held = [arrays[name] for name in READING if name in arrays]
     if not held:

@@ -368,6 +368,41 @@ class MotionModel(ABC):
         frames = self._frames(seconds, MAX_SECONDS)
         return next(self._batches([Request(text=check_prompt(text), frames=frames, seed=seed)]))
 
+    def request(
+        self,
+        text: str,
+        *,
+        partner: str = "",
+        seconds: float | None = None,
+        seed: int = 0,
+        sampling: Sampling = AS_TUNED,
+    ) -> Request:
+        """What `generate` with these arguments asks for; raises as it does."""
+        self.check(seed=seed, sampling=sampling)
+        text = check_prompt(self.merge_prompts(text, partner))
+        if seconds is None:
+            (frames,) = self.lengths([text], seed)
+        else:
+            frames = self._frames(seconds, MAX_SECONDS)
+        self._check_constraints(sampling, frames)
+        return Request(text=text, frames=frames, seed=seed, sampling=sampling)
+
+    def fulfil(self, requests: Sequence[Request]) -> list[Interaction]:
+        """The clips of what `request` and `reaction_request` give, in their order.
+
+        Those of equal `batch_key` are generated several at a time; each clip is the same as if it
+        had been asked for alone.
+        """
+        is_filled = [
+            request.known is not None and request.frames > self.max_frames for request in requests
+        ]
+        rest = [each for each, filled in zip(requests, is_filled, strict=True) if not filled]
+        made = self._batches(rest)
+        return [
+            self._answer_one(request, None) if filled else next(made)[0]
+            for request, filled in zip(requests, is_filled, strict=True)
+        ]
+
     def _batches(
         self, requests: Sequence[Request], callback: OnProgress | None = None
     ) -> Iterator[tuple[Interaction, list[int]]]:
@@ -500,6 +535,19 @@ class MotionModel(ABC):
                 motion is too short or too long, or a setting is out of range or none of the
                 model's.
         """
+        request = self.reaction_request(actor, text, partner=partner, seed=seed, sampling=sampling)
+        return self._answer_one(request, callback)
+
+    def reaction_request(
+        self,
+        actor: Interaction,
+        text: str = "",
+        *,
+        partner: str = "",
+        seed: int = 0,
+        sampling: Sampling = AS_TUNED,
+    ) -> Request:
+        """What `react` with these arguments asks for; raises as it does."""
         self.check(seed=seed, sampling=sampling)
         self._check_adds_partner()
         if actor.num_people != 1:
@@ -508,14 +556,13 @@ class MotionModel(ABC):
             )
         actor = self._to_model_skeleton(actor, MAX_GIVEN_SECONDS)
         self._check_constraints(sampling, actor.num_frames, beside_known=True)
-        request = Request(
+        return Request(
             text=self._reaction_text(text, partner),
             frames=self._frames(actor.seconds, MAX_GIVEN_SECONDS),
             seed=seed,
             known=actor,
             sampling=sampling,
         )
-        return self._answer_one(request, callback)
 
     def inpaint(
         self,

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from threading import Lock
 
@@ -20,6 +22,21 @@ from duomotion.text.encoders import load_encoder
 BATCH = 64
 # Bytes of a file beside the vectors, at the most.
 _OVERHEAD = 1000
+
+_memory: ContextVar[dict[Path, list[torch.Tensor]] | None] = ContextVar("memory", default=None)
+
+
+@contextmanager
+def in_memory() -> Iterator[None]:
+    """Within, embeddings are kept in memory and the disk is left alone.
+
+    For texts of which each comes up at one time only, and which are too many for a file each.
+    """
+    token = _memory.set({})
+    try:
+        yield
+    finally:
+        _memory.reset(token)
 
 
 def cached_encoder(name: str, *, dim: int) -> "CachedEncoder":
@@ -94,6 +111,8 @@ class CachedEncoder:
         return self._folder / key[:2] / f"{key}.safetensors"
 
     def _read(self, text: str) -> list[torch.Tensor] | None:
+        if (memory := _memory.get()) is not None:
+            return memory.get(self._path(text))
         try:
             with self._path(text).open("rb") as file:
                 entry = load(file.read(4 * self._shape_LC.numel() + _OVERHEAD))
@@ -110,6 +129,9 @@ class CachedEncoder:
         return [hidden_LC, pool_index] if is_whole else None
 
     def _write(self, text: str, hidden_LC: torch.Tensor, pool_index: torch.Tensor) -> None:
+        if (memory := _memory.get()) is not None:
+            memory[self._path(text)] = [hidden_LC, pool_index]
+            return
         checksum = _checksum(hidden_LC, pool_index)
         entry = {"hidden": hidden_LC, "read": pool_index, "sha256": checksum}
         try:
