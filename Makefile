@@ -64,6 +64,7 @@ $(VENV)/.docs: $(STAMP)
 
 docs: $(VENV)/.docs pages
 	$(BIN)/zensical build --clean --strict
+	@! grep -rlE '<(script|link|img|iframe)[^>]+(src|href)="?(https?:)?//' site --include='*.html'
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache site out/pages
