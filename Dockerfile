@@ -3,7 +3,7 @@ FROM python:3.11-slim
 # Where pip finds PyTorch's CPU wheels, beside its own index.
 ARG PIP_EXTRA_INDEX_URL
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE THIRD_PARTY.md ./
 COPY src ./src
 RUN PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
     pip install --no-cache-dir '.[serve]' && rm -rf /src

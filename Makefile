@@ -11,13 +11,14 @@ export OMP_WAIT_POLICY := PASSIVE
 # compile all that is installed takes half a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help venv demo test lint format clean
+.PHONY: help venv demo test lint format pages docs clean
 
 help:
 	@echo "make demo    two people shake hands: files and a page in out/demo"
 	@echo "make test    linter, formatter, type checker and all tests"
 	@echo "make venv    only build the environment in $(VENV)"
 	@echo "make format  rewrite the code in the project's format"
+	@echo "make docs    the documentation as a site in site/"
 	@echo "make clean   remove the environment and caches"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -44,5 +45,26 @@ format: venv
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
+# The documentation's pages and what they link to, in the repository's layout, so that links hold on the site too.
+PAGES := out/pages
+SOURCES := README.md CHANGELOG.md CONTRIBUTING.md THIRD_PARTY.md CITATION.cff LICENSE Dockerfile docs examples \
+	tests/toys/toy/__init__.py $(wildcard src/duomotion/data/open_*.json) \
+	$(wildcard src/duomotion/models/*/README.md src/duomotion/checkpoints/*/README.md) \
+	$(wildcard src/duomotion/checkpoints/evaluators/*/README.md) \
+	$(wildcard src/duomotion/*/assets/three-license.txt)
+
+pages:
+	rm -rf $(PAGES)
+	mkdir -p $(PAGES)
+	tar -cf - $(SOURCES) | tar -xf - -C $(PAGES)
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install -q --no-compile -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs pages
+	$(BIN)/zensical build --clean --strict
+	@! grep -rlE '<(script|link|img|iframe)[^>]+(src|href)="?(https?:)?//' site --include='*.html'
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache site out/pages

@@ -13,9 +13,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import httpx
-
 from duomotion.motion.interaction import Interaction
+
+try:
+    import httpx
+except ModuleNotFoundError:
+    raise ModuleNotFoundError(
+        "the client needs httpx, which is not installed: pip install 'duomotion[serve]'",
+        name="httpx",
+    ) from None
 
 Motion = Interaction | str
 """A clip, which is uploaded, or the name of one that the service holds."""

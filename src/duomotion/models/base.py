@@ -477,7 +477,8 @@ class MotionModel(ABC):
         """A partner for one person whose motion arrives bit by bit, see `LiveReaction`.
 
         Args:
-            text, partner: as for `react`.
+            text: as for `react`.
+            partner: as for `react`.
             sampling: unless it says otherwise, a window is drawn once.
 
         Raises:
