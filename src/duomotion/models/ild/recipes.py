@@ -44,8 +44,9 @@ SMALL_DENOISER: dict[str, Any] = {
 }
 ENCODED_VIEWS: dict[str, Any] = {
     **OPEN_CAPTIONS,
+    "composed_share": 0.2,
     "views": 30,
-    "balance": 0.25,
+    "balance": 0.5,
 }
 
 
@@ -150,7 +151,7 @@ def denoiser_open() -> LatentDenoiserRecipe:
     return LatentDenoiserRecipe(
         model=LatentDenoiserConfig(**SMALL_DENOISER),
         data=LatentData(**ENCODED_VIEWS, autoencoder="runs/ild/autoencoder-open/best"),
-        optim=small_training(steps=30_000, batch_size=64, lr=1e-3, ema_decay=0.999),
+        optim=small_training(steps=38_000, batch_size=64, lr=1e-3, ema_decay=0.999),
         log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),
     )
 
