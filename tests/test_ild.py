@@ -423,6 +423,7 @@ def guidance_of(model, known=None, *, contacts=(), avoid_collisions=False):
         known=known,
         contacts=contacts,
         steps=4,
+        collision_steps=2,
     )
 
 
@@ -444,6 +445,24 @@ def test_guidance_moves_bodies_apart(trained):
     torch.testing.assert_close(guidance_of(model)(z, 3, decode), z)
     after_B = guidance.collisions(decode(guidance(z, 3, decode)))
     assert after_B.mean() < 0.7 * before_B.mean()
+
+
+def test_guidance_takes_as_many_steps_as_it_is_told(trained, monkeypatch):
+    model = duomotion.load(trained[1])
+    assert model.tuned.collision_steps == model.diffusion.config.latent_guidance.collision_steps
+    measured = []
+
+    def depths(self, features_BPTF):
+        measured.append(len(features_BPTF))
+        return features_BPTF.square().mean((1, 2, 3))
+
+    monkeypatch.setattr(CapsuleBodies, "depths", depths)
+    inner = model.diffusion.config.latent_guidance.collision_inner
+    for steps, more in ((0, {}), (3, {}), (0, {"avoid_collisions": False})):
+        measured.clear()
+        sampling = Sampling(steps=5, collision_steps=steps, attempts=1, **more)
+        model.generate("two wave", seconds=1, sampling=sampling)
+        assert len(measured) == steps * inner
 
 
 def test_known_motion_draws_latents(trained):
@@ -510,7 +529,10 @@ def test_the_command_line(run, trained, tmp_path):
     led = ("--path", "A 0:0,0 1:0,1", "B 0:1,0 1:1,1", "--out", tmp_path)
     status, printed, error = run(*words, *led)
     assert status == 0, error
-    status, printed, error = run(*words, *led, "--body-model", tmp_path / "none.npz")
+    body = ("--body-model", tmp_path / "none.npz")
+    status, printed, error = run(*words, *led, *body)
+    assert (status, printed) == (2, "") and "no use without collision_steps" in error
+    status, printed, error = run(*words, *led, *body, "--collision-steps", 2)
     assert (status, printed) == (2, "") and "a body model needs the packages" in error
 
 

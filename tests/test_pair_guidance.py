@@ -76,7 +76,13 @@ def test_a_spline_basis_holds_what_is_constant_or_straight():
 def shift_guidance(frames, *, contacts=(), bodies=None, known=None, steps=20):
     normaliser = Normaliser(torch.full((262,), 0.1), torch.full((262,), 2.0))
     guidance = PairGuidance(
-        SHIFTS, INTERHUMAN, normaliser, bodies=bodies, contacts=contacts, steps=steps
+        SHIFTS,
+        INTERHUMAN,
+        normaliser,
+        bodies=bodies,
+        contacts=contacts,
+        steps=steps,
+        collision_steps=SHIFTS.collision_steps,
     )
     return ShiftGuidance(guidance, frames, normaliser.mean, known)
 

@@ -83,6 +83,21 @@ def test_the_best_of_some_attempts_is_kept(jumps, asked, kept):
     assert clip.root_positions[0, 10, 0] == pytest.approx(-kept)
 
 
+def test_attempts_are_judged_as_they_were_drawn(monkeypatch):
+    """Not as they are once all that was wrong has been taken from them."""
+    finished = []
+
+    def calmed(clip, request):
+        finished.append(clip.root_positions[0, 10, 0])
+        return shaken(clip, -0.5)
+
+    model = Clumsy({7: 0.5, SECOND: 0.0}, attempts=3)
+    monkeypatch.setattr(model, "finish", calmed)
+    clip = model.generate("they stand", seconds=1, seed=7)
+    assert model.asked == [7, SECOND] and finished == [0.0]
+    assert clip.root_positions[0, 10, 0] == pytest.approx(0.5)
+
+
 def test_one_attempt_is_taken_as_it_is():
     model = Clumsy({7: 0.5}, attempts=3)
     model.generate("they stand", seconds=1, seed=7, sampling=Sampling(attempts=1))

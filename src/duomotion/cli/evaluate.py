@@ -64,6 +64,8 @@ class Options:
             default as each model was tuned.
         avoid_collisions: Whether two people whose bodies are in each other are moved apart, which
             published protocols don't see.
+        collision_steps: The last steps of a diffusion model in which they are also led apart while
+            it samples, 0 for none; by default as each model was tuned.
         out: Folder for report.md, report.json, report.csv and the generated clips.
         device: "cpu" or "cuda".
         precision: Of the networks; "auto" is bfloat16 where that is faster. The report says which.
@@ -82,6 +84,7 @@ class Options:
     attempts: int | None = None
     solver: str | None = None
     avoid_collisions: bool = True
+    collision_steps: int | None = None
     out: Path = Path("out/evaluation")
     device: str = "cpu"
     precision: Precision = "auto"
@@ -98,6 +101,7 @@ class Options:
             attempts=self.attempts,
             solver=self.solver,
             avoid_collisions=None if self.avoid_collisions else False,
+            collision_steps=self.collision_steps,
         )
 
 

@@ -52,6 +52,8 @@ class Options:
         resampling: How often a diffusion model makes each step where motion is given, so that the
             rest comes to fit it; by default as the model was tuned.
         avoid_collisions: Whether two people whose bodies are in each other are moved apart.
+        collision_steps: The last steps of a diffusion model in which they are also led apart while
+            it samples, 0 for none; by default as the model was tuned.
         contact: A touch to lead the motion to, as in "A.right_hand B.left_shoulder 1.0:2.0": joints
             of both people, and when in seconds; several may be given.
         path: A path over the floor for a person's pelvis, as in "B 0:1.5,0 2:0.5,0.8": x,z in
@@ -76,6 +78,7 @@ class Options:
     solver: str | None = None
     resampling: int | None = None
     avoid_collisions: bool = True
+    collision_steps: int | None = None
     contact: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
     body_model: str | None = None
@@ -96,6 +99,7 @@ class Options:
             solver=self.solver,
             resampling=self.resampling,
             avoid_collisions=None if self.avoid_collisions else False,
+            collision_steps=self.collision_steps,
             contacts=tuple(map(Contact.parse, self.contact)) or None,
             paths=tuple(map(RootPath.parse, self.path)) or None,
             body_model=self.body_model,

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from math import inf
 from typing import NamedTuple, Protocol, TypeVar, overload
 
 import numpy as np
@@ -152,6 +153,10 @@ class MotionModel(ABC):
         self, requests: Sequence[Request], *, on_step: OnStep | None = None
     ) -> list[Interaction]:
         """The interactions asked for, each the same as if it had been asked for alone."""
+
+    def finish(self, clip: Interaction, request: Request) -> Interaction:
+        """What was drawn, and chosen among what else was drawn, as it is given out."""
+        return clip
 
     @abstractmethod
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
@@ -702,13 +707,14 @@ class MotionModel(ABC):
     def _drawn(self, requests: Sequence[Request], on_step: OnStep | None) -> list[Interaction]:
         """The interactions asked for; what does not move as bodies do is drawn again.
 
-        The best attempt is kept, of equally good ones the first.
+        The best attempt is kept, of equally good ones the first, and finished: what finishing
+        would hide, such as bodies in each other, tells a bad draw.
         """
         best = self.answer(requests, on_step=on_step)
         attempts = requests[0].sampling.resolved(self.tuned, self.name).attempts or 1
-        if attempts == 1:
-            return best
-        flaws = [_flaw(clip, request) for clip, request in zip(best, requests, strict=True)]
+        flaws = [inf] * len(requests)
+        if attempts > 1:
+            flaws = [_flaw(clip, request) for clip, request in zip(best, requests, strict=True)]
         for attempt in range(1, attempts):
             unsound = [index for index, found in enumerate(flaws) if found > 1]
             again = [
@@ -719,7 +725,7 @@ class MotionModel(ABC):
             for index, clip in zip(unsound, clips, strict=True):
                 if (found := _flaw(clip, requests[index])) < flaws[index]:
                     best[index], flaws[index] = clip, found
-        return best
+        return [self.finish(clip, request) for clip, request in zip(best, requests, strict=True)]
 
     def _answer_one(self, request: Request, callback: OnProgress | None) -> Interaction:
         if request.frames > self.max_frames:

@@ -241,28 +241,31 @@ class FeatureModel(MotionModel):
             features_PTF[person] = self.layout.encode(given)[0]
         return KnownFeatures(features_PTF, known.fixed(self.num_people))
 
+    def finish(self, clip: Interaction, request: Request) -> Interaction:
+        """With bodies that are not in each other, and touch where they should."""
+        sampling = request.sampling.resolved(self.tuned, self.name)
+        if not (sampling.avoid_collisions or sampling.contacts):
+            return clip
+        known = KnownMotion.of(request, self.layout)
+        return separated(
+            clip,
+            None if known is None else known.fixed(clip.num_people),
+            contacts=sampling.contacts or (),
+            avoid_collisions=bool(sampling.avoid_collisions),
+        )
+
     def _interaction(
         self, features_PTF: np.ndarray, request: Request, known: KnownMotion | None
     ) -> Interaction:
-        """Bodies on the ground, not in each other, known frames as they were given."""
+        """Bodies on the ground, known frames as they were given."""
         bodies = self.layout.decode(features_PTF, fps=self.fps)
         if known is None:
-            fixed_PT = None
             bodies = lock_feet(snap_to_floor(self.layout.grounded(bodies)))
         else:
-            fixed_PT = known.fixed(bodies.num_people)
             bodies = known.to_world(bodies)
             if self.layout.accumulates_root:
                 bodies = align_root_path(bodies, known.known, known.mask)
             bodies = known.joined(snap_to_floor(bodies))
-        sampling = request.sampling.resolved(self.tuned, self.name)
-        if sampling.avoid_collisions or sampling.contacts:
-            bodies = separated(
-                bodies,
-                fixed_PT,
-                contacts=sampling.contacts or (),
-                avoid_collisions=bool(sampling.avoid_collisions),
-            )
         return bodies.with_caption(request.text)
 
 

@@ -79,4 +79,5 @@ class LatentModel(FeatureModel):
 
     @property
     def tuned(self) -> Sampling:
-        return guided_sampling(self.diffusion.config)
+        config = self.diffusion.config
+        return guided_sampling(config, config.latent_guidance)

@@ -91,7 +91,7 @@ class PairDiffusionModel(FeatureModel):
     @property
     def tuned(self) -> Sampling:
         config = self.diffusion.config
-        return replace(guided_sampling(config), resampling=config.resampling)
+        return replace(guided_sampling(config, config.shift_guidance), resampling=config.resampling)
 
     @torch.no_grad()
     def sample(

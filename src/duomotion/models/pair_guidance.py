@@ -49,7 +49,8 @@ class GuidanceConfig:
     """How samples are guided by what they decode to; ILD gives no numbers. Defaults: for latents.
 
     Attributes:
-        collision_steps: the last ones of the solver, in which bodies are moved apart.
+        collision_steps: the last ones of the solver, in which bodies are moved apart unless
+            `Sampling.collision_steps` says otherwise.
         collision_inner: K of algorithm 1, gradient steps in each.
         collision_rate: eta, their length, in the unit of what is moved.
         collision_every: n: every nth frame is looked at, or patch of frames.
@@ -88,7 +89,7 @@ class SampledConfig(Protocol):
     def attempts(self) -> int: ...
 
 
-def guided_sampling(config: SampledConfig) -> Sampling:
+def guided_sampling(config: SampledConfig, guidance: GuidanceConfig) -> Sampling:
     """The settings of a model that is guided while it samples."""
     return Sampling(
         steps=config.steps,
@@ -96,6 +97,7 @@ def guided_sampling(config: SampledConfig) -> Sampling:
         guidance=config.guidance,
         attempts=config.attempts,
         avoid_collisions=True,
+        collision_steps=guidance.collision_steps,
         contacts=(),
         paths=(),
         body_model=CAPSULES,
@@ -115,6 +117,7 @@ class PairGuidance:
         known: Known | None = None,
         contacts: Sequence[Contact] = (),
         steps: int,
+        collision_steps: int,
     ) -> None:
         """Set what guides.
 
@@ -124,11 +127,12 @@ class PairGuidance:
             known: normalised features; its mask is (B, P, T, 1).
             contacts: of all samples, in the world of the features.
             steps: of the solver.
+            collision_steps: the last ones, in which bodies are moved apart.
         """
         self.config, self.layout, self.normaliser = config, layout, normaliser
         self.skeleton = SKELETONS[layout.name]
         self.bodies, self.known, self.contacts = bodies, known, contacts
-        self.steps = steps
+        self.steps, self.collision_steps = steps, collision_steps
 
     @classmethod
     def of(
@@ -144,13 +148,19 @@ class PairGuidance:
         """As settings say; None where nothing guides.
 
         Raises:
-            ValueError: there is no such body model.
+            ValueError: there is no such body model, or there are no steps for it.
         """
-        if known is None and not contacts and not sampling.avoid_collisions:
+        moves_apart = bool(sampling.avoid_collisions and sampling.collision_steps)
+        if sampling.body_model not in (None, CAPSULES) and not moves_apart:
+            raise ValueError(
+                f"body_model {sampling.body_model} has no use without collision_steps, in which "
+                "bodies are led apart"
+            )
+        if known is None and not contacts and not moves_apart:
             return None
         assert sampling.steps is not None and sampling.body_model is not None
         bodies = None
-        if sampling.avoid_collisions:
+        if moves_apart:
             bodies = pair_bodies(sampling.body_model, layout, SKELETONS[layout.name])
         return cls(
             config,
@@ -160,6 +170,7 @@ class PairGuidance:
             known=known,
             contacts=contacts,
             steps=sampling.steps,
+            collision_steps=sampling.collision_steps or 0,
         )
 
     def acts(self, step: int) -> bool:
@@ -168,7 +179,7 @@ class PairGuidance:
 
     def _moves_apart(self, step: int) -> bool:
         """Whether bodies are moved apart in the step of this number."""
-        return self.bodies is not None and self.steps - step <= self.config.collision_steps
+        return self.bodies is not None and self.steps - step <= self.collision_steps
 
     def __call__(self, x_B: Tensor, step: int, decode: Decode) -> Tensor:
         """What is moved, after the step of this number."""

@@ -37,7 +37,9 @@ class Sampling:
         resampling: times in all that each step of a diffusion model is made where motion is known,
             1 to `MAX_RESAMPLING`, so that what is generated comes to fit it.
         avoid_collisions: two people whose bodies are in each other are moved apart in the end, as
-            little as that takes (`body.separation`); some models also heed it while they sample.
+            little as that takes (`body.separation`).
+        collision_steps: the last steps of a diffusion model, 0 to `MAX_STEPS`, in which they are
+            also led apart while it samples (`models.pair_guidance`).
         contacts: touches that motion is led to in the same way (`body.constraints`).
         paths: of people over the floor, which models that are guided while they sample follow.
         body_model: the bodies that such models keep apart: "capsules", or the file of an SMPL model
@@ -55,6 +57,7 @@ class Sampling:
     solver: str | None = None
     resampling: int | None = None
     avoid_collisions: bool | None = None
+    collision_steps: int | None = None
     contacts: tuple[Contact, ...] | None = None
     paths: tuple[RootPath, ...] | None = None
     body_model: str | None = None
@@ -75,6 +78,10 @@ class Sampling:
             raise ValueError(f"attempts have to be 1 to {MAX_ATTEMPTS}, not {self.attempts}")
         if self.solver is not None and self.solver not in SOLVERS:
             raise ValueError(f"there is no solver {self.solver!r}; choose {', '.join(SOLVERS)}")
+        if self.collision_steps is not None and not 0 <= self.collision_steps <= MAX_STEPS:
+            raise ValueError(
+                f"collision steps have to be 0 to {MAX_STEPS:,}, not {self.collision_steps}"
+            )
         people = [path.person for path in self.paths or ()]
         if len(set(people)) < len(people):
             raise ValueError("each person can have one path")

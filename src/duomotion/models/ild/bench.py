@@ -17,6 +17,7 @@ from duomotion.models.ild.generate import adjustment, denoise
 from duomotion.models.ild.network import LatentDiffusion
 from duomotion.models.ild.reference import ReferenceSampler
 from duomotion.models.layers.acceleration import accelerate
+from duomotion.models.pair_guidance import GuidanceConfig
 from duomotion.models.timing import SEED, Bench, random_texts, seeded, synchronize
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import Solver, draw_noise
@@ -55,7 +56,8 @@ class IldBench(Bench):
 
     @property
     def variants(self) -> Mapping[str, Callable[[float, int], torch.Tensor]]:
-        guided = replace(self.sampling, avoid_collisions=True)
+        steps = GuidanceConfig().collision_steps
+        guided = replace(self.sampling, avoid_collisions=True, collision_steps=steps)
         return {"with collision guidance": partial(self._made, guided)}
 
     @torch.no_grad()

@@ -21,6 +21,7 @@ from duomotion.models.ild.training import (
     LatentData,
     LatentDenoiserRecipe,
 )
+from duomotion.models.pair_guidance import GuidanceConfig
 from duomotion.models.pair_views import OPEN_PAIRS
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
@@ -41,6 +42,7 @@ SMALL_DENOISER: dict[str, Any] = {
     "length_token": True,
     "text_dim": 384,
     "attempts": 4,
+    "latent_guidance": GuidanceConfig(collision_steps=0),
 }
 ENCODED_VIEWS: dict[str, Any] = {
     **OPEN_CAPTIONS,
@@ -161,7 +163,7 @@ def student_open() -> StudentRecipe:
     return StudentRecipe(
         model=StudentConfig(**SMALL_DENOISER),
         data=StudentData(**ENCODED_VIEWS, teacher="runs/ild/denoiser-open/last"),
-        optim=small_training(steps=4_000, batch_size=32, lr=3e-4, ema_decay=0.999),
+        optim=small_training(steps=4_000, batch_size=32, lr=5e-4, ema_decay=0.999),
         log=LogConfig(validate_every=500, checkpoint_seconds=300.0),
     )
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from duomotion.models.ild.generate import Ild
+from duomotion.models.pair_guidance import GuidanceConfig
 from duomotion.models.trainings import PaperTable, Training, Trainings
 from duomotion.sampling.request import Sampling
 
@@ -111,7 +112,7 @@ TABLES: Mapping[str, PaperTable] = {
     "ild/table2c": PaperTable(
         {
             "ILD": _sampled(Sampling(avoid_collisions=False)),
-            "w. VM (ours)": _sampled(Sampling(avoid_collisions=True)),
+            "w. VM (ours)": _sampled(Sampling(collision_steps=GuidanceConfig().collision_steps)),
         }
     ),
     "ild/table2d": PaperTable(
