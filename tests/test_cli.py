@@ -320,7 +320,6 @@ def test_lengths_that_are_refused(run, model, tmp_path, seconds):
         (("--steps", 1_000_000), "1 to 1,000"),
         (("--solver", "euler"), "no solver 'euler'; choose ddim"),
         (("--resampling", 0), "resampling has to be 1"),
-        (("--collision-steps", -1), "collision steps have to be 0"),
         (("--seed", -1), "0 to 4,294,967,295"),
         (("--seed", 10**20), "0 to 4,294,967,295"),
         (("--formats",), "needs one or more of npz, bvh"),

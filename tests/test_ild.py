@@ -537,6 +537,8 @@ def test_the_command_line(run, trained, tmp_path):
 
 
 def test_bad_input(trained, latents, pairs, tmp_path):
+    with pytest.raises(ValueError, match="collision steps have to be 0 to 1,000, not -1"):
+        Sampling(collision_steps=-1)
     with pytest.raises(ValueError, match="num_layers must be odd, not 4"):
         SkipTransformerConfig(num_layers=4)
     with pytest.raises(ValueError, match="multiple of num_heads"):

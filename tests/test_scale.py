@@ -317,6 +317,18 @@ def test_kills_lose_nothing_and_double_nothing(tmp_path):
     assert not (job.folder / "unfinished").exists()
 
 
+def test_what_a_kill_leaves_of_a_finished_shard_is_removed(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"text": "a"}\n')
+    job = job_of(path, tmp_path, tmp_path / "out")
+    job.keep(0, {1: standing(frames=3)})
+    job.finish(0, {})
+    for left in ("unfinished", "unfinished/00000"):
+        (job.folder / left).mkdir()
+    assert job.finished().shards[0].clips == 1
+    assert not (job.folder / "unfinished").exists()
+
+
 def end(settings: Settings) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -102,7 +102,7 @@ class Job:
         for number in range(self.num_shards):
             file = self.shard(number)
             if file.exists():
-                shutil.rmtree(self._parts(number), ignore_errors=True)
+                self._discard(number)
                 entries.append(known.get(file.name) or self._entry(number))
         return Index(tuple(entries))
 
@@ -118,15 +118,19 @@ class Job:
     def finish(self, number: int, left_out: Mapping[int, str]) -> Entry:
         """Make a shard of its parts."""
         shard.join(self._files(number), left_out, self.shard(number))
-        shutil.rmtree(self._parts(number), ignore_errors=True)
-        with suppress(OSError):  # others are unfinished
-            self._parts(number).parent.rmdir()
+        self._discard(number)
         return self._entry(number)
 
     def left_out(self, index: Index) -> Iterator[tuple[int, str]]:
         """Number of each line of finished shards without a clip, and why."""
         for each in index.shards:
             yield from sorted(shard.left_out(self.folder / each.file).items())
+
+    def _discard(self, number: int) -> None:
+        """Remove the parts of a finished shard, and their folder with the last of them."""
+        shutil.rmtree(self._parts(number), ignore_errors=True)
+        with suppress(OSError):  # others are unfinished
+            self._parts(number).parent.rmdir()
 
     def _entry(self, number: int) -> Entry:
         ids = self.ids(number)
