@@ -155,6 +155,16 @@ def test_view_opens_a_page(run, tmp_path, monkeypatch):
     assert refused(run("view", clip, "--out", tmp_path / "x.txt"), ".html")
 
 
+def test_what_is_replaced_is_named(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("webbrowser.open", lambda page: True)
+    waving(frames=6).save(source := tmp_path / "a.npz")
+    target, page = tmp_path / "b.bvh", tmp_path / "a.html"
+    for words, made in ((("convert", source, target), target), (("view", source), page)):
+        assert run(*words)[1].splitlines() == [str(made)]
+        replaced = f"{made} was there already and is replaced"
+        assert run(*words)[1].splitlines() == [replaced, str(made)]
+
+
 def test_convert_there_and_back(run, tmp_path):
     source = tmp_path / "clip.npz"
     waving().save(source)

@@ -37,6 +37,12 @@ def file_name(folder: Path, text: str, seed: int, settings: Sequence[str] = ()) 
     return next(name for name in names if not any(folder.glob(f"{glob.escape(name)}[._]*")))
 
 
+def say_replaced(file: Path) -> None:
+    """Say that a file is about to be replaced, where there is one."""
+    if file.exists():
+        print(f"{file} was there already and is replaced")
+
+
 def size_mb(checkpoint: Path) -> float:
     """Of all weights in a folder."""
     return sum(file.stat().st_size for file in checkpoint.rglob("*.safetensors")) / 1e6

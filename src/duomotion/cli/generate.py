@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import tyro
 
 import duomotion
-from duomotion.cli.files import file_name, writable_folder
+from duomotion.cli.files import file_name, say_replaced, writable_folder
 from duomotion.cli.motions import GUESSED, UNCHANGED, InputOptions, OutputOptions, file_path
 from duomotion.cli.scale import generate_lines
 from duomotion.defaults import DEFAULT_MODELS
@@ -412,7 +412,9 @@ def view(clip: Path, /, out: Path | None = None, *, reading: InputOptions = GUES
     page = out or file_path(clip).with_suffix(".html")
     if page.suffix.lower() != ".html":
         raise ValueError(f"--out {page}: the page's name has to end in .html")
-    reading.read(clip).save(page)
+    shown = reading.read(clip)
+    say_replaced(page)
+    shown.save(page)
     print(page)
     webbrowser.open(page.resolve().as_uri())
 
@@ -443,7 +445,9 @@ def convert(
     clip = reading.read(source)
     if smpl:
         clip = to_smpl22(clip)
-    written = output.write(output.finished(clip), target)
+    clip = output.finished(clip)
+    say_replaced(target)
+    written = output.write(clip, target)
     print("\n".join(str(path) for path in written))
 
 
