@@ -25,7 +25,6 @@ Protocol = Literal[
 ]
 Task = Literal["generation", "reconstruction", "reaction"]
 GENERATION: tuple[Task, ...] = ("generation",)
-ONE_BY_ONE = "--compare does not go with --protocol {}; score them one by one"
 WITHOUT_INTERVALS: tuple[Protocol, ...] = ("prompts", "actions", "long")
 
 
@@ -130,11 +129,10 @@ def evaluate(
 def _open(names: Sequence[str], options: Options) -> "Report":
     from duomotion.distributed import connect
     from duomotion.evaluation.open import report
-    from duomotion.evaluation.open.opensets import OPEN_SETS, open_set_of
 
     _refuse_tasks(options)
     models = _load(names, options)
-    embedder, data = _open_evaluator(OPEN_SETS[open_set_of(models)].num_people, options)
+    embedder, data = _open_evaluator(models[0].num_people, options)
     return report.run(
         models,
         data,
@@ -151,8 +149,7 @@ def _solvers(names: Sequence[str], options: Options) -> "Report":
     from duomotion.evaluation.open import solver_report
 
     _refuse_tasks(options)
-    if options.compare:
-        raise ValueError(ONE_BY_ONE.format("solvers"))
+    _refuse_compare(options)
     if options.steps is not None or options.solver is not None:
         raise ValueError("--protocol solvers has its own solvers and steps")
     (model,) = _load(names, options)
@@ -262,15 +259,21 @@ PROTOCOLS: Mapping[Protocol, Callable[[Sequence[str], Options], "Report"]] = {
 
 
 def _refuse_settings(options: Options) -> None:
-    """Raises ValueError where a protocol of one model, as it was tuned, is given more."""
-    protocol = options.protocol
-    if options.compare:
-        raise ValueError(ONE_BY_ONE.format(protocol))
+    """Raises ValueError where a protocol of one model, as it was tuned, is given others."""
+    _refuse_compare(options)
     if str(options.sampling):
         raise ValueError(
-            f"--protocol {protocol} takes models as they were tuned, not {options.sampling}"
+            f"--protocol {options.protocol} takes models as they were tuned, not {options.sampling}"
         )
     _refuse_tasks(options)
+
+
+def _refuse_compare(options: Options) -> None:
+    """Raises ValueError where a protocol of one model is given more."""
+    if options.compare:
+        raise ValueError(
+            f"--compare does not go with --protocol {options.protocol}; score them one by one"
+        )
 
 
 def _refuse_edition(options: Options) -> None:

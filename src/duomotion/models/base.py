@@ -155,7 +155,7 @@ class MotionModel(ABC):
         """The interactions asked for, each the same as if it had been asked for alone."""
 
     def finish(self, clip: Interaction, request: Request) -> Interaction:
-        """What was drawn, and chosen among what else was drawn, as it is given out."""
+        """The draw that was kept, as users get it."""
         return clip
 
     @abstractmethod
@@ -850,6 +850,8 @@ class MotionModel(ABC):
         whole, dropped = clip, 0
         starts: list[int] = []
         overlap, longest = (round(each * self.fps) for each in (OVERLAP_SECONDS, MAX_SECONDS))
+        # What a stream has not yielded yet is always kept.
+        longest = max(longest, self.max_frames + round(LOOKBACK_SECONDS * self.fps))
         while dropped + whole.num_frames < request.frames:
             report = self._window_report(callback, len(starts) + (not given), request, given)
             # So that it goes on.

@@ -35,7 +35,7 @@ class Workers(Protocol):
 
 
 def usual_count(device: str) -> int:
-    """As many processes as pay: one per core that there is memory for, or one per GPU."""
+    """One process per core that there is memory for, or one per GPU."""
     if device == "cuda":
         from torch import cuda
 

@@ -17,7 +17,6 @@ from duomotion.models.ild.generate import adjustment, denoise
 from duomotion.models.ild.network import LatentDiffusion
 from duomotion.models.ild.reference import ReferenceSampler
 from duomotion.models.layers.acceleration import accelerate
-from duomotion.models.pair_guidance import GuidanceConfig
 from duomotion.models.timing import SEED, Bench, random_texts, seeded, synchronize
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import Solver, draw_noise
@@ -56,7 +55,7 @@ class IldBench(Bench):
 
     @property
     def variants(self) -> Mapping[str, Callable[[float, int], torch.Tensor]]:
-        steps = GuidanceConfig().collision_steps
+        steps = self.config.latent_guidance.collision_steps
         guided = replace(self.sampling, avoid_collisions=True, collision_steps=steps)
         return {"with collision guidance": partial(self._made, guided)}
 
