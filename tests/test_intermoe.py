@@ -487,7 +487,8 @@ def test_biases_move_once_a_step_and_never_in_validation(pairs, latents):
     task.model.train()
     before = {name: x.clone() for name, x in task.model.named_buffers() if name.endswith("bias")}
     task.loss(batch, rng, 0)
-    expected = {name: before[name] + move for name, move in zip(before, task.moves, strict=True)}
+    (moves,) = task.moves
+    expected = {name: before[name] + move for name, move in zip(before, moves, strict=True)}
     task.model.eval()
     task.loss(batch, rng, 0)
     with torch.no_grad():

@@ -19,11 +19,11 @@ from duomotion import precision
 from duomotion.checkpoint import load_weights, read_checkpoint, read_training
 from duomotion.config import to_dict
 from duomotion.data.composed import write_mark
-from duomotion.distributed import connect
+from duomotion.distributed import Processes, connect
 from duomotion.models.length import SYSTEM as LENGTH
 from duomotion.precision import autocast, resolve, weight_type
 from duomotion.storage import locked
-from duomotion.training.batch import clip_count, clip_names, take
+from duomotion.training.batch import clip_count, clip_names, on_device, whole
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.log import Log, read_records
 from duomotion.training.schedule import cosine, learning_rate, multistep, warmup
@@ -52,9 +52,10 @@ class Regression:
         self.calls = 0
         self.at_call = {}  # number of a loss call -> what to do then
 
-    def train_batches(self, *, seed, epoch, skip):
+    def train_batches(self, *, seed, epoch, skip, part=whole):
         order = torch.randperm(CLIPS, generator=torch.Generator().manual_seed(seed * 1000 + epoch))
         for ids in itertools.islice(order.split(BATCH), skip, None):
+            ids = ids[part(len(ids))]
             names = [f"clip{i}" for i in ids.tolist()]
             yield {"names": names, "x": self.x[ids], "y": self.y[ids], "source": "made up"}
 
@@ -337,9 +338,9 @@ def test_batches_are_computed_in_one_other_thread(tmp_path):
     threads = []
 
     class Watched(Regression):
-        def train_batches(self, *, seed, epoch, skip):
+        def train_batches(self, *, seed, epoch, skip, part=whole):
             threads.append(threading.current_thread())
-            yield from super().train_batches(seed=seed, epoch=epoch, skip=skip)
+            yield from super().train_batches(seed=seed, epoch=epoch, skip=skip, part=part)
 
     trainer(Watched(), tmp_path).run()
     assert len(threads) == 5 and len(set(threads)) == 1
@@ -348,8 +349,10 @@ def test_batches_are_computed_in_one_other_thread(tmp_path):
 
 def test_an_error_in_a_batch_comes_when_it_is_due(tmp_path):
     class Broken(Regression):
-        def train_batches(self, *, seed, epoch, skip):
-            for index, batch in enumerate(super().train_batches(seed=seed, epoch=epoch, skip=skip)):
+        def train_batches(self, *, seed, epoch, skip, part=whole):
+            for index, batch in enumerate(
+                super().train_batches(seed=seed, epoch=epoch, skip=skip, part=part)
+            ):
                 if (epoch, index + skip) == (1, 3):
                     raise OSError(5, "can't be read", "clip")
                 yield batch
@@ -533,7 +536,7 @@ def test_averages_are_validated_and_the_weights_go_on(tmp_path):
 
 def test_data_without_a_batch_are_refused(tmp_path):
     class Empty(Regression):
-        def train_batches(self, *, seed, epoch, skip):
+        def train_batches(self, *, seed, epoch, skip, part=whole):
             return iter(())
 
     with pytest.raises(ValueError, match="no batch of 8 clips"):
@@ -581,10 +584,10 @@ def test_where_the_first_process_has_no_folder_all_end(tmp_path):
     assert not (tmp_path / "log.jsonl").exists()
 
 
-def test_two_processes_train_like_one(tmp_path):
+def test_two_processes_train_like_one_with_two_micro_batches(tmp_path):
     """Batches of 7 clips: the processes' shares differ in size."""
-    processes = two_processes(tmp_path / "two", "train_in_sevens(folder)")
-    train_in_sevens(tmp_path / "one")
+    processes = two_processes(tmp_path / "two", "train_in_sevens(folder, 1)")
+    train_in_sevens(tmp_path / "one", 2)
     for process in processes:
         error = process.communicate(timeout=120)[1]
         assert process.returncode == 0, error.decode()
@@ -596,18 +599,20 @@ def test_two_processes_train_like_one(tmp_path):
 
 
 class Sevens(Regression):
-    def train_batches(self, *, seed, epoch, skip):
+    def train_batches(self, *, seed, epoch, skip, part=whole):
         for start in range(7 * skip, CLIPS - 1, 7):
-            part = slice(start, start + 7)
-            yield {"x": self.x[part], "y": self.y[part], "names": ["a"] * 7}
+            own = torch.arange(start, start + 7)[part(7)]
+            yield {"x": self.x[own], "y": self.y[own], "names": ["a"] * len(own)}
 
 
-def train_in_sevens(folder):
-    task = Sevens(noise=0.0, dropout=0.0)
+def train_in_sevens(folder, micro_batches):
+    task = Sevens(noise=0.1, dropout=0.0)
     if os.environ.get("RANK") == "1":
         with torch.no_grad():
             task.model[0].weight.zero_()  # the first process's weights win
-    optim = OptimConfig(steps=12, lr=0.02, clip_norm=1.0, precision="float32")
+    optim = OptimConfig(
+        steps=12, lr=0.02, clip_norm=1.0, precision="float32", micro_batches=micro_batches
+    )
     trainer(task, folder, optim, LOG).run()
 
 
@@ -642,26 +647,49 @@ class Batch:
 
 
 @pytest.mark.parametrize("kind", [Batch, dict])
-def test_a_share_of_a_batch(kind):
+def test_what_a_batch_holds(kind):
     batch = kind(names=["a", "b", "c"], x=torch.arange(6).reshape(3, 2), text="both")
     assert clip_count(batch) == 3
     assert clip_names(batch) == ["a", "b", "c"]
-    share = take(batch, slice(1, 3), torch.device("cpu"))
-    assert type(share) is kind
-    share = share if kind is dict else vars(share)
-    assert share["names"] == ["b", "c"]
-    assert share["x"].tolist() == [[2, 3], [4, 5]]
-    assert share["text"] == "both"
+    moved = on_device(batch, torch.device("meta"))
+    assert type(moved) is kind
+    moved = moved if kind is dict else vars(moved)
+    assert moved["x"].device.type == "meta"
+    assert (moved["names"], moved["text"]) == (["a", "b", "c"], "both")
 
 
-def test_a_batch_smaller_than_the_processes_is_refused():
-    from duomotion.distributed import Processes
+@pytest.mark.parametrize(("processes", "micro_batches"), [(1, 1), (3, 1), (1, 3), (2, 4), (5, 3)])
+def test_every_clip_is_in_one_micro_batch(processes, micro_batches):
+    def shared(count):
+        members = (Processes(torch.device("cpu"), k, processes) for k in range(processes))
+        parts = [share(count) for each in members for share in each.shares(micro_batches)]
+        assert parts == [share(count) for share in alone.shares(processes * micro_batches)]
+        return [list(range(count))[part] for part in parts]
 
-    cpu = torch.device("cpu")
-    parts = [Processes(cpu, rank, 3).share(8) for rank in range(3)]
-    assert [i for part in parts for i in range(8)[part]] == list(range(8))
-    with pytest.raises(ValueError, match="2 clips can't be spread over 3 processes"):
-        Processes(cpu, 0, 3).share(2)
+    alone = Processes(torch.device("cpu"))
+    assert [clip for part in shared(16) for clip in part] == list(range(16))
+    sizes = list(map(len, shared(16)))
+    assert max(sizes) - min(sizes) <= 1
+    assert all(len(part) == 1 for part in shared(2)[2:])
+
+
+def test_a_batch_smaller_than_its_parts_is_refused(tmp_path):
+    optim = replace(OPTIM, micro_batches=5)
+    recipe, two = {}, Processes(torch.device("cpu"), 0, 2)
+    with pytest.raises(ValueError, match="batch_size is 8, which can't be spread over 10 parts"):
+        Trainer(Regression(), tmp_path, recipe=recipe, optim=optim, log=LOG, processes=two)
+
+
+def test_micro_batches_train_like_one_batch(tmp_path):
+    """Batches of 8, and of 4 at the ends of epochs, in three parts."""
+    for parts in (1, 3):
+        optim = replace(OPTIM, micro_batches=parts)
+        trainer(Regression(noise=0.0, dropout=0.0), tmp_path / str(parts), optim).run()
+    one, three = (read_checkpoint(tmp_path / name / "last").tensors for name in ("1", "3"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(three[name], tensor, rtol=1e-4, atol=1e-6)
+    for ours, reference in zip(records(tmp_path / "3"), records(tmp_path / "1"), strict=True):
+        assert ours == pytest.approx(reference, rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
 import atexit
 import datetime
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, distributed, nn
@@ -27,23 +28,22 @@ class Processes:
     def is_first(self) -> bool:
         return self.rank == 0
 
-    def share(self, count: int) -> slice:
-        """This process's part of a global batch of `count` clips.
+    def shares(self, micro_batches: int) -> list[Callable[[int], slice]]:
+        """Which of a batch's clips are in each of this process's micro-batches, by their number.
 
-        Raises:
-            ValueError: there are fewer clips than processes.
+        N processes with M micro-batches each share a batch as one process with N M does.
         """
-        if count < self.size:
-            raise ValueError(
-                f"a batch of {count} clips can't be spread over {self.size} processes: "
-                f"use fewer processes or leave out the last, smaller batch of an epoch"
-            )
-        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+        first, parts = self.rank * micro_batches, self.size * micro_batches
+        return [partial(share, index=first + k, parts=parts) for k in range(micro_batches)]
 
-    def average(self, parameters: Sequence[nn.Parameter], values: Tensor) -> None:
+    def average(self, parameters: Sequence[nn.Parameter], values: Tensor, weight: float) -> None:
         """Replace gradients and `values`, both in place, by their means over the processes.
 
         A parameter without a gradient in every process keeps having none.
+
+        Args:
+            weight: how much this process's gradients and values count: the clips that they are
+                means over.
         """
         if self.size == 1:
             return
@@ -52,10 +52,10 @@ class Processes:
             torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             for parameter in parameters
         ]
-        everything = [values, used, *gradients]
-        flat = torch.cat([tensor.flatten() for tensor in everything])
+        everything = [values.new_ones(1), values, used, *gradients]
+        flat = torch.cat([tensor.flatten() for tensor in everything]).mul_(weight)
         distributed.all_reduce(flat)
-        parts = (flat / self.size).split([tensor.numel() for tensor in everything])
+        _, *parts = flat.div_(flat[0].clone()).split([tensor.numel() for tensor in everything])
         values.copy_(parts[0])
         for parameter, is_used, part in zip(parameters, parts[1].tolist(), parts[2:], strict=True):
             parameter.grad = part.view_as(parameter) if is_used else None
@@ -94,6 +94,16 @@ class Processes:
         """Until every process has come here."""
         if self.size > 1:
             distributed.barrier()
+
+
+def share(count: int, *, index: int, parts: int) -> slice:
+    """Part `index` of `count` clips, at least one clip.
+
+    Where there are fewer clips than parts, some parts are the same clip.
+    """
+    if count < parts:
+        return slice(index % count, index % count + 1)
+    return slice(count * index // parts, count * (index + 1) // parts)
 
 
 def find_device(name: str) -> torch.device:

@@ -77,6 +77,24 @@ def check(name: str, path: Path, /) -> None:
 
 
 @app.command
+def shard(path: Path, out: Path, /) -> None:
+    """Copy a prepared data set with its motion in few large files, which training reads from disk.
+
+    For data sets that are larger than memory. Training takes the copy as any other data set, as in
+    `data.pairs=data/interhuman-shards`.
+
+    Args:
+        path: Prepared data set.
+        out: Folder for the copy.
+    """
+    from duomotion.data.sharding import shard as shard_all
+
+    writable_folder(out)
+    report_problems(shard_all(path, out))
+    print(f"copied to {out}")
+
+
+@app.command
 def compose(
     solo: Path,
     /,

@@ -8,18 +8,21 @@ ROOT/texts/NAME.txt              a caption a line: caption#word/TAG word/TAG#sta
 ROOT/{train,val,test}.txt        one NAME a line; others such as train_val.txt may be there
 ROOT/Mean.npy, Std.npy           (263,) or (251,)
 
+Vectors may be in shards instead (data/shards.py), as features.
+
 A caption whose start and end, in seconds, are not both 0 describes a stretch, which becomes a clip
 of its own. The mirrored copy of NAME is called MNAME.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from duomotion.data import interhuman, sources
+from duomotion.data import interhuman, shards, sources
 from duomotion.data.captions import Caption, parse_caption
 from duomotion.data.interhuman import SPLITS, Problem
 from duomotion.motion.humanml3d import HUMANML3D, KIT, SOLO_LAYOUTS, SoloLayout
@@ -123,19 +126,26 @@ def layout_of(root: Path) -> SoloLayout:
     Raises:
         ValueError: there is no file of vectors of a known width.
     """
-    for path in sorted((root / "new_joint_vecs").glob("*.npy")):
-        try:
-            shape = array_shape(path)
-        except (ValueError, OSError):  # a damaged file; whoever reads the clip says so
-            continue
+    for width in _widths(root):
         for layout in SOLO_LAYOUTS:
-            if shape[1:] == (layout.num_features,):
+            if width == layout.num_features:
                 return layout
     widths = " or ".join(str(layout.num_features) for layout in SOLO_LAYOUTS)
     raise ValueError(
         f"{root}/new_joint_vecs has no .npy file of vectors of {widths} numbers; is it a data set? "
         "`duomotion data prepare` makes one"
     )
+
+
+def _widths(root: Path) -> Iterator[int]:
+    """Of the vectors of each clip that can be read; who reads a damaged one says so."""
+    if (stored := shards.find(root)) is not None:
+        for name in stored.files:
+            with suppress(ValueError):
+                yield stored.read(name, {"features": (None, None)})[0].shape[1]
+    for path in sorted((root / "new_joint_vecs").glob("*.npy")):
+        with suppress(ValueError, OSError):
+            yield from array_shape(path)[1:2]
 
 
 def read_clip(root: Path, name: str, layout: SoloLayout) -> list[SoloClip | Problem]:
@@ -167,8 +177,18 @@ def read_clip(root: Path, name: str, layout: SoloLayout) -> list[SoloClip | Prob
 
 
 def _read_features(root: Path, name: str, layout: SoloLayout) -> np.ndarray:
+    shape = (layout.num_features,)
+    stored = shards.find(root)
+    if stored is not None:
+        (features,) = stored.read(name, {"features": (None, *shape)})
+        return features
     label = f"new_joint_vecs/{name}.npy"
-    return interhuman.read_floats(root / label, label, (layout.num_features,)).astype(np.float32)
+    return interhuman.read_floats(root / label, label, shape).astype(np.float32)
+
+
+def read_arrays_of(root: Path, name: str) -> dict[str, np.ndarray]:
+    """The array of a `SoloClip` that is no stretch; raises ValueError where it can't be used."""
+    return {"features": _read_features(root, name, layout_of(root))}
 
 
 def check_length(frames: int, layout: SoloLayout) -> None:

@@ -5,6 +5,8 @@ ROOT/motions_processed/person2/NAME.npy   the partner, same length; absent for o
 ROOT/annots/NAME.txt                      one caption a line (data/captions.py)
 ROOT/split/{train,val,test}.txt           one NAME a line (also found directly in ROOT)
 ROOT/split/ignore_list.txt                NAMEs to leave out, optional
+
+Motions may be in shards instead (data/shards.py), as positions and sixd of `Clip`.
 """
 
 import shutil
@@ -15,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from duomotion.data import composed, kinds, sources
+from duomotion.data import composed, kinds, shards, sources
 from duomotion.data.captions import is_plain_line, parse_line, timed_line, untagged
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.interhuman import INTERHUMAN, from_interhuman_raw, to_interhuman_raw
@@ -27,6 +29,7 @@ SPLITS = ("train", "val", "test")
 PEOPLE = ("person1", "person2")
 RAW_DIM = 492
 LARGEST_LIST = 10_000_000  # bytes of names or captions
+SHAPES = {"positions": (None, None, 22, 3), "sixd": (None, None, 21, 6)}
 
 
 @dataclass(frozen=True)
@@ -207,37 +210,43 @@ def read_clip(root: Path, name: str) -> Clip | Problem:
 
 def read_motion(root: Path, name: str) -> Clip | Problem:
     """One clip, captioned or not, or what is wrong with it."""
-    people = []
-    for person in PEOPLE:
-        path = root / "motions_processed" / person / f"{name}.npy"
-        if not path.is_file():
-            if person == "person2" and not path.parent.is_dir():
-                continue
-            return Problem(name, f"{person} is missing")
-        try:
-            raw = read_floats(path, person, (RAW_DIM,))
-        except ValueError as error:
-            return Problem(name, str(error))
-        if len(raw) < INTERHUMAN.min_frames:
-            shortest = INTERHUMAN.min_frames
-            return Problem(name, f"{person} has {len(raw)} frames, fewer than {shortest}")
-        people.append(raw)
-    if len({len(raw) for raw in people}) != 1:
-        return Problem(name, f"the people have {' and '.join(str(len(p)) for p in people)} frames")
-    seconds = len(people[0]) / INTERHUMAN.fps
     try:
+        positions, sixd = read_arrays_of(root, name).values()
+        seconds = positions.shape[1] / INTERHUMAN.fps
         spans = read_spans(root, name, seconds=seconds)
     except ValueError as error:
         return Problem(name, str(error))
     whole = [span for span in spans if (span.start, span.end) == (0, seconds)]
+    parts = tuple(span for span in spans if span not in whole)
+    return Clip(name, positions, sixd, *_texts(whole), parts=parts)
+
+
+def read_arrays_of(root: Path, name: str) -> dict[str, np.ndarray]:
+    """The arrays of a `Clip`.
+
+    Raises:
+        ValueError: what is wrong with them.
+    """
+    stored = shards.find(root)
+    if stored is not None:
+        positions, sixd = stored.read(name, SHAPES)
+        if positions.shape[:2] != sixd.shape[:2]:
+            raise ValueError("its positions and rotations have different numbers of frames")
+        return {"positions": positions, "sixd": sixd}
+    people = []
+    for person in PEOPLE:
+        path = root / "motions_processed" / person / f"{name}.npy"
+        if not path.is_file() and person == "person2" and not path.parent.is_dir():
+            continue
+        raw = read_floats(path, person, (RAW_DIM,))
+        if len(raw) < INTERHUMAN.min_frames:
+            shortest = INTERHUMAN.min_frames
+            raise ValueError(f"{person} has {len(raw)} frames, fewer than {shortest}")
+        people.append(raw)
+    if len({len(raw) for raw in people}) != 1:
+        raise ValueError(f"the people have {' and '.join(str(len(p)) for p in people)} frames")
     positions, sixd = from_interhuman_raw(np.stack(people).astype(np.float32))
-    return Clip(
-        name,
-        positions.astype(np.float32),
-        sixd,
-        *_texts(whole),
-        parts=tuple(span for span in spans if span not in whole),
-    )
+    return {"positions": positions.astype(np.float32), "sixd": sixd}
 
 
 def read_spans(root: Path, name: str, *, seconds: float) -> tuple[Span, ...]:

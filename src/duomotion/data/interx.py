@@ -13,6 +13,7 @@ ROOT/splits/{train,val,test}.txt      one NAME a line
 Prepared: ROOT/motions/NAME.npy (T, 56, 6) float32, row by row the axis-angle of a joint of SMPL-X
 and in row 55 the translation, first of one person, then of the other; splits as above; texts with
 tagged words where there are any; ROOT/actors.txt with `NAME 0` or `NAME 1` a line, who acts.
+Motions may be in shards instead (data/shards.py), as rotations and translations of `InterxClip`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from duomotion.data import composed, interhuman
+from duomotion.data import composed, interhuman, shards
 from duomotion.data.captions import read_caption
 from duomotion.data.interhuman import SPLITS, Problem
 from duomotion.motion.interaction import Interaction
@@ -40,6 +41,7 @@ PEOPLE = ("P1", "P2")
 TEXTS = ("texts_processed", "texts")  # what comes first is read
 ORDER = "annots/interaction_order.pkl"
 FINGERS = 15
+SHAPES = {"rotations": (2, None, NUM_ROTATIONS, 3, 3), "translations": (2, None, 3)}
 ARRAYS = {
     "root_orient": 1,
     "pose_body": 21,
@@ -94,28 +96,45 @@ def check(root: str | Path) -> tuple[int, list[Problem]]:
 def read_clip(root: Path, name: str) -> InterxClip | Problem:
     """One prepared clip, or what is wrong with it."""
     try:
-        raw = interhuman.read_floats(
-            root / "motions" / f"{name}.npy", f"motions/{name}.npy", (INTERX.num_joints, 2 * 3)
-        )
+        rotations, translations = read_arrays_of(root, name).values()
     except ValueError as error:
         return Problem(name, str(error))
-    if not INTERX.min_frames <= len(raw) < TOO_LONG:
-        return Problem(name, f"it has {len(raw)} frames, not {INTERX.min_frames} to {TOO_LONG - 1}")
     try:
         captions = [read_caption(line) for line in _lines(root, name)]
     except ValueError as error:
         return Problem(name, f"texts/{name}.txt: {error}")
-    people = np.stack([raw[..., :3], raw[..., 3:]])
-    vectors = people[:, :, :NUM_ROTATIONS]
-    matrices = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
-    rotations = matrices.reshape(*vectors.shape, 3).astype(np.float32)
     return InterxClip(
         name,
         rotations,
-        people[:, :, -1].astype(np.float32),
+        translations,
         tuple(caption.text for caption in captions),
         tuple(caption.words for caption in captions),
     )
+
+
+def read_arrays_of(root: Path, name: str) -> dict[str, np.ndarray]:
+    """The arrays of an `InterxClip`.
+
+    Raises:
+        ValueError: what is wrong with them.
+    """
+    stored = shards.find(root)
+    if stored is not None:
+        rotations, translations = stored.read(name, SHAPES)
+        if rotations.shape[:2] != translations.shape[:2]:
+            raise ValueError("its rotations and translations have different numbers of frames")
+        return {"rotations": rotations, "translations": translations}
+    label = f"motions/{name}.npy"
+    raw = interhuman.read_floats(root / label, label, (INTERX.num_joints, 2 * 3))
+    if not INTERX.min_frames <= len(raw) < TOO_LONG:
+        raise ValueError(f"it has {len(raw)} frames, not {INTERX.min_frames} to {TOO_LONG - 1}")
+    people = np.stack([raw[..., :3], raw[..., 3:]])
+    vectors = people[:, :, :NUM_ROTATIONS]
+    matrices = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
+    return {
+        "rotations": matrices.reshape(*vectors.shape, 3).astype(np.float32),
+        "translations": people[:, :, -1].astype(np.float32),
+    }
 
 
 def read_actors(root: Path) -> dict[str, int]:

@@ -8,6 +8,8 @@ from duomotion.data.windows import WindowConfig, with_window
 from duomotion.motion.interx import INTERX, ROOT, TRANSLATION, VELOCITY
 from duomotion.text.augment import mirror_text
 
+NUM_PEOPLE = 2
+
 
 class InterxWindows:
     """Draws windows as maps (B, frames, 56, 6), each of one person.
@@ -24,7 +26,7 @@ class InterxWindows:
         self.config = config
         lengths = np.array([clip.num_frames - 1 for clip in clips])  # velocities need a next frame
         usable = with_window(lengths, config)
-        self.clips = [maps(clips[index]) for index in usable]
+        self.clips = [clips[index] for index in usable]
         self.num_windows = int((2 * config.window_counts(lengths[usable])).sum())
         """Windows of an epoch."""
         places = lengths[usable] - config.frames + 1
@@ -36,10 +38,11 @@ class InterxWindows:
         windows = []
         for index in rng.choice(len(self.clips), size=count // together, p=self.weights):
             clip = self.clips[index]
-            start, person = rng.integers(clip.shape[1] - length + 1), rng.integers(len(clip))
+            start, person = rng.integers(clip.num_frames - length), rng.integers(NUM_PEOPLE)
             first = rng.integers(max(0, start + length - self.config.reach), start + 1)
-            origin = clip[rng.integers(len(clip)), first, ROOT, TRANSLATION]
-            window = clip[[person, 1 - person][:together], start : start + length].copy()
+            origin = clip.translations[rng.integers(NUM_PEOPLE), first]
+            shown, cut = [person, 1 - person][:together], slice(start, start + length + 1)
+            window = _maps(clip.rotations[shown, cut], clip.translations[shown, cut])
             window[..., ROOT, TRANSLATION] -= origin
             if self.config.mirror and rng.random() < 0.5:
                 window = INTERX.mirror(window)
@@ -71,7 +74,11 @@ def whole(clip: InterxClip) -> np.ndarray:
 
 def maps(clip: InterxClip) -> np.ndarray:
     """(2, T - 1, 56, 6) float32."""
-    return INTERX.to_joint_map(INTERX.encode_smplx(clip.rotations, clip.translations))
+    return _maps(clip.rotations, clip.translations)
+
+
+def _maps(rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
+    return INTERX.to_joint_map(INTERX.encode_smplx(rotations, translations))
 
 
 def _placed(joints: np.ndarray) -> np.ndarray:

@@ -1,13 +1,13 @@
 """Windows of one person's motion, what a tokenizer trains on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from duomotion.data.interhuman import Clip
 from duomotion.motion.canonical import facing
-from duomotion.motion.interhuman import mirror_pair, on_floor
+from duomotion.motion.interhuman import floors, mirror_pair
 from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
 
@@ -76,10 +76,8 @@ class WindowSampler:
         self.config = config
         lengths = np.array([clip.num_frames - 1 for clip in clips])  # velocities need a next frame
         usable = with_window(lengths, config)
-        self.clips = [
-            replace(clips[index], positions=on_floor(clips[index].positions, config.floor))
-            for index in usable
-        ]
+        self.clips = [clips[index] for index in usable]
+        self.floors = [floors(clip.positions, config.floor) for clip in self.clips]
         people = np.array([len(clip.positions) for clip in self.clips])
         self.num_windows = int((people * config.window_counts(lengths[usable])).sum())
         """Windows of an epoch."""
@@ -101,6 +99,7 @@ class WindowSampler:
             person, reference = rng.integers(len(clip.positions), size=2)
             shown = [person, 1 - person][:together]
             positions[row] = clip.positions[shown, start : start + length]
+            positions[row, ..., 1] -= self.floors[index][shown, None, None]
             sixd[row] = clip.sixd[shown, start : start + length]
             leader = clip.positions[reference, first]
             origin[row] = leader[0] * [1, 0, 1]

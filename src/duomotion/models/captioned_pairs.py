@@ -19,6 +19,7 @@ from duomotion.text.anchors import ANCHORS, save_anchors
 from duomotion.text.augment import mirror_text
 from duomotion.text.cache import cached_encoder
 from duomotion.text.learned import Learned
+from duomotion.training.batch import Part, whole
 from duomotion.training.captions import CaptionStates, draw_captions
 from duomotion.training.validation import FeatureSource, ValidationFID, held_out_scores
 from duomotion.training.views import View
@@ -208,9 +209,11 @@ class CaptionedTask(ABC):
     def generator(self) -> FeatureSource:
         """What generates, of copies: what only generates can't be trained."""
 
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+    def train_batches(
+        self, *, seed: int, epoch: int, skip: int, part: Part = whole
+    ) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size
-        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
+        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip, part=part)
 
     def validate(self) -> dict[str, float]:
         return self.pairs.scores(

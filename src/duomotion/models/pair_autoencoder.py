@@ -16,7 +16,7 @@ from duomotion.checkpoint import load_weights, read_checkpoint
 from duomotion.losses.interaction import mean_over, on_lowest_foot
 from duomotion.models.layers.masks import length_mask
 from duomotion.models.pair_views import PairViews, statistics
-from duomotion.training.batch import take
+from duomotion.training.batch import Part, on_device, whole
 from duomotion.training.views import View
 
 
@@ -63,9 +63,11 @@ class PairAutoencoderTask(ABC):
     def reconstructed(self, target_BPTF: Tensor, frames_B: Tensor) -> Tensor:
         """Normalised features through the means of their latents."""
 
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+    def train_batches(
+        self, *, seed: int, epoch: int, skip: int, part: Part = whole
+    ) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size
-        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip)
+        return self.pairs.train_batches(size, seed=seed, epoch=epoch, skip=skip, part=part)
 
     def target(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Normalised features, zero in the padding, and the length mask (B, T)."""
@@ -92,7 +94,7 @@ class PairAutoencoderTask(ABC):
         errors, counts, rng = [], [], np.random.default_rng(0)
         for start in range(0, len(self.pairs.held_out), size):
             views = self.pairs.held_out[start : start + size]
-            batch = take(self.pairs.batch(views, rng), slice(None), self.device)
+            batch = on_device(self.pairs.batch(views, rng), self.device)
             target_BPTF, mask_BT = self.target(batch)
             made_BPTF = self.reconstructed(target_BPTF, batch["frames_B"])
             made, target = self.joints(made_BPTF, target_BPTF, mask_BT)

@@ -11,7 +11,7 @@ from duomotion.data.layouts import VIEWS
 from duomotion.data.pairs import PairConfig
 from duomotion.motion.layout import Layout
 from duomotion.motion.normaliser import Normaliser
-from duomotion.training.batch import similar_lengths
+from duomotion.training.batch import Part, similar_lengths, whole
 from duomotion.training.views import (
     DrawView,
     FixedViews,
@@ -126,15 +126,16 @@ class PairViews:
         return FixedViews(self.prepare(drawn, sum(each)))
 
     def train_batches(
-        self, batch_size: int, *, seed: int, epoch: int, skip: int
+        self, batch_size: int, *, seed: int, epoch: int, skip: int, part: Part = whole
     ) -> Iterator[dict[str, Any]]:
         """An epoch has every view of recorded clips once, and its share of composed ones."""
         rng = np.random.default_rng([seed, epoch])
         rows, lengths = self.views.epoch(rng), self.views.lengths
         batches = similar_lengths([lengths[row] for row in rows], batch_size, rng)
         for index, chosen in enumerate(batches[skip:], skip):
-            rng = np.random.default_rng([seed, epoch, index])
-            yield self.batch(self.views.draw(rows[chosen].tolist(), rng), rng)
+            own = part(len(chosen))
+            rng = np.random.default_rng([seed, epoch, index, own.start])
+            yield self.batch(self.views.draw(rows[chosen[own]].tolist(), rng), rng)
 
     def batch(self, views: list[View], rng: np.random.Generator) -> dict[str, Any]:
         """Members as of `views.collate`; `rng` is for what is drawn in it."""

@@ -217,8 +217,15 @@ def on_floor(positions: np.ndarray, floor: str) -> np.ndarray:
     """
     if floor == "keep":
         return positions
+    return positions - np.array([0.0, 1, 0]) * floors(positions, floor)[:, None, None, None]
+
+
+def floors(positions: np.ndarray, floor: str) -> np.ndarray:
+    """(P,) heights in metres that become 0, see `on_floor`."""
+    if floor == "keep":
+        return np.zeros(len(positions))
     assert floor == "each", floor
-    return positions - np.array([0.0, 1, 0]) * positions[..., 1].min((1, 2))[:, None, None, None]
+    return positions[..., 1].min((1, 2))
 
 
 # InterHuman's processed arrays hold 62 joint positions, then 51 local rotations without the root.

@@ -5,12 +5,20 @@ members (numbers, texts, None) belong to the batch as a whole.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+Part = Callable[[int], slice]
+"""Of how many clips which are taken."""
+
+
+def whole(count: int) -> slice:
+    """All of them."""
+    return slice(0, count)
 
 
 def clip_count(batch: Any) -> int:
@@ -23,17 +31,16 @@ def clip_names(batch: Any) -> list[str]:
     return list(_members(batch).get("names", []))
 
 
-def take(batch: Any, part: slice, device: torch.device) -> Any:
-    """A batch of the clips `part`, with its tensors on `device`."""
-    members = {
-        name: member[part] if _is_per_clip(member) else member
-        for name, member in _members(batch).items()
-    }
+def on_device(batch: Any, device: torch.device) -> Any:
+    """The same batch with its tensors on `device`."""
     moved = {
-        name: member.to(device, non_blocking=True) if isinstance(member, Tensor) else member
-        for name, member in members.items()
+        name: member.to(device, non_blocking=True)
+        for name, member in _members(batch).items()
+        if isinstance(member, Tensor)
     }
-    return moved if isinstance(batch, Mapping) else dataclasses.replace(batch, **moved)
+    if isinstance(batch, Mapping):
+        return {**batch, **moved}
+    return dataclasses.replace(batch, **moved)
 
 
 def _members(batch: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ class OptimConfig:
 
     steps: int  # optimiser steps of the whole training
     batch_size: int = 52  # clips per step, over all processes together
+    micro_batches: int = 1  # in which a process computes its clips of a step, to save memory
     lr: float = 2e-4
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 1e-5
@@ -28,12 +29,15 @@ class OptimConfig:
     ema_decay: float | None = None  # None: no averaged weights
     seed: int = 3407
     precision: Precision = "auto"
+    activation_checkpointing: bool = False  # keep no activations within blocks: less memory
+    compile: bool = False  # blocks by torch.compile
 
     def __post_init__(self) -> None:
         _check(
             {
                 "steps has to be at least 1": self.steps >= 1,
                 "batch_size has to be at least 1": self.batch_size >= 1,
+                "micro_batches has to be at least 1": self.micro_batches >= 1,
                 "lr has to be positive": 0 < self.lr < math.inf,
                 "betas have to lie in [0, 1)": all(0 <= beta < 1 for beta in self.betas),
                 "weight_decay can't be negative": 0 <= self.weight_decay < math.inf,

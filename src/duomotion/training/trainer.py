@@ -1,8 +1,9 @@
 """The one loop that trains every system.
 
-Whatever is drawn at random in a step follows from (seed, step, process) alone, and the order of the
-data from (seed, epoch). On one machine, with as many threads, a training that was killed and run
-again therefore goes exactly the way of one that was not.
+Whatever is drawn at random in a step follows from (seed, step, number of the micro-batch) alone,
+and the order of the data from (seed, epoch). On one machine, with as many threads, a training that
+was killed and run again therefore goes exactly the way of one that was not; and N processes with M
+micro-batches each go the way of one with N M, up to rounding.
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ import math
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -37,7 +38,8 @@ from duomotion.precision import autocast, resolve
 from duomotion.signals import handled
 from duomotion.storage import locked, recover
 from duomotion.text.learned import LEARNED, Learned
-from duomotion.training.batch import clip_count, clip_names, take
+from duomotion.training.batch import Part, clip_count, clip_names, on_device, whole
+from duomotion.training.blocks import checkpoint_activations, compile_blocks
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.log import Log
 from duomotion.training.prefetch import prefetched
@@ -49,14 +51,18 @@ OnProgress = Callable[[int, int, float | None], None]
 """Steps done, steps in total, and the loss of the last record; None before the first."""
 
 _POSITION = ("step", "epoch", "batch", "seconds", "sums", "recorded", "scores", "best")
-_MAY_CHANGE = ("log.", "optim.steps")  # parts of a recipe that may differ when resuming
+_MAY_CHANGE = (
+    "log.",
+    "optim.steps",
+    "optim.micro_batches",
+)  # parts of a recipe that may differ when resuming
 
 
 class Task(Protocol):
     """What a system brings to its training.
 
     `training.batch` says what a batch may be; its member `names`, if any, holds the clips' names.
-    The trainer moves batches to the device and, under torchrun, gives each process its share.
+    The trainer moves batches to the device.
     """
 
     score_name: str  # the validation score that decides on `best`; lower is better
@@ -67,9 +73,12 @@ class Task(Protocol):
         """The network; its whole `state_dict` is saved."""
         ...
 
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[Any]:
+    def train_batches(
+        self, *, seed: int, epoch: int, skip: int, part: Part = whole
+    ) -> Iterator[Any]:
         """The batches of one epoch without the first `skip`; the same for the same arguments.
 
+        Of each batch only the clips that `part` says are drawn: those of this process.
         They are computed in a background thread, ahead of the step that they are for: neither with
         `model`, whose weights change meanwhile, nor with torch's own generators, from which `loss`
         draws.
@@ -126,6 +135,10 @@ class Trainer:
         recipe: everything that defines the training, with `system`, as JSON holds it (`to_dict`);
             saved in each checkpoint. Under "log" and "optim" it holds what `log` and `optim` are.
         processes: those that train together, this one's device among them; None: `connect()`.
+
+    Raises:
+        ValueError: batches have fewer clips than processes and micro-batches share them, or
+            `optim` asks for what can't be done with this network.
     """
 
     def __init__(
@@ -141,8 +154,18 @@ class Trainer:
         self.task, self.folder, self.recipe = task, Path(folder), recipe
         self.optim, self.log = optim, log
         self.processes = processes or connect(None)
+        self.shares = self.processes.shares(optim.micro_batches)
+        if optim.batch_size < (parts := self.processes.size * optim.micro_batches):
+            raise ValueError(
+                f"optim.batch_size is {optim.batch_size}, which can't be spread over {parts} "
+                f"parts: use a larger one, fewer processes or fewer optim.micro_batches"
+            )
         self.device = self.processes.device
         self.model = task.model.to(self.device)
+        if optim.activation_checkpointing:
+            checkpoint_activations(self.model)
+        if optim.compile:
+            compile_blocks(self.model)
         self.parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self.averages: dict[str, Tensor] = {}
         if optim.ema_decay is not None:
@@ -211,8 +234,8 @@ class Trainer:
                     f"The training in {self.folder} is finished: all of its {self.step:,} steps "
                     "are done. More optim.steps would go on."
                 )
-        for self.epoch, self.batch, batch in batches:
-            self._train_step(batch)
+        for self.epoch, self.batch, own in batches:
+            self._train_step(own)
             self.seconds = already + time.monotonic() - started_at
             is_over = self.step == self.optim.steps
             is_interrupted = self.processes.any(interruption.is_asked)
@@ -237,14 +260,16 @@ class Trainer:
                 raise SystemExit(interruption.status)
 
     def _batches(self) -> "Iterator[_Positioned]":
-        """Batches without end, from the current position on."""
+        """This process's micro-batches without end, from the current position on."""
         epoch, done = self.epoch, self.batch
         while True:
             count = done
-            for count, batch in enumerate(
-                self.task.train_batches(seed=self.optim.seed, epoch=epoch, skip=done), done + 1
-            ):
-                yield _Positioned(epoch, count, batch)
+            shared = [
+                self.task.train_batches(seed=self.optim.seed, epoch=epoch, skip=done, part=part)
+                for part in self.shares
+            ]
+            for count, own in enumerate(zip(*shared, strict=True), done + 1):
+                yield _Positioned(epoch, count, own)
             if count == 0:
                 raise ValueError(
                     f"the training data give no batch of {self.optim.batch_size} clips: "
@@ -252,26 +277,17 @@ class Trainer:
                 )
             epoch, done = epoch + 1, 0
 
-    def _train_step(self, batch: Any) -> None:
-        """One optimiser step."""
-        _seed(self.rng, self.optim.seed, self.step, self.processes.rank)
-        clips = clip_count(batch)
-        share = self.processes.share(clips)
-        weight = (share.stop - share.start) * self.processes.size / clips
-        own = take(batch, share, self.device)
-
-        with autocast(self.optim.precision, self.device):
-            loss, parts = self.task.loss(own, self.rng, self.step)
+    def _train_step(self, own: Sequence[Any]) -> None:
+        """One optimiser step with this process's micro-batches."""
         self.optimizer.zero_grad()
-        (loss * weight).backward()
-        values = torch.stack([v.detach().float() * weight for v in (loss, *parts.values())])
+        names, values = self._gradients(own)
         parameters = list(self.parameters.values())
-        self.processes.average(parameters, values)
+        self.processes.average(parameters, values, sum(map(clip_count, own)))
 
         norm = nn.utils.clip_grad_norm_(parameters, self.optim.clip_norm or math.inf)
-        measured = dict(zip(("loss", *parts), values.tolist(), strict=True))
+        measured = dict(zip(names, values.tolist(), strict=True))
         measured["gradient_norm"] = norm.item()
-        self._refuse_non_finite(measured, batch)
+        self._refuse_non_finite(measured, own)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.optim)
         self.optimizer.step()
@@ -284,11 +300,29 @@ class Trainer:
         for name, value in measured.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
 
-    def _refuse_non_finite(self, measured: dict[str, float], batch: Any) -> None:
+    def _gradients(self, own: Sequence[Any]) -> tuple[Sequence[str], Tensor]:
+        """Add gradients up to their mean over all clips; names and means of the loss and its parts.
+
+        What is drawn at random belongs to a micro-batch, not to the process that computes it.
+        """
+        clips, found = sum(map(clip_count, own)), []
+        names: Sequence[str] = ()
+        for number, batch in enumerate(own, self.processes.rank * len(own)):
+            _seed(self.rng, self.optim.seed, self.step, number)
+            with autocast(self.optim.precision, self.device):
+                loss, parts = self.task.loss(on_device(batch, self.device), self.rng, self.step)
+            weight = clip_count(batch) / clips
+            (loss * weight).backward()
+            values = torch.stack([v.detach().float() for v in (loss, *parts.values())])
+            found.append(values * weight)
+            names = ("loss", *parts)
+        return names, torch.stack(found).sum(0)
+
+    def _refuse_non_finite(self, measured: dict[str, float], own: Sequence[Any]) -> None:
         wrong = [f"{name} {value}" for name, value in measured.items() if not math.isfinite(value)]
         if not wrong:
             return
-        names = clip_names(batch)
+        names = [name for batch in own for name in clip_names(batch)]
         clips = f" on the clips {', '.join(names)}" if names else ""
         kept = (
             f"{self.folder / 'last'} holds step {self.last_step}"
@@ -429,11 +463,11 @@ class Trainer:
 
 
 class _Positioned(NamedTuple):
-    """A batch, and where the training is once it is done."""
+    """Micro-batches of a step, and where the training is once they are done."""
 
     epoch: int
     count: int  # batches of the epoch that are done then
-    batch: Any
+    own: tuple[Any, ...]
 
 
 def _ignore(step: int, total: int, loss: float | None) -> None:

@@ -12,7 +12,7 @@ from duomotion.evaluation.metrics.distributions import FrechetDistance
 from duomotion.evaluation.metrics.embedder import Embedder
 from duomotion.evaluation.metrics.protocols import OPEN, PUBLISHED
 from duomotion.sampling.request import Request
-from duomotion.training.batch import take
+from duomotion.training.batch import on_device
 
 View = TypeVar("View")
 
@@ -48,7 +48,7 @@ def held_out_scores(
     found = []
     for start in range(0, len(views), size):
         some = list(views[start : start + size])
-        total, parts = loss(take(batch(some, rng), slice(None), device), torch_rng, 0)
+        total, parts = loss(on_device(batch(some, rng), device), torch_rng, 0)
         found += [[total.item(), *(parts[name].item() for name in names)]] * len(some)
     return dict(zip(("loss", *names), np.mean(found, axis=0).tolist(), strict=True))
 

@@ -57,7 +57,7 @@ class ToyTask:
         torch.manual_seed(recipe.optim.seed)
         self.model = ToyNetwork(recipe.model)
 
-    def train_batches(self, *, seed, epoch, skip):
+    def train_batches(self, *, seed, epoch, skip, part=None):
         for index in range(skip, len(self.clips)):
             motion_PTF = torch.from_numpy(self.views.whole(self.clips[index], "keep"))
             text_1C = self.encoder.encode([self.clips[index].captions[0]]).vectors

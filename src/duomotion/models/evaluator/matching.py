@@ -29,7 +29,7 @@ from duomotion.models.evaluator.official import WORDS
 from duomotion.models.evaluator.t2m import T2MEvaluator
 from duomotion.models.evaluator.words import load_words, official_words
 from duomotion.text.clip import token_ids, vocabulary
-from duomotion.training.batch import take
+from duomotion.training.batch import Part, on_device, whole
 from duomotion.training.captions import draw_caption
 from duomotion.training.config import LogConfig, OptimConfig
 
@@ -137,13 +137,16 @@ class ClipsTask(ABC):
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]: ...
 
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+    def train_batches(
+        self, *, seed: int, epoch: int, skip: int, part: Part = whole
+    ) -> Iterator[dict[str, Any]]:
         size = self.optim.batch_size
         order = np.random.default_rng([seed, epoch]).permutation(len(self.clips))
         for index in range(skip, max(1, len(order) // size)):
             rows = order[index * size : (index + 1) * size]
-            rng = np.random.default_rng([seed, epoch, index])
-            yield self.batch([self.clips[row] for row in rows], rng)
+            own = part(len(rows))
+            rng = np.random.default_rng([seed, epoch, index, own.start])
+            yield self.batch([self.clips[row] for row in rows[own]], rng)
 
     def validate(self) -> dict[str, float]:
         """Means over batches of the same views each time."""
@@ -153,7 +156,7 @@ class ClipsTask(ABC):
         size, found = self.optim.batch_size, []
         for start in range(0, max(1, len(self.held_out) - size + 1), size):
             batch = self.batch(self.held_out[start : start + size], rng)
-            loss, parts = self.loss(take(batch, slice(None), device), torch_rng, 0)
+            loss, parts = self.loss(on_device(batch, device), torch_rng, 0)
             found.append({"loss": loss.item()} | {name: x.item() for name, x in parts.items()})
         return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
 

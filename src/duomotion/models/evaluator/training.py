@@ -16,7 +16,7 @@ from duomotion.models.evaluator.open import OpenEvaluator, OpenEvaluatorConfig, 
 from duomotion.motion.normaliser import MIN_STD
 from duomotion.progress import track
 from duomotion.text.cache import cached_encoder
-from duomotion.training.batch import take
+from duomotion.training.batch import Part, on_device, whole
 from duomotion.training.captions import CaptionVectors, draw_captions
 from duomotion.training.config import LogConfig, OptimConfig
 
@@ -74,7 +74,9 @@ class EvaluatorTask:
         self.model.mean.copy_(torch.from_numpy(frames.mean(0)))
         self.model.std.copy_(torch.from_numpy(np.maximum(frames.std(0), MIN_STD)))
 
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+    def train_batches(
+        self, *, seed: int, epoch: int, skip: int, part: Part = whole
+    ) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size
         rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(self.num_clips)
@@ -83,8 +85,9 @@ class EvaluatorTask:
         )
         for index in range(skip, max(1, len(order) // size)):
             rows = chosen[index * size : (index + 1) * size]
-            rng = np.random.default_rng([seed, epoch, index])
-            yield self._batch([self.views[row] for row in rows], rng)
+            own = part(len(rows))
+            rng = np.random.default_rng([seed, epoch, index, own.start])
+            yield self._batch([self.views[row] for row in rows[own]], rng)
 
     def _batch(self, views: list[Example], rng: np.random.Generator) -> dict[str, Any]:
         motion_BPTF, lengths_B = padded([view.features for view in views])
@@ -115,7 +118,7 @@ class EvaluatorTask:
     def validate(self) -> dict[str, float]:
         rng = np.random.default_rng(self.recipe.optim.seed)
         batch = self._batch(self.held_out, rng)
-        batch = take(batch, slice(None), self.model.mean.device)
+        batch = on_device(batch, self.model.mean.device)
         loss, parts = self.loss(batch, torch.Generator(), 0)
         return {"loss": loss.item(), "found": parts["found"].item()}
 

@@ -34,7 +34,7 @@ from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.models.pair_autoencoder import PairAutoencoderTask
 from duomotion.models.pair_views import ViewData
 from duomotion.sampling.guidance import draw_text_drop
-from duomotion.training.batch import take
+from duomotion.training.batch import on_device
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.views import View, converted
 
@@ -205,7 +205,7 @@ class LatentDenoiserTask(LatentTask):
         """
         found, seed = [], self.recipe.optim.seed
         for batch in self.train_batches(seed=seed, epoch=0, skip=0):
-            found.append(self.latents(take(batch, slice(None), self.device)).mean.cpu())
+            found.append(self.latents(on_device(batch, self.device)).mean.cpu())
             if len(found) == STATISTICS_BATCHES:
                 break
         z_NLK = torch.cat(found)

@@ -34,6 +34,7 @@ from duomotion.models.layers.acceleration import accelerate
 from duomotion.motion.errors import mean_scores, reconstruction_scores
 from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.sampling.guidance import draw_text_drop
+from duomotion.training.batch import Part, whole
 from duomotion.training.config import LogConfig, OptimConfig
 
 CODEBOOK_WINDOWS = 256
@@ -76,8 +77,8 @@ class TokenizerTask:
     def __init__(self, recipe: TokenizerRecipe, device: torch.device) -> None:
         self.recipe = recipe
         data, sizes = recipe.data, recipe.model
-        people = sizes.num_people if isinstance(sizes, TokenizerConfig) else 1
-        windows = replace(data.windows, people=people)
+        self.people = sizes.num_people if isinstance(sizes, TokenizerConfig) else 1
+        windows = replace(data.windows, people=self.people)
         torch.manual_seed(recipe.optim.seed)
         self.model = MotionCodec(recipe.model)
         views = VIEWS[self.model.layout.name]
@@ -103,19 +104,22 @@ class TokenizerTask:
         solo = round(count * self.recipe.data.solo_share)
         return np.concatenate([self.pairs.draw(count - solo, rng), self.solo.draw(solo, rng)])
 
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
-        size = self.recipe.optim.batch_size
+    def train_batches(
+        self, *, seed: int, epoch: int, skip: int, part: Part = whole
+    ) -> Iterator[dict[str, Any]]:
+        size, people = self.recipe.optim.batch_size, self.people
+        own = part(size // people)
         windows = self.pairs.num_windows + (self.solo.num_windows if self.solo else 0)
         per_epoch = max(1, windows // size)
         for index in range(skip, per_epoch):
-            rng = np.random.default_rng([seed, epoch, index])
-            joints = torch.from_numpy(self._draw(size, rng))
-            yield {"joints_BTJD": joints}
+            rng = np.random.default_rng([seed, epoch, index, own.start])
+            joints = torch.from_numpy(self._draw(people * (own.stop - own.start), rng))
+            yield {"joints_BPTJD": joints.unflatten(0, (-1, people))}
 
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        target_BTJD = self.model.normalise(batch["joints_BTJD"])
+        target_BTJD = self.model.normalise(batch["joints_BPTJD"].flatten(0, 1))
         output = self._output(target_BTJD, step)
         if self.model.layout is INTERHUMAN:
             total, terms = tokenizer_loss(

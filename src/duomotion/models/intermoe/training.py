@@ -33,7 +33,7 @@ from duomotion.models.layers.masks import length_mask
 from duomotion.models.pair_autoencoder import PairAutoencoderTask
 from duomotion.models.pair_views import ViewData
 from duomotion.sampling.guidance import draw_text_drop
-from duomotion.training.batch import take
+from duomotion.training.batch import on_device
 from duomotion.training.config import LogConfig, OptimConfig
 
 STATISTICS_BATCHES = 20  # of which mean and deviation of latents are taken
@@ -123,7 +123,7 @@ class DenoiserTask(CaptionedTask):
         super().__init__(recipe, device, pairs, {"autoencoder": autoencoder})
         torch.manual_seed(recipe.optim.seed)
         self.model = LatentDiffusion(recipe.model)
-        self.moves: list[Tensor] = []  # of the experts' biases, after this step
+        self.moves: list[list[Tensor]] = []  # of the experts' biases, by micro-batch of this step
         if recipe.start is not None:
             load_weights(self.model, read_checkpoint(recipe.start))
         elif recipe.model.normalise_latents:
@@ -136,7 +136,7 @@ class DenoiserTask(CaptionedTask):
         """Mean and deviation of the numbers of latents of training views."""
         found, seed = [], self.recipe.optim.seed
         for batch in self.train_batches(seed=seed, epoch=0, skip=0):
-            own = take(batch, slice(None), self.device)
+            own = on_device(batch, self.device)
             mask_BN = length_mask(own["lengths_B"], own["motion_BPTF"].shape[2] // FRAMES)
             clean_BPNL = self._latents(own, None)
             found.append(clean_BPNL.transpose(1, 2)[mask_BN].flatten(0, 1).cpu())
@@ -172,10 +172,12 @@ class DenoiserTask(CaptionedTask):
         noisy_BPNL = schedule.add_noise(clean_BPNL, noise_BPNL, times_B)
         made_BPNL = denoiser(noisy_BPNL, denoiser.modulate(embedding_BD), lengths_B)
         if model.training:
-            self.moves = denoiser.bias_moves(lengths_B)
+            self.moves.append(denoiser.bias_moves(lengths_B))
         loss = denoising_loss(made_BPNL.float(), schedule.target(clean_BPNL, noise_BPNL), mask_BN)
         return loss, {"simple": loss}
 
     def after_step(self, step: int, averages: Mapping[str, Tensor]) -> None:
         """Experts that took too many tokens become more demanding, and the other way round."""
-        self.model.denoiser.move_biases(self.moves)
+        moves = [torch.stack(each).mean(0) for each in zip(*self.moves, strict=True)]
+        self.moves.clear()
+        self.model.denoiser.move_biases(moves)

@@ -14,6 +14,7 @@ from duomotion.config import Within
 from duomotion.data.layouts import CAPTIONED
 from duomotion.models.length.network import LengthConfig, LengthEstimator
 from duomotion.text.cache import cached_encoder
+from duomotion.training.batch import Part, whole
 from duomotion.training.captions import CaptionVectors, encode_vectors
 from duomotion.training.config import LogConfig, OptimConfig
 
@@ -96,11 +97,14 @@ class LengthTask:
         chosen = self.num_recorded + rng.permutation(composed)[:count]
         return rng.permutation(np.concatenate([np.arange(self.num_recorded), chosen]))
 
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+    def train_batches(
+        self, *, seed: int, epoch: int, skip: int, part: Part = whole
+    ) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size
         order = self._epoch(np.random.default_rng([seed, epoch]))
         for start in range(skip * size, len(order), size):
-            chosen = torch.from_numpy(order[start : start + size])
+            chosen = order[start : start + size]
+            chosen = torch.from_numpy(chosen[part(len(chosen))])
             yield {"captions_B": chosen, "classes_B": self.classes_N[chosen]}
 
     def loss(

@@ -50,7 +50,7 @@ from duomotion.sampling.masking import top_k_of_ratio
 from duomotion.sampling.tokens import sample_noise
 from duomotion.text.cache import cached_encoder
 from duomotion.text.learned import Learned
-from duomotion.training.batch import similar_lengths, take
+from duomotion.training.batch import Part, on_device, similar_lengths, whole
 from duomotion.training.captions import CaptionVectors, draw_captions
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.validation import ValidationFID, held_out_scores
@@ -214,12 +214,15 @@ class ResidualTokenizerTask:
                 torch.Generator().manual_seed(recipe.optim.seed),
             )
 
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+    def train_batches(
+        self, *, seed: int, epoch: int, skip: int, part: Part = whole
+    ) -> Iterator[dict[str, Any]]:
         size = self.recipe.optim.batch_size
+        own = part(size)
         for index in range(skip, max(1, self.windows.num_windows // size)):
-            rng = np.random.default_rng([seed, epoch, index])
-            windows = torch.from_numpy(self.windows.draw(size, rng))
-            yield {"motion_BPTF": windows.unflatten(0, (size, -1))}
+            rng = np.random.default_rng([seed, epoch, index, own.start])
+            windows = torch.from_numpy(self.windows.draw(own.stop - own.start, rng))
+            yield {"motion_BPTF": windows.unflatten(0, (own.stop - own.start, -1))}
 
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
@@ -357,12 +360,15 @@ class _TokenTask(ABC, Generic[Network]):
         ]
         return ValidationFID(load_embedder(Path(self.data.evaluator)), shown)
 
-    def train_batches(self, *, seed: int, epoch: int, skip: int) -> Iterator[dict[str, Any]]:
+    def train_batches(
+        self, *, seed: int, epoch: int, skip: int, part: Part = whole
+    ) -> Iterator[dict[str, Any]]:
         rng = np.random.default_rng([seed, epoch])
         batches = similar_lengths(self.crops.lengths, self.optim.batch_size, rng)
         for index, chosen in enumerate(batches[skip:], skip):
-            rng = np.random.default_rng([seed, epoch, index])
-            yield self._batch(self.crops, chosen.tolist(), rng)
+            own = part(len(chosen))
+            rng = np.random.default_rng([seed, epoch, index, own.start])
+            yield self._batch(self.crops, chosen[own].tolist(), rng)
 
     def _batch(self, crops: Crops, rows: Sequence[int], rng: np.random.Generator) -> dict[str, Any]:
         clips = [crops.clips[row] for row in rows]
@@ -527,7 +533,7 @@ class ResidualTask(_TokenTask[ResidualTransformer]):
         clips, size = range(len(self.held_out.clips)), self.optim.batch_size
         made = []
         for rows in (clips[start : start + size] for start in clips[::size]):
-            batch = take(self._batch(self.held_out, rows, rng), slice(None), codec.mean.device)
+            batch = on_device(self._batch(self.held_out, rows, rng), codec.mean.device)
             ids_BNQ, lengths_B = batch["ids_BNQ"], batch["lengths_B"]
             text_BC = self.captions.vectors_NC[batch["captions_B"]]
             base_BN = ids_BNQ[..., 0]

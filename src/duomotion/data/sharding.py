@@ -1,0 +1,59 @@
+"""Copying a prepared data set with its arrays in shards, for trainings that read it from disk."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from duomotion.data import humanml3d, interhuman, interx, shards
+from duomotion.data.interhuman import SPLITS, Problem
+from duomotion.progress import track
+from duomotion.storage import atomic_folder
+
+Arrays = Mapping[str, np.ndarray]
+
+READERS: Mapping[str, Callable[[Path, str], Arrays]] = {
+    "motions_processed": interhuman.read_arrays_of,
+    "motions": interx.read_arrays_of,
+    "new_joint_vecs": humanml3d.read_arrays_of,
+}
+"""By the folder in which a layout has its arrays."""
+
+
+def shard(source: str | Path, target: str | Path) -> list[Problem]:
+    """Copy a prepared data set; returns what is left out since it can't be used.
+
+    Raises:
+        ValueError: the source has no arrays of a known layout or lies within the target, or none of
+            its clips can be used.
+        OSError: the target can't be written.
+    """
+    source, target = Path(source), Path(target)
+    folder = next((name for name in READERS if (source / name).is_dir()), None)
+    if folder is None:
+        raise ValueError(
+            f"{source} has none of the folders {', '.join(READERS)}: name a prepared data set, "
+            "such as data/interhuman"
+        )
+    if source.resolve() in (target.resolve(), *target.resolve().parents):
+        raise ValueError(f"{target} lies in {source}, which is copied: choose another folder")
+    problems: list[Problem] = []
+    with atomic_folder(target) as made:
+        left_out = shutil.ignore_patterns(folder, shards.FOLDER)
+        shutil.copytree(source, made, ignore=left_out, dirs_exist_ok=True)
+        shards.write(made, _clips(source, READERS[folder], problems))
+        if not any((made / shards.FOLDER).glob("*.safetensors")):
+            interhuman.check_any({}, problems, source)
+    return problems
+
+
+def _clips(
+    source: Path, read: Callable[[Path, str], Arrays], problems: list[Problem]
+) -> Iterator[tuple[str, Arrays]]:
+    splits = (interhuman.split_names(source, split) for split in SPLITS)
+    for name in track(sorted({name for names in splits for name in names}), "clips", unit="clip"):
+        try:
+            yield name, read(source, name)
+        except ValueError as error:
+            problems.append(Problem(name, str(error)))

@@ -1,0 +1,118 @@
+"""The arrays of a data set in a few large files, of which each is read from disk when it is used.
+
+ROOT/shards/00000.safetensors   NAME/FIELD, float32 arrays of many clips
+ROOT/shards/index.json          the file of each clip, {"NAME": "00000.safetensors"}
+
+They stand in the place of the arrays that a layout has in files of their own; all other files are
+those of the layout. Arrays are parts of files that are mapped into memory: the operating system
+keeps as much of them as there is room for, once for all processes of a machine.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from duomotion.reading import read_text
+from duomotion.storage import atomic_file
+
+FOLDER = "shards"
+INDEX = "index.json"
+BYTES = 256_000_000  # of a shard, give or take a clip
+LARGEST_INDEX = 100_000_000  # bytes
+
+
+class Shards:
+    """The arrays of a data set.
+
+    Attributes:
+        files: that of each clip, by the clip's name.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        index = folder / INDEX
+        try:
+            self.files: dict[str, str] = json.loads(read_text(index, limit=LARGEST_INDEX))
+        except (json.JSONDecodeError, RecursionError):
+            raise ValueError(f"{index} is not JSON") from None
+        if not isinstance(self.files, dict) or not all(map(_is_shard, self.files.values())):
+            raise ValueError(f"{index} should name the shard of each clip")
+        self.opened: dict[str, Any] = {}
+
+    def read(self, name: str, shapes: Mapping[str, tuple[int | None, ...]]) -> list[np.ndarray]:
+        """Arrays of a clip.
+
+        Args:
+            shapes: of each field; None stands for any size.
+
+        Raises:
+            ValueError: the clip is in no shard, its shard can't be read, or holds something else.
+        """
+        if name not in self.files:
+            raise ValueError(f"{FOLDER}/{INDEX} does not name it")
+        file = self.files[name]
+        try:
+            if file not in self.opened:
+                self.opened[file] = safe_open(self.folder / file, "pt")
+            found = [self.opened[file].get_tensor(f"{name}/{field}") for field in shapes]
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{FOLDER}/{file} can't be read: {error}") from None
+        for (field, shape), tensor in zip(shapes.items(), found, strict=True):
+            fits = tensor.ndim == len(shape) and all(
+                size in (None, has) for size, has in zip(shape, tensor.shape, strict=True)
+            )
+            if not fits or not tensor.is_floating_point():
+                raise ValueError(f"{FOLDER}/{file} holds {field} of {tuple(tensor.shape)}")
+        return [tensor.numpy() for tensor in found]
+
+
+def find(root: Path) -> Shards | None:
+    """Those of a data set, if it has any.
+
+    Raises:
+        ValueError: its index can't be read.
+    """
+    index = root / FOLDER / INDEX
+    return _read(index.parent, index.stat().st_mtime_ns) if index.is_file() else None
+
+
+@lru_cache(maxsize=8)
+def _read(folder: Path, _changed: int) -> Shards:
+    return Shards(folder)
+
+
+def write(root: Path, clips: Iterable[tuple[str, Mapping[str, np.ndarray]]]) -> None:
+    """Write the arrays of clips by name; no more than a shard is held at a time.
+
+    Raises:
+        OSError: a file can't be written.
+    """
+    folder, files = root / FOLDER, {}
+    waiting: dict[str, np.ndarray] = {}
+
+    def flush() -> None:
+        name = f"{len(set(files.values())):05d}.safetensors"
+        with atomic_file(folder / name) as path:
+            save_file(waiting, path)
+        files.update({key.rpartition("/")[0]: name for key in waiting})
+        waiting.clear()
+
+    for name, arrays in clips:
+        for field, array in arrays.items():
+            waiting[f"{name}/{field}"] = np.ascontiguousarray(array, np.float32)
+        if sum(array.nbytes for array in waiting.values()) >= BYTES:
+            flush()
+    if waiting:
+        flush()
+    with atomic_file(folder / INDEX) as path:
+        path.write_text(json.dumps(files, indent=0), encoding="utf-8")
+
+
+def _is_shard(file: object) -> bool:
+    return isinstance(file, str) and Path(file).name == file
