@@ -346,6 +346,12 @@ def test_tables_contradict_nothing():
             published.table_of("x", {**table, "rows": rows})
 
 
+def test_the_baseline_is_trained_wherever_a_measured_table_has_it():
+    for table in published.published().values():
+        if "InterGen" in (row.name for row in table.rows) and reproduce.measured_columns(table):
+            assert "InterGen" in paper_table(table.name).rows, table.name
+
+
 def test_reproduce_lists_all_tables(run):
     status, text, _ = run("reproduce")
     assert status == 0 and len(text.splitlines()) == len(published.published())
