@@ -32,7 +32,8 @@ from duomotion.models.ild.distillation import (
     matching_loss,
     one_interval,
 )
-from duomotion.models.ild.generate import Fild
+from duomotion.models.ild.generate import Fild, denoise
+from duomotion.models.ild.network import LatentDenoiser
 from duomotion.sampling.diffusion import Solver
 from duomotion.sampling.request import Sampling
 
@@ -322,6 +323,18 @@ def test_settings_of_a_student_are_checked():
         StudentConfig(steps=21)
     with pytest.raises(ValueError, match="guidance_dim must be even, not 9"):
         StudentConfig(guidance_dim=9)
+
+
+def test_the_scale_that_a_student_is_told_is_not_rounded(monkeypatch):
+    config = StudentConfig(transformer=TINY, latent_dim=8, text_dim=16, guidance_dim=4)
+    network, told = LatentDenoiser(config).to(torch.bfloat16), []
+    embed = network.embed_times
+    monkeypatch.setattr(
+        network, "embed_times", lambda times, scale: told.append(scale) or embed(times, scale)
+    )
+    sampling = Sampling(solver="lcm", steps=1, guidance=8.1)
+    denoise(network, torch.zeros(1, 4, 8), None, 20, rngs=[torch.Generator()], sampling=sampling)
+    assert told[0].tolist() == pytest.approx([8.1])
 
 
 def test_fast_sampling_equals_the_reference():

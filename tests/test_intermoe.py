@@ -528,6 +528,17 @@ def test_latents_train_as_they_are_too(pairs, latents, tmp_path):
     assert not tensors["mean"].any() and (tensors["std"] == 1).all()
 
 
+def test_patches_of_latents_train_and_generate_any_length(pairs, latents, tmp_path):
+    changes = ("optim.steps=5", "model.patch=2")
+    records = tiny.train(denoiser_recipe(pairs, latents[1], *changes), tmp_path / "run")
+    assert np.isfinite(losses(records)).all()
+    model = duomotion.load(tmp_path / "run" / "last")
+    assert model.generate("hi", seconds=1.4).num_frames == 42  # 11 latents, one more is made
+    clip = waving(frames=42)
+    reaction = model.react(clip.person(0))
+    np.testing.assert_allclose(reaction.positions[0], clip.positions[0], atol=1e-5)
+
+
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(solver="ddim", steps=3, guidance=1)])
 def test_alone_as_in_a_batch(trained, sampling):
     tiny.assert_alone_as_in_a_batch(duomotion.load(trained[1]), sampling)

@@ -27,10 +27,14 @@ from duomotion.loading import shipped_evaluator
 from duomotion.models.base import MotionModel
 from duomotion.models.children import load_embedder
 from duomotion.models.evaluator.embedding import InterCLIPEmbedder
+from duomotion.models.intergen.config import DenoiserConfig
+from duomotion.models.intergen.generate import InterGen
+from duomotion.models.intergen.network import MotionDiffusion
 from duomotion.models.intermask import generate
 from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.momask.generate import MoMask
-from duomotion.sampling.request import Request
+from duomotion.sampling.request import Request, Sampling
+from duomotion.text.cache import cached_encoder
 
 pytestmark = pytest.mark.usefixtures("few_clips")
 ORIGINAL = dict(protocols.PUBLISHED)
@@ -263,6 +267,30 @@ def test_the_network_is_read_as_it_is(data, model, tmp_path):
     assert shortest[0].shape == (2, 12, 262)
 
 
+def test_bodies_are_led_apart_only_where_that_is_asked_for(data, tmp_path, monkeypatch):
+    sizes = {"width": 8, "num_heads": 2, "num_blocks": 1, "text_dim": 384, "text_layers": 0}
+    model = InterGen(MotionDiffusion(DenoiserConfig(**sizes)), cached_encoder("sentence", dim=384))
+    assert model.tuned.collision_steps
+    seen = []
+
+    def sample(texts, frames, known, *, sampling, **more):
+        seen.append(sampling.collision_steps)
+        return [np.zeros((2, frames, 262))] * len(texts)
+
+    monkeypatch.setattr(model, "sample", sample)
+    processes, query = (
+        Processes(torch.device("cpu")),
+        Query(read_split(data, "test")[0][0], "hi", 0),
+    )
+    for steps in (None, 0, 3):
+        sampling = Sampling(collision_steps=steps)
+        source = Generated(
+            model, tmp_path, processes, INTERHUMAN, protocol="intergen", sampling=sampling
+        )
+        source([query])
+    assert seen == [0, 3]  # none is the same as none given
+
+
 def test_models_of_other_layouts_are_refused(data, tmp_path):
     query = Query(read_split(data, "test")[0][0], "hi", 0)
     for model, sentence in ((InterXModel(), "336 features a frame"), (Mute(), "makes no features")):
@@ -316,6 +344,12 @@ def test_tables_contradict_nothing():
     for sentence, rows in bad.items():
         with pytest.raises(ValueError, match=sentence):
             published.table_of("x", {**table, "rows": rows})
+
+
+def test_the_baseline_is_trained_wherever_a_measured_table_has_it():
+    for table in published.published().values():
+        if "InterGen" in (row.name for row in table.rows) and reproduce.measured_columns(table):
+            assert "InterGen" in paper_table(table.name).rows, table.name
 
 
 def test_reproduce_lists_all_tables(run):

@@ -64,7 +64,7 @@ class Options:
         avoid_collisions: Whether two people whose bodies are in each other are moved apart, which
             published protocols don't see.
         collision_steps: The last steps of a diffusion model in which they are also led apart while
-            it samples, 0 for none; by default as each model was tuned.
+            it samples, 0 for none; by default as each model was tuned, in published protocols none.
         out: Folder for report.md, report.json, report.csv and the generated clips.
         device: "cpu" or "cuda".
         precision: Of the networks; "auto" is bfloat16 where that is faster. The report says which.

@@ -42,6 +42,16 @@ Source = Callable[[Sequence[Query]], list[np.ndarray]]
 """Features (P, T, F) in metres for each query."""
 
 
+def as_published(model: MotionModel, sampling: Sampling) -> Sampling:
+    """The settings with which a model is scored: bodies are led apart only where that is asked for.
+
+    Released codes never do it, and the papers' scores are of models that don't.
+    """
+    if sampling.collision_steps is None and model.tuned.collision_steps:
+        return replace(sampling, collision_steps=0)
+    return sampling
+
+
 class Features(NamedTuple):
     """(P, T, F) in metres."""
 
@@ -65,7 +75,7 @@ class Generated(ClipSource[Features]):
         protocol: str,
         sampling: Sampling = AS_TUNED,
     ) -> None:
-        purpose = f"{protocol}{self.suffix}"
+        purpose, sampling = f"{protocol}{self.suffix}", as_published(model, sampling)
         super().__init__(model, folder, processes, sampling=sampling, purpose=purpose)
         self.test_set, self.frame_unit = test_set, PUBLISHED[protocol].frame_unit
 

@@ -214,7 +214,9 @@ def denoise(
     device, dtype = noise_BLK.device, denoiser.text_projection.weight.dtype
     frames_B = torch.full((len(noise_BLK),), frames, device=device)
     times_S = torch.tensor(solver.times, device=device)
-    told_S = None if config.guidance_dim is None else torch.full_like(times_S, scale, dtype=dtype)
+    told_S = None
+    if config.guidance_dim is not None:
+        told_S = torch.full_like(times_S, scale, dtype=torch.float32)
     guided = GuidedNetwork(denoiser, text_BC, frames_B, scale if told_S is None else 1.0)
     times_SD = denoiser.embed_times(times_S, told_S)
     length_1D = denoiser.embed_lengths(frames_B[:1])

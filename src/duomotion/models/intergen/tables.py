@@ -12,7 +12,10 @@ TABLES: Mapping[str, PaperTable] = {
     "intermask/table1-interx": PaperTable(ROW_INTERX),
     "ild/table1-interhuman": PaperTable(ROW),
     "ild/table1-interx": PaperTable(ROW_INTERX),
+    "ild/table7": PaperTable(ROW),
     "intermamba/table1": PaperTable(ROW),
     "intermamba/table2": PaperTable(ROW_INTERX),
     "intermamba/table5": PaperTable({"none (InterGen baseline)": ROW["InterGen"]}),
+    "intermoe/table1": PaperTable(ROW),
+    "intermoe/table1-interx": PaperTable(ROW_INTERX),
 }

@@ -12,6 +12,7 @@ from duomotion.checkpoint import Checkpoint, load_network, model_config
 from duomotion.models.base import OnStep
 from duomotion.models.feature_model import (
     KnownFeatures,
+    LengthEstimator,
     known_tensors,
     text_vectors,
 )
@@ -23,8 +24,10 @@ from duomotion.models.latent_model import LatentModel
 from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.models.pair_diffusion import denoise
 from duomotion.models.pair_guidance import latent_adjustment
+from duomotion.precision import Precision
 from duomotion.sampling.diffusion import Known, draw_noise
 from duomotion.sampling.request import Sampling
+from duomotion.text.encoder import TextEncoder
 
 Adjust = Callable[[Tensor, int], Tensor]
 
@@ -56,6 +59,19 @@ class InterMoE(LatentModel):
     check_latents = staticmethod(check_latents)
     diffusion: LatentDiffusion
     codec: SkeletalCodec
+
+    def __init__(
+        self,
+        diffusion: LatentDiffusion,
+        codec: SkeletalCodec,
+        encoder: TextEncoder,
+        *,
+        length: LengthEstimator | None = None,
+        name: str | None = None,
+        precision: Precision = "auto",
+    ) -> None:
+        super().__init__(diffusion, codec, encoder, length=length, name=name, precision=precision)
+        self.frame_unit = codec.unit * diffusion.config.patch  # latents in whole patches
 
     @torch.no_grad()
     def sample(

@@ -118,7 +118,7 @@ class DenoiserTask(CaptionedTask):
             layout=self.codec.config.layout,
             text_dim=recipe.model.text_dim,
             seed=recipe.optim.seed,
-            unit=FRAMES,
+            unit=FRAMES * recipe.model.patch,
         )
         super().__init__(recipe, device, pairs, {"autoencoder": autoencoder})
         torch.manual_seed(recipe.optim.seed)
@@ -137,8 +137,8 @@ class DenoiserTask(CaptionedTask):
         found, seed = [], self.recipe.optim.seed
         for batch in self.train_batches(seed=seed, epoch=0, skip=0):
             own = on_device(batch, self.device)
-            mask_BN = length_mask(own["lengths_B"], own["motion_BPTF"].shape[2] // FRAMES)
             clean_BPNL = self._latents(own, None)
+            mask_BN = length_mask(own["frames_B"] // FRAMES, clean_BPNL.shape[2])
             found.append(clean_BPNL.transpose(1, 2)[mask_BN].flatten(0, 1).cpu())
             if len(found) == STATISTICS_BATCHES:
                 break
@@ -157,7 +157,7 @@ class DenoiserTask(CaptionedTask):
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         model, denoiser, schedule = self.model, self.model.denoiser, self.recipe.model.noise
-        lengths_B = batch["lengths_B"]
+        lengths_B = batch["frames_B"] // FRAMES
         clean_BPNL = model.normalise(self._latents(batch, rng if model.training else None))
         mask_BN = length_mask(lengths_B, clean_BPNL.shape[2])
         clean_BPNL = clean_BPNL * mask_BN[:, None, :, None]
@@ -172,7 +172,7 @@ class DenoiserTask(CaptionedTask):
         noisy_BPNL = schedule.add_noise(clean_BPNL, noise_BPNL, times_B)
         made_BPNL = denoiser(noisy_BPNL, denoiser.modulate(embedding_BD), lengths_B)
         if model.training:
-            self.moves.append(denoiser.bias_moves(lengths_B))
+            self.moves.append(denoiser.bias_moves(batch["lengths_B"]))
         loss = denoising_loss(made_BPNL.float(), schedule.target(clean_BPNL, noise_BPNL), mask_BN)
         return loss, {"simple": loss}
 
