@@ -32,8 +32,10 @@ class Worker:
     made: list["Worker"]
     is_healthy: bool
 
-    def __init__(self, settings, deliver):
-        self.settings, self.deliver, self.sent = settings, deliver, []
+    at_once = worker.AT_ONCE
+
+    def __init__(self, deliver):
+        self.deliver, self.sent = deliver, []
         self.made.append(self)
         deliver(self, worker.Ready((TOY,)) if self.is_healthy else None)
 
@@ -64,13 +66,12 @@ async def settle():
 @pytest.fixture
 def workers(monkeypatch):
     Worker.made, Worker.is_healthy = [], True
-    monkeypatch.setattr(engines, "_Process", Worker)
     monkeypatch.setattr(engines, "PAUSE", 0)
     return Worker.made
 
 
 async def started(**limits):
-    engine = Engine(("toy",), limits=Limits(**limits))
+    engine = Engine(Worker, limits=Limits(**limits))
     await engine.start()
     return engine
 
@@ -159,10 +160,41 @@ def test_what_was_cancelled_or_comes_from_a_replaced_worker_is_ignored(workers):
     asyncio.run(scenario())
 
 
+def test_what_one_of_several_workers_lost_is_done_again_and_the_others_go_on(workers):
+    async def scenario():
+        engine = await started()
+        lost, other = (engine.submit(job(str(n))) for n in range(2))
+        await workers[0].says(worker.Lost(lost.id, is_first=True))
+        assert (lost.state, other.state) == ("queued", "running")
+        await workers[0].finishes(other)
+        assert (lost.state, other.state) == ("running", "done")
+        await workers[0].says(worker.Lost(lost.id, is_first=False))
+        assert (lost.state, lost.status) == ("failed", 503)
+        assert len(workers) == 1 and engine.metrics.restarts._value.get() == 1
+
+    asyncio.run(scenario())
+
+
+def test_workers_that_give_up_answer_what_runs_and_waits(workers):
+    async def scenario():
+        engine = await started()
+        jobs = [engine.submit(job(str(n), clips=16)) for n in range(2)]
+        await workers[0].says(worker.Unable("no replica is left"))
+        assert {(each.state, each.error, each.status) for each in jobs} == {
+            ("failed", "no replica is left", 503)
+        }
+        with pytest.raises(UnavailableError, match="no replica is left"):
+            engine.submit(job("a"))
+        await engine.stop()
+        assert workers[0].sent[-1] == "stop"
+
+    asyncio.run(scenario())
+
+
 def test_a_worker_that_never_gets_ready_is_given_up(workers):
     async def scenario():
         Worker.is_healthy = False
-        engine = Engine(("toy",))
+        engine = Engine(Worker)
         with pytest.raises(ValueError, match="can't be started"):
             await asyncio.wait_for(engine.start(), 10)
         assert engine.status == "failed" and len(workers) == engines.FAILED_STARTS

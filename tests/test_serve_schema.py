@@ -34,7 +34,9 @@ CHECKS = [
 class Worker:
     """In place of the process that holds the models: jobs are done at once."""
 
-    def __init__(self, settings, deliver):
+    at_once = worker.AT_ONCE
+
+    def __init__(self, deliver):
         self.deliver = deliver
         deliver(self, worker.Ready((TOY,)))
 
@@ -52,14 +54,12 @@ class Worker:
 def schema():
     """Of a server in a thread, which ends with the tests."""
     ready = threading.Event()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_Process", Worker)
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            service = server.start(engine.Engine(("toy",)), listener, None, ready.set)
-            threading.Thread(target=asyncio.run, args=(service,), daemon=True).start()
-            assert ready.wait(60)
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            yield schemathesis.openapi.from_url(f"{url}/openapi.json")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        service = server.start(engine.Engine(Worker), listener, None, ready.set)
+        threading.Thread(target=asyncio.run, args=(service,), daemon=True).start()
+        assert ready.wait(60)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield schemathesis.openapi.from_url(f"{url}/openapi.json")
 
 
 @pytest.mark.parametrize("mode", GenerationMode)

@@ -85,8 +85,8 @@ def _check(options: "Options", processes: int | None, ray: tuple[str, ...] | Non
             f"{' and '.join(given)} can't be given with prompts in .jsonl: a line is one clip of a "
             "shard; `duomotion convert SHARD:LINE FILE` writes it in other formats"
         )
-    if ray is not None and len(ray) > 1:
-        raise ValueError(f"--ray takes one address or none, not {' '.join(ray)}")
+    if ray is not None:
+        address_of(ray)
     if processes is not None and processes < 1:
         raise ValueError(f"--processes {processes}: one or more are needed")
     if ray and processes is not None:
@@ -104,4 +104,11 @@ def _workers(
         return Processes(processes or usual_count(device))
     from duomotion.scale.cluster import Cluster
 
-    return Cluster(ray[0] if ray else None, processes)
+    return Cluster(address_of(ray), processes)
+
+
+def address_of(ray: tuple[str, ...]) -> str | None:
+    """What was typed behind --ray, None for nothing; raises ValueError for more than an address."""
+    if len(ray) > 1:
+        raise ValueError(f"--ray takes one address or none, not {' '.join(ray)}")
+    return ray[0] if ray else None

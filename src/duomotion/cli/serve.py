@@ -2,7 +2,12 @@
 
 import os
 import webbrowser
+from functools import partial
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from duomotion.serving.engine import StartWorkers
 
 KEY = "DUOMOTION_API_KEY"
 LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -17,6 +22,8 @@ def serve(
     store_mb: int = 512,
     threads: int | None = None,
     device: str = "cpu",
+    processes: int | None = None,
+    ray: tuple[str, ...] | None = None,
 ) -> None:
     """Serve models over HTTP (needs duomotion[serve]).
 
@@ -31,20 +38,36 @@ def serve(
         queue: Jobs that may run and wait; further ones are answered 429.
         upload_mb: Largest upload in MB.
         store_mb: Memory for generated and uploaded motion in MB; the oldest is forgotten.
-        threads: Threads of PyTorch; by default as PyTorch chooses.
-        device: "cpu" or "cuda".
+        threads: Threads of PyTorch; by default as PyTorch chooses. With --ray the cores of a
+            replica, by default one.
+        device: "cpu" or "cuda"; with --ray a GPU per replica where the cluster has any.
+        processes: With --ray: replicas, each with the models; by default one per GPU or core of
+            the cluster.
+        ray: Generate in replicas of Ray Serve, on the cluster at this address, or on this machine
+            where none is given.
     """
     _check_counts(
         ("--queue", queue),
         ("--upload-mb", upload_mb),
         ("--store-mb", store_mb),
         ("--threads", 1 if threads is None else threads),
+        ("--processes", 1 if processes is None else processes),
     )
     _check_port(port)
+    if processes is not None and ray is None:
+        raise ValueError("--processes is for --ray; without it one process generates")
     server = _server()
     from duomotion.loading import shipped
     from duomotion.serving.engine import Limits
 
+    models = model or tuple(shipped())
+    if ray is None:
+        start_workers = _process(models, device, threads)
+    else:
+        from duomotion.cli.scale import address_of
+        from duomotion.serving.replicas import Replicas
+
+        start_workers = partial(Replicas, models, threads, address_of(ray), processes)
     api_key = os.environ.get(KEY) or None
 
     def on_ready(url: str) -> None:
@@ -53,11 +76,9 @@ def serve(
         print(f"duomotion serves {url}", flush=True)
 
     server.serve(
-        model or tuple(shipped()),
+        start_workers,
         host=host,
         port=port,
-        device=device,
-        threads=threads,
         limits=Limits(queue=queue, upload=upload_mb * 1_000_000, motions=store_mb * 1_000_000),
         api_key=api_key,
         on_ready=on_ready,
@@ -93,9 +114,8 @@ def studio(
         if browser:
             webbrowser.open(url)
 
-    server.serve(
-        model or tuple(shipped()), port=port, device=device, threads=threads, on_ready=on_ready
-    )
+    models = model or tuple(shipped())
+    server.serve(_process(models, device, threads), port=port, on_ready=on_ready)
 
 
 def _check_counts(*counts: tuple[str, int]) -> None:
@@ -125,3 +145,9 @@ def _server() -> ModuleType:
             "pip install 'duomotion[serve]'"
         ) from None
     return server
+
+
+def _process(models: tuple[str, ...], device: str, threads: int | None) -> "StartWorkers":
+    from duomotion.serving.process import Process
+
+    return partial(Process, models, device, threads)

@@ -1,6 +1,6 @@
 """Workers on a cluster, or on this machine, that Ray places, restarts and feeds.
 
-Each worker keeps its models from one piece of work to the next. Ray is imported here alone.
+Each worker keeps its models from one piece of work to the next. Ray is imported when it is used.
 """
 
 import socket
@@ -13,6 +13,7 @@ from duomotion.scale.processes import MEMORY, MOST_DEATHS, LostWorkError
 from duomotion.scale.work import OutOfMemoryError, Settings
 
 SECONDS_TO_CONNECT = 10.0
+NOT_INSTALLED = "--ray needs Ray, which pip install 'duomotion[ray]' installs"
 
 
 class Cluster:
@@ -28,40 +29,13 @@ class Cluster:
             ValueError: Ray is not installed, no cluster answers, or none of its machines has room
                 for a worker.
         """
-        try:
-            import ray  # pyright: ignore[reportMissingImports]
-        except ImportError:
-            raise ValueError(
-                "--ray needs Ray, which pip install 'duomotion[ray]' installs"
-            ) from None
-        self._ray = ray
-        options = {"include_dashboard": False, "num_cpus": processes} if address is None else {}
-        try:
-            if address is not None:
-                _knock(address)
-            ray.init(address or "local", log_to_driver=False, logging_level="error", **options)
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).split("\n")[0]
-            raise ValueError(
-                f"--ray {address or ''}: no Ray cluster answers there ({reason}); "
-                "`ray start --head` starts one, --ray without an address Ray on this machine"
-            ) from None
-        self._has_gpus = bool(self._room("GPU"))
-        if not self.count:
-            self._ray.shutdown()
-            raise ValueError(
-                f"--ray {address or ''}: there is no room for a worker, which takes a core and "
-                f"{MEMORY / 1e9:g} GB of memory; the cluster has {self._room('CPU')} cores and "
-                f"{self._room('memory') / 1e9:.1f} GB"
-            )
+        self._ray = connected(address, processes)
+        self._needs = needs(self._ray)
+        check_room(self._ray, address, self._needs)
         # Without max_calls=0 a worker with a GPU ends after one piece of work, with its models.
-        self._perform = ray.remote(
-            num_cpus=1,
-            num_gpus=int(self._has_gpus),
-            memory=MEMORY,
-            max_calls=0,
-            max_retries=MOST_DEATHS - 1,
-        )(_perform)
+        self._perform = self._ray.remote(**self._needs, max_calls=0, max_retries=MOST_DEATHS - 1)(
+            _perform
+        )
 
     def __enter__(self) -> "Cluster":
         return self
@@ -71,11 +45,10 @@ class Cluster:
 
     @property
     def count(self) -> int:
-        rooms = [self._room("CPU"), self._room("memory") // MEMORY]
-        return int(min([*rooms, self._room("GPU")] if self._has_gpus else rooms))
+        return room(self._ray, self._needs)
 
     def submit(self, work: Callable[..., Any], settings: Settings, *arguments: Any) -> Future[Any]:
-        settings = replace(settings, device="cuda" if self._has_gpus else "cpu")
+        settings = replace(settings, device=device_of(self._needs))
         outcome: Future[Any] = Future()
 
         def take(done: Future[Any]) -> None:
@@ -87,9 +60,6 @@ class Cluster:
         self._perform.remote(work, settings, *arguments).future().add_done_callback(take)
         return outcome
 
-    def _room(self, kind: str) -> float:
-        return self._ray.cluster_resources().get(kind, 0)
-
     def _known(self, error: Any) -> Exception:
         """Ray's error as the one that it stands for."""
         errors = self._ray.exceptions
@@ -98,6 +68,65 @@ class Cluster:
         if isinstance(error, errors.OutOfMemoryError):
             return OutOfMemoryError("Ray ended the worker")
         return LostWorkError(f"its worker was lost ({type(error).__name__})")
+
+
+def connected(address: str | None, cores: int | None = None) -> Any:
+    """The module `ray`, connected to the cluster at `address`; None starts Ray on this machine.
+
+    Args:
+        cores: that Ray may use where it is started; None for all.
+
+    Raises:
+        ValueError: Ray is not installed, or no cluster answers.
+    """
+    try:
+        import ray  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise ValueError(NOT_INSTALLED) from None
+    options = {"include_dashboard": False, "num_cpus": cores} if address is None else {}
+    try:
+        if address is not None:
+            _knock(address)
+        ray.init(address or "local", log_to_driver=False, logging_level="error", **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(
+            f"--ray {address or ''}: no Ray cluster answers there ({reason}); "
+            "`ray start --head` starts one, --ray without an address Ray on this machine"
+        ) from None
+    return ray
+
+
+def needs(ray: Any, cores: int = 1) -> dict[str, int]:
+    """What a worker takes, as options of Ray: one GPU where the cluster has any."""
+    has_gpus = bool(ray.cluster_resources().get("GPU", 0))
+    return {"num_cpus": cores, "num_gpus": int(has_gpus), "memory": MEMORY}
+
+
+def device_of(needs: dict[str, int]) -> str:
+    """Where a worker with these needs computes."""
+    return "cuda" if needs["num_gpus"] else "cpu"
+
+
+def room(ray: Any, needs: dict[str, int]) -> int:
+    """For how many workers with these needs the cluster has room."""
+    resources = ray.cluster_resources()
+    kinds = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
+    return int(min(resources.get(kinds[name], 0) // need for name, need in needs.items() if need))
+
+
+def check_room(ray: Any, address: str | None, needs: dict[str, int], count: int = 1) -> None:
+    """Raises ValueError, and leaves the cluster, where it has no room for so many workers."""
+    if (found := room(ray, needs)) >= count:
+        return
+    resources = ray.cluster_resources()
+    ray.shutdown()
+    raise ValueError(
+        f"--ray {address or ''}: there is room for {found} workers and not for {count}, each of "
+        f"which takes {needs['num_cpus']} cores, {MEMORY / 1e9:g} GB of memory and "
+        f"{needs['num_gpus']} GPUs; the cluster has {resources.get('CPU', 0):g} cores, "
+        f"{resources.get('memory', 0) / 1e9:.1f} GB and {resources.get('GPU', 0):g} GPUs"
+    )
 
 
 def _knock(address: str) -> None:

@@ -53,7 +53,7 @@ class Batcher:
 
         Args:
             passes: that are made at the same time.
-            on_pass: called after each pass with the number of calls in it.
+            on_pass: called before each pass with the number of calls in it.
         """
         self._on_pass = on_pass
         self._waiting: deque[_Call] = deque()
@@ -101,9 +101,9 @@ class Batcher:
     def _run(self) -> None:
         while True:
             if calls := self._next():
-                _answer(calls)
                 if self._on_pass is not None:
                     self._on_pass(len(calls))
+                _answer(calls)
 
     def _next(self) -> list[_Call]:
         """The oldest call and those that fit; none where another thread was faster."""

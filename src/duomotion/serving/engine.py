@@ -1,15 +1,13 @@
-"""The queue between the HTTP server and the worker process, which is replaced when it dies."""
+"""The queue between the HTTP server and the workers, which are replaced when they die."""
 
 import asyncio
 import logging
 import math
-import multiprocessing
-import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from duomotion.models.remarks import other_people, unknown_action
 from duomotion.serving import worker
@@ -23,7 +21,6 @@ MOST_ANSWERS = 1_000  # requests whose answers are
 MOST_DEATHS = 2  # of workers that do a job
 FAILED_STARTS = 3  # after which no further worker is started
 PAUSE = 1.0  # seconds between a worker that never got ready and the next
-STOP_SECONDS = 5.0  # for which a worker that was told to end is waited for
 
 log = logging.getLogger(__name__)
 
@@ -62,25 +59,36 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+class Workers(Protocol):
+    """Where jobs are done; what comes of them is delivered as messages of `worker`."""
+
+    @property
+    def at_once(self) -> int:
+        """Clips that are made at the same time."""
+        ...
+
+    def send(self, message: worker.Start | worker.Cancel) -> None:
+        """Send without waiting."""
+        ...
+
+    def stop(self) -> None:
+        """End, whatever is done."""
+        ...
+
+
+Deliver = Callable[[Workers, worker.Message | None], None]
+"""Takes a message of workers in any thread; None where all of them are gone for good."""
+
+StartWorkers = Callable[[Deliver], Workers]
+"""Starts workers, which tell when they are ready. Raises ValueError where that is not possible."""
+
+
 class Engine:
     """Takes jobs and sees to it that each of them ends; lives in the event loop."""
 
-    def __init__(
-        self,
-        models: tuple[str, ...],
-        *,
-        device: str = "cpu",
-        threads: int | None = None,
-        limits: Limits = DEFAULT_LIMITS,
-    ) -> None:
-        """Prepare; `start` loads the models.
-
-        Args:
-            models: names or folders, the one that is taken where none is named first.
-            device: of the models.
-            threads: of PyTorch in the worker; None for its own choice.
-        """
-        self._settings = (models, device, threads)
+    def __init__(self, start_workers: StartWorkers, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        """Prepare; `start` starts workers, which load the models."""
+        self._start_workers = start_workers
         self.limits = limits
         self.metrics = Metrics()
         self.motions = MotionStore(limits.motions)
@@ -90,7 +98,7 @@ class Engine:
         self._answers: OrderedDict[str, Job] = OrderedDict()
         self._waiting: deque[Job] = deque()
         self._running: dict[str, Job] = {}
-        self._process: _Process | None = None
+        self._workers: Workers | None = None
         self._is_ready = False
         self._failed_starts = 0
         self._started = asyncio.Event()
@@ -116,12 +124,12 @@ class Engine:
         return bool(self._waiting or self._running)
 
     async def start(self) -> None:
-        """Start the worker and wait until its models are loaded.
+        """Start the workers and wait until their models are loaded.
 
         Raises:
-            ValueError: a model can't be loaded.
+            ValueError: a model can't be loaded, or workers can't be started.
         """
-        self._start_process()
+        self._begin()
         await self._started.wait()
         if self._problem is not None:
             raise ValueError(self._problem)
@@ -178,22 +186,22 @@ class Engine:
             await job.end()
 
     async def stop(self) -> None:
-        """End the worker, whatever it does."""
-        process, self._process = self._process, None
-        if process is not None:
-            await asyncio.to_thread(process.stop)
+        """End the workers, whatever they do."""
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            await asyncio.to_thread(workers.stop)
 
-    def _start_process(self) -> None:
+    def _begin(self) -> None:
         loop = asyncio.get_running_loop()
 
-        def deliver(process: _Process, message: worker.Message | None) -> None:
-            loop.call_soon_threadsafe(self._receive, process, message)
+        def deliver(workers: Workers, message: worker.Message | None) -> None:
+            loop.call_soon_threadsafe(self._receive, workers, message)
 
-        self._process = _Process(self._settings, deliver)
+        self._workers = self._start_workers(deliver)
 
-    def _receive(self, process: "_Process", message: worker.Message | None) -> None:
-        if process is not self._process:
-            return  # one that was replaced
+    def _receive(self, workers: Workers, message: worker.Message | None) -> None:
+        if workers is not self._workers:
+            return  # they were replaced
         match message:
             case None:
                 self._replace()
@@ -212,6 +220,11 @@ class Engine:
             case worker.Finished() | worker.Failed():
                 if (job := self._running.pop(message.job, None)) is not None:
                     self._conclude(job, message)
+            case worker.Lost():
+                if message.is_first:
+                    self.metrics.restarts.inc()
+                if (job := self._running.pop(message.job, None)) is not None:
+                    self._do_again([job])
         self._dispatch()
 
     def _conclude(self, job: Job, message: worker.Finished | worker.Failed) -> None:
@@ -247,15 +260,15 @@ class Engine:
         job.announce()
 
     def _dispatch(self) -> None:
-        """Give the worker what it has room for.
+        """Give the workers what they have room for.
 
         A job that a worker died of runs alone, so that, should it be the cause, no other suffers.
         """
-        while self._waiting and self._is_ready:
+        while self._waiting and self._is_ready and self._workers is not None:
             job = self._waiting[0]
             clips = sum(len(each.tasks) for each in self._running.values())
             is_alone = job.deaths or any(each.deaths for each in self._running.values())
-            if self._running and (is_alone or clips + len(job.tasks) > worker.AT_ONCE):
+            if self._running and (is_alone or clips + len(job.tasks) > self._workers.at_once):
                 return
             self._waiting.popleft()
             self._running[job.id] = job
@@ -264,15 +277,30 @@ class Engine:
             job.announce()
 
     def _send(self, message: worker.Start | worker.Cancel) -> None:
-        if self._process is not None:
-            self._process.send(message)
+        if self._workers is not None:
+            self._workers.send(message)
 
     def _replace(self) -> None:
-        """Start another worker in place of one that died."""
+        """Start other workers in place of those that are gone."""
         was_ready, self._is_ready = self._is_ready, False
         self.metrics.restarts.inc()
         running, self._running = list(self._running.values()), {}
-        for job in reversed([job for job in running if not job.has_ended]):
+        self._do_again(running)
+        self._failed_starts += not was_ready
+        if self._failed_starts >= FAILED_STARTS:
+            self._give_up("the process that generates motion can't be started")
+            return
+        log.error("the worker process died; another one is started")
+        if self._workers is not None:
+            self._workers.stop()
+        if was_ready:
+            self._begin()
+        else:
+            asyncio.get_running_loop().call_later(PAUSE, self._begin)
+
+    def _do_again(self, lost: list[Job]) -> None:
+        """Let jobs wait again whose worker died, or fail those of which several did."""
+        for job in reversed([job for job in lost if not job.has_ended]):
             job.deaths += 1
             job.progress = 0.0
             if job.deaths < MOST_DEATHS and not self.is_draining:
@@ -282,83 +310,14 @@ class Engine:
             else:
                 job.fail("the process that generated the motion died", UNAVAILABLE)
                 self._end(job)
-        self._failed_starts += not was_ready
-        if self._failed_starts >= FAILED_STARTS:
-            self._give_up("the process that generates motion can't be started")
-            return
-        log.error("the worker process died; another one is started")
-        if self._process is not None:
-            self._process.stop()
-        if was_ready:
-            self._start_process()
-        else:
-            asyncio.get_running_loop().call_later(PAUSE, self._start_process)
 
     def _give_up(self, sentence: str) -> None:
         self._problem = sentence
-        self._process = None
-        while self._waiting:
-            job = self._waiting.popleft()
+        given_up = [job for job in self._running.values() if not job.has_ended]
+        given_up += self._waiting
+        self._running.clear()
+        self._waiting.clear()
+        for job in given_up:
             job.fail(sentence, UNAVAILABLE)
             self._end(job)
         self._started.set()
-
-
-class _Process:
-    """A worker process, and a thread each that reads from it and writes to it."""
-
-    def __init__(
-        self,
-        settings: tuple,
-        deliver: "Callable[[_Process, worker.Message | None], None]",
-    ) -> None:
-        """Start it.
-
-        Args:
-            settings: arguments of `worker.run` after the connection.
-            deliver: gets each message in the reading thread, None once the process is gone.
-        """
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=worker.run, args=(theirs, *settings), daemon=True)
-        self._process.start()
-        theirs.close()
-        self._outbox: deque[worker.Start | worker.Cancel | None] = deque()
-        self._has_mail = threading.Semaphore(0)
-        threading.Thread(target=self._read, args=(deliver,), daemon=True).start()
-        threading.Thread(target=self._write, daemon=True).start()
-
-    def send(self, message: worker.Start | worker.Cancel | None) -> None:
-        """Send in the background: the pipe may be full of motion."""
-        self._outbox.append(message)
-        self._has_mail.release()
-
-    def stop(self) -> None:
-        """Tell the process to end; one that does not is killed."""
-        self.send(None)
-        self._process.join(STOP_SECONDS)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
-
-    def _read(self, deliver: "Callable[[_Process, worker.Message | None], None]") -> None:
-        message: worker.Message | None = None
-        while not isinstance(message, worker.Unable):
-            message = worker.received(self._connection)
-            try:
-                deliver(self, message)
-            except RuntimeError:  # the event loop is closed
-                return
-            if message is None:
-                return
-
-    def _write(self) -> None:
-        while True:
-            self._has_mail.acquire()
-            message = self._outbox.popleft()
-            try:
-                self._connection.send(message)
-            except OSError:
-                return  # who reads hears of it, too
-            if message is None:
-                return

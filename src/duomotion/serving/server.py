@@ -9,7 +9,7 @@ from types import FrameType
 import uvicorn
 
 from duomotion.serving.app import create_app
-from duomotion.serving.engine import DEFAULT_LIMITS, Engine, Limits
+from duomotion.serving.engine import DEFAULT_LIMITS, Engine, Limits, StartWorkers
 
 KEEP_ALIVE_SECONDS = 5
 CONNECTIONS = 1_000
@@ -17,12 +17,10 @@ LINGER_SECONDS = 2.0  # for clients to fetch what was finished, before the serve
 
 
 def serve(
-    models: tuple[str, ...],
+    start_workers: StartWorkers,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    device: str = "cpu",
-    threads: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
     api_key: str | None = None,
     on_ready: Callable[[str], None] = lambda url: None,
@@ -30,21 +28,20 @@ def serve(
     """Serve until SIGTERM or Ctrl-C; running jobs are finished, unless a second one comes.
 
     Args:
-        models: names or folders.
+        start_workers, limits: see `Engine`.
         port: 0 for any that is free.
-        device, threads, limits: see `Engine`.
         api_key: see `create_app`.
         on_ready: called with the address once jobs are taken.
 
     Raises:
-        ValueError: a model can't be loaded.
+        ValueError: a model can't be loaded, or workers can't be started.
         OSError: host and port can't be listened on.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as listener:
         name = f"[{host}]" if family == socket.AF_INET6 else host
         url = f"http://{name}:{listener.getsockname()[1]}"
-        engine = Engine(models, device=device, threads=threads, limits=limits)
+        engine = Engine(start_workers, limits=limits)
         asyncio.run(start(engine, listener, api_key, lambda: on_ready(url)))
 
 

@@ -1,11 +1,11 @@
-"""The process that holds the models: it gets jobs through a pipe and sends back motion."""
+"""What holds the models: it gets jobs and sends back motion, in a process through a pipe."""
 
 import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -89,7 +89,19 @@ class Failed:
     is_refused: bool = False
 
 
-Message = Ready | Unable | Progressed | Passed | Finished | Failed
+@dataclass(frozen=True)
+class Lost:
+    """One of several workers died while it did the job.
+
+    Attributes:
+        is_first: whether no other job told of this death before.
+    """
+
+    job: str
+    is_first: bool
+
+
+Message = Ready | Unable | Progressed | Passed | Finished | Failed | Lost
 
 
 def run(connection: Connection, models: Sequence[str], device: str, threads: int | None) -> None:
@@ -100,18 +112,11 @@ def run(connection: Connection, models: Sequence[str], device: str, threads: int
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
-        if threads is not None:
-            import torch
-
-            torch.set_num_threads(threads)
-        loaded = {Path(name).name: load(name, device=device) for name in models}
-        systems = {Path(name).name: system_of(name) for name in models}
+        worker = Worker(connection.send, models, device, threads)
     except (ValueError, OSError) as error:
         connection.send(Unable(str(error)))
         return
-    descriptions = [Description.of(name, systems[name], model) for name, model in loaded.items()]
-    connection.send(Ready(tuple(descriptions)))
-    worker = Worker(connection, loaded)
+    connection.send(Ready(worker.descriptions))
     while True:
         message = received(connection)
         if message is None:
@@ -128,10 +133,43 @@ def received(connection: Connection) -> Any:
 
 
 class Worker:
-    """Runs the tasks of jobs, each in a thread, whose passes a `Batcher` makes."""
+    """Runs the tasks of jobs, each in a thread, whose passes a `Batcher` makes.
 
-    def __init__(self, connection: Connection, models: dict[str, MotionModel]) -> None:
-        self._connection, self._models = connection, models
+    Attributes:
+        descriptions: of the models.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Message], None],
+        models: Sequence[str],
+        device: str,
+        threads: int | None,
+    ) -> None:
+        """Load the models.
+
+        Args:
+            send: takes what is to be told, in one thread at a time.
+            models: names or folders.
+            device: of the models.
+            threads: of PyTorch; None for its own choice.
+
+        Raises:
+            ValueError: a model can't be loaded.
+            OSError: a file of a model can't be read.
+        """
+        if threads is not None:
+            import torch
+
+            torch.set_num_threads(threads)
+        self._models: dict[str, MotionModel] = {
+            Path(name).name: load(name, device=device) for name in models
+        }
+        systems = {Path(name).name: system_of(name) for name in models}
+        self.descriptions = tuple(
+            Description.of(name, systems[name], model) for name, model in self._models.items()
+        )
+        self._send = send
         self._sending = threading.Lock()
         self._batcher = Batcher(PASSES, lambda calls: self.send(Passed(calls)))
         self._threads = ThreadPoolExecutor(AT_ONCE)
@@ -150,7 +188,7 @@ class Worker:
 
     def send(self, message: Message) -> None:
         with self._sending:
-            self._connection.send(message)
+            self._send(message)
 
     def _perform(self, job: "_Job", index: int) -> None:
         start = job.start
