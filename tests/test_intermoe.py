@@ -521,8 +521,8 @@ def test_each_switch_trains_and_generates(pairs, latents, tmp_path, change):
     assert np.isfinite(clip.positions).all()
 
 
-def test_latents_train_as_they_are_too(pairs, latents, tmp_path):
-    changes = ("optim.steps=5", "model.normalise_latents=false", "model.patch=1")
+def test_latents_of_fresh_views_train_as_they_are_too(pairs, latents, tmp_path):
+    changes = ("optim.steps=5", "model.normalise_latents=false", "model.patch=1", "data.views=null")
     tiny.train(denoiser_recipe(pairs, latents[1], *changes), tmp_path / "run")
     tensors = read_checkpoint(tmp_path / "run" / "last").tensors
     assert not tensors["mean"].any() and (tensors["std"] == 1).all()

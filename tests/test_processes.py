@@ -5,9 +5,11 @@ Codebooks are no part of it: they follow the clips of the first process (release
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,41 @@ def test_two_processes_train_like_one(recipes, tmp_path):
         assert process.returncode == 0, error.decode()
     for system in recipes:
         assert_alike(tmp_path / system / "two", tmp_path / system / "one", 2e-4)
+
+
+def children(process: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no list of child processes")
+def test_torchrun_goes_on_from_the_last_checkpoint(recipes, tmp_path):
+    name, *changes = recipes["intergen"]
+    often = ("log.checkpoint_every=1", "optim.steps=60", "optim.micro_batches=1")
+    words = [*changes, *STEPS, *often, "log.validate_every=60"]
+    folder = tmp_path / "run"
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    command = (*torchrun, "--max-restarts=1", "-m", "duomotion", "train", name, *words)
+    started = subprocess.Popen(
+        [sys.executable, *command, "--out", folder, "--device", "cpu"], stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 240
+    while not steps_done(folder):
+        assert started.poll() is None and time.monotonic() < deadline, started.communicate()
+        time.sleep(0.1)
+    os.kill(children(started.pid)[1], signal.SIGKILL)
+    _, error = started.communicate(timeout=240)
+    assert started.returncode == 0, error.decode()
+    assert steps_done(folder) == list(range(1, 61))
+    recipe = apply_overrides(find_recipe(name), [*words, "optim.micro_batches=2"])
+    load_trainer(recipe, tmp_path / "one", device="cpu").run()
+    ours, theirs = (read_checkpoint(each / "last").tensors for each in (folder, tmp_path / "one"))
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-2, atol=1e-3)
+
+
+def steps_done(folder: Path) -> list[int]:
+    log = folder / "log.jsonl"
+    return [each["step"] for each in read_records(log) if "loss" in each] if log.exists() else []
 
 
 def train_all(recipes, folder) -> None:

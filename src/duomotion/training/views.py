@@ -48,7 +48,7 @@ class FixedViews:
 
     def __init__(self, views: Sequence[View]) -> None:
         self.views = views
-        self.lengths: Sequence[int] = [view.motion.shape[-1] for view in views]
+        self.lengths: Sequence[int] = [view.num_frames for view in views]
 
     def draw(self, rows: Sequence[int], rng: np.random.Generator) -> list[View]:
         return [self.views[row] for row in rows]

@@ -98,13 +98,13 @@ def autoencoder_open() -> AutoencoderRecipe:
         data=replace(
             ViewData(**OPEN_PAIRS, balance=0.5), examples=replace(OPEN_VIEWS, max_frames=96)
         ),
-        optim=small_training(steps=8_000, batch_size=16, lr=2e-3, ema_decay=0.999),
+        optim=small_training(steps=5_000, batch_size=16, lr=2e-3, ema_decay=0.999),
         log=LogConfig(validate_every=1000, checkpoint_seconds=300.0),
     )
 
 
 def denoiser_open() -> DenoiserRecipe:
-    """The denoiser of `intermoe-open`."""
+    """The denoiser of `intermoe-open`; views are encoded before training."""
     return DenoiserRecipe(
         model=DenoiserConfig(
             num_features=7 * 32,
@@ -116,6 +116,7 @@ def denoiser_open() -> DenoiserRecipe:
             attention_dropout=0.0,
             modulation_rank=32,
             person_embedding=True,
+            patch=2,
             normalise_latents=True,
             text_dim=384,
             text_layers=0,
@@ -125,9 +126,12 @@ def denoiser_open() -> DenoiserRecipe:
             attempts=4,
         ),
         data=LatentData(
-            **OPEN_CAPTIONS, autoencoder="runs/intermoe/autoencoder-open/best", balance=0.5
+            **OPEN_CAPTIONS,
+            autoencoder="runs/intermoe/autoencoder-open/best",
+            views=16,
+            balance=0.5,
         ),
-        optim=small_training(steps=12_000, batch_size=32, lr=1e-3, ema_decay=0.999),
+        optim=small_training(steps=30_000, batch_size=16, lr=1e-3, ema_decay=0.999),
         log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),
     )
 

@@ -4,8 +4,9 @@ Axes: B samples, P the 2 people, T frames, F features, N latents in time, L numb
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ from duomotion.models.intermoe.objective import (
     joint_losses,
     kl_loss,
 )
+from duomotion.models.layers.latents import Latents
 from duomotion.models.layers.masks import length_mask
 from duomotion.models.pair_autoencoder import PairAutoencoderTask
 from duomotion.models.pair_views import ViewData
 from duomotion.sampling.guidance import draw_text_drop
 from duomotion.training.batch import on_device
 from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.views import View, converted
 
 STATISTICS_BATCHES = 20  # of which mean and deviation of latents are taken
 
@@ -54,7 +57,10 @@ class AutoencoderRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class LatentData(PairData):
-    """Pairs with captions, and the autoencoder of the latents."""
+    """Pairs with captions, and the autoencoder of the latents.
+
+    Views that are drawn before training are encoded then; others at each step.
+    """
 
     autoencoder: str = "runs/intermoe/autoencoder/best"
 
@@ -119,6 +125,7 @@ class DenoiserTask(CaptionedTask):
             text_dim=recipe.model.text_dim,
             seed=recipe.optim.seed,
             unit=FRAMES * recipe.model.patch,
+            prepare=partial(encoded, self.codec),
         )
         super().__init__(recipe, device, pairs, {"autoencoder": autoencoder})
         torch.manual_seed(recipe.optim.seed)
@@ -137,7 +144,7 @@ class DenoiserTask(CaptionedTask):
         found, seed = [], self.recipe.optim.seed
         for batch in self.train_batches(seed=seed, epoch=0, skip=0):
             own = on_device(batch, self.device)
-            clean_BPNL = self._latents(own, None)
+            clean_BPNL = self._latents(own).mean
             mask_BN = length_mask(own["frames_B"] // FRAMES, clean_BPNL.shape[2])
             found.append(clean_BPNL.transpose(1, 2)[mask_BN].flatten(0, 1).cpu())
             if len(found) == STATISTICS_BATCHES:
@@ -146,19 +153,21 @@ class DenoiserTask(CaptionedTask):
         self.model.mean.copy_(latents_ML.mean(0))
         self.model.std.copy_(latents_ML.std(0, correction=0).clamp_min(1e-3))
 
-    @torch.no_grad()
-    def _latents(self, batch: Mapping[str, Any], rng: torch.Generator | None) -> Tensor:
-        """(B, P, N, L), drawn from their distribution (released code), or its mean."""
-        with torch.autocast(self.device.type, enabled=False):
-            latents = self.codec.encode(self.codec.normaliser.normalise(batch["motion_BPTF"]))
-            return latents.mean if rng is None else latents.sample(rng)
+    def _latents(self, batch: Mapping[str, Any]) -> Latents:
+        """(B, P, N, L) of views that were encoded before training, or of fresh ones."""
+        if self.recipe.data.views is not None:
+            return Latents(*batch["motion_BPTF"].chunk(2, -1))
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            return self.codec.encode(self.codec.normaliser.normalise(batch["motion_BPTF"]))
 
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         model, denoiser, schedule = self.model, self.model.denoiser, self.recipe.model.noise
         lengths_B = batch["frames_B"] // FRAMES
-        clean_BPNL = model.normalise(self._latents(batch, rng if model.training else None))
+        latents = self._latents(batch)
+        # drawn from their distribution (released code)
+        clean_BPNL = model.normalise(latents.sample(rng) if model.training else latents.mean)
         mask_BN = length_mask(lengths_B, clean_BPNL.shape[2])
         clean_BPNL = clean_BPNL * mask_BN[:, None, :, None]
         text_BC = self.pairs.text_vectors(
@@ -172,7 +181,7 @@ class DenoiserTask(CaptionedTask):
         noisy_BPNL = schedule.add_noise(clean_BPNL, noise_BPNL, times_B)
         made_BPNL = denoiser(noisy_BPNL, denoiser.modulate(embedding_BD), lengths_B)
         if model.training:
-            self.moves.append(denoiser.bias_moves(batch["lengths_B"]))
+            self.moves.append(denoiser.bias_moves(lengths_B // model.config.patch))
         loss = denoising_loss(made_BPNL.float(), schedule.target(clean_BPNL, noise_BPNL), mask_BN)
         return loss, {"simple": loss}
 
@@ -181,3 +190,18 @@ class DenoiserTask(CaptionedTask):
         moves = [torch.stack(each).mean(0) for each in zip(*self.moves, strict=True)]
         self.moves.clear()
         self.model.denoiser.move_biases(moves)
+
+
+@torch.no_grad()
+def encoded(codec: SkeletalCodec, views: Iterable[View], total: int) -> list[View]:
+    """Views as the distributions of their latents (P, N, 2 L), mean and log variance.
+
+    Args:
+        total: how many they are.
+    """
+
+    def latents(motion_BPTF: Tensor) -> Tensor:
+        found = codec.encode(codec.normaliser.normalise(motion_BPTF.to(codec.mean)))
+        return torch.cat(found, -1).cpu()
+
+    return converted(views, total, latents, "latents")
