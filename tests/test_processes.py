@@ -176,3 +176,12 @@ def test_activations_that_are_computed_again_change_nothing(recipes, tmp_path):
         )
         again.run()
         assert_alike(tmp_path / system / "again", tmp_path / system / "plain", 1e-5)
+
+
+def test_a_training_is_measured(recipes, tmp_path, run):
+    name, *changes = recipes["intergen"]
+    words = (*changes, *STEPS, "--out", tmp_path / "run", "--device", "cpu", "--measure", "2")
+    status, out, _ = run("train", name, *words)
+    assert status == 0
+    assert "s a step of 4 clips" in out and "6 steps take 0:00:" in out and "peak memory" in out
+    assert not (tmp_path / "run").exists()

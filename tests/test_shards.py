@@ -1,6 +1,7 @@
 """Data sets whose arrays are in shards: the same clips, windows and trainings."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -122,15 +123,17 @@ def test_bad_input(pairs, sharded, run, tmp_path):
     assert "can't be read" in reason({**good, "0": "00009.safetensors"})
     (sharded / "shards" / "00003.safetensors").write_bytes(b"no shard")
     assert "00003.safetensors can't be read" in reason({**good, "0": "00003.safetensors"})
-    wrong = {
-        "0/positions": np.zeros((2, 40, 21, 3), np.float32),
-        "0/sixd": np.zeros((2, 40, 21, 6)),
-    }
+    zeros = partial(np.zeros, dtype=np.float32)
+    wrong = {"0/positions": zeros((2, 40, 21, 3)), "0/sixd": zeros((2, 40, 21, 6))}
     save_file(wrong, sharded / "shards" / "00004.safetensors")
-    assert "holds positions of (2, 40, 21, 3)" in reason({**good, "0": "00004.safetensors"})
-    wrong["0/positions"] = np.zeros((2, 39, 22, 3))
+    assert "holds (2, 40, 21, 3) numbers as positions" in reason({**good, "0": "00004.safetensors"})
+    wrong["0/positions"] = zeros((2, 39, 22, 3))
     save_file(wrong, sharded / "shards" / "00005.safetensors")
     assert "different numbers of frames" in reason({**good, "0": "00005.safetensors"})
+    save_file({"0/positions": np.zeros(3)}, sharded / "shards" / "00006.safetensors")
+    assert "0/positions is F64, not F32" in reason({**good, "0": "00006.safetensors"})
+    save_file({"0/sixd": zeros(3)}, sharded / "shards" / "00007.safetensors")
+    assert "holds no positions of it" in reason({**good, "0": "00007.safetensors"})
     for files in ("{", '{"0": "../00000.safetensors"}', "[]"):
         index.write_text(files)
         shards._read.cache_clear()

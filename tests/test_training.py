@@ -726,3 +726,37 @@ def test_training_in_bfloat16_keeps_float32_weights(tmp_path):
     other = read_checkpoint(exact / "last").tensors["0.weight"]
     assert not torch.equal(checkpoint.tensors["0.weight"], other)
     torch.testing.assert_close(checkpoint.tensors["0.weight"], other, atol=5e-3, rtol=0)
+
+
+class Blocks(Regression):
+    """The same with a network of blocks, as compilers and checkpointing look for."""
+
+    def __init__(self):
+        super().__init__(noise=0.0, dropout=0.0)
+        inner = self.model
+        self.model = nn.Module()
+        self.model.blocks = nn.ModuleList([inner])
+        self.model.forward = lambda x: self.model.blocks[0](x)
+
+
+@pytest.mark.parametrize("change", ["compile", "activation_checkpointing"])
+def test_blocks_train_the_same(tmp_path, change):
+    optim = OptimConfig(steps=4, batch_size=12, lr=0.02, precision="float32")
+    log = replace(LOG, validate_every=4)
+    trainer(Blocks(), tmp_path / "plain", optim, log).run()
+    trainer(Blocks(), tmp_path / "other", replace(optim, **{change: True}), log).run()
+    plain, other = (read_checkpoint(tmp_path / name / "last") for name in ("plain", "other"))
+    assert plain.tensors.keys() == other.tensors.keys()
+    for name, tensor in plain.tensors.items():
+        torch.testing.assert_close(other.tensors[name], tensor)
+    with pytest.raises(ValueError, match=f"optim.{change} has to be false"):
+        trainer(Regression(), tmp_path / "refused", replace(optim, **{change: True}), log)
+
+
+def test_measuring_trains_and_writes_nothing(tmp_path):
+    task = Regression()
+    before = task.model[0].weight.clone()
+    step, averaging = trainer(task, tmp_path / "run").measure(5)
+    assert task.calls == 6 and not torch.equal(task.model[0].weight, before)
+    assert 0 <= averaging < step < 1
+    assert not (tmp_path / "run").exists()

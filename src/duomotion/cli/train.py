@@ -2,8 +2,12 @@
 
 from pathlib import Path
 from textwrap import fill, shorten
+from typing import TYPE_CHECKING
 
 from duomotion.cli.files import size_mb, writable_folder
+
+if TYPE_CHECKING:
+    from duomotion.training.trainer import Trainer
 
 WIDTH = 100
 
@@ -83,6 +87,7 @@ def train(
     /,
     out: Path | None = None,
     device: str | None = None,
+    measure: int = 0,
 ) -> None:
     """Train a recipe; run again to resume. With torchrun on several GPUs.
 
@@ -91,6 +96,8 @@ def train(
         changes: Fields to change, as in optim.lr=3e-4.
         out: Folder for checkpoints and logs; by default runs/RECIPE.
         device: "cpu" or "cuda"; by default CUDA where it is available.
+        measure: Only time so many steps, and tell how long the training takes and how much memory;
+            nothing is written.
     """
     if not recipe:
         _list_recipes()
@@ -102,12 +109,32 @@ def train(
 
     chosen = apply_overrides(find_recipe(recipe), changes)
     folder = out or Path("runs") / recipe
+    if measure:
+        _measure(load_trainer(chosen, folder, device=device), measure)
+        return
     writable_folder(folder)
     trainer = load_trainer(chosen, folder, device=device)
     with training_bar() as on_progress:
         scores = trainer.run(on_progress)
     listing = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
     print(f"best: {listing}; checkpoints in {folder}")
+
+
+def _measure(trainer: "Trainer", steps: int) -> None:
+    from datetime import timedelta
+
+    from duomotion.models.timing import peak_memory_gb
+
+    step, averaging = trainer.measure(steps)
+    processes, optim = trainer.processes, trainer.optim
+    if processes.is_first:
+        whole = timedelta(seconds=round(step * optim.steps))
+        clips = f"{optim.batch_size} clips ({optim.batch_size / step:.1f} clips/s)"
+        print(f"{step:.3f} s a step of {clips}; {optim.steps:,} steps take {whole}")
+        if processes.size > 1:
+            print(f"{averaging:.3f} s of it to average gradients over {processes.size} processes")
+        memory = peak_memory_gb(trainer.device)
+        print(f"peak memory {memory:.2f} GB" + " a process" * (processes.size > 1))
 
 
 def pack(source: Path, target: Path, /) -> None:

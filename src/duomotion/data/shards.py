@@ -9,10 +9,10 @@ keeps as much of them as there is room for, once for all processes of a machine.
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -43,7 +43,7 @@ class Shards:
             raise ValueError(f"{index} is not JSON") from None
         if not isinstance(self.files, dict) or not all(map(_is_shard, self.files.values())):
             raise ValueError(f"{index} should name the shard of each clip")
-        self.opened: dict[str, Any] = {}
+        self.opened: dict[str, dict[str, np.ndarray]] = {}
 
     def read(self, name: str, shapes: Mapping[str, tuple[int | None, ...]]) -> list[np.ndarray]:
         """Arrays of a clip.
@@ -57,19 +57,40 @@ class Shards:
         if name not in self.files:
             raise ValueError(f"{FOLDER}/{INDEX} does not name it")
         file = self.files[name]
-        try:
-            if file not in self.opened:
-                self.opened[file] = safe_open(self.folder / file, "pt")
-            found = [self.opened[file].get_tensor(f"{name}/{field}") for field in shapes]
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"{FOLDER}/{file} can't be read: {error}") from None
-        for (field, shape), tensor in zip(shapes.items(), found, strict=True):
-            fits = tensor.ndim == len(shape) and all(
-                size in (None, has) for size, has in zip(shape, tensor.shape, strict=True)
-            )
-            if not fits or not tensor.is_floating_point():
-                raise ValueError(f"{FOLDER}/{file} holds {field} of {tuple(tensor.shape)}")
-        return [tensor.numpy() for tensor in found]
+        if file not in self.opened:
+            try:
+                self.opened[file] = _mapped(self.folder / file)
+            except (SafetensorError, OSError, ValueError) as error:
+                raise ValueError(f"{FOLDER}/{file} can't be read: {error}") from None
+        arrays = []
+        for field, shape in shapes.items():
+            array = self.opened[file].get(f"{name}/{field}")
+            if array is None or not _fits(array.shape, shape):
+                held = "no" if array is None else f"{array.shape} numbers as"
+                raise ValueError(f"{FOLDER}/{file} holds {held} {field} of it")
+            arrays.append(array)
+        return arrays
+
+
+def _mapped(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file, none of which is read yet.
+
+    safetensors reads the beginning of each tensor that it hands out, which here is most of a file.
+    """
+    with safe_open(path, "np") as file:
+        shapes = {}
+        for name in file.offset_keys():  # in the order of the file, which has no gaps
+            found = file.get_slice(name)
+            if found.get_dtype() != "F32":
+                raise ValueError(f"{name} is {found.get_dtype()}, not F32")
+            shapes[name] = tuple(found.get_shape())
+    numbers = np.memmap(path, mode="c", dtype=np.uint8)
+    offset = len(numbers) - 4 * sum(map(math.prod, shapes.values()))
+    arrays = {}
+    for name, shape in shapes.items():
+        arrays[name] = np.ndarray(shape, np.float32, numbers, offset)
+        offset += 4 * math.prod(shape)
+    return arrays
 
 
 def find(root: Path) -> Shards | None:
@@ -116,3 +137,9 @@ def write(root: Path, clips: Iterable[tuple[str, Mapping[str, np.ndarray]]]) -> 
 
 def _is_shard(file: object) -> bool:
     return isinstance(file, str) and Path(file).name == file
+
+
+def _fits(has: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(has) == len(wanted) and all(
+        size in (None, own) for size, own in zip(wanted, has, strict=True)
+    )

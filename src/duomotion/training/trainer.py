@@ -217,6 +217,32 @@ class Trainer:
             )
         return self.best
 
+    def measure(self, steps: int) -> tuple[float, float]:
+        """Train some steps without validating or writing anything.
+
+        Returns:
+            Median seconds of a step, the first one left out, and those of averaging its gradients
+            over the processes.
+
+        Raises:
+            ValueError: as `run`.
+        """
+
+        def now() -> float:
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            return time.perf_counter()
+
+        self.model.train()
+        times = []
+        with prefetched(islice(self._batches(), steps + 1)) as batches:
+            for _, _, own in batches:
+                self._train_step(own)
+                times.append(now())
+        start = now()
+        self.processes.average(list(self.parameters.values()), torch.zeros(2).to(self.device), 1)
+        return float(np.median(np.diff(times))), now() - start
+
     def _loop(
         self,
         batches: "Iterator[_Positioned]",
