@@ -173,7 +173,11 @@ def test_solvers_and_steps_are_compared(data, evaluator, tmp_path):
 
 @pytest.mark.parametrize(
     ("more", "what"),
-    [(("--steps", 5), "own solvers and steps"), (("--compare", "b"), "score them one by one")],
+    [
+        (("--steps", 5), "own solvers and steps"),
+        (("--compare", "b"), "--compare does not go with"),
+        (("--all",), "--all does not go with"),
+    ],
 )
 def test_solvers_are_compared_of_one_model_by_all_of_them(run, more, what):
     status, _, error = run("evaluate", "intermask-open", "--protocol", "solvers", *more)

@@ -5,7 +5,7 @@ import pytest
 from recordings import needs_recordings, take
 
 import duomotion
-from duomotion.loading import shipped
+from duomotion.loading import alike, shipped
 from duomotion.models.base import OVERLAP_SECONDS
 from duomotion.motion.seams import seams
 from duomotion.motion.skeleton import SMPL22
@@ -59,3 +59,9 @@ def test_what_follows_a_recording_does_not_show_where_it_starts(model, tmp_path,
     np.testing.assert_allclose(clip.positions[:, :60], known.positions, atol=1e-4)
     seam = seams(clip, [60])
     assert seam["speed"] < 1.1 and seam["acceleration"] < 1.1 and seam["sliding"] < 1.5
+
+
+def test_models_of_as_many_people_are_alike():
+    two = {"intermask-open", "intermask-open-2", "ild-open", "fild-open"}
+    assert two - {"ild-open"} <= set(alike("ild-open")) and "momask-open" not in alike("ild-open")
+    assert alike("momask-open") == []

@@ -136,6 +136,20 @@ def shipped() -> Mapping[str, Path]:
     return {name: found[name] for name in dict.fromkeys((*DEFAULT_MODELS.values(), *found))}
 
 
+def alike(model: str) -> list[str]:
+    """Names of the other models of the package that make as many people as `model`.
+
+    Raises:
+        ValueError: no such model, or its folder is damaged.
+    """
+    wanted = load(model).num_people
+    return [
+        name
+        for name in shipped()
+        if name != model and (kinds := learned_kinds(name)) and kinds.num_people == wanted
+    ]
+
+
 def shipped_evaluator(num_people: int = 2, edition: int = LATEST) -> Path:
     """Folder of the open benchmark's evaluator for one person or two, by edition of the data."""
     return _root() / "evaluators" / of_edition({1: "solo", 2: "open"}[num_people], edition)

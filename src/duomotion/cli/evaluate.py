@@ -42,6 +42,7 @@ class Options:
             the papers' numbers: "intergen" and "intermask" on InterHuman, "interx" on Inter-X,
             "t2m" on HumanML3D or KIT-ML.
         compare: Further models for the same table, and a plot of FID against time.
+        all: Compare with all models that come with duomotion and make as many people.
         tasks: Of published protocols: generation from text, reconstruction of recorded motion by
             the tokenizer, reaction to one recorded person.
         edition: Of the open data, for "open", "solvers", "prompts" and "actions": 2, or 1 to
@@ -72,6 +73,7 @@ class Options:
 
     protocol: Protocol = "open"
     compare: tuple[str, ...] = ()
+    all: bool = False
     tasks: tuple[Task, ...] = GENERATION
     edition: Literal[1, 2] = LATEST
     data: Path | None = None
@@ -121,9 +123,17 @@ def evaluate(
     """
     from duomotion.distributed import connect
 
-    report = PROTOCOLS[options.protocol]((model, *options.compare), options)
+    report = PROTOCOLS[options.protocol](_compared(model, options), options)
     if connect(options.device).is_first:
         write_report(options.out, report.files())
+
+
+def _compared(model: str, options: Options) -> list[str]:
+    """Names of all models that are asked for, each once."""
+    from duomotion.loading import alike
+
+    others = alike(model) if options.all else []
+    return list(dict.fromkeys((model, *options.compare, *others)))
 
 
 def _open(names: Sequence[str], options: Options) -> "Report":
@@ -270,9 +280,10 @@ def _refuse_settings(options: Options) -> None:
 
 def _refuse_compare(options: Options) -> None:
     """Raises ValueError where a protocol of one model is given more."""
-    if options.compare:
+    if options.compare or options.all:
+        asked = "--compare" if options.compare else "--all"
         raise ValueError(
-            f"--compare does not go with --protocol {options.protocol}; score them one by one"
+            f"{asked} does not go with --protocol {options.protocol}; score them one by one"
         )
 
 
