@@ -4,6 +4,13 @@ import runpy
 import sys
 from pathlib import Path
 
+import pytest
+import tiny
+from PIL import Image
+
+from duomotion.config import apply_overrides
+from duomotion.models import find_recipe
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -15,3 +22,30 @@ def test_takes_differ_more_with_more_variety(monkeypatch, capsys):
     (_, little, _), (_, much, sliding) = rows
     assert float(little) < float(much)
     assert float(sliding) >= 0
+
+
+def test_what_experts_take_is_drawn(pairs, tmp_path, monkeypatch, capsys):
+    words = (f"data.pairs={pairs}", "optim.steps=1", "optim.batch_size=4", *tiny.FAST)
+    for part, more in (
+        ("autoencoder", tiny.INTERMOE_AUTOENCODER),
+        (
+            "denoiser",
+            (*tiny.INTERMOE_DENOISER, f"data.autoencoder={tmp_path / 'autoencoder/last'}"),
+        ),
+    ):
+        recipe = apply_overrides(find_recipe(f"intermoe/{part}-open"), [*more, *words])
+        tiny.train(recipe, tmp_path / part)
+    picture = tmp_path / "experts.png"
+    model = tmp_path / "denoiser" / "last"
+    monkeypatch.setattr(
+        sys, "argv", ["experts.py", str(model), "hi", str(picture), "--seconds", "1"]
+    )
+    runpy.run_path(str(EXAMPLES / "experts.py"), run_name="__main__")
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:-1]]
+    assert [row[0] for row in rows] == ["0", "1", "2", "3"]
+    assert all(0 <= float(value) <= 1 for row in rows for value in row[1:])
+    with Image.open(picture) as found:
+        assert found.width > 500 and len(found.getcolors(1_000_000)) > 100
+    monkeypatch.setattr(sys, "argv", ["experts.py", "ild-open", "hi", str(picture)])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(EXAMPLES / "experts.py"), run_name="__main__")
