@@ -112,6 +112,7 @@ def test_a_scan_is_measured_beside_attention():
     assert {"scan over 64 frames", "attention over 4,096 frames"} <= set(row.variants)
     kept = [system.kept_bytes(system.scan, frames) for frames in (128, 256, 512)]
     assert kept[2] - kept[1] == pytest.approx(2 * (kept[1] - kept[0]), rel=0.01)
+    assert system.picture(row)[:4] == b"\x89PNG"
     states = 4 * 512 * config.expand * config.width * config.state_size
     whole = 4 * 512 * config.width
     assert kept[2] < 2 * states and system.kept_bytes(system.attention, 512) > whole

@@ -483,7 +483,8 @@ def bench(
         repeats: Number of runs after the warm-up; their median is reported.
         profile: Print the operators that take the most time.
         start_up: Also time the open model in a new process, from import to the first clip.
-        out: .json file for the numbers.
+        out: .json file for the numbers; beside it a .png of the last row where there is something
+            to see, as of intermamba-scan.
         device: "cpu" or "cuda".
     """
     import json
@@ -524,3 +525,6 @@ def bench(
         with atomic_file(out) as path:
             numbers = benchmark.as_dict(rows, torch.device(device))
             path.write_text(json.dumps(numbers, indent=1), encoding="utf-8")
+        if (picture := bench_of.picture(rows[-1])) is not None:
+            with atomic_file(out.with_suffix(".png")) as path:
+                path.write_bytes(picture)

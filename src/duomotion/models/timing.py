@@ -82,6 +82,10 @@ class Bench(ABC):
             variants={name: timer.median for name, timer in others.items()},
         )
 
+    def picture(self, row: Row) -> bytes | None:
+        """A PNG of a measurement; None where there is nothing to see."""
+        return None
+
     def profile(self, seconds: float, batch: int) -> str:
         """A table of the operators that take most of one generation's time."""
         self.generate(seconds, batch)

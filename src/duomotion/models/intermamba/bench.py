@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property, partial
+from io import BytesIO
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from duomotion.models.intermamba.scan_branch import ScanBranch
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.layers.attention import Attention
 from duomotion.models.pair_bench import PairDenoiserBench
-from duomotion.models.timing import SEED, Bench, synchronize
+from duomotion.models.timing import SEED, Bench, Row, synchronize
 from duomotion.precision import Precision, weight_type
 
 LENGTHS = (64, 128, 256, 512, 1024, 2048, 4096)  # frames
@@ -96,6 +97,29 @@ class ScanBench(Bench):
             for frames in LENGTHS
             for name, layer in layers.items()
         }
+
+    def picture(self, row: Row) -> bytes:
+        """Times, and what is kept for the backward pass, against the length."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        times, memory = figure.subplots(1, 2)
+        for name, layer in (("scan", self.scan), ("attention", self.attention)):
+            seconds = [row.variants[f"{name} over {frames:,} frames"] for frames in LENGTHS]
+            kept = [self.kept_bytes(layer, frames) / 1e6 for frames in LENGTHS]
+            times.plot(LENGTHS, [1000 * each for each in seconds], marker="o", label=name)
+            memory.plot(LENGTHS, kept, marker="o", label=name)
+        times.set(ylabel="ms")
+        memory.set(ylabel="MB kept for the backward pass")
+        for axes in (times, memory):
+            axes.set(xlabel="frames", xscale="log", yscale="log")
+            axes.set_xticks(LENGTHS, [f"{frames:,}" for frames in LENGTHS])
+            axes.minorticks_off()
+            axes.grid(alpha=0.3)
+            axes.legend()
+        drawn = BytesIO()
+        figure.savefig(drawn, format="png", dpi=110)
+        return drawn.getvalue()
 
     def inputs(self, frames: int, batch: int = 1) -> Tensor:
         """(B, T, D), standard normal."""
