@@ -108,6 +108,7 @@ class StudioServer(ThreadingHTTPServer):
         self.jobs: dict[str, Job] = {}
         self.asked: list[tuple[str, dict]] = []
         self.numbers = count()
+        self.key = ""
 
     @property
     def url(self) -> str:
@@ -166,6 +167,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
+        is_locked = self.server.key and "pass=yes" not in self.headers.get("Cookie", "")
+        if is_locked and path.startswith("/api"):
+            return self.answer_json({"detail": "the header X-API-Key has to hold the key"}, 401)
         if path == "/api/models":
             return self.answer_json([m.card(name) for name, m in self.server.models.items()])
         if found := re.fullmatch(r"/api/motions/(\w+)\.(\w+)", path):
@@ -206,6 +210,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/api/key":
+            return self.unlock()
         if self.path == "/api/motions":
             return self.upload(body)
         asked = json.loads(body)
@@ -217,6 +223,13 @@ class Handler(BaseHTTPRequestHandler):
         if asked.get("text") == "..." or asked.get("samples", 1) > 8:
             return self.answer_json({"detail": "the prompt has no words"}, 422)
         return self.answer_json({"id": self.server.start(self.path[5:], asked)}, 202)
+
+    def unlock(self) -> None:
+        if self.headers["X-API-Key"] != self.server.key:
+            return self.answer_json({"detail": "the header X-API-Key has to hold the key"}, 401)
+        self.send_response(204)
+        self.send_header("Set-Cookie", "pass=yes; HttpOnly; SameSite=Strict")
+        return self.end_headers()
 
     def upload(self, body: bytes) -> None:
         head, _, data = body.partition(b"\r\n\r\n")

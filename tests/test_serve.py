@@ -521,6 +521,15 @@ def test_a_small_queue_a_key_and_the_end(folders, cache, tmp_path):
             assert refused(answer, 401)
             with Client(served.url) as client, pytest.raises(ValueError, match="X-API-Key"):
                 client.models()
+            assert refused(http.post("/api/key", headers={"X-API-Key": "no"}), 401, "X-API-Key")
+            assert not http.cookies
+            answer = http.post("/api/key", headers={"X-API-Key": "secret"})
+            assert answer.status_code == 204 and "HttpOnly" in answer.headers["Set-Cookie"]
+            assert "secret" not in answer.headers["Set-Cookie"]
+            assert http.get("/api/models").status_code == 200
+            http.cookies.clear()
+            http.cookies.set("duomotion", "0" * 64)
+            assert refused(http.get("/api/models"), 401)
         http = served.client(headers={"X-API-Key": "secret"})
         jobs = [http.post("/api/generate", json=SLOW | {"seed": seed}).json() for seed in (1, 2)]
         full = http.post("/api/generate", json=SLOW)

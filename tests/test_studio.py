@@ -478,6 +478,32 @@ def test_an_example_fills_the_prompt(page):
     assert page.get_by_label(PROMPT).input_value() == "two people shake hands"
 
 
+def test_a_service_with_a_key_asks_for_it_once(browser, keep_picture, tmp_path):
+    with serving({"puppets": Puppets()}) as server:
+        server.key = "secret"
+        context = browser.new_context(accept_downloads=True)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(server.url)
+        field = page.get_by_label("Key of this service")
+        field.fill("guessed")
+        keep_picture(page, "key")
+        field.press("Enter")
+        page.get_by_text("This is not the key.").wait_for()
+        field.fill("secret")
+        field.press("Enter")
+        page.get_by_role("button", name="Generate", exact=True).wait_for()
+        expect(field).to_have_count(0)
+        generate(page)
+        with page.expect_download() as download:
+            page.get_by_role("link", name="BVH", exact=True).click()
+        download.value.save_as(tmp_path / "made.bvh")
+        assert Interaction.load(tmp_path / "made.bvh").num_people == 2
+        page.reload()
+        page.get_by_role("button", name="Generate", exact=True).wait_for()
+        context.close()
+
+
 def test_the_camera_follows(page, tmp_path):
     walk = standing(frames=60)
     roots = walk.root_positions.copy()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.security import APIKeyHeader
+from fastapi.security import APIKeyCookie, APIKeyHeader
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -118,7 +118,12 @@ def create_app(engine: Engine, *, api_key: str | None = None) -> FastAPI:
     )
     app.add_middleware(CountRequests, counter=engine.metrics.requests)
     app.get("/api/health", tags=["service"], responses={503: {"model": schemas.HealthOut}})(health)
-    checked = [] if api_key is None else [Depends(_key_check(api_key))]
+    checked = []
+    if api_key is not None:
+        checked = [Depends(_key_check(api_key))]
+        app.post("/api/key", tags=["service"], status_code=204, responses=problems(401))(
+            _unlocking(api_key)
+        )
     for router in (service, generation, jobs, motions):
         app.include_router(router, dependencies=checked, responses=problems(401))
     app.mount("/", StaticFiles(directory=str(ASSETS), html=True))
@@ -337,14 +342,44 @@ def _model(model: Description) -> schemas.ModelOut:
     )
 
 
-def _key_check(api_key: str) -> Callable:
-    header = APIKeyHeader(name="X-API-Key", auto_error=False)
+KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
+KEY_COOKIE = APIKeyCookie(name="duomotion", auto_error=False)
+GivenKey = Annotated[str | None, Depends(KEY_HEADER)]
 
-    async def check(given: Annotated[str | None, Depends(header)]) -> None:
-        if not hmac.compare_digest((given or "").encode(), api_key.encode()):
+
+def _key_check(api_key: str) -> Callable:
+    """The key in a header, or the cookie that stands for it."""
+
+    async def check(given: GivenKey, cookie: Annotated[str | None, Depends(KEY_COOKIE)]) -> None:
+        if not (_same(given, api_key) or _same(cookie, _token(api_key))):
             raise HTTPException(401, "the header X-API-Key has to hold the service's key")
 
     return check
+
+
+def _unlocking(api_key: str) -> Callable:
+    async def unlock(request: Request, response: Response, given: GivenKey) -> None:
+        """Exchange the key for a cookie, since a browser's streams and downloads send no header."""
+        if not _same(given, api_key):
+            raise HTTPException(401, "the header X-API-Key has to hold the service's key")
+        response.set_cookie(
+            KEY_COOKIE.model.name,
+            _token(api_key),
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+
+    return unlock
+
+
+def _token(api_key: str) -> str:
+    """What a browser keeps in the place of the key."""
+    return hmac.new(api_key.encode(), b"studio", "sha256").hexdigest()
+
+
+def _same(given: str | None, wanted: str) -> bool:
+    return hmac.compare_digest((given or "").encode(), wanted.encode())
 
 
 async def _refuse_values(request: Request, error: Exception) -> JSONResponse:

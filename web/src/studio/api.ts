@@ -100,6 +100,16 @@ export const FORMATS: MotionFormat[] = ["bvh", "glb", "npz", "mp4"];
 
 export const motionUrl = (id: string, format: MotionFormat): string => `api/motions/${encodeURIComponent(id)}.${format}`;
 
+// The service has a key, and this browser has not given it.
+export class Locked extends Error {
+  override message = "The service asks for its key; reload the page to enter it.";
+}
+
+// Gives the key once; the browser keeps a cookie in its place, which this page can't read.
+export async function unlock(key: string): Promise<void> {
+  await ask("api/key", { method: "POST", headers: { "X-API-Key": key } });
+}
+
 export async function listModels(): Promise<Model[]> {
   return (await ask("api/models")).json();
 }
@@ -176,6 +186,7 @@ async function ask(url: string, options: RequestInit = {}): Promise<Response> {
     throw new Error("The server can't be reached; is it still running?", { cause: problem });
   }
   if (response.ok) return response;
+  if (response.status === 401) throw new Locked();
   throw new Error(await reason(response));
 }
 

@@ -4,8 +4,9 @@ import "./studio.css";
 import { button, iconButton, make } from "../shared/dom";
 import { createHelp, press, type Binding } from "../shared/keys";
 import { createTransport } from "../shared/transport";
-import { listModels, perform, upload, type Edit, type Generate, type Model } from "./api";
+import { listModels, Locked, perform, unlock, upload, type Edit, type Generate, type Model } from "./api";
 import { EditBar } from "./edits";
+import { labelled } from "./fields";
 import { Files } from "./files";
 import { GenerateForm } from "./form";
 import { decode, encode, replay } from "./link";
@@ -193,6 +194,35 @@ function start(models: Model[]): void {
   if (linked) void restore(linked);
 }
 
-listModels()
-  .then(start)
-  .catch((problem: Error) => document.body.append(make("p", { class: "problem", role: "alert" }, problem.message)));
+function askForKey(): void {
+  const key = make("input", { type: "password", required: true, autocomplete: "current-password", ariaLabel: "Key of this service" });
+  const wrong = make("p", { class: "problem", role: "alert", hidden: true }, "This is not the key.");
+  const form = make("form", { class: "key" }, labelled("Key of this service", key), make("button", { type: "submit", class: "primary" }, "Open the studio"), wrong);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    unlock(key.value).then(
+      () => {
+        form.remove();
+        open();
+      },
+      (problem: Error) => {
+        wrong.hidden = false;
+        if (!(problem instanceof Locked)) wrong.textContent = problem.message;
+        key.select();
+      },
+    );
+  });
+  document.body.append(form);
+  key.focus();
+}
+
+function open(): void {
+  listModels()
+    .then(start)
+    .catch((problem: Error) => {
+      if (problem instanceof Locked) askForKey();
+      else document.body.append(make("p", { class: "problem", role: "alert" }, problem.message));
+    });
+}
+
+open();
