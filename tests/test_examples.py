@@ -49,3 +49,23 @@ def test_what_experts_take_is_drawn(pairs, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["experts.py", "ild-open", "hi", str(picture)])
     with pytest.raises(SystemExit):
         runpy.run_path(str(EXAMPLES / "experts.py"), run_name="__main__")
+
+
+def test_curves_of_a_training_are_drawn(pairs, tmp_path, monkeypatch, capsys):
+    words = (f"data.pairs={pairs}", "optim.steps=4", "optim.batch_size=4", *tiny.FAST)
+    changes = [*tiny.INTERMAMBA, *words, "log.log_every=1"]
+    tiny.train(apply_overrides(find_recipe("intermamba/denoiser-open"), changes), tmp_path / "run")
+
+    def typed(*more):
+        monkeypatch.setattr(sys, "argv", ["training_curves.py", str(tmp_path / "run"), *more])
+        runpy.run_path(str(EXAMPLES / "training_curves.py"), run_name="__main__")
+
+    typed()
+    assert {"alpha", "beta", "loss", "step"} <= set(capsys.readouterr().out.split())
+    picture = tmp_path / "curves.png"
+    typed("alpha*", "beta", "--beside", str(tmp_path / "run"), "--out", str(picture))
+    with Image.open(picture) as found:
+        assert found.width > 500
+    with pytest.raises(SystemExit):
+        typed("gamma")
+    assert "nothing called gamma" in capsys.readouterr().err
