@@ -83,7 +83,9 @@ def commands(path: Path) -> list[list[str]]:
 def test_every_command_parses(pages):
     known = {each.__name__: each for each in cli.COMMANDS}
     of_data = {"list": data.list_data}
-    of_data |= {name: getattr(data, name) for name in ("prepare", "check", "compose", "download")}
+    of_data |= {
+        name: getattr(data, name) for name in ("prepare", "check", "shard", "compose", "download")
+    }
     groups = {"data": of_data, "import-official": importing.importers()}
     count = 0
     for name, path in pages[1].items():
