@@ -131,7 +131,7 @@ def denoiser_open() -> DenoiserRecipe:
             views=16,
             balance=0.5,
         ),
-        optim=small_training(steps=30_000, batch_size=16, lr=1e-3, ema_decay=0.999),
+        optim=small_training(steps=20_000, batch_size=32, lr=1e-3, ema_decay=0.999),
         log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),
     )
 
