@@ -49,8 +49,9 @@ class Options:
             to so many times in all, and the best is kept; by default as the model was tuned.
         solver: What takes the steps of a diffusion model: ddim, dpmsolver++, deis, unipc or lcm; by
             default as the model was tuned.
-        resampling: How often a diffusion model makes each step where motion is given, so that the
-            rest comes to fit it; by default as the model was tuned.
+        resampling: How often a diffusion model of motion itself, not of latents, makes each step
+            where motion is given, so that the rest comes to fit it; by default as the model was
+            tuned.
         avoid_collisions: Whether two people whose bodies are in each other are moved apart.
         collision_steps: The last steps of a diffusion model in which they are also led apart while
             it samples, 0 for none; by default as the model was tuned.
