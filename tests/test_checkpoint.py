@@ -179,3 +179,16 @@ def test_packing_halves_the_size_and_keeps_what_is_inside(tmp_path):
     assert packed.recipe == recipe and packed.provenance["step"] == 2
     assert read_checkpoint(tmp_path / "packed" / "child").tensors["a"].dtype == torch.float16
     assert not list((tmp_path / "packed").rglob("training.*"))
+    pack_checkpoint(tmp_path / "run", tmp_path / "packed")  # replaces it
+
+
+def test_a_folder_of_other_files_is_not_replaced(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name, reason in (("mine", r"something else \(thesis.txt\)"), ("file", "is a file")):
+        with pytest.raises(ValueError, match=reason):
+            save_checkpoint(tmp_path / name, {"a": torch.ones(2)}, {"system": "toy"}, {})
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
+    (tmp_path / "empty").mkdir()
+    save_checkpoint(tmp_path / "empty", {"a": torch.ones(2)}, {"system": "toy"}, {})

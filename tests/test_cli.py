@@ -127,6 +127,8 @@ def test_many_prompts(run, model, tmp_path):
     assert refused(run("generate", "--prompts", prompts, *words), "no sentence")
     prompts.write_bytes(b"\xff\xfe\x00")
     assert refused(run("generate", "--prompts", prompts, *words), "UTF-8")
+    prompts.write_text('{"text": "they wave"}\n', encoding="utf-8")
+    assert refused(run("generate", "--prompts", prompts, *words), "line 1 is JSON", ".jsonl")
 
 
 def test_prompts_that_begin_alike_get_files_of_their_own(run, model, tmp_path):
@@ -308,7 +310,7 @@ def test_what_a_model_does_not_say_is_not_made_up(run, model, tmp_path):
 )
 def test_prompts_that_are_refused(run, model, tmp_path, text, words):
     assert refused(run("generate", text, "--model", model, "--out", tmp_path / "o"), *words)
-    assert not any((tmp_path / "o").iterdir())
+    assert not list(tmp_path.glob("o/*"))
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 600, "nan"])
@@ -391,9 +393,9 @@ def test_a_device_that_is_not_there_is_named(run, model, tmp_path):
 
 
 def test_an_unknown_model_is_named(run, tmp_path):
-    assert refused(
-        run("generate", "they wave", "--model", "intermusk", "--out", tmp_path), "intermusk"
-    )
+    out = tmp_path / "out"
+    assert refused(run("generate", "they wave", "--model", "intermusk", "--out", out), "intermusk")
+    assert not out.exists()
 
 
 def test_a_folder_that_cannot_be_written(run, model, tmp_path):
@@ -470,6 +472,25 @@ def test_a_format_nobody_knows(run, tmp_path):
     assert refused(run("convert", tmp_path / "clip.npz", tmp_path / "clip.usd"), ".usd", ".glb")
     assert refused(run("convert", tmp_path / "clip.c3d", tmp_path / "clip.glb"), ".c3d")
     assert refused(run("convert", tmp_path / "gone.bvh", tmp_path / "clip.glb"), "gone.bvh")
+
+
+@pytest.mark.parametrize("words", [("--unit", "cm"), ("--split",)])
+def test_what_only_bvh_files_have_is_refused_for_others(run, tmp_path, words):
+    waving().save(tmp_path / "clip.npz")
+    target = tmp_path / "clip.glb"
+    assert refused(run("convert", tmp_path / "clip.npz", target, *words), words[0], ".bvh")
+    assert not target.exists()
+
+
+def test_a_number_of_steps_that_is_none(run):
+    words = ("train", "intermask/generator-open", "--measure", -1)
+    assert refused(run(*words), "--measure -1", "number of steps")
+
+
+def test_an_empty_prompt_is_refused_before_anything_is_loaded(run, tmp_path):
+    out = tmp_path / "out"
+    assert refused(run("generate", "--model", "not-even-there", "--out", out), "prompt is empty")
+    assert not out.exists()
 
 
 def test_one_person_where_two_are_needed(run, model, tmp_path):

@@ -49,7 +49,7 @@ BAD = {
     json.dumps({"text": "wave " * 300}): "at most 1,000",
     json.dumps({"text": "wave " * 9000}): "more than 20,000 bytes",
     '{"text": "they wave", "model": "none"}': "no model 'none'",
-    '{"text": "they wave", "known": "nowhere.npz"}': "nowhere.npz",
+    '{"text": "they wave", "known": "nowhere.npz"}': "nowhere.npz: No such file",
     '{"text": "they wave", "known": "prompts.jsonl"}': "can't read .jsonl",
     '{"text": "they wave", "known": "one.npz", "seconds": 1}': "can't be chosen for a reaction",
     '{"text": "they wave", "known": "two.npz"}': "seconds has to say",
@@ -438,6 +438,14 @@ def test_what_can_not_be_asked_is_refused(run, prompts, tmp_path, words, message
     result = run("generate", "--prompts", prompts, "--out", tmp_path, *words)
     assert refused(result, message)
     assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_file_without_a_usable_line_is_refused(run, tmp_path):
+    (tmp_path / "bad.jsonl").write_text('they wave\n{"text": 1}\n')
+    words = ("--prompts", tmp_path / "bad.jsonl", "--processes", 1, "--out", tmp_path / "out")
+    result = run("generate", *words)
+    assert result[0] == 2 and "line 1: is no JSON" in result[1]
+    assert "no line of" in result[2] and "can be used" in result[2]
 
 
 def test_other_files_are_refused(run, tmp_path):

@@ -27,6 +27,21 @@ def file(tmp_path):
     return path
 
 
+def test_clips_that_are_not_named_right(file, tmp_path):
+    shard.write_index(tmp_path, Index())
+    (tmp_path / "other.npz").touch()
+    (tmp_path / "folder").mkdir()
+    for path, reason in (
+        (file, "holds many clips; choose one by its number, as in"),
+        (tmp_path, "holds many clips; choose one by its number, as in"),
+        (tmp_path / "folder", "is a folder, not a file of motion"),
+        (tmp_path / "gone:3", r"gone is not there"),
+        (tmp_path / "other.npz:3", r"other\.npz is no shard, and holds no clips by number"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            load(path)
+
+
 def assert_same(one: Interaction, other: Interaction) -> None:
     np.testing.assert_allclose(one.positions, other.positions, atol=1e-5)
     np.testing.assert_allclose(one.rotations, other.rotations, atol=1e-6)
@@ -85,7 +100,7 @@ def test_a_clip_is_found_by_its_folder(file):
     ("place", "message"),
     [
         ("{file}:8", "there is no clip 8 in the shard; it has 2 from 7 to 9"),
-        ("{file}", "the suffix must be one of"),
+        ("{file}", "choose one by its number"),
         ("{file}:x", "the suffix must be one of"),
         ("{folder}:7", "holds no index.json"),
     ],

@@ -109,6 +109,11 @@ def test_bad_input(pairs, sharded, run, tmp_path):
     refused(run("data", "shard", tmp_path / "empty", tmp_path / "out"), "motions_processed")
     refused(run("data", "shard", pairs, pairs / "inside"), "choose another folder")
     refused(run("data", "shard", pairs, pairs), "choose another folder")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    refused(run("data", "shard", pairs, tmp_path / "out"), "thesis.txt", "would be lost")
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
     index = sharded / "shards" / "index.json"
     good = json.loads(index.read_text())
 

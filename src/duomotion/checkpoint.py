@@ -32,7 +32,7 @@ from torch.overrides import TorchFunctionMode
 
 from duomotion.config import from_dict
 from duomotion.reading import open_file, read_text
-from duomotion.storage import atomic_folder
+from duomotion.storage import atomic_folder, check_replaceable
 
 WEIGHTS = "model.safetensors"
 RECIPE = "recipe.json"
@@ -90,9 +90,11 @@ def save_checkpoint(
         training: what `read_training` shall give back.
 
     Raises:
+        ValueError: `folder` holds something else than a checkpoint, which would be lost.
         OSError: the disk is full or the folder can't be written; an older checkpoint stays.
     """
     assert "system" in recipe
+    check_replaceable(folder, RECIPE)
     try:
         with atomic_folder(folder) as temporary:
             save_file(_storable(tensors, dtype), temporary / WEIGHTS)
@@ -158,7 +160,7 @@ def pack_checkpoint(source: str | Path, target: str | Path) -> None:
     Folders inside it that are no checkpoints, such as an evaluator's words, are copied as they are.
 
     Raises:
-        ValueError: as for `read_checkpoint`.
+        ValueError: as for `read_checkpoint` and `save_checkpoint`.
         OSError: `target` can't be written.
     """
     checkpoint = read_checkpoint(source)

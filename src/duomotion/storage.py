@@ -77,6 +77,26 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             retired.rename(path)
 
 
+def check_replaceable(folder: str | Path, mark: str) -> None:
+    """Make sure that nothing else is lost where `atomic_folder` replaces a folder.
+
+    Args:
+        mark: the name of a file or folder that is in all that may be replaced.
+
+    Raises:
+        ValueError: there is a file, or a folder that holds something, but not `mark`.
+    """
+    folder = Path(folder)
+    if not folder.exists() or (folder / mark).exists():
+        return
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is a file; name a new folder")
+    if held := sorted(each.name for each in folder.iterdir()):
+        raise ValueError(
+            f"{folder} holds something else ({held[0]}), which would be lost; name a new folder"
+        )
+
+
 def recover(folder: str | Path) -> None:
     """Tidy up after a writer of `folder` that was killed: bring back the last whole one.
 

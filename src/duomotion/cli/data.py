@@ -85,11 +85,10 @@ def shard(path: Path, out: Path, /) -> None:
 
     Args:
         path: Prepared data set.
-        out: Folder for the copy.
+        out: Folder for the copy; an earlier copy there is replaced.
     """
     from duomotion.data.sharding import shard as shard_all
 
-    writable_folder(out)
     report_problems(shard_all(path, out))
     print(f"copied to {out}")
 

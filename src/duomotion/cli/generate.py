@@ -49,8 +49,9 @@ class Options:
             to so many times in all, and the best is kept; by default as the model was tuned.
         solver: What takes the steps of a diffusion model: ddim, dpmsolver++, deis, unipc or lcm; by
             default as the model was tuned.
-        resampling: How often a diffusion model makes each step where motion is given, so that the
-            rest comes to fit it; by default as the model was tuned.
+        resampling: How often a diffusion model of motion itself, not of latents, makes each step
+            where motion is given, so that the rest comes to fit it; by default as the model was
+            tuned.
         avoid_collisions: Whether two people whose bodies are in each other are moved apart.
         collision_steps: The last steps of a diffusion model in which they are also led apart while
             it samples, 0 for none; by default as the model was tuned.
@@ -153,7 +154,7 @@ def generate(
     ray: tuple[str, ...] | None = None,
     options: Shared = Options(),
 ) -> None:
-    """Generate an interaction of two people from a sentence.
+    """Generate the motion of two people, or of one, from a sentence.
 
     Args:
         text: What happens, in English, as in "two people shake hands".
@@ -175,8 +176,12 @@ def generate(
         return
     if processes is not None or ray is not None:
         raise ValueError("--processes and --ray are for --prompts FILE.jsonl")
-    texts = [text] if prompts is None else read_prompts(prompts)
     from duomotion.models.remarks import other_people
+    from duomotion.text.prompt import check_prompt
+
+    if prompts is None and not partner:
+        check_prompt(text)
+    texts = [text] if prompts is None else read_prompts(prompts)
 
     start = time.perf_counter()
     model = load_model(options)
@@ -241,6 +246,11 @@ def read_prompts(path: Path) -> list[str]:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
+        if line.lstrip().startswith("{"):
+            raise ValueError(
+                f"{path}, line {number} is JSON, not a sentence; the name of a file with an object "
+                "per line has to end in .jsonl"
+            )
         try:
             prompts.append(check_prompt(line))
         except ValueError as error:
@@ -263,7 +273,7 @@ def react(
     """Generate a partner for the given motion of one person.
 
     Args:
-        actor: The given motion, .npz, .bvh, .glb or .fbx.
+        actor: The given motion, in any format that `convert` reads.
         text: What happens between the two, or what the given person does; optional.
         partner: What the other person does, in addition to the text or alone.
         person: Which person to react to, where the file holds two.
@@ -305,7 +315,7 @@ def inpaint(
     """Regenerate a stretch of an interaction, or several, and keep the rest.
 
     Args:
-        clip: The given motion, .npz, .bvh, .glb or .fbx.
+        clip: The given motion, in any format that `convert` reads.
         unknown: Start and end of the stretch in seconds, as in 1.0:2.0; 1.0: goes to the end.
             Several are separated by commas, as in 0:1,3:4.
         text: What happens; optional.
@@ -360,7 +370,7 @@ def extend(
     """Extend an interaction.
 
     Args:
-        clip: The given motion, .npz, .bvh, .glb or .fbx.
+        clip: The given motion, in any format that `convert` reads.
         seconds: Length of the result, at most 60.
         text: What happens after the given motion; optional.
         reading: How a file of motion is read.
@@ -388,7 +398,7 @@ def trim(source: Path, target: Path, /, *, reading: InputOptions = GUESSED) -> N
     """Keep a stretch of a motion, from --start to --end.
 
     Args:
-        source: .npz, .bvh, .glb or .fbx.
+        source: The motion, in any format that `convert` reads.
         target: The file to write, in any format that `convert` writes.
         reading: How a file of motion is read.
     """
@@ -403,7 +413,7 @@ def view(clip: Path, /, out: Path | None = None, *, reading: InputOptions = GUES
     """Show a motion in the browser.
 
     Args:
-        clip: .npz, .bvh, .glb or .fbx.
+        clip: The motion, in any format that `convert` reads.
         out: The .html file to write; by default next to the motion.
         reading: How a file of motion is read.
     """
@@ -442,6 +452,8 @@ def convert(
     from duomotion.motion.retarget import to_smpl22
 
     output.check()
+    if (output.split or output.unit != "m") and target.suffix.lower() != ".bvh":
+        raise ValueError(f"{target}: --unit and --split are for .bvh files")
     clip = reading.read(source)
     if smpl:
         clip = to_smpl22(clip)
@@ -458,6 +470,7 @@ def load_model(options: Options) -> "MotionModel":
         ValueError: there is no such model, or a setting is out of range.
         OSError: the folder for the files can't be made or written.
     """
+    from duomotion.loading import system_of
     from duomotion.sampling.request import check_seed
 
     check_seed(options.seed)
@@ -466,6 +479,7 @@ def load_model(options: Options) -> "MotionModel":
         raise ValueError(f"--formats needs one or more of {', '.join(get_args(Format))}")
     _ = options.sampling  # raises what is out of range before the model is loaded
     options.output.check()
+    system_of(options.model)
     writable_folder(options.out)
     return duomotion.load(options.model, device=options.device)
 

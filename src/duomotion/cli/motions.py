@@ -51,7 +51,8 @@ class Output:
         split: Write one .bvh file per person.
         retarget: .bvh, .glb or .fbx of a rig: people get its skeleton, bone lengths and rest pose.
             Names of Mixamo, Rigify, Unreal, CMU and SMPL are known, and others that name knees and
-            elbows by side. A .glb of a .glb is the rig with its own mesh, a file per person.
+            elbows by side. With a rig in .glb, files in .glb hold it with its own mesh, one for
+            each person.
     """
 
     fps: float | None = None

@@ -43,7 +43,6 @@ def generate_lines(
     from duomotion.scale.work import Settings
 
     check_seed(options.seed)
-    writable_folder(options.out)
     system_of(options.model)
     settings = Settings(
         model=options.model,
@@ -53,6 +52,7 @@ def generate_lines(
         device=options.device,
     )
     job = Job(options.out, prompts, summarise(prompts), settings)
+    writable_folder(options.out)
     with locked(options.out), _workers(processes, ray, options.device) as workers:
         report = run(job, workers)
     own = report["runs"][-1]
@@ -67,6 +67,8 @@ def generate_lines(
             for line in islice(file, SHOWN):
                 print(f"  {json.loads(line)['reason']}")
     print(options.out / REPORT)
+    if report["left_out"] == report["lines"]:
+        raise ValueError(f"no line of {prompts} can be used")
 
 
 def _check(options: "Options", processes: int | None, ray: tuple[str, ...] | None) -> None:

@@ -102,6 +102,8 @@ def train(
     if not recipe:
         _list_recipes()
         return
+    if measure < 0:
+        raise ValueError(f"--measure {measure}: a number of steps is expected, as in --measure 20")
     from duomotion.config import apply_overrides
     from duomotion.loading import load_trainer
     from duomotion.models import find_recipe
@@ -142,7 +144,7 @@ def pack(source: Path, target: Path, /) -> None:
 
     Args:
         source: Folder of a checkpoint, as in runs/intermask/generator-open/last.
-        target: Folder to write.
+        target: Folder to write; a checkpoint there is replaced.
     """
     from duomotion.checkpoint import pack_checkpoint
 

@@ -9,7 +9,7 @@ import numpy as np
 from duomotion.data import humanml3d, interhuman, interx, shards
 from duomotion.data.interhuman import SPLITS, Problem
 from duomotion.progress import track
-from duomotion.storage import atomic_folder
+from duomotion.storage import atomic_folder, check_replaceable
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -25,8 +25,8 @@ def shard(source: str | Path, target: str | Path) -> list[Problem]:
     """Copy a prepared data set; returns what is left out since it can't be used.
 
     Raises:
-        ValueError: the source has no arrays of a known layout or lies within the target, or none of
-            its clips can be used.
+        ValueError: the source has no arrays of a known layout or holds the target, the target holds
+            something else, or none of the clips can be used.
         OSError: the target can't be written.
     """
     source, target = Path(source), Path(target)
@@ -38,6 +38,7 @@ def shard(source: str | Path, target: str | Path) -> list[Problem]:
         )
     if source.resolve() in (target.resolve(), *target.resolve().parents):
         raise ValueError(f"{target} lies in {source}, which is copied: choose another folder")
+    check_replaceable(target, shards.FOLDER)
     problems: list[Problem] = []
     with atomic_folder(target) as made:
         left_out = shutil.ignore_patterns(folder, shards.FOLDER)

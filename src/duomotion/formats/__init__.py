@@ -130,6 +130,8 @@ def _find(table: dict[str, str], verb: str, path: str | Path) -> str:
     for suffix, module in table.items():
         if name.endswith(suffix):
             return module
+    if verb == "read":
+        shard.check_named(path)
     raise ValueError(
         f"{path}: can't {verb} {Path(name).suffix or 'a file without a suffix'}; "
         f"the suffix must be one of {', '.join(table)}"

@@ -84,6 +84,19 @@ def is_member(path: str | Path) -> bool:
     return is_id and named and not Path(path).exists()
 
 
+def check_named(path: str | Path) -> None:
+    """Raises ValueError where a clip of a shard was probably meant and is not named."""
+    holder, colon, number = str(path).rpartition(":")
+    if str(path).endswith(SUFFIX) or (Path(path) / INDEX).is_file():
+        raise ValueError(f"{path} holds many clips; choose one by its number, as in {path}:1")
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder, not a file of motion")
+    if colon and number.isascii() and number.isdigit():
+        is_there = Path(holder).exists()
+        reason = "is no shard, and holds no clips by number" if is_there else "is not there"
+        raise ValueError(f"{holder} {reason}")
+
+
 def file_path(path: Path) -> Path:
     """A path by which files that are made of a clip can be named: of SHARD:ID SHARD-ID."""
     if not is_member(path):

@@ -657,7 +657,7 @@ class MotionModel(ABC):
         clip = self._to_model_skeleton(clip, MAX_SECONDS)
         if frames <= clip.num_frames:
             raise ValueError(
-                f"the clip is {clip.seconds:g} s long; seconds, the length of the result, has to "
+                f"the clip is {clip.seconds:.2f} s long; seconds, the length of the result, has to "
                 f"be more, not {seconds:g}"
             )
         request = Request(text=_optional(text), frames=frames, seed=seed, sampling=sampling)

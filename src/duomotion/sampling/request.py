@@ -34,8 +34,9 @@ class Sampling:
             with other random numbers, up to so many times in all, 1 to `MAX_ATTEMPTS`; the best is
             kept (`models.soundness`).
         solver: what takes a diffusion model's steps, one of `SOLVERS` (`sampling.diffusion`).
-        resampling: times in all that each step of a diffusion model is made where motion is known,
-            1 to `MAX_RESAMPLING`, so that what is generated comes to fit it.
+        resampling: times in all that each step of a diffusion model of motion itself, not of
+            latents, is made where motion is known, 1 to `MAX_RESAMPLING`, so that what is generated
+            comes to fit it.
         avoid_collisions: two people whose bodies are in each other are moved apart in the end, as
             little as that takes (`body.separation`).
         collision_steps: the last steps of a diffusion model, 0 to `MAX_STEPS`, in which they are

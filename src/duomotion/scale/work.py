@@ -204,7 +204,10 @@ def _or_reason(make: Callable[[], Result]) -> Result | str:
             return make()
     except OutOfMemoryError:
         raise
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return " ".join(f"{where}{error.strerror or error}".split())
+    except ValueError as error:
         return " ".join(str(error).split())
     except Exception as error:
         return f"the model failed: {type(error).__name__}: {' '.join(str(error).split())}"
