@@ -46,6 +46,7 @@ from duomotion.models.intermoe.routing import (
 from duomotion.models.intermoe.streaming import StreamingDecoder, StreamingEncoder
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.layers.grouped_linear import GroupedLinear, group_by_group, in_one_kernel
+from duomotion.models.layers.smoothing import smooth
 from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.motion.layouts import layout_named
 from duomotion.motion.skeleton import SMPL22, SMPLX55
@@ -711,3 +712,15 @@ def test_what_is_wrong_with_an_official_checkpoint_is_named(official, tmp_path):
     with pytest.raises(ValueError, match=r"lacks dist\.weight, dist\.bias"):
         import_official(tmp_path / "without.ckpt", tmp_path / "model", statistics=folder)
     assert not (tmp_path / "model").exists()
+
+
+def test_decoded_motion_is_smoothed_where_it_is_asked_for():
+    torch.manual_seed(0)
+    plain = SkeletalCodec(AutoencoderConfig(width=4)).eval()
+    smoothed = SkeletalCodec(AutoencoderConfig(width=4, smoothing=1.0)).eval()
+    smoothed.load_state_dict(plain.state_dict())
+    z_BPNL = torch.randn(2, 2, 5, plain.latent_dim)
+    with torch.no_grad():
+        made, expected = smoothed.decode(z_BPNL), smooth(plain.decode(z_BPNL).flatten(0, 1), 1.0)
+    torch.testing.assert_close(made.flatten(0, 1), expected)
+    assert smoothed.train().decode(z_BPNL).diff(dim=2).abs().mean() > made.diff(dim=2).abs().mean()

@@ -30,6 +30,7 @@ from duomotion.models.intermoe.graphs import (
 from duomotion.models.layers.dropout import Dropout
 from duomotion.models.layers.latents import Latents
 from duomotion.models.layers.pair_features import PairFeatures
+from duomotion.models.layers.smoothing import smooth
 from duomotion.motion.layout import MapLayout
 
 LEVELS = 2
@@ -327,4 +328,7 @@ class SkeletalCodec(PairFeatures):
 
     def decode(self, z_BPNL: Tensor) -> Tensor:
         """Normalised features (B, P, T, F), T = 4 N."""
-        return self.autoencoder.decode(z_BPNL.flatten(0, 1)).unflatten(0, z_BPNL.shape[:2])
+        made_BTF = self.autoencoder.decode(z_BPNL.flatten(0, 1))
+        if self.config.smoothing and not self.training:
+            made_BTF = smooth(made_BTF, self.config.smoothing)
+        return made_BTF.unflatten(0, z_BPNL.shape[:2])

@@ -18,6 +18,8 @@ class AutoencoderConfig:
     Attributes:
         width: of each joint in all layers, and of a joint's latent.
         num_blocks: residual blocks of each level.
+        smoothing: ours; standard deviation in frames of a Gaussian over decoded motion, which joins
+            what neighbouring latents decode to. 0: none.
     """
 
     layout: str = "interhuman"
@@ -25,6 +27,7 @@ class AutoencoderConfig:
     width: Size = 64
     num_blocks: Count = 2
     dropout: Share = 0.1
+    smoothing: Factor = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

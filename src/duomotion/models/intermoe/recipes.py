@@ -93,7 +93,7 @@ def autoencoder_open() -> AutoencoderRecipe:
     by themselves.
     """
     return AutoencoderRecipe(
-        model=AutoencoderConfig(width=32, dropout=0.0),
+        model=AutoencoderConfig(width=32, dropout=0.0, smoothing=1.0),
         losses=AutoencoderLossWeights(kl=0.002, joints=10.0, steps=30.0, bones=10.0, contact=30.0),
         data=replace(
             ViewData(**OPEN_PAIRS, balance=0.5), examples=replace(OPEN_VIEWS, max_frames=96)
