@@ -308,6 +308,7 @@ def test_200_clients_at_once_get_what_each_would_get_alone(served, pair):
         ({}, ("text is missing",)),
         ({"text": "   "}, ("the prompt is empty",)),
         ({"text": "two people wave", "secnds": 3}, ("secnds",)),
+        ({"text": "two people wave", "k" * 1000: 3}, ("kkk",)),
         ({"text": "two people wave", "seconds": 0.1}, ("0.1 s", "0.5 to 60")),
         ({"text": "two people wave", "seconds": 61}, ("seconds", "60")),
         ({"text": "x" * 1001}, ("text", "1000")),

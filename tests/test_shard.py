@@ -127,6 +127,26 @@ def test_damaged_shards_are_refused_or_read(tmp_path_factory, place, value):
         load(f"{path}:7")
 
 
+def with_header(path, header):
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    return path
+
+
+@pytest.mark.parametrize("tensors", ["\xff", "[]", '{"7/x": 3}', '{"7/x": {"data_offsets": 3}}'])
+def test_what_is_no_shard_is_not_joined(tmp_path, tensors):
+    path = with_header(tmp_path / "a.safetensors", tensors.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"a\.safetensors: not a whole safetensors file"):
+        shard.join([path], {}, tmp_path / "joined.safetensors")
+    assert not (tmp_path / "joined.safetensors").exists()
+
+
+def test_shards_without_clips_are_joined(tmp_path):
+    empty = with_header(tmp_path / "a.safetensors", b"{}")
+    shard.join([empty], {3: "no words"}, tmp_path / "joined.safetensors")
+    assert shard.ids(tmp_path / "joined.safetensors") == []
+    assert shard.left_out(tmp_path / "joined.safetensors") == {3: "no words"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

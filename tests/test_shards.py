@@ -1,6 +1,7 @@
 """Data sets whose arrays are in shards: the same clips, windows and trainings."""
 
 import json
+import os
 from functools import partial
 
 import numpy as np
@@ -139,7 +140,15 @@ def test_bad_input(pairs, sharded, run, tmp_path):
     assert "0/positions is F64, not F32" in reason({**good, "0": "00006.safetensors"})
     save_file({"0/sixd": zeros(3)}, sharded / "shards" / "00007.safetensors")
     assert "holds no positions of it" in reason({**good, "0": "00007.safetensors"})
-    for files in ("{", '{"0": "../00000.safetensors"}', "[]"):
+    os.mkfifo(sharded / "shards" / "00008.safetensors")
+    assert "is a named pipe" in reason({**good, "0": "00008.safetensors"})
+    for people, frames, sentence in ((0, 40, "0 people"), (3, 40, "3 people"), (2, 1, "1 frames")):
+        shape = (people, frames)
+        odd = {"0/positions": zeros((*shape, 22, 3)), "0/sixd": zeros((*shape, 21, 6))}
+        save_file(odd, sharded / "shards" / f"0001{people}.safetensors")
+        assert f"it has {sentence}" in reason({**good, "0": f"0001{people}.safetensors"})
+    others = ("../00000.safetensors", "..", "a\n.safetensors", "0" * 500 + ".safetensors")
+    for files in ("{", "[]", *(json.dumps({"0": name}) for name in others)):
         index.write_text(files)
         shards._read.cache_clear()
         with pytest.raises(ValueError, match=r"index\.json"):

@@ -1,5 +1,7 @@
 import itertools
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from limits import largest_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from duomotion import precision
@@ -476,6 +479,58 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
         with pytest.raises(OSError, match=str(tmp_path / "last")):
             trainer(task, tmp_path, log=LogConfig(checkpoint_every=3, tensorboard=False)).run()
     assert read_training(tmp_path / "last").position["step"] == 6
+
+
+def damaged_position(folder, **changes):
+    path = folder / "last" / "training.json"
+    position = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({k: v for k, v in position.items() if v is not None}))
+
+
+def damaged_tensors(folder, name, tensor):
+    path = folder / "last" / "training.safetensors"
+    tensors = {**load_file(path), name: tensor}
+    save_file({k: v for k, v in tensors.items() if v is not None}, path)
+
+
+DAMAGES = [
+    (lambda folder: damaged_position(folder, scores=None), "training.json: .*scores is missing"),
+    (lambda folder: damaged_position(folder, seconds=[]), "training.json: seconds has to be"),
+    (lambda folder: damaged_position(folder, step=-1), "training.json: step has to be"),
+    (lambda folder: damaged_position(folder, recorded=99), "recorded 99 is after step 23"),
+    (lambda folder: damaged_position(folder, best={"x": 1.0}), "best holds no error"),
+    (
+        lambda folder: damaged_tensors(folder, "average.0.bias", None),
+        "training.safetensors doesn't fit the network.*average.0.bias",
+    ),
+    (
+        lambda folder: damaged_tensors(folder, "optimizer.exp_avg.0.bias", torch.zeros(3)),
+        "optimizer.exp_avg.0.bias",
+    ),
+    (lambda folder: damaged_tensors(folder, "optimizer.step.0.bias", None), "optimizer.step"),
+    (lambda folder: damaged_tensors(folder, "more", torch.zeros(1)), "more"),
+    (
+        lambda folder: (folder / "log.jsonl").write_text('{"step": 1}\n\x00\n'),
+        "log.jsonl, line 2: is no record",
+    ),
+    (lambda folder: (folder / "log.jsonl").write_text('{"loss": 1}\n'), "line 1: is no record"),
+    (lambda folder: (folder / "log.jsonl").write_bytes(b"\xff\n"), "line 1: is no record"),
+]
+
+
+@pytest.mark.parametrize(("damage", "sentence"), DAMAGES)
+def test_what_is_damaged_does_not_go_on(tmp_path, uninterrupted, damage, sentence):
+    shutil.copytree(uninterrupted, tmp_path / "run")
+    damage(tmp_path / "run")
+    with pytest.raises(ValueError, match=sentence) as raised:
+        trainer(Regression(), tmp_path / "run", replace(OPTIM, steps=30)).run()
+    assert "\n" not in str(raised.value)
+
+
+def test_what_a_kill_leaves_of_a_log_is_removed(tmp_path):
+    (tmp_path / ".log-abc123.jsonl").write_text('{"st')
+    trainer(Regression(), tmp_path).run()
+    assert not list(tmp_path.glob(".log-*"))
 
 
 def test_another_recipe_does_not_go_on(tmp_path):

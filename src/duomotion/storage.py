@@ -43,6 +43,13 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(path: str | Path) -> None:
+    """Delete what writers of the file `path` left behind that were killed; nobody may write now."""
+    path = Path(path)
+    for leftover in path.parent.glob(f".{path.stem}-*{path.suffix}"):
+        leftover.unlink()
+
+
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes the place of `path`.

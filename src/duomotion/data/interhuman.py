@@ -232,6 +232,9 @@ def read_arrays_of(root: Path, name: str) -> dict[str, np.ndarray]:
         positions, sixd = stored.read(name, SHAPES)
         if positions.shape[:2] != sixd.shape[:2]:
             raise ValueError("its positions and rotations have different numbers of frames")
+        if not 1 <= len(positions) <= len(PEOPLE):
+            raise ValueError(f"it has {len(positions)} people, not 1 or {len(PEOPLE)}")
+        _check_frames(positions.shape[1], "it")
         return {"positions": positions, "sixd": sixd}
     people = []
     for person in PEOPLE:
@@ -239,14 +242,17 @@ def read_arrays_of(root: Path, name: str) -> dict[str, np.ndarray]:
         if not path.is_file() and person == "person2" and not path.parent.is_dir():
             continue
         raw = read_floats(path, person, (RAW_DIM,))
-        if len(raw) < INTERHUMAN.min_frames:
-            shortest = INTERHUMAN.min_frames
-            raise ValueError(f"{person} has {len(raw)} frames, fewer than {shortest}")
+        _check_frames(len(raw), person)
         people.append(raw)
     if len({len(raw) for raw in people}) != 1:
         raise ValueError(f"the people have {' and '.join(str(len(p)) for p in people)} frames")
     positions, sixd = from_interhuman_raw(np.stack(people).astype(np.float32))
     return {"positions": positions.astype(np.float32), "sixd": sixd}
+
+
+def _check_frames(count: int, label: str) -> None:
+    if count < (shortest := INTERHUMAN.min_frames):
+        raise ValueError(f"{label} has {count} frames, fewer than {shortest}")
 
 
 def read_spans(root: Path, name: str, *, seconds: float) -> tuple[Span, ...]:

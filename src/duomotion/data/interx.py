@@ -123,11 +123,11 @@ def read_arrays_of(root: Path, name: str) -> dict[str, np.ndarray]:
         rotations, translations = stored.read(name, SHAPES)
         if rotations.shape[:2] != translations.shape[:2]:
             raise ValueError("its rotations and translations have different numbers of frames")
+        _check_frames(rotations.shape[1])
         return {"rotations": rotations, "translations": translations}
     label = f"motions/{name}.npy"
     raw = interhuman.read_floats(root / label, label, (INTERX.num_joints, 2 * 3))
-    if not INTERX.min_frames <= len(raw) < TOO_LONG:
-        raise ValueError(f"it has {len(raw)} frames, not {INTERX.min_frames} to {TOO_LONG - 1}")
+    _check_frames(len(raw))
     people = np.stack([raw[..., :3], raw[..., 3:]])
     vectors = people[:, :, :NUM_ROTATIONS]
     matrices = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
@@ -135,6 +135,11 @@ def read_arrays_of(root: Path, name: str) -> dict[str, np.ndarray]:
         "rotations": matrices.reshape(*vectors.shape, 3).astype(np.float32),
         "translations": people[:, :, -1].astype(np.float32),
     }
+
+
+def _check_frames(count: int) -> None:
+    if not INTERX.min_frames <= count < TOO_LONG:
+        raise ValueError(f"it has {count} frames, not {INTERX.min_frames} to {TOO_LONG - 1}")
 
 
 def read_actors(root: Path) -> dict[str, int]:

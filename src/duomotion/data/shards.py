@@ -10,6 +10,7 @@ keeps as much of them as there is room for, once for all processes of a machine.
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from duomotion.reading import read_text
+from duomotion.reading import open_file, read_text
 from duomotion.storage import atomic_file
 
 FOLDER = "shards"
@@ -77,6 +78,7 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
 
     safetensors reads the beginning of each tensor that it hands out, which here is most of a file.
     """
+    open_file(path).close()  # a named pipe safetensors would wait for
     with safe_open(path, "np") as file:
         shapes = {}
         for name in file.offset_keys():  # in the order of the file, which has no gaps
@@ -136,7 +138,7 @@ def write(root: Path, clips: Iterable[tuple[str, Mapping[str, np.ndarray]]]) -> 
 
 
 def _is_shard(file: object) -> bool:
-    return isinstance(file, str) and Path(file).name == file
+    return isinstance(file, str) and re.fullmatch(r"\d{1,20}\.safetensors", file) is not None
 
 
 def _fits(has: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

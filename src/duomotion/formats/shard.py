@@ -184,8 +184,9 @@ def join(shards: Sequence[Path], left_out: Mapping[int, str], path: str | Path) 
     header: dict[str, Any] = {"__metadata__": metadata}
     starts, size = [], 0
     for shard in shards:
-        own, start = _header(shard)
-        metadata.update(own.pop("__metadata__"))
+        with _opened(shard):  # its header is one that safetensors takes
+            own, start = _header(shard)
+        metadata.update(own.pop("__metadata__", {}))
         for name, tensor in own.items():
             ends = [size + end for end in tensor["data_offsets"]]
             header[name] = {**tensor, "data_offsets": ends}

@@ -388,7 +388,7 @@ async def _refuse_values(request: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return JSONResponse({"detail": "the body is not JSON"}, 422)
-    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    where = ".".join(str(part)[: schemas.LONGEST_NAME] for part in first["loc"] if part != "body")
     sentence = first["msg"].removeprefix("Value error, ")
     return JSONResponse({"detail": f"{where}: {sentence}" if where else sentence}, 422)
 

@@ -1,4 +1,4 @@
-"""What stands before the service: bodies that are too large or too slow, and a count of answers."""
+"""What stands before the service: what is too large or too slow, and a count of answers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -7,13 +7,48 @@ from typing import Any
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
 from prometheus_client import Counter
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+HEAD_SECONDS = 20.0  # for which a connection waits for the whole head of a request
 BODY_SECONDS = 60.0  # in which a body has to arrive
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class TimedHeads(H11Protocol):
+    """Closes connections on which no whole head of a request arrives in time.
+
+    uvicorn itself waits for the first one without end, and `CONNECTIONS` that wait are all that it
+    takes.
+    """
+
+    _since: float  # when the last answer was given, or the connection made
+    _look: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        self._look = self.loop.call_at(self._since + HEAD_SECONDS, self._check)
+
+    def on_response_complete(self) -> None:
+        self._since = self.loop.time()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._look.cancel()
+        super().connection_lost(exc)
+
+    def _check(self) -> None:
+        now = self.loop.time()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._since = now  # a request is being answered
+        if now - self._since >= HEAD_SECONDS:
+            self.transport.close()
+        else:
+            self._look = self.loop.call_at(self._since + HEAD_SECONDS, self._check)
 
 
 class BodyLimits:

@@ -10,6 +10,7 @@ import uvicorn
 
 from duomotion.serving.app import create_app
 from duomotion.serving.engine import DEFAULT_LIMITS, Engine, Limits, StartWorkers
+from duomotion.serving.guards import TimedHeads
 
 KEEP_ALIVE_SECONDS = 5
 CONNECTIONS = 1_000
@@ -54,6 +55,7 @@ async def start(
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         config = uvicorn.Config(
             create_app(engine, api_key=api_key),
+            http=TimedHeads,
             lifespan="off",
             log_config=None,
             access_log=False,

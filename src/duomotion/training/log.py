@@ -6,17 +6,29 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from duomotion.storage import atomic_file, errors_about
+from duomotion.storage import atomic_file, errors_about, remove_leftovers
 
 RECORDS = "log.jsonl"
 
 
 def read_records(path: str | Path) -> list[dict[str, Any]]:
-    """The whole records of a log; a last line that a killed writer cut is left out."""
+    """The whole records of a log; a last line that a killed writer cut is left out.
+
+    Raises:
+        ValueError: a line is no record; the sentence names it.
+        OSError: the log can't be read.
+    """
     records = []
-    for line in Path(path).read_text().splitlines(keepends=True):
-        if line.endswith("\n"):
-            records.append(json.loads(line))
+    for number, line in enumerate(Path(path).read_bytes().splitlines(keepends=True), start=1):
+        if not line.endswith(b"\n"):
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+            raise ValueError(f"{path}, line {number}: is no record of a training; delete the line")
+        records.append(record)
     return records
 
 
@@ -29,6 +41,7 @@ class Log:
 
     def __init__(self, folder: Path, *, step: int, tensorboard: bool) -> None:
         self.path = folder / RECORDS
+        remove_leftovers(self.path)
         kept = read_records(self.path) if self.path.exists() else []
         with atomic_file(self.path) as temporary:
             lines = [json.dumps(record) + "\n" for record in kept if record["step"] <= step]

@@ -43,6 +43,7 @@ from duomotion.training.blocks import checkpoint_activations, compile_blocks
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.log import Log
 from duomotion.training.prefetch import prefetched
+from duomotion.training.resuming import Position, checked
 from duomotion.training.schedule import learning_rate
 
 _logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ _logger = logging.getLogger(__name__)
 OnProgress = Callable[[int, int, float | None], None]
 """Steps done, steps in total, and the loss of the last record; None before the first."""
 
-_POSITION = ("step", "epoch", "batch", "seconds", "sums", "recorded", "scores", "best")
+_POSITION = tuple(field.name for field in dataclasses.fields(Position))
 _MAY_CHANGE = (
     "log.",
     "optim.steps",
@@ -457,6 +458,13 @@ class Trainer:
             return
         checkpoint, training = read_checkpoint(last), read_training(last)
         self._refuse_other_recipe(checkpoint.recipe)
+        position = checked(
+            last,
+            training,
+            parameters=self.parameters,
+            averages=self.averages,
+            score_name=self.task.score_name,
+        )
         load_weights(self.model, checkpoint)
         state: dict[str, dict[str, Tensor]] = {name: {} for name in self.parameters}
         for path, tensor in training.tensors.items():
@@ -470,7 +478,7 @@ class Trainer:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": entries, "param_groups": groups})
         for name in _POSITION:
-            setattr(self, name, training.position[name])
+            setattr(self, name, getattr(position, name))
         self.last_step = self.step
 
     def _refuse_other_recipe(self, earlier: dict[str, Any]) -> None:
