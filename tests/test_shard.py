@@ -13,6 +13,7 @@ from refusals import refused
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from duomotion.checkpoint import read_tensors
 from duomotion.formats import load, shard
 from duomotion.formats.shard import Entry, Index
 from duomotion.motion.interaction import Interaction, Reading
@@ -138,6 +139,15 @@ def test_what_is_no_shard_is_not_joined(tmp_path, tensors):
     with pytest.raises(ValueError, match=r"a\.safetensors: not a whole safetensors file"):
         shard.join([path], {}, tmp_path / "joined.safetensors")
     assert not (tmp_path / "joined.safetensors").exists()
+
+
+@pytest.mark.parametrize("text", ["x" * 100_000, "a\\nb"])
+def test_what_safetensors_quotes_of_a_file_is_short(tmp_path, text):
+    path = with_header(tmp_path / "a.safetensors", f'{{"7/x": "{text}"}}'.encode())
+    for read in (lambda: load(f"{path}:7"), lambda: read_tensors(path)):
+        with pytest.raises(ValueError, match="not a whole safetensors file") as raised:
+            read()
+        assert len(str(raised.value)) < 1000 and "\n" not in str(raised.value)
 
 
 def test_shards_without_clips_are_joined(tmp_path):

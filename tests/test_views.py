@@ -10,7 +10,7 @@ from duomotion.training.views import CONVERTED_AT_ONCE, FixedViews, MixedViews, 
 
 def views(name: str, count: int) -> FixedViews:
     return FixedViews(
-        [View(torch.zeros(2, 5, 3 + n, dtype=torch.long), (name,), name) for n in range(count)]
+        [View(torch.zeros(2, 5, 3), (name,), name, num_frames=3 + n) for n in range(count)]
     )
 
 
@@ -37,7 +37,7 @@ def test_views_come_in_the_order_in_which_they_are_asked_for():
     mixed = MixedViews(views("recorded", 2), views("composed", 2), 0.5)
     drawn = mixed.draw([3, 0, 2], np.random.default_rng(0))
     assert [view.name for view in drawn] == ["composed", "recorded", "composed"]
-    assert [view.motion.shape[-1] for view in drawn] == [mixed.lengths[row] for row in (3, 0, 2)]
+    assert [view.num_frames for view in drawn] == [mixed.lengths[row] for row in (3, 0, 2)]
 
 
 def test_rare_kinds_have_more_views_a_clip():

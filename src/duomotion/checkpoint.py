@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from duomotion.config import from_dict
-from duomotion.reading import open_file, read_text
+from duomotion.reading import brief, open_file, read_text
 from duomotion.storage import atomic_folder, check_replaceable
 
 WEIGHTS = "model.safetensors"
@@ -39,6 +39,7 @@ RECIPE = "recipe.json"
 PROVENANCE = "provenance.json"
 TRAINING_TENSORS = "training.safetensors"
 TRAINING_POSITION = "training.json"
+LONGEST_NAME = 200  # characters of a tensor's name in a sentence
 LARGEST_JSON = 1_000_000  # bytes; a recipe has about two thousand
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
@@ -255,15 +256,15 @@ def _check_fit(own: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
     stored = checkpoint.tensors
     problems = []
     if missing := [name for name in own if name not in stored]:
-        problems.append(f"lacks {_enumerate(missing)}")
+        problems.append(f"lacks {enumerate_names(missing)}")
     if unexpected := [name for name in stored if name not in own]:
-        problems.append(f"has the unknown {_enumerate(unexpected)}")
+        problems.append(f"has the unknown {enumerate_names(unexpected)}")
     if misshapen := [
         f"{name} {tuple(stored[name].shape)} instead of {tuple(tensor.shape)}"
         for name, tensor in own.items()
         if name in stored and stored[name].shape != tensor.shape
     ]:
-        problems.append(f"has {_enumerate(misshapen)}")
+        problems.append(f"has {enumerate_names(misshapen)}")
     if problems:
         raise ValueError(
             f"{checkpoint.folder / WEIGHTS} doesn't fit the network: it {'; it '.join(problems)}"
@@ -284,17 +285,17 @@ def read_tensors(path: Path, *, limit: int | None = None) -> dict[str, Tensor]:
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
+        raise ValueError(f"{path}: not a whole safetensors file ({brief(error)})") from error
     odd = [
         f"{name} ({tensor.dtype})"
         for name, tensor in tensors.items()
         if tensor.dtype not in FLOATS and (tensor.is_floating_point() or tensor.is_complex())
     ]
     if odd:
-        raise ValueError(f"{path}: numbers of this type are not read: {_enumerate(odd)}")
+        raise ValueError(f"{path}: numbers of this type are not read: {enumerate_names(odd)}")
     broken = [name for name, x in tensors.items() if not x.float().isfinite().all()]
     if broken:
-        raise ValueError(f"{path}: not all numbers are finite in {_enumerate(broken)}")
+        raise ValueError(f"{path}: not all numbers are finite in {enumerate_names(broken)}")
     return tensors
 
 
@@ -350,9 +351,10 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _enumerate(names: list[str], most: int = 6) -> str:
+def enumerate_names(names: list[str], most: int = 6) -> str:
+    """The first of the names, for a sentence."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(name[:LONGEST_NAME] for name in names[:most]) + more
 
 
 def _processor() -> str:

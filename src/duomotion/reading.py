@@ -22,6 +22,7 @@ import numpy as np
 LARGEST_TEXT = 100_000_000  # bytes; ten minutes of 75 joints at 100 frames a second
 LARGEST_ARRAYS = 256_000_000  # bytes
 LARGEST_ARCHIVE = 2_000_000_000  # bytes, unpacked
+LONGEST_REASON = 500  # characters of what a library says
 LONGEST_HEADER = 11_000  # bytes of an .npy file; NumPy evaluates ten thousand of them at most
 
 _KINDS = {
@@ -223,6 +224,12 @@ def _shape(file: IO[bytes], size: int, name: str) -> tuple[int, ...]:
     return shape
 
 
+def brief(problem: Exception) -> str:
+    """What a library says of a file, which it may quote: on one line, and not all of it."""
+    line = " ".join(str(problem).split()) or type(problem).__name__
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}…"
+
+
 def _check_size(size: int, limit: int, name: str) -> None:
     if not 0 <= size <= limit:
         raise ValueError(f"{name} takes {size:,} bytes; 0 to {limit:,} are read")
@@ -236,5 +243,4 @@ def _naming(path: str | Path, what: str) -> Iterator[None]:
     except OSError:
         raise
     except Exception as problem:  # damaged archives raise a dozen unrelated types
-        line = (str(problem) or type(problem).__name__).splitlines()[0]
-        raise ValueError(f"{path} can't be read as {what}: {line}") from None
+        raise ValueError(f"{path} can't be read as {what}: {brief(problem)}") from None

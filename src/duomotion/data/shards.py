@@ -19,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from duomotion.reading import open_file, read_text
+from duomotion.reading import brief, open_file, read_text
 from duomotion.storage import atomic_file
 
 FOLDER = "shards"
@@ -62,7 +62,7 @@ class Shards:
             try:
                 self.opened[file] = _mapped(self.folder / file)
             except (SafetensorError, OSError, ValueError) as error:
-                raise ValueError(f"{FOLDER}/{file} can't be read: {error}") from None
+                raise ValueError(f"{FOLDER}/{file} can't be read: {brief(error)}") from None
         arrays = []
         for field, shape in shapes.items():
             array = self.opened[file].get(f"{name}/{field}")

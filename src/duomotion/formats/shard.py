@@ -28,7 +28,7 @@ from duomotion.config import Within, from_dict, to_dict
 from duomotion.formats import limits, npz
 from duomotion.motion.interaction import Interaction, Reading
 from duomotion.motion.rotations import matrix_to_quaternion, quaternion_to_matrix
-from duomotion.reading import open_file, read_text
+from duomotion.reading import brief, open_file, read_text
 from duomotion.storage import atomic_file
 
 SUFFIX = ".safetensors"
@@ -259,7 +259,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="np") as file:
             yield file
     except SafetensorError as problem:
-        raise ValueError(f"{path}: not a whole safetensors file ({problem})") from None
+        raise ValueError(f"{path}: not a whole safetensors file ({brief(problem)})") from None
 
 
 def _facts(path: str | Path, metadata: Mapping[str, str], clip: int) -> Facts:

@@ -7,12 +7,16 @@ from typing import Annotated
 
 from torch import Tensor
 
-from duomotion.checkpoint import TRAINING_POSITION, TRAINING_TENSORS, TrainingState
+from duomotion.checkpoint import (
+    TRAINING_POSITION,
+    TRAINING_TENSORS,
+    TrainingState,
+    enumerate_names,
+)
 from duomotion.config import Within, from_dict
 
 Number = Annotated[int, Within(0, 10**12)]
 MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW, beside its `step`
-MOST_NAMED = 6  # in one sentence
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,8 @@ def checked(
         name for name, tensor in training.tensors.items() if shapes.get(name) != tuple(tensor.shape)
     ]
     if wrong:
-        more = f" and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
         raise ValueError(
             f"{folder / TRAINING_TENSORS} doesn't fit the network: it lacks, or holds in another "
-            f"shape or for nothing, {', '.join(wrong[:MOST_NAMED])}{more}"
+            f"shape or for nothing, {enumerate_names(wrong)}"
         )
     return position
