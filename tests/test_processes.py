@@ -138,7 +138,7 @@ def test_torchrun_goes_on_from_the_last_checkpoint(recipes, tmp_path):
     words = [*changes, *STEPS, *often, "log.validate_every=60"]
     folder = tmp_path / "run"
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    command = (*torchrun, "--max-restarts=1", "-m", "duomotion", "train", name, *words)
+    command = (*torchrun, "--max-restarts=8", "-m", "duomotion", "train", name, *words)
     started = subprocess.Popen(
         [sys.executable, *command, "--out", folder, "--device", "cpu"], stderr=subprocess.PIPE
     )
