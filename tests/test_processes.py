@@ -20,6 +20,7 @@ from test_momask_training import TOKENIZER, TRANSFORMER
 
 from duomotion.checkpoint import read_checkpoint
 from duomotion.config import apply_overrides
+from duomotion.distributed import Processes
 from duomotion.loading import load_trainer
 from duomotion.models import find_recipe
 from duomotion.training.log import read_records
@@ -183,5 +184,12 @@ def test_a_training_is_measured(recipes, tmp_path, run):
     words = (*changes, *STEPS, "--out", tmp_path / "run", "--device", "cpu", "--measure", "2")
     status, out, _ = run("train", name, *words)
     assert status == 0
-    assert "s a step of 4 clips" in out and "6 steps take 0:00:" in out and "peak memory" in out
+    assert "s/step" in out and "; 6 steps take 0:00:" in out and "peak memory" in out
     assert not (tmp_path / "run").exists()
+
+
+def test_clips_that_find_each_other_are_in_one_micro_batch(pairs):
+    recipe = apply_overrides(find_recipe("evaluator/open"), [f"data.clips={pairs}", *STEPS])
+    task, (first, *_) = tiny.task_of(recipe), Processes(torch.device("cpu")).shares(4)
+    with pytest.raises(ValueError, match="a micro-batch has 1 clips; 2 are needed"):
+        next(task.train_batches(seed=0, epoch=0, skip=0, part=first))

@@ -804,6 +804,8 @@ def test_blocks_train_the_same(tmp_path, change):
     assert plain.tensors.keys() == other.tensors.keys()
     for name, tensor in plain.tensors.items():
         torch.testing.assert_close(other.tensors[name], tensor)
+    longer = replace(optim, steps=6, **{change: True})
+    trainer(Blocks(), tmp_path / "plain", longer, log).run()  # goes on the other way
     with pytest.raises(ValueError, match=f"optim.{change} has to be false"):
         trainer(Regression(), tmp_path / "refused", replace(optim, **{change: True}), log)
 

@@ -142,12 +142,14 @@ def alike(model: str) -> list[str]:
     Raises:
         ValueError: no such model, or its folder is damaged.
     """
-    wanted = load(model).num_people
-    return [
-        name
-        for name in shipped()
-        if name != model and (kinds := learned_kinds(name)) and kinds.num_people == wanted
-    ]
+    wanted = _num_people(model)
+    return [name for name in shipped() if name != model and _num_people(name) == wanted]
+
+
+def _num_people(model: str) -> int:
+    """As the checkpoint says; the model is loaded where it does not."""
+    kinds = learned_kinds(model)
+    return load(model).num_people if kinds is None else kinds.num_people
 
 
 def shipped_evaluator(num_people: int = 2, edition: int = LATEST) -> Path:

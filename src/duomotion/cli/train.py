@@ -131,12 +131,12 @@ def _measure(trainer: "Trainer", steps: int) -> None:
     processes, optim = trainer.processes, trainer.optim
     if processes.is_first:
         whole = timedelta(seconds=round(step * optim.steps))
-        clips = f"{optim.batch_size} clips ({optim.batch_size / step:.1f} clips/s)"
-        print(f"{step:.3f} s a step of {clips}; {optim.steps:,} steps take {whole}")
+        speed = f"{step:.3f} s/step, {optim.batch_size / step:.1f} clips/s"
+        print(f"{speed}; {optim.steps:,} steps take {whole}")
         if processes.size > 1:
-            print(f"{averaging:.3f} s of it to average gradients over {processes.size} processes")
-        memory = peak_memory_gb(trainer.device)
-        print(f"peak memory {memory:.2f} GB" + " a process" * (processes.size > 1))
+            print(f"{averaging:.3f} s/step to average gradients over {processes.size} processes")
+        per = "/process" if processes.size > 1 else ""
+        print(f"peak memory {peak_memory_gb(trainer.device):.2f} GB{per}")
 
 
 def pack(source: Path, target: Path, /) -> None:

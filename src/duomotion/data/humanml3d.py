@@ -142,7 +142,7 @@ def _widths(root: Path) -> Iterator[int]:
     if (stored := shards.find(root)) is not None:
         for name in stored.files:
             with suppress(ValueError):
-                yield stored.read(name, {"features": (None, None)})[0].shape[1]
+                yield stored.read(name, {"features": (None, None)})["features"].shape[1]
     for path in sorted((root / "new_joint_vecs").glob("*.npy")):
         with suppress(ValueError, OSError):
             yield from array_shape(path)[1:2]
@@ -180,15 +180,14 @@ def _read_features(root: Path, name: str, layout: SoloLayout) -> np.ndarray:
     shape = (layout.num_features,)
     stored = shards.find(root)
     if stored is not None:
-        (features,) = stored.read(name, {"features": (None, *shape)})
-        return features
+        return stored.read(name, {"features": (None, *shape)})["features"]
     label = f"new_joint_vecs/{name}.npy"
     return interhuman.read_floats(root / label, label, shape).astype(np.float32)
 
 
-def read_arrays_of(root: Path, name: str) -> dict[str, np.ndarray]:
+def clip_arrays(root: Path, name: str, layout: SoloLayout) -> dict[str, np.ndarray]:
     """The array of a `SoloClip` that is no stretch; raises ValueError where it can't be used."""
-    return {"features": _read_features(root, name, layout_of(root))}
+    return {"features": _read_features(root, name, layout)}
 
 
 def check_length(frames: int, layout: SoloLayout) -> None:

@@ -211,7 +211,7 @@ def read_clip(root: Path, name: str) -> Clip | Problem:
 def read_motion(root: Path, name: str) -> Clip | Problem:
     """One clip, captioned or not, or what is wrong with it."""
     try:
-        positions, sixd = read_arrays_of(root, name).values()
+        positions, sixd = clip_arrays(root, name).values()
         seconds = positions.shape[1] / INTERHUMAN.fps
         spans = read_spans(root, name, seconds=seconds)
     except ValueError as error:
@@ -221,7 +221,7 @@ def read_motion(root: Path, name: str) -> Clip | Problem:
     return Clip(name, positions, sixd, *_texts(whole), parts=parts)
 
 
-def read_arrays_of(root: Path, name: str) -> dict[str, np.ndarray]:
+def clip_arrays(root: Path, name: str) -> dict[str, np.ndarray]:
     """The arrays of a `Clip`.
 
     Raises:
@@ -229,13 +229,12 @@ def read_arrays_of(root: Path, name: str) -> dict[str, np.ndarray]:
     """
     stored = shards.find(root)
     if stored is not None:
-        positions, sixd = stored.read(name, SHAPES)
-        if positions.shape[:2] != sixd.shape[:2]:
-            raise ValueError("its positions and rotations have different numbers of frames")
-        if not 1 <= len(positions) <= len(PEOPLE):
-            raise ValueError(f"it has {len(positions)} people, not 1 or {len(PEOPLE)}")
-        _check_frames(positions.shape[1], "it")
-        return {"positions": positions, "sixd": sixd}
+        arrays = stored.read(name, SHAPES)
+        num_people, frames = arrays["positions"].shape[:2]
+        if not 1 <= num_people <= len(PEOPLE):
+            raise ValueError(f"it has {num_people} people, not 1 or {len(PEOPLE)}")
+        _check_frames(frames, "it")
+        return arrays
     people = []
     for person in PEOPLE:
         path = root / "motions_processed" / person / f"{name}.npy"

@@ -96,7 +96,7 @@ def check(root: str | Path) -> tuple[int, list[Problem]]:
 def read_clip(root: Path, name: str) -> InterxClip | Problem:
     """One prepared clip, or what is wrong with it."""
     try:
-        rotations, translations = read_arrays_of(root, name).values()
+        rotations, translations = clip_arrays(root, name).values()
     except ValueError as error:
         return Problem(name, str(error))
     try:
@@ -112,7 +112,7 @@ def read_clip(root: Path, name: str) -> InterxClip | Problem:
     )
 
 
-def read_arrays_of(root: Path, name: str) -> dict[str, np.ndarray]:
+def clip_arrays(root: Path, name: str) -> dict[str, np.ndarray]:
     """The arrays of an `InterxClip`.
 
     Raises:
@@ -120,11 +120,9 @@ def read_arrays_of(root: Path, name: str) -> dict[str, np.ndarray]:
     """
     stored = shards.find(root)
     if stored is not None:
-        rotations, translations = stored.read(name, SHAPES)
-        if rotations.shape[:2] != translations.shape[:2]:
-            raise ValueError("its rotations and translations have different numbers of frames")
-        _check_frames(rotations.shape[1])
-        return {"rotations": rotations, "translations": translations}
+        arrays = stored.read(name, SHAPES)
+        _check_frames(arrays["translations"].shape[1])
+        return arrays
     label = f"motions/{name}.npy"
     raw = interhuman.read_floats(root / label, label, (INTERX.num_joints, 2 * 3))
     _check_frames(len(raw))

@@ -2,13 +2,11 @@
 
 import numpy as np
 
-from duomotion.data.interx import InterxClip
+from duomotion.data.interx import PEOPLE, InterxClip
 from duomotion.data.pairs import Example, PairConfig, at_times, replay_times, stretch
 from duomotion.data.windows import WindowConfig, with_window
 from duomotion.motion.interx import INTERX, ROOT, TRANSLATION, VELOCITY
 from duomotion.text.augment import mirror_text
-
-NUM_PEOPLE = 2
 
 
 class InterxWindows:
@@ -38,9 +36,9 @@ class InterxWindows:
         windows = []
         for index in rng.choice(len(self.clips), size=count // together, p=self.weights):
             clip = self.clips[index]
-            start, person = rng.integers(clip.num_frames - length), rng.integers(NUM_PEOPLE)
+            start, person = rng.integers(clip.num_frames - length), rng.integers(len(PEOPLE))
             first = rng.integers(max(0, start + length - self.config.reach), start + 1)
-            origin = clip.translations[rng.integers(NUM_PEOPLE), first]
+            origin = clip.translations[rng.integers(len(PEOPLE)), first]
             shown, cut = [person, 1 - person][:together], slice(start, start + length + 1)
             window = _maps(clip.rotations[shown, cut], clip.translations[shown, cut])
             window[..., ROOT, TRANSLATION] -= origin

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,17 @@ from duomotion.storage import atomic_folder, check_replaceable
 
 Arrays = Mapping[str, np.ndarray]
 
-READERS: Mapping[str, Callable[[Path, str], Arrays]] = {
-    "motions_processed": interhuman.read_arrays_of,
-    "motions": interx.read_arrays_of,
-    "new_joint_vecs": humanml3d.read_arrays_of,
+Read = Callable[[str], Arrays]
+"""The arrays of a clip by its name; raises ValueError where they can't be used."""
+
+READERS: Mapping[str, Callable[[Path], Read]] = {
+    "motions_processed": lambda root: partial(interhuman.clip_arrays, root),
+    "motions": lambda root: partial(interx.clip_arrays, root),
+    "new_joint_vecs": lambda root: partial(
+        humanml3d.clip_arrays, root, layout=humanml3d.layout_of(root)
+    ),
 }
-"""By the folder in which a layout has its arrays."""
+"""Of a data set, by the folder in which its layout has arrays."""
 
 
 def shard(source: str | Path, target: str | Path) -> list[Problem]:
@@ -43,18 +49,16 @@ def shard(source: str | Path, target: str | Path) -> list[Problem]:
     with atomic_folder(target) as made:
         left_out = shutil.ignore_patterns(folder, shards.FOLDER)
         shutil.copytree(source, made, ignore=left_out, dirs_exist_ok=True)
-        shards.write(made, _clips(source, READERS[folder], problems))
+        shards.write(made, _clips(source, READERS[folder](source), problems))
         if not any((made / shards.FOLDER).glob("*.safetensors")):
             interhuman.check_any({}, problems, source)
     return problems
 
 
-def _clips(
-    source: Path, read: Callable[[Path, str], Arrays], problems: list[Problem]
-) -> Iterator[tuple[str, Arrays]]:
+def _clips(source: Path, read: Read, problems: list[Problem]) -> Iterator[tuple[str, Arrays]]:
     splits = (interhuman.split_names(source, split) for split in SPLITS)
     for name in track(sorted({name for names in splits for name in names}), "clips", unit="clip"):
         try:
-            yield name, read(source, name)
+            yield name, read(name)
         except ValueError as error:
             problems.append(Problem(name, str(error)))

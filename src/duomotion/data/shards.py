@@ -46,8 +46,10 @@ class Shards:
             raise ValueError(f"{index} should name the shard of each clip")
         self.opened: dict[str, dict[str, np.ndarray]] = {}
 
-    def read(self, name: str, shapes: Mapping[str, tuple[int | None, ...]]) -> list[np.ndarray]:
-        """Arrays of a clip.
+    def read(
+        self, name: str, shapes: Mapping[str, tuple[int | None, ...]]
+    ) -> dict[str, np.ndarray]:
+        """Arrays of a clip by field; several have the same people and frames, their first axes.
 
         Args:
             shapes: of each field; None stands for any size.
@@ -63,13 +65,15 @@ class Shards:
                 self.opened[file] = _mapped(self.folder / file)
             except (SafetensorError, OSError, ValueError) as error:
                 raise ValueError(f"{FOLDER}/{file} can't be read: {brief(error)}") from None
-        arrays = []
+        arrays = {}
         for field, shape in shapes.items():
             array = self.opened[file].get(f"{name}/{field}")
             if array is None or not _fits(array.shape, shape):
                 held = "no" if array is None else f"{array.shape} numbers as"
                 raise ValueError(f"{FOLDER}/{file} holds {held} {field} of it")
-            arrays.append(array)
+            arrays[field] = array
+        if len(arrays) > 1 and len({array.shape[:2] for array in arrays.values()}) > 1:
+            raise ValueError(f"its {' and '.join(arrays)} have different numbers of frames")
         return arrays
 
 

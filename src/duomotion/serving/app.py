@@ -347,12 +347,16 @@ KEY_COOKIE = APIKeyCookie(name="duomotion", auto_error=False)
 GivenKey = Annotated[str | None, Depends(KEY_HEADER)]
 
 
+WRONG_KEY = "the header X-API-Key has to hold the service's key"
+
+
 def _key_check(api_key: str) -> Callable:
     """The key in a header, or the cookie that stands for it."""
+    token = _token(api_key)
 
     async def check(given: GivenKey, cookie: Annotated[str | None, Depends(KEY_COOKIE)]) -> None:
-        if not (_same(given, api_key) or _same(cookie, _token(api_key))):
-            raise HTTPException(401, "the header X-API-Key has to hold the service's key")
+        if not (_same(given, api_key) or _same(cookie, token)):
+            raise HTTPException(401, WRONG_KEY)
 
     return check
 
@@ -361,7 +365,7 @@ def _unlocking(api_key: str) -> Callable:
     async def unlock(request: Request, response: Response, given: GivenKey) -> None:
         """Exchange the key for a cookie, since a browser's streams and downloads send no header."""
         if not _same(given, api_key):
-            raise HTTPException(401, "the header X-API-Key has to hold the service's key")
+            raise HTTPException(401, WRONG_KEY)
         response.set_cookie(
             KEY_COOKIE.model.name,
             _token(api_key),

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 Part = Callable[[int], slice]
-"""Of how many clips which are taken."""
+"""From a number of clips to those that are taken."""
 
 
 def whole(count: int) -> slice:

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 def checkpoint_activations(network: nn.Module) -> None:
-    """Keep no activations within blocks; the backward pass computes them anew (Chen et al. 2016).
+    """Keep no activations within blocks; the backward pass recomputes them (Chen et al. 2016).
 
     Raises:
         ValueError: the network has no blocks.

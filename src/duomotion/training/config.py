@@ -17,7 +17,7 @@ class OptimConfig:
 
     steps: int  # optimiser steps of the whole training
     batch_size: int = 52  # clips per step, over all processes together
-    micro_batches: int = 1  # in which a process computes its clips of a step, to save memory
+    micro_batches: int = 1  # of a process in a step, whose gradients are accumulated
     lr: float = 2e-4
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 1e-5
@@ -29,7 +29,7 @@ class OptimConfig:
     ema_decay: float | None = None  # None: no averaged weights
     seed: int = 3407
     precision: Precision = "auto"
-    activation_checkpointing: bool = False  # keep no activations within blocks: less memory
+    activation_checkpointing: bool = False  # of blocks, whose activations are recomputed
     compile: bool = False  # blocks by torch.compile
 
     def __post_init__(self) -> None:

@@ -35,6 +35,7 @@ from duomotion.config import flatten
 from duomotion.data import composed
 from duomotion.distributed import Processes, connect
 from duomotion.precision import autocast, resolve
+from duomotion.progress import track
 from duomotion.signals import handled
 from duomotion.storage import locked, recover
 from duomotion.text.learned import LEARNED, Learned
@@ -52,11 +53,13 @@ OnProgress = Callable[[int, int, float | None], None]
 """Steps done, steps in total, and the loss of the last record; None before the first."""
 
 _POSITION = tuple(field.name for field in dataclasses.fields(Position))
-_MAY_CHANGE = (
+_MAY_CHANGE = (  # parts of a recipe that may differ when resuming
     "log.",
     "optim.steps",
     "optim.micro_batches",
-)  # parts of a recipe that may differ when resuming
+    "optim.activation_checkpointing",
+    "optim.compile",
+)
 
 
 class Task(Protocol):
@@ -79,7 +82,7 @@ class Task(Protocol):
     ) -> Iterator[Any]:
         """The batches of one epoch without the first `skip`; the same for the same arguments.
 
-        Of each batch only the clips that `part` says are drawn: those of this process.
+        Of each batch only the clips that `part` says are drawn: those of a micro-batch.
         They are computed in a background thread, ahead of the step that they are for: neither with
         `model`, whose weights change meanwhile, nor with torch's own generators, from which `loss`
         draws.
@@ -237,8 +240,8 @@ class Trainer:
         self.model.train()
         times = []
         with prefetched(islice(self._batches(), steps + 1)) as batches:
-            for _, _, own in batches:
-                self._train_step(own)
+            for _, _, micro_batches in track(batches, "steps", unit="step", total=steps + 1):
+                self._train_step(micro_batches)
                 times.append(now())
         start = now()
         self.processes.average(list(self.parameters.values()), torch.zeros(2).to(self.device), 1)
@@ -261,8 +264,8 @@ class Trainer:
                     f"The training in {self.folder} is finished: all of its {self.step:,} steps "
                     "are done. More optim.steps would go on."
                 )
-        for self.epoch, self.batch, own in batches:
-            self._train_step(own)
+        for self.epoch, self.batch, micro_batches in batches:
+            self._train_step(micro_batches)
             self.seconds = already + time.monotonic() - started_at
             is_over = self.step == self.optim.steps
             is_interrupted = self.processes.any(interruption.is_asked)
@@ -295,8 +298,8 @@ class Trainer:
                 self.task.train_batches(seed=self.optim.seed, epoch=epoch, skip=done, part=part)
                 for part in self.shares
             ]
-            for count, own in enumerate(zip(*shared, strict=True), done + 1):
-                yield _Positioned(epoch, count, own)
+            for count, micro_batches in enumerate(zip(*shared, strict=True), done + 1):
+                yield _Positioned(epoch, count, micro_batches)
             if count == 0:
                 raise ValueError(
                     f"the training data give no batch of {self.optim.batch_size} clips: "
@@ -304,17 +307,17 @@ class Trainer:
                 )
             epoch, done = epoch + 1, 0
 
-    def _train_step(self, own: Sequence[Any]) -> None:
+    def _train_step(self, micro_batches: Sequence[Any]) -> None:
         """One optimiser step with this process's micro-batches."""
         self.optimizer.zero_grad()
-        names, values = self._gradients(own)
+        names, values = self._accumulate_gradients(micro_batches)
         parameters = list(self.parameters.values())
-        self.processes.average(parameters, values, sum(map(clip_count, own)))
+        self.processes.average(parameters, values, sum(map(clip_count, micro_batches)))
 
         norm = nn.utils.clip_grad_norm_(parameters, self.optim.clip_norm or math.inf)
         measured = dict(zip(names, values.tolist(), strict=True))
         measured["gradient_norm"] = norm.item()
-        self._refuse_non_finite(measured, own)
+        self._refuse_non_finite(measured, micro_batches)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.optim)
         self.optimizer.step()
@@ -327,14 +330,15 @@ class Trainer:
         for name, value in measured.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
 
-    def _gradients(self, own: Sequence[Any]) -> tuple[Sequence[str], Tensor]:
+    def _accumulate_gradients(self, micro_batches: Sequence[Any]) -> tuple[Sequence[str], Tensor]:
         """Add gradients up to their mean over all clips; names and means of the loss and its parts.
 
         What is drawn at random belongs to a micro-batch, not to the process that computes it.
         """
-        clips, found = sum(map(clip_count, own)), []
+        clips, found = sum(map(clip_count, micro_batches)), []
         names: Sequence[str] = ()
-        for number, batch in enumerate(own, self.processes.rank * len(own)):
+        first = self.processes.rank * len(micro_batches)
+        for number, batch in enumerate(micro_batches, first):
             _seed(self.rng, self.optim.seed, self.step, number)
             with autocast(self.optim.precision, self.device):
                 loss, parts = self.task.loss(on_device(batch, self.device), self.rng, self.step)
@@ -345,11 +349,11 @@ class Trainer:
             names = ("loss", *parts)
         return names, torch.stack(found).sum(0)
 
-    def _refuse_non_finite(self, measured: dict[str, float], own: Sequence[Any]) -> None:
+    def _refuse_non_finite(self, measured: dict[str, float], micro_batches: Sequence[Any]) -> None:
         wrong = [f"{name} {value}" for name, value in measured.items() if not math.isfinite(value)]
         if not wrong:
             return
-        names = [name for batch in own for name in clip_names(batch)]
+        names = [name for batch in micro_batches for name in clip_names(batch)]
         clips = f" on the clips {', '.join(names)}" if names else ""
         kept = (
             f"{self.folder / 'last'} holds step {self.last_step}"
@@ -501,7 +505,7 @@ class _Positioned(NamedTuple):
 
     epoch: int
     count: int  # batches of the epoch that are done then
-    own: tuple[Any, ...]
+    micro_batches: tuple[Any, ...]
 
 
 def _ignore(step: int, total: int, loss: float | None) -> None:

@@ -145,6 +145,7 @@ class ClipsTask(ABC):
         for index in range(skip, max(1, len(order) // size)):
             rows = order[index * size : (index + 1) * size]
             own = part(len(rows))
+            check_micro_batch(own, self.needs)
             rng = np.random.default_rng([seed, epoch, index, own.start])
             yield self.batch([self.clips[row] for row in rows[own]], rng)
 
@@ -162,6 +163,15 @@ class ClipsTask(ABC):
 
     def provenance(self) -> dict[str, Any]:
         return {"data": [self.folder]}
+
+
+def check_micro_batch(own: slice, needs: int) -> None:
+    """Raises ValueError where a micro-batch has fewer clips than its loss compares."""
+    if (clips := own.stop - own.start) < needs:
+        raise ValueError(
+            f"a micro-batch has {clips} clips; {needs} are needed: use a larger optim.batch_size, "
+            "fewer processes or fewer optim.micro_batches"
+        )
 
 
 class MatchingTask(ClipsTask):

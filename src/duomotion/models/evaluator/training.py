@@ -12,6 +12,7 @@ from torch import Tensor
 from duomotion.data.layouts import CAPTIONED, Captioned
 from duomotion.data.pairs import Example, PairConfig
 from duomotion.models.evaluator.embedding import padded
+from duomotion.models.evaluator.matching import MatchingTask, check_micro_batch
 from duomotion.models.evaluator.open import OpenEvaluator, OpenEvaluatorConfig, matching_loss
 from duomotion.motion.normaliser import MIN_STD
 from duomotion.progress import track
@@ -86,6 +87,7 @@ class EvaluatorTask:
         for index in range(skip, max(1, len(order) // size)):
             rows = chosen[index * size : (index + 1) * size]
             own = part(len(rows))
+            check_micro_batch(own, MatchingTask.needs)
             rng = np.random.default_rng([seed, epoch, index, own.start])
             yield self._batch([self.views[row] for row in rows[own]], rng)
 
