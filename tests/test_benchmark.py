@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from motions import standing
+from motions import standing, waving
 from recordings import needs_recordings, prepare
 
 import duomotion
@@ -26,7 +26,7 @@ from duomotion.evaluation.open import (
     sources,
     speed,
 )
-from duomotion.evaluation.open.opensets import PAIRS
+from duomotion.evaluation.open.opensets import PAIRS, PairMotion
 from duomotion.evaluation.open.report import OpenReport
 from duomotion.evaluation.open.separation import Separation
 from duomotion.models import find_recipe
@@ -34,6 +34,7 @@ from duomotion.models.children import load_embedder
 from duomotion.models.evaluator.embedding import OpenEmbedder, padded
 from duomotion.models.evaluator.open import OpenEvaluator, OpenEvaluatorConfig, matching_loss
 from duomotion.motion.canonical import held
+from duomotion.motion.rotations import yaw
 from duomotion.sampling.request import Sampling
 
 TAKES = ("18_01", "18_08", "18_10", "18_13", "20_01", "20_08", "20_11", "22_01", "22_03", "22_05")
@@ -99,6 +100,13 @@ def test_rows_say_what_the_scale_means(data, evaluator, tmp_path):
     assert still["spread"].mean == pytest.approx(0, abs=1e-5)
 
 
+def test_a_partner_stands_as_beside_their_own_first():
+    pair = PairMotion.of(waving(frames=40))
+    elsewhere = pair._replace(positions=pair.positions @ yaw(0.7).T + [2.0, 0.0, -1.0])
+    found = sources.partnered(pair, elsewhere).positions
+    np.testing.assert_allclose(found, pair.positions, atol=1e-6)
+
+
 @needs_recordings
 def test_the_command_goes_on_where_it_stopped_and_gives_the_same_twice(
     run, data, evaluator, tmp_path
@@ -113,9 +121,11 @@ def test_the_command_goes_on_where_it_stopped_and_gives_the_same_twice(
     model = tiny.checkpoint(tmp_path / "tiny")
     out = tmp_path / "out"
     words = ["evaluate", model, "--data", few, "--evaluator", evaluator, "--repeats", 2]
+    words += ["--tasks", "generation", "reaction"]
     status, text, error = run(*words, "--out", out)
     assert status == 0, error
-    assert "| real motion |" in text and "| tiny |" in text and "| mean pose |" in text
+    for row in ("real motion", "mean pose", "tiny", "tiny, reactions", "partner of the nearest"):
+        assert f"| {row}" in text
     first = json.loads((out / "report.json").read_text())
     rows = list(csv.DictReader((out / "report.csv").open()))
     assert {row["motion"] for row in rows} == set(first["rows"])

@@ -202,6 +202,8 @@ def test_an_evaluator_of_two_people_is_refused(data, tmp_path):
         ValueError, match="other is not an evaluator of the open benchmark for one person"
     ):
         report.run([Dancer()], data, other, folder=tmp_path)
+    with pytest.raises(ValueError, match="reactions need models of two people; dancer makes one"):
+        report.run([Dancer()], data, other, folder=tmp_path, tasks=["reaction"])
 
 
 def test_the_data_set_of_an_evaluator_is_in_its_checkpoint(evaluator, tmp_path):

@@ -30,7 +30,7 @@ from duomotion.models.ild.config import (
     LinearCodeConfig,
     SkipTransformerConfig,
 )
-from duomotion.models.ild.generate import Ild
+from duomotion.models.ild.generate import Ild, adjustment
 from duomotion.models.ild.linear_code import LinearCode, cosines
 from duomotion.models.ild.network import LatentDenoiser
 from duomotion.models.ild.objective import joint_losses, kl_loss
@@ -389,14 +389,13 @@ def test_guidance_alone_as_in_a_batch(trained):
     )
     rng = torch.Generator().manual_seed(0)
     z = torch.randn(3, 4, 16, generator=rng)
-    values = decoded(model, torch.randn(3, 4, 16, generator=rng))
-    mask = torch.rand(3, 2, 30, 1, generator=rng) < 0.5
-    for known in (None, Known(values, mask)):
+    contact = Contact(("right_hand", "left_hand"), 0.3, 0.7)
+    for contacts in ((), (contact,)):
+        guide = guidance_of(model, contacts=contacts, avoid_collisions=True)
         decode = partial(decoded, model)
-        both = guidance_of(model, known, avoid_collisions=True)(z, 3, decode)
+        both = guide(z, 3, decode)
         for row in range(3):
-            own = None if known is None else Known(values[row][None], mask[row][None])
-            alone = guidance_of(model, own, avoid_collisions=True)(z[row : row + 1], 3, decode)
+            alone = guide(z[row : row + 1], 3, decode)
             torch.testing.assert_close(both[row : row + 1], alone, atol=1e-4, rtol=1e-4)
 
 
@@ -413,14 +412,13 @@ def test_known_motion_comes_back_and_draws_the_rest(trained):
     np.testing.assert_allclose(longer.positions[:, :30], clip.positions, atol=1e-5)
 
 
-def guidance_of(model, known=None, *, contacts=(), avoid_collisions=False):
+def guidance_of(model, *, contacts=(), avoid_collisions=False):
     codec = model.codec
     return PairGuidance(
         model.diffusion.config.latent_guidance,
         codec.layout,
         codec.normaliser,
         bodies=CapsuleBodies(codec.layout, SMPL22) if avoid_collisions else None,
-        known=known,
         contacts=contacts,
         steps=4,
         collision_steps=2,
@@ -465,20 +463,20 @@ def test_guidance_takes_as_many_steps_as_it_is_told(trained, monkeypatch):
         assert len(measured) == steps * inner
 
 
-def test_known_motion_draws_latents(trained):
+def test_known_motion_takes_its_place_in_what_latents_decode_to(trained):
     model = duomotion.load(trained[1])
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(1, 4, 16, generator=generator)
-    values = decoded(model, torch.randn(1, 4, 16, generator=generator))
+    rng = torch.Generator().manual_seed(0)
+    z, other = torch.randn(2, 1, 4, 16, generator=rng)
+    values = decoded(model, other)
     mask = torch.zeros(1, 2, 30, 1, dtype=torch.bool)
-    mask[:, 0] = True
+    mask[:, 0], mask[:, 1, :10] = True, True
+    sampling = replace(model.tuned, avoid_collisions=False)
     known = Known(values, mask)
-    guidance, decode = guidance_of(model, known), partial(decoded, model)
-    errors = [
-        float(guidance.goals(decode(each)))
-        for each in (z, guidance(z, 0, decode), guidance(z, 3, decode))
-    ]
-    assert errors[2] < 0.2 * errors[0] and errors[2] < errors[1] < errors[0]
+    adjust = adjustment(model.diffusion, model.codec, 30, sampling=sampling, known=known)
+    both = torch.cat([values[:, :1], decoded(model, z)[:, 1:]], 1)
+    both[:, 1, :10] = values[:, 1, :10]
+    encoded = model.codec.autoencoder.encode(both).mean
+    torch.testing.assert_close(adjust(z, 0), model.diffusion.normalise(encoded))
 
 
 def test_touches_draw_latents(trained):

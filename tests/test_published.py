@@ -237,7 +237,7 @@ def test_settings_reach_the_model_and_clips_are_kept_apart(
     cases = {
         "steps have to be 1 to 1,000, not 0": ("--reaction-steps", 0),
         "takes models as they were tuned, not guidance 2": ("--protocol", "long", "--guidance", 2),
-        "--tasks does not go with --protocol open": ("--protocol", "open", "--tasks", "reaction"),
+        "--tasks does not go with --protocol long": ("--protocol", "long", "--tasks", "reaction"),
     }
     for sentence, more in cases.items():
         status, _, error = run(*words, *more)

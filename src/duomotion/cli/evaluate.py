@@ -43,8 +43,9 @@ class Options:
             "t2m" on HumanML3D or KIT-ML.
         compare: Further models for the same table, and a plot of FID against time.
         all: Compare with all models that come with duomotion and make as many people.
-        tasks: Of published protocols: generation from text, reconstruction of recorded motion by
-            the tokenizer, reaction to one recorded person.
+        tasks: Of "open" and published protocols: generation from text, reconstruction of recorded
+            motion by the tokenizer (in "open" beside generation anyway), reaction to one recorded
+            person.
         edition: Of the open data, for "open", "solvers", "prompts" and "actions": 2, or 1 to
             compare with scores of the first one; its data are data/open-pairs-1 and
             data/solo-open-1.
@@ -140,7 +141,6 @@ def _open(names: Sequence[str], options: Options) -> "Report":
     from duomotion.distributed import connect
     from duomotion.evaluation.open import report
 
-    _refuse_tasks(options)
     models = _load(names, options)
     embedder, data = _open_evaluator(models[0].num_people, options)
     return report.run(
@@ -148,6 +148,7 @@ def _open(names: Sequence[str], options: Options) -> "Report":
         data,
         embedder,
         folder=options.out / "clips",
+        tasks=options.tasks,
         repeats=options.repeats,
         sampling=options.sampling,
         processes=connect(options.device),

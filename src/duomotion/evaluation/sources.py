@@ -22,6 +22,10 @@ from duomotion.progress import counter
 from duomotion.sampling.request import Sampling
 from duomotion.storage import atomic_file
 
+GENERATION, RECONSTRUCTION, REACTION = "generation", "reconstruction", "reaction"
+SUFFIX = {GENERATION: "", RECONSTRUCTION: ", reconstruction only", REACTION: ", reactions"}
+"""What motion is made for, and how the row of a model's name ends then."""
+
 
 def computation(models: Mapping[str, Reconstructor], sampling: Sampling) -> dict[str, Any]:
     """The part of a report's facts that says how models were run."""

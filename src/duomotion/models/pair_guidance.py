@@ -9,8 +9,12 @@ are in each other; shorter ones where that is little, or bodies that only touch 
 apart. The paper takes them from the noisy latents between two steps of the solver; what these
 decode to says little of the bodies while there is much noise. In the last step both are the same.
 
-Known motion and touches: samples are optimised so that they decode to these (hard data consistency,
-Song et al. 2024), at every step and longer at the last.
+Touches: samples are optimised so that they decode to these (hard data consistency, Song et al.
+2024), at every step and longer at the last.
+
+Known motion of latents: it takes its place in what they decode to, which is encoded again, so that
+who is not known remains a person as the autoencoder knows them. (Latents optimised to decode to
+known motion made a partner who leans and bends: nothing held them where motion is likely.)
 
 Paths over the floor: whole people are shifted to where they should be, in features, at every step;
 the network then lets them walk. (To optimise latents to a path that is far away bends the bodies.)
@@ -54,11 +58,10 @@ class GuidanceConfig:
         collision_inner: K of algorithm 1, gradient steps in each.
         collision_rate: eta, their length, in the unit of what is moved.
         collision_every: n: every nth frame is looked at, or patch of frames.
-        goal_inner, goal_last: steps of Adam towards known motion and touches, in each step of the
-            solver but the last, and in the last.
+        goal_inner, goal_last: steps of Adam towards touches, in each step of the solver but the
+            last, and in the last.
         goal_rate: of Adam.
-        near: weight of how far samples may get from those that the network predicts, next to
-            squared errors of known features.
+        near: weight of how far samples may get from those that the network predicts.
         contacts: weight of what touches miss, in squared metres, next to the same.
     """
 
@@ -114,7 +117,6 @@ class PairGuidance:
         normaliser: Normaliser,
         *,
         bodies: PairBodies | None,
-        known: Known | None = None,
         contacts: Sequence[Contact] = (),
         steps: int,
         collision_steps: int,
@@ -124,14 +126,13 @@ class PairGuidance:
         Args:
             normaliser: of features, in torch.
             bodies: that are kept apart; None where they may be in each other.
-            known: normalised features; its mask is (B, P, T, 1).
             contacts: of all samples, in the world of the features.
             steps: of the solver.
             collision_steps: the last ones, in which bodies are moved apart.
         """
         self.config, self.layout, self.normaliser = config, layout, normaliser
         self.skeleton = SKELETONS[layout.name]
-        self.bodies, self.known, self.contacts = bodies, known, contacts
+        self.bodies, self.contacts = bodies, contacts
         self.steps, self.collision_steps = steps, collision_steps
 
     @classmethod
@@ -142,7 +143,6 @@ class PairGuidance:
         normaliser: Normaliser,
         *,
         sampling: Sampling,
-        known: Known | None = None,
         contacts: Sequence[Contact] = (),
     ) -> "PairGuidance | None":
         """As settings say; None where nothing guides.
@@ -156,7 +156,7 @@ class PairGuidance:
                 f"body_model {sampling.body_model} has no use without collision_steps, in which "
                 "bodies are led apart"
             )
-        if known is None and not contacts and not moves_apart:
+        if not contacts and not moves_apart:
             return None
         assert sampling.steps is not None and sampling.body_model is not None
         bodies = None
@@ -167,7 +167,6 @@ class PairGuidance:
             layout,
             normaliser,
             bodies=bodies,
-            known=known,
             contacts=contacts,
             steps=sampling.steps,
             collision_steps=sampling.collision_steps or 0,
@@ -175,7 +174,7 @@ class PairGuidance:
 
     def acts(self, step: int) -> bool:
         """Whether anything is done in the step of this number."""
-        return bool(self.known is not None or self.contacts or self._moves_apart(step))
+        return bool(self.contacts or self._moves_apart(step))
 
     def _moves_apart(self, step: int) -> bool:
         """Whether bodies are moved apart in the step of this number."""
@@ -184,7 +183,7 @@ class PairGuidance:
     def __call__(self, x_B: Tensor, step: int, decode: Decode) -> Tensor:
         """What is moved, after the step of this number."""
         config = self.config
-        if self.known is not None or self.contacts:
+        if self.contacts:
             count = config.goal_last if step == self.steps - 1 else config.goal_inner
             x_B = self._optimised(x_B, decode, count)
         if self._moves_apart(step):
@@ -197,16 +196,13 @@ class PairGuidance:
         return x_B
 
     def goals(self, features_BPTF: Tensor) -> Tensor:
-        """(B,) how far normalised features miss known motion and touches."""
+        """(B,) how far normalised features miss touches."""
         total_B = features_BPTF.new_zeros(len(features_BPTF))
-        if self.known is not None:
-            total_B = total_B + known_error(features_BPTF, self.known)
-        if self.contacts:
-            skeleton, fps = self.skeleton, self.layout.fps
-            joints_BPTJ3 = self.layout.positions(self.normaliser.denormalise(features_BPTF))
-            for each in self.contacts:
-                missed = [each.energy(joints, skeleton, fps) for joints in joints_BPTJ3]
-                total_B = total_B + self.config.contacts * torch.stack(missed)
+        skeleton, fps = self.skeleton, self.layout.fps
+        joints_BPTJ3 = self.layout.positions(self.normaliser.denormalise(features_BPTF))
+        for each in self.contacts:
+            missed = [each.energy(joints, skeleton, fps) for joints in joints_BPTJ3]
+            total_B = total_B + self.config.contacts * torch.stack(missed)
         return total_B
 
     def collisions(self, features_BPTF: Tensor) -> Tensor:
@@ -314,24 +310,25 @@ def latent_adjustment(
     contacts: Sequence[Contact],
     encode: Callable[[Tensor], Tensor],
     decode: Decode,
+    known_latents: Tensor | None = None,
 ) -> Callable[[Tensor, int], Tensor] | None:
     """What is done to clean latents in each step, for `Solver.run`; None where nothing is.
 
     Args:
-        known: what latents are led to; arguments up to `contacts` are those of `PairGuidance.of`.
+        known: normalised features, and a mask (B, P, T, 1); other arguments up to `contacts` are
+            those of `PairGuidance.of`.
         encode: normalised features -> latents.
         decode: latents -> normalised features.
+        known_latents: True for latents that stand for known frames; None where all do.
 
     Raises:
         ValueError: there is no such body model.
     """
-    guidance = PairGuidance.of(
-        config, layout, normaliser, sampling=sampling, known=known, contacts=contacts
-    )
+    guidance = PairGuidance.of(config, layout, normaliser, sampling=sampling, contacts=contacts)
     paths = None
     if sampling.paths:
         paths = Paths(sampling.paths, layout, normaliser, frames, normaliser.mean)
-    if guidance is None and paths is None:
+    if guidance is None and paths is None and known is None:
         return None
 
     def adjust(z_B: Tensor, step: int) -> Tensor:
@@ -339,7 +336,12 @@ def latent_adjustment(
             made_BPTF = decode(z_B, 1)
             led_B, as_made_B = encode(torch.cat([paths(made_BPTF), made_BPTF])).chunk(2)
             z_B = z_B + led_B - as_made_B
-        return z_B if guidance is None else guidance(z_B, step, decode)
+        if guidance is not None:
+            z_B = guidance(z_B, step, decode)
+        if known is None:
+            return z_B
+        led_B = encode(torch.where(known.mask, known.values, decode(z_B, 1)))
+        return led_B if known_latents is None else torch.where(known_latents, led_B, z_B)
 
     return adjust
 
@@ -357,12 +359,6 @@ def over_floor(
     features_BPTF = normaliser.denormalise(clean_BPTF)
     moved = layout.shifted(features_BPTF, shift[..., :-1, :], shift.diff(dim=-2))
     return normaliser.normalise(moved)
-
-
-def known_error(features_BPTF: Tensor, known: Known) -> Tensor:
-    """(B,) mean squared error where motion is known; its mask is (B, P, T, 1)."""
-    error_BPTF = (features_BPTF - known.values).square() * known.mask
-    return error_BPTF.flatten(1).sum(1) / (known.mask.flatten(1).sum(1) * error_BPTF.shape[-1])
 
 
 def _each(values_B: Tensor, like_B: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The protocol "open": models, and what is none, on the test clips of an open data set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import nan
 from pathlib import Path
@@ -18,13 +18,21 @@ from duomotion.evaluation.open.opensets import OPEN_SETS, PAIRS, evaluator_of, o
 from duomotion.evaluation.open.separation import Separation, separation
 from duomotion.evaluation.open.sources import (
     Generated,
+    Reactions,
     mean_pose,
     real,
     reconstructed,
     retrieval,
+    retrieved_partners,
 )
 from duomotion.evaluation.report import Content
-from duomotion.evaluation.sources import computation
+from duomotion.evaluation.sources import (
+    GENERATION,
+    REACTION,
+    RECONSTRUCTION,
+    SUFFIX,
+    computation,
+)
 from duomotion.evaluation.tables import (
     COLUMNS,
     by_layers,
@@ -111,6 +119,7 @@ def run(
     embedder: Embedder,
     *,
     folder: Path,
+    tasks: Collection[str] = (GENERATION,),
     repeats: int | None = None,
     sampling: Sampling = AS_TUNED,
     processes: Processes | None = None,
@@ -122,31 +131,41 @@ def run(
         root: the prepared open pairs, or the open solo clips.
         embedder: the evaluator of this data set.
         folder: where generated clips are cached, in one folder per model.
+        tasks: of GENERATION, RECONSTRUCTION, which comes with it, and REACTION.
         repeats: see `Benchmark`.
         sampling: of the models.
 
     Raises:
-        ValueError: the data set is not there or too small, the evaluator is another one, or some
-            models make two people and others one.
+        ValueError: the data set is not there or too small, the evaluator is another one, some
+            models make two people and others one, or one person is asked for reactions.
     """
     data = OPEN_SETS[open_set_of(models)]
+    if REACTION in tasks and data.num_people != PAIRS.num_people:
+        raise ValueError(f"reactions need models of two people; {models[0].name} makes one person")
     evaluator = evaluator_of(data, embedder)
     processes = processes or Processes(torch.device("cpu"))
     train, test = (data.read(root, split) for split in ("train", "test"))
     benchmark = Benchmark(evaluator, test, train, repeats=repeats)
-    rows = baselines(benchmark, train)
+    rows = baselines(benchmark, train, tasks)
     seconds, layers = {}, {}
-    total = -(-len(models) * benchmark.num_asked // processes.size)
+    asked = benchmark.num_asked * (GENERATION in tasks)
+    asked += benchmark.repeats * len(test) * (REACTION in tasks)
+    total = -(-len(models) * asked // processes.size)
     with one_bar("evaluation", unit="clip", total=total, is_shown=processes.is_first):
         for model in models:
-            reconstruction = reconstructed(data, model)
-            rows.append(benchmark.row(f"{model.name}, reconstruction only", reconstruction))
-            source = Generated(data, model, folder, processes, sampling=sampling)
-            row = benchmark.row(model.name, source)
-            spread = multimodality(benchmark, source)
-            rows.append(replace(row, scores={**row.scores, "multimodality": Estimate(spread, nan)}))
-            if source.seconds:
-                seconds[model.name] = median(source.seconds)
+            if GENERATION in tasks or RECONSTRUCTION in tasks:
+                name = model.name + SUFFIX[RECONSTRUCTION]
+                rows.append(benchmark.row(name, reconstructed(data, model)))
+            if GENERATION in tasks:
+                source = Generated(data, model, folder, processes, sampling=sampling)
+                row = benchmark.row(model.name, source)
+                spread = Estimate(multimodality(benchmark, source), nan)
+                rows.append(replace(row, scores={**row.scores, "multimodality": spread}))
+                if source.seconds:
+                    seconds[model.name] = median(source.seconds)
+            if REACTION in tasks:
+                source = Reactions(data, model, folder, processes, sampling=sampling)
+                rows.append(benchmark.row(model.name + SUFFIX[REACTION], source))
             if errors := errors_by_layers(model, map(data.whole, test), data.layout):
                 layers[model.name] = errors
     facts = {
@@ -162,16 +181,22 @@ def run(
     return OpenReport(tuple(rows), separated, seconds, layers, facts)
 
 
-def baselines(benchmark: Benchmark, train: Sequence[Any]) -> list[Row]:
+def baselines(
+    benchmark: Benchmark, train: Sequence[Any], tasks: Collection[str] = (GENERATION,)
+) -> list[Row]:
     """Rows that are no model: what scores mean."""
     data = benchmark.data
     nearest = retrieval(data, train, benchmark.embedder)
-    return [
+    rows = [
         benchmark.row("real motion", real(data)),
         benchmark.row("real motion, other captions", real(data), shuffled=True),
         benchmark.row("mean pose", mean_pose(data, train)),
         benchmark.row("training clip of the nearest caption", nearest),
     ]
+    if REACTION in tasks:
+        partners = retrieved_partners(data, train, benchmark.embedder)
+        rows.append(benchmark.row("partner of the nearest caption", partners))
+    return rows
 
 
 def separations(found: Mapping[str, Separation]) -> str:

@@ -12,10 +12,12 @@ import numpy as np
 from duomotion.data.testsets import Query
 from duomotion.distributed import Processes
 from duomotion.evaluation.metrics.embedder import SentenceEmbedder
-from duomotion.evaluation.open.opensets import Motion, OpenSet
-from duomotion.evaluation.sources import CachedSource, ClipSource
+from duomotion.evaluation.open.opensets import Motion, OpenSet, PairMotion
+from duomotion.evaluation.sources import REACTION, CachedSource, ClipSource
 from duomotion.models.base import MotionModel
+from duomotion.motion.canonical import facing
 from duomotion.motion.interaction import Interaction
+from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
 from duomotion.sampling.request import AS_TUNED, Sampling
 
@@ -48,6 +50,29 @@ def retrieval(data: OpenSet, train: Sequence[Any], embedder: SentenceEmbedder) -
     return retrieve
 
 
+def retrieved_partners(data: OpenSet, train: Sequence[Any], embedder: SentenceEmbedder) -> Source:
+    """The recorded first person, with the second one of the clip that `retrieval` finds."""
+    retrieve = retrieval(data, train, embedder)
+
+    def answer(queries: Sequence[Query[Any]]) -> list[Motion]:
+        answers = []
+        for query, found in zip(queries, retrieve(queries), strict=True):
+            assert isinstance(found, PairMotion)
+            answers.append(partnered(PairMotion.recorded(query.clip), found))
+        return answers
+
+    return answer
+
+
+def partnered(pair: PairMotion, other: PairMotion) -> PairMotion:
+    """The first of one pair with the second of another, who begins as beside their own first."""
+    (actor, _), (first, second) = pair.positions, other.positions
+    turn = yaw(facing(actor[0], SMPL22) - facing(first[0], SMPL22))
+    flat = np.array([1, 0, 1])
+    placed = (second - flat * first[0, 0]) @ turn.T + flat * actor[0, 0]
+    return PairMotion(np.stack([actor, placed]), np.stack([pair.sixd[0], other.sixd[1]]))
+
+
 def nearest_clips(
     data: OpenSet, train: Sequence[Any], embedder: SentenceEmbedder
 ) -> Callable[[Sequence[str]], list[Any]]:
@@ -75,6 +100,8 @@ def reconstructed(data: OpenSet, model: MotionModel) -> Source:
 class Generated(ClipSource[Motion]):
     """What users get, in whole units of as many frames as the protocol says."""
 
+    purpose = ""
+
     def __init__(
         self,
         data: OpenSet,
@@ -84,8 +111,8 @@ class Generated(ClipSource[Motion]):
         *,
         sampling: Sampling = AS_TUNED,
     ) -> None:
-        super().__init__(model, folder, processes, sampling=sampling)
-        self.kind, self.fps, self.unit = data.motion, data.layout.fps, data.protocol.frame_unit
+        super().__init__(model, folder, processes, sampling=sampling, purpose=self.purpose)
+        self.kind, self.layout, self.unit = data.motion, data.layout, data.protocol.frame_unit
 
     def make(self, queries: Sequence[Query[Any]], /) -> list[Motion]:
         return [self._made(query) for query in queries]
@@ -94,9 +121,23 @@ class Generated(ClipSource[Motion]):
         frames = query.clip.num_frames // self.unit * self.unit
         made = self.model.generate(
             query.text,
-            seconds=frames / self.fps,
+            seconds=frames / self.layout.fps,
             seed=query.seed,
             sampling=self.sampling,
+        )
+        return self.kind.of(made)
+
+
+class Reactions(Generated):
+    """The recorded first person, and what the model makes of the other."""
+
+    purpose = REACTION
+
+    def _made(self, query: Query[Any]) -> Motion:
+        frames = query.clip.num_frames // self.unit * self.unit
+        recorded = self.layout.decode(self.kind.recorded(query.clip).features(0, frames))
+        made = self.model.react(
+            recorded.person(0), query.text, seed=query.seed, sampling=self.sampling
         )
         return self.kind.of(made)
 

@@ -28,15 +28,20 @@ from duomotion.evaluation.metrics.embedder import Embedder
 from duomotion.evaluation.metrics.estimates import Row
 from duomotion.evaluation.metrics.protocols import PUBLISHED, Protocol
 from duomotion.evaluation.published.report import PublishedReport
-from duomotion.evaluation.sources import ClipSource, computation
+from duomotion.evaluation.sources import (
+    GENERATION,
+    REACTION,
+    RECONSTRUCTION,
+    SUFFIX,
+    ClipSource,
+    computation,
+)
 from duomotion.models.base import BATCH_SIZE, MotionModel, Reconstructor
 from duomotion.motion.errors import scores_of
 from duomotion.progress import one_bar
 from duomotion.sampling.request import AS_TUNED, Request, Sampling
 
 GROUND_TRUTH = "ground truth"
-GENERATION, RECONSTRUCTION, REACTION = "generation", "reconstruction", "reaction"
-SUFFIX = {GENERATION: "", RECONSTRUCTION: ", reconstruction only", REACTION: ", reactions"}
 
 Source = Callable[[Sequence[Query]], list[np.ndarray]]
 """Features (P, T, F) in metres for each query."""

@@ -7,14 +7,9 @@ from pathlib import Path
 from duomotion.data.testsets import TEST_SETS
 from duomotion.evaluation.metrics.estimates import Row
 from duomotion.evaluation.published.numbers import Table
-from duomotion.evaluation.published.procedure import (
-    GENERATION,
-    GROUND_TRUTH,
-    REACTION,
-    RECONSTRUCTION,
-    SUFFIX,
-)
+from duomotion.evaluation.published.procedure import GROUND_TRUTH
 from duomotion.evaluation.published.report import MEASURED, PublishedReport, estimates
+from duomotion.evaluation.sources import GENERATION, REACTION, RECONSTRUCTION, SUFFIX
 from duomotion.evaluation.tables import COLUMNS, ERRORS, cell, computed, heading
 from duomotion.loading import load_reconstructor
 from duomotion.models import systems

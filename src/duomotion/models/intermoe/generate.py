@@ -120,9 +120,8 @@ def adjustment(
 ) -> Adjust | None:
     """What is done to clean latents in each step, for `Solver.run`; None where nothing is.
 
-    Bodies are moved apart and people led along paths by what latents decode to. Known motion is
-    imposed last: latents are decoded, known frames put into what comes out, and that is encoded
-    again; latents with known frames become what the encoder says.
+    See `models.pair_guidance`; of known motion, latents with known frames alone become what the
+    encoder says.
 
     Args:
         known: normalised features (B, P, T, F), and a mask (B, P, T, 1).
@@ -137,25 +136,19 @@ def adjustment(
     def encode(x_BPTF: Tensor) -> Tensor:
         return diffusion.normalise(codec.encode(x_BPTF).mean)
 
-    guide = latent_adjustment(
+    known_latents = None
+    if known is not None:
+        known_latents = known.mask.unflatten(2, (-1, FRAMES)).any(3)
+    return latent_adjustment(
         diffusion.config.latent_guidance,
         codec.layout,
         codec.normaliser,
         frames,
         sampling=sampling,
-        known=None,
+        known=known,
         # Beside known motion people may be in the other order: contacts are met in the end.
         contacts=() if known is not None else sampling.contacts or (),
         encode=encode,
         decode=decode,
+        known_latents=known_latents,
     )
-    if known is None:
-        return guide
-    touched_BPN1 = known.mask.unflatten(2, (-1, FRAMES)).any(3)
-
-    def adjust(z_BPNL: Tensor, step: int) -> Tensor:
-        z_BPNL = z_BPNL if guide is None else guide(z_BPNL, step)
-        imposed_BPTF = torch.where(known.mask, known.values, decode(z_BPNL))
-        return torch.where(touched_BPN1, encode(imposed_BPTF), z_BPNL)
-
-    return adjust
