@@ -9,10 +9,11 @@ from duomotion.models.system import Part, System
 if TYPE_CHECKING:
     import torch
 
-    from duomotion.models.base import MotionModel, Reconstructor
+    from duomotion.models.base import MotionModel
     from duomotion.models.momask.codec import ResidualCodec
     from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
     from duomotion.models.momask.training import MaskedTask, ResidualTask, ResidualTokenizerTask
+    from duomotion.models.reconstructor import Reconstructor
     from duomotion.models.timing import Bench
     from duomotion.models.trainings import PaperTable
     from duomotion.precision import Precision
@@ -62,8 +63,8 @@ def _model(folder: Path, *, device: str = "cpu", precision: "Precision" = "auto"
 
 
 def _reconstructor(folder: Path, *, device: str = "cpu") -> "Reconstructor":
-    from duomotion.models.base import Tokenizer
     from duomotion.models.momask.codec import load_codec
+    from duomotion.models.reconstructor import Tokenizer
 
     return Tokenizer(folder.name, load_codec(folder).to(device).reconstruct)
 
