@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from duomotion.models.base import MotionModel
     from duomotion.models.momask.codec import ResidualCodec
     from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
-    from duomotion.models.momask.training import MaskedTask, ResidualTask, ResidualTokenizerTask
+    from duomotion.models.momask.tokenizer_training import ResidualTokenizerTask
+    from duomotion.models.momask.training import MaskedTask, ResidualTask
     from duomotion.models.reconstructor import Reconstructor
     from duomotion.models.timing import Bench
     from duomotion.models.trainings import PaperTable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _tokenizer_task(recipe: Any, device: "torch.device") -> "ResidualTokenizerTask":
-    from duomotion.models.momask.training import ResidualTokenizerTask
+    from duomotion.models.momask.tokenizer_training import ResidualTokenizerTask
 
     return ResidualTokenizerTask(recipe, device)
 
