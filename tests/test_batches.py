@@ -12,7 +12,7 @@ from test_momask_network import MASKED, RESIDUAL
 from test_network import CONFIG as INTERM
 
 import duomotion
-from duomotion.models.base import BATCH_SIZE, in_batches
+from duomotion.models.batches import BATCH_SIZE, in_batches
 from duomotion.models.intermask.alternating import transformer_of
 from duomotion.models.length.network import LengthConfig, LengthEstimator
 from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer

@@ -29,7 +29,7 @@ def windows(model, monkeypatch):
     monkeypatch.setattr(
         model, "answer", lambda requests, **more: asked.extend(requests) or answer(requests, **more)
     )
-    monkeypatch.setattr("duomotion.models.base.MAX_TRIES", 1)
+    monkeypatch.setattr("duomotion.models.windows.MAX_TRIES", 1)
     return asked
 
 

@@ -48,7 +48,7 @@ def test_stretches_are_what_is_generated_at_once(model, seconds):
 
 
 def test_a_stream_without_end_goes_on_and_stops_when_it_is_left(model, monkeypatch):
-    monkeypatch.setattr("duomotion.models.base.MAX_SECONDS", 12.0)  # that are kept
+    monkeypatch.setattr("duomotion.models.windows.KEPT_SECONDS", 12.0)  # that are kept
     threads = threading.active_count()
     stream = model.stream("two wave")
     stretches = list(islice(stream, 5))

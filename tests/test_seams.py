@@ -15,9 +15,10 @@ import duomotion
 from duomotion import cli
 from duomotion.evaluation.open import long_report
 from duomotion.evaluation.open.prompts import PROMPTS
-from duomotion.models import base
-from duomotion.models.base import MotionModel, window_seed
+from duomotion.models import windows
+from duomotion.models.base import MotionModel
 from duomotion.motion.seams import seams
+from duomotion.sampling.request import window_seed
 
 
 @needs_recordings
@@ -128,5 +129,5 @@ def test_the_command_writes_it(monkeypatch, capsys, tmp_path):
 
 def test_feet_that_slide_at_a_seam_count_too(monkeypatch):
     found = {"speed": 0.5, "acceleration": 0.2, "sliding": 3.0}
-    monkeypatch.setattr(base, "seams", lambda clip, starts: found)
-    assert base.seam_score(standing(2, 60), 30) == 1.5
+    monkeypatch.setattr(windows, "seams", lambda clip, starts: found)
+    assert windows.seam_score(standing(2, 60), 30) == 1.5

@@ -21,7 +21,7 @@ from motions import TAIL, standing, waving
 
 import duomotion
 from duomotion.client import Client, ServiceError
-from duomotion.models.base import MAX_SECONDS
+from duomotion.models.requests import MAX_SECONDS
 from duomotion.motion.interaction import Interaction
 from duomotion.sampling.request import Sampling
 

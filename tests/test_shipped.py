@@ -6,7 +6,7 @@ from recordings import needs_recordings, take
 
 import duomotion
 from duomotion.loading import alike, shipped
-from duomotion.models.base import OVERLAP_SECONDS
+from duomotion.models.windows import OVERLAP_SECONDS
 from duomotion.motion.seams import seams
 from duomotion.motion.skeleton import SMPL22
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from motions import standing
 
-from duomotion.models.base import MotionModel, window_seed
+from duomotion.models.base import MotionModel
 from duomotion.models.soundness import flaw
-from duomotion.sampling.request import Sampling
+from duomotion.sampling.request import Sampling, window_seed
 
 
 def shaken(clip, metres, frame=10):

@@ -12,7 +12,7 @@ import duomotion
 from duomotion import cli, models
 from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.evaluation.open import long_report, opensets
-from duomotion.models import base
+from duomotion.models import windows
 
 TOYS = Path(__file__).parent / "toys"
 
@@ -111,7 +111,7 @@ def test_known_settings_are_its_own(run, model):
 def test_seams_of_its_long_motion_are_measured(run, model, tmp_path, monkeypatch):
     two = opensets.OPEN_SETS["open-pairs"]
     few = dict(list(two.prompts.items())[:1])
-    monkeypatch.setattr(base, "MAX_TRIES", 1)
+    monkeypatch.setattr(windows, "MAX_TRIES", 1)
     monkeypatch.setattr(long_report, "WORDINGS", 1)
     monkeypatch.setitem(opensets.OPEN_SETS, "open-pairs", replace(two, prompts=few))
     status, text, error = run("evaluate", model, "--protocol", "long", "--out", tmp_path / "long")

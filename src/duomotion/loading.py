@@ -9,7 +9,8 @@ from duomotion.defaults import DEFAULT_MODELS
 from duomotion.distributed import connect, find_device
 from duomotion.editions import LATEST, of_edition
 from duomotion.models import kinds, part_of
-from duomotion.models.base import MotionModel, Reconstructor
+from duomotion.models.base import MotionModel
+from duomotion.models.reconstructor import Reconstructor
 from duomotion.precision import Precision
 from duomotion.text.learned import Kinds, read_known, read_learned
 

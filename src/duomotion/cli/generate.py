@@ -18,7 +18,8 @@ from duomotion.defaults import DEFAULT_MODELS
 from duomotion.progress import share_bar
 
 if TYPE_CHECKING:
-    from duomotion.models.base import MotionModel, OnProgress
+    from duomotion.models.base import MotionModel
+    from duomotion.models.progress import OnProgress
     from duomotion.sampling.request import Sampling
 
 Format = Literal["npz", "bvh", "glb", "fbx", "mp4", "gif", "png", "html"]
@@ -214,7 +215,7 @@ def draw_takes(
     options: Options, make: Callable[[int, "OnProgress | None"], "duomotion.Interaction"]
 ) -> "list[duomotion.Interaction]":
     """What `make` makes of each seed, with one bar for all of them."""
-    from duomotion.models.base import of_clips
+    from duomotion.models.progress import of_clips
 
     seeds = options.seeds
     with generation_bar() as callback:

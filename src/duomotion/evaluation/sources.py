@@ -17,7 +17,8 @@ import numpy as np
 
 from duomotion.data.testsets import Query
 from duomotion.distributed import Processes
-from duomotion.models.base import MotionModel, Reconstructor
+from duomotion.models.base import MotionModel
+from duomotion.models.reconstructor import Reconstructor
 from duomotion.progress import counter
 from duomotion.sampling.request import Sampling
 from duomotion.storage import atomic_file

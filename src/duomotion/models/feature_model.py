@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from duomotion.body.separation import separated
 from duomotion.checkpoint import Checkpoint
-from duomotion.models.base import MotionModel, OnStep, in_batches
+from duomotion.models.base import MotionModel
+from duomotion.models.batches import in_batches
+from duomotion.models.progress import OnStep
 from duomotion.motion.contacts import lock_feet, snap_to_floor
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.layout import Layout

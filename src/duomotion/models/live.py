@@ -1,10 +1,10 @@
 """A partner who is made while the motion of a person arrives."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from duomotion.models.soundness import best_draws
 from duomotion.motion.canonical import held, resample
 from duomotion.motion.interaction import Interaction, joined, together
 from duomotion.sampling.request import Request, Sampling
@@ -27,21 +27,9 @@ class LiveReaction:
     The model sees nothing before the window and nothing of what the person will do next.
     """
 
-    def __init__(
-        self,
-        model: "MotionModel",
-        answer: Callable[[Request], Interaction],
-        *,
-        text: str,
-        seed: int,
-        sampling: Sampling,
-    ) -> None:
-        """Begin; see `MotionModel.live_reaction`.
-
-        Args:
-            answer: what the model makes of a request.
-        """
-        self.model, self._answer = model, answer
+    def __init__(self, model: "MotionModel", *, text: str, seed: int, sampling: Sampling) -> None:
+        """Begin; see `MotionModel.live_reaction`."""
+        self.model = model
         self._text, self._seed, self._sampling = text, seed, sampling
         self._both: Interaction | None = None  # the last `PAST_SECONDS` of both
         self._frames = 0
@@ -117,4 +105,5 @@ class LiveReaction:
             known_mask=mask_PT,
             sampling=self._sampling,
         )
-        return self._answer(request).person(1).frames(past, past + new)
+        (both,) = best_draws(model, [request])
+        return both.person(1).frames(past, past + new)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from duomotion.checkpoint import Checkpoint, read_checkpoint
-from duomotion.models.base import OnStep
 from duomotion.models.children import load_length_estimator
 from duomotion.models.feature_model import (
     FeatureModel,
@@ -29,6 +28,7 @@ from duomotion.models.pair_guidance import (
     ShiftGuidance,
     guided_sampling,
 )
+from duomotion.models.progress import OnStep
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import Known, Solver, draw_noise
 from duomotion.sampling.guidance import GuidedNetwork

@@ -1,11 +1,21 @@
-"""Whether generated motion moves as bodies do, so that what does not can be drawn again."""
+"""Whether generated motion moves as bodies do; what does not is drawn again."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import inf
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from duomotion.evaluation.metrics.physics import SOUND_LITRES, body_depths, body_litres
+from duomotion.models.progress import OnStep
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.seams import joint_motion
 from duomotion.motion.skeleton import SMPL22
+from duomotion.sampling.request import Request, window_seed
+
+if TYPE_CHECKING:
+    from duomotion.models.base import MotionModel
 
 # The medians of recordings are 37 m/s^2 and 0.1 l; see `physics.Limits` for more of their values.
 ACCELERATION = 100.0  # m/s^2, the largest of a joint
@@ -27,3 +37,35 @@ def flaw(clip: Interaction, known_PT: np.ndarray | None = None) -> float:
     if clip.num_people == 2 and clip.skeletons[0].same_tree(SMPL22):
         found = max(found, body_litres(clip, body_depths(positions)) / SOUND_LITRES)
     return found
+
+
+def best_draws(
+    model: "MotionModel", requests: Sequence[Request], on_step: OnStep | None = None
+) -> list[Interaction]:
+    """The interactions asked for; what does not move as bodies do is drawn again.
+
+    The best attempt is kept, of equally good ones the first, and finished: what finishing would
+    hide, such as bodies in each other, tells a bad draw.
+
+    Args:
+        requests: of one length, none longer than the model's window, with the same settings.
+    """
+    best = model.answer(requests, on_step=on_step)
+    attempts = requests[0].sampling.resolved(model.tuned, model.name).attempts or 1
+    flaws = [inf] * len(requests)
+    if attempts > 1:
+        flaws = [_flaw(clip, request) for clip, request in zip(best, requests, strict=True)]
+    for attempt in range(1, attempts):
+        unsound = [index for index, found in enumerate(flaws) if found > 1]
+        again = [
+            replace(requests[i], seed=window_seed(requests[i].seed, 0, attempt)) for i in unsound
+        ]
+        clips = model.answer(again, on_step=on_step) if again else []
+        for index, clip in zip(unsound, clips, strict=True):
+            if (found := _flaw(clip, requests[index])) < flaws[index]:
+                best[index], flaws[index] = clip, found
+    return [model.finish(clip, request) for clip, request in zip(best, requests, strict=True)]
+
+
+def _flaw(clip: Interaction, request: Request) -> float:
+    return flaw(clip, None if request.known is None else request.mask)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from duomotion.evaluation.metrics.embedder import Embedder
-    from duomotion.models.base import MotionModel, Reconstructor
+    from duomotion.models.base import MotionModel
+    from duomotion.models.reconstructor import Reconstructor
     from duomotion.models.timing import Bench
     from duomotion.models.trainings import PaperTable
     from duomotion.training.config import Recipe

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from duomotion.sampling.request import AS_TUNED, Sampling
 
 if TYPE_CHECKING:
-    from duomotion.models.base import Reconstructor
+    from duomotion.models.reconstructor import Reconstructor
 
 
 @dataclass(frozen=True)

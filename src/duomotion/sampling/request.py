@@ -150,6 +150,16 @@ def sample_seeds(seed: int, num_samples: int) -> range:
     return range(seed, seed + num_samples)
 
 
+def window_seed(seed: int, window: int, attempt: int) -> int:
+    """The seed of a clip's window after the first, of which no other clip or window is likely.
+
+    Args:
+        window: counts from 0, the clip's first.
+        attempt: counts from 0; the first attempt at the first window has the clip's own seed.
+    """
+    return int(np.random.SeedSequence((seed, window, attempt)).generate_state(1)[0])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One interaction to be generated.
@@ -183,3 +193,10 @@ class Request:
     def knows_whole_people(self) -> bool:
         """Whether somebody is known, and everyone at all times or not at all."""
         return self.known is not None and bool((self.mask.all(1) | ~self.mask.any(1)).all())
+
+    def part(self, start: int, stop: int) -> "Request":
+        """The same for some of its frames."""
+        if self.known is None:
+            return replace(self, frames=stop - start)
+        known, mask = self.known.frames(start, stop), self.mask[:, start:stop]
+        return replace(self, frames=stop - start, known=known, known_mask=mask)

@@ -12,7 +12,7 @@ from typing import Any
 from duomotion.checkpoint import read_json, write_json
 from duomotion.formats import shard
 from duomotion.formats.shard import Entry, Index
-from duomotion.models.base import BATCH_SIZE
+from duomotion.models.batches import BATCH_SIZE
 from duomotion.motion.interaction import Interaction
 from duomotion.progress import counter
 from duomotion.scale import work

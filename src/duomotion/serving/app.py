@@ -17,7 +17,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.concurrency import run_in_threadpool
 
 import duomotion
-from duomotion.models.base import DEFAULT_SECONDS, MAX_SECONDS
+from duomotion.models.base import DEFAULT_SECONDS
+from duomotion.models.requests import MAX_SECONDS
 from duomotion.names import slug
 from duomotion.serving import schemas
 from duomotion.serving.engine import Engine, QueueFullError, UnavailableError

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from duomotion.models.base import BATCH_SIZE, MotionModel, OnStep
+from duomotion.models.base import MotionModel
+from duomotion.models.batches import BATCH_SIZE
+from duomotion.models.progress import OnStep
 from duomotion.motion.interaction import Interaction
 from duomotion.sampling.request import Request
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from duomotion.body import PERSON_COLOURS, person_names
 from duomotion.formats import load, save
-from duomotion.models.base import MAX_SECONDS
+from duomotion.models.requests import MAX_SECONDS
 from duomotion.motion.interaction import Interaction
 
 FileFormat = Literal["bvh", "glb", "npz", "mp4"]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from duomotion.body.constraints import Contact, RootPath
-from duomotion.models.base import MAX_SECONDS
+from duomotion.models.requests import MAX_SECONDS
 from duomotion.motion.interaction import Interaction
 from duomotion.sampling.request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, Sampling, sample_seeds
 from duomotion.serving.jobs import State

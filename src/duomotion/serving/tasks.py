@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, Protocol
 
-from duomotion.models.base import MAX_SECONDS, MotionModel, OnProgress, OnStep, Progress
+from duomotion.models.base import MotionModel
+from duomotion.models.progress import OnProgress, OnStep, Progress
+from duomotion.models.requests import MAX_SECONDS
 from duomotion.motion.interaction import Interaction
 from duomotion.sampling.request import AS_TUNED, Request, Sampling
 from duomotion.text.learned import Kind as ActionKind

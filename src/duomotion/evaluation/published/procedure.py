@@ -36,7 +36,9 @@ from duomotion.evaluation.sources import (
     ClipSource,
     computation,
 )
-from duomotion.models.base import BATCH_SIZE, MotionModel, Reconstructor
+from duomotion.models.base import MotionModel
+from duomotion.models.batches import BATCH_SIZE
+from duomotion.models.reconstructor import Reconstructor
 from duomotion.motion.errors import scores_of
 from duomotion.progress import one_bar
 from duomotion.sampling.request import AS_TUNED, Request, Sampling

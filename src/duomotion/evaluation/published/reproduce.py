@@ -13,7 +13,7 @@ from duomotion.evaluation.sources import GENERATION, REACTION, RECONSTRUCTION, S
 from duomotion.evaluation.tables import COLUMNS, ERRORS, cell, computed, heading
 from duomotion.loading import load_reconstructor
 from duomotion.models import systems
-from duomotion.models.base import Reconstructor
+from duomotion.models.reconstructor import Reconstructor
 from duomotion.models.trainings import PaperTable, Trainings
 from duomotion.precision import Precision
 from duomotion.sampling.request import AS_TUNED, Sampling

@@ -9,11 +9,12 @@ from duomotion.models.system import Part, System
 if TYPE_CHECKING:
     import torch
 
-    from duomotion.models.base import MotionModel, Reconstructor
+    from duomotion.models.base import MotionModel
     from duomotion.models.ild.autoencoder import InteractionCodec
     from duomotion.models.ild.network import LatentDiffusion
     from duomotion.models.ild.student import StudentTask
     from duomotion.models.ild.training import AutoencoderTask, LatentDenoiserTask
+    from duomotion.models.reconstructor import Reconstructor
     from duomotion.models.timing import Bench
     from duomotion.models.trainings import PaperTable
     from duomotion.precision import Precision

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from duomotion.checkpoint import load_network, model_config, read_checkpoint
-from duomotion.models.base import Tokenizer
 from duomotion.models.ild.autoencoder import InteractionCodec
 from duomotion.models.ild.config import AutoencoderConfig
+from duomotion.models.reconstructor import Tokenizer
 
 
 def load_codec(folder: Path) -> InteractionCodec:

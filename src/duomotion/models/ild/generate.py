@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from duomotion.checkpoint import Checkpoint, load_network, model_config
-from duomotion.models.base import OnStep
 from duomotion.models.feature_model import (
     KnownFeatures,
     known_tensors,
@@ -22,6 +21,7 @@ from duomotion.models.ild.config import LatentDenoiserConfig, StudentConfig
 from duomotion.models.ild.network import LatentDenoiser, LatentDiffusion, without_training
 from duomotion.models.latent_model import LatentModel
 from duomotion.models.pair_guidance import latent_adjustment
+from duomotion.models.progress import OnStep
 from duomotion.sampling.diffusion import Known, Solver, draw_noise
 from duomotion.sampling.guidance import GuidedNetwork
 from duomotion.sampling.request import AS_TUNED, Sampling

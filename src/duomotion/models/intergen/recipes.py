@@ -54,7 +54,7 @@ def denoiser_open() -> InterGenRecipe:
             attention_dropout=0.0,
             modulation_rank=32,
             person_embedding=True,
-            patch=4,
+            patch=8,
             text_dim=384,
             text_layers=0,
             guidance=2.5,
@@ -63,8 +63,8 @@ def denoiser_open() -> InterGenRecipe:
             attempts=4,
         ),
         data=PairData(**OPEN_CAPTIONS, balance=0.5),
-        optim=small_training(steps=12_000, batch_size=32, lr=1e-3, ema_decay=0.999),
-        log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),
+        optim=small_training(steps=24_000, batch_size=16, lr=1e-3, ema_decay=0.999),
+        log=LogConfig(validate_every=6000, checkpoint_seconds=300.0),
     )
 
 

@@ -9,10 +9,11 @@ from duomotion.models.system import Part, System
 if TYPE_CHECKING:
     import torch
 
-    from duomotion.models.base import MotionModel, Reconstructor
+    from duomotion.models.base import MotionModel
     from duomotion.models.intermask.codec import MotionCodec
     from duomotion.models.intermask.network import InterMTransformer
     from duomotion.models.intermask.training import GeneratorTask, TokenizerTask
+    from duomotion.models.reconstructor import Reconstructor
     from duomotion.models.timing import Bench
     from duomotion.models.trainings import PaperTable
     from duomotion.precision import Precision
@@ -50,8 +51,8 @@ def _model(folder: Path, *, device: str = "cpu", precision: "Precision" = "auto"
 
 
 def _reconstructor(folder: Path, *, device: str = "cpu") -> "Reconstructor":
-    from duomotion.models.base import Tokenizer
     from duomotion.models.intermask.codec import load_codec
+    from duomotion.models.reconstructor import Tokenizer
 
     return Tokenizer(folder.name, load_codec(folder).to(device).reconstruct)
 

@@ -9,7 +9,6 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from duomotion.checkpoint import Checkpoint, load_network, model_config, read_checkpoint
-from duomotion.models.base import OnStep
 from duomotion.models.children import load_length_estimator
 from duomotion.models.feature_model import (
     FeatureModel,
@@ -25,6 +24,7 @@ from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.layers.pair_features import NUM_PEOPLE
+from duomotion.models.progress import OnStep
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.known import kept_tokens
 from duomotion.sampling.request import Sampling

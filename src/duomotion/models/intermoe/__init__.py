@@ -9,10 +9,11 @@ from duomotion.models.system import Part, System
 if TYPE_CHECKING:
     import torch
 
-    from duomotion.models.base import MotionModel, Reconstructor
+    from duomotion.models.base import MotionModel
     from duomotion.models.intermoe.autoencoder import SkeletalCodec
     from duomotion.models.intermoe.network import LatentDiffusion
     from duomotion.models.intermoe.training import AutoencoderTask, DenoiserTask
+    from duomotion.models.reconstructor import Reconstructor
     from duomotion.models.timing import Bench
     from duomotion.models.trainings import PaperTable
     from duomotion.precision import Precision

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from duomotion.checkpoint import load_network, model_config, read_checkpoint
-from duomotion.models.base import Tokenizer
 from duomotion.models.intermoe.autoencoder import SkeletalCodec
 from duomotion.models.intermoe.config import AutoencoderConfig
+from duomotion.models.reconstructor import Tokenizer
 
 
 def load_codec(folder: Path) -> SkeletalCodec:

@@ -18,6 +18,7 @@ class AutoencoderConfig:
     Attributes:
         width: of each joint in all layers, and of a joint's latent.
         num_blocks: residual blocks of each level.
+        dropout: in each residual block (model.dropout there).
         smoothing: ours; standard deviation in frames of a Gaussian over decoded motion, which joins
             what neighbouring latents decode to. 0: none.
     """
@@ -58,7 +59,8 @@ class RoutingConfig:
     Attributes:
         num_experts: 0: one feedforward network for all tokens, as in InterGen ("Baseline").
         feedforward: hidden width of an expert, or of that network.
-        capacity: tokens that an expert is to select are this, times all, divided by the experts.
+        capacity: tokens that an expert is to select are this, times all, divided by the experts
+            (1 in configs/intermoe-interhuman.yaml, model.MoE_config.capacity).
         router: what logits follow from: "synergistic": a person's motion before the layer norm, and
             text and noise level; "motion" and "text": one of these alone; "plain": what the experts
             read, as is usual ("w/o Motion & Text Router").
@@ -99,10 +101,12 @@ class RoutingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DenoiserConfig(DenoiserSettings):
-    """The cooperative denoisers of latents (configs/).
+    """The cooperative denoisers of latents (configs/intermoe-interhuman.yaml).
 
     Attributes:
         num_features: numbers that the autoencoder makes of a person in 4 frames.
+        dropout: of a feedforward network that is no expert; as attention_dropout, model.DROPOUT
+            there.
         normalise_latents: latents are brought to variance 1 first (ours).
 
     Raises:
@@ -114,7 +118,7 @@ class DenoiserConfig(DenoiserSettings):
     num_heads: Count = 8
     num_blocks: Count = 8
     routing: RoutingConfig = field(default_factory=RoutingConfig)
-    dropout: Share = 0.1  # of a feedforward network that is no expert
+    dropout: Share = 0.1
     attention_dropout: Share = 0.1
     normalise_latents: bool = False
     latent_guidance: GuidanceConfig = field(default_factory=GuidanceConfig)  # ours

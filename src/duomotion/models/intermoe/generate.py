@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from duomotion.checkpoint import Checkpoint, load_network, model_config
-from duomotion.models.base import OnStep
 from duomotion.models.feature_model import (
     KnownFeatures,
     LengthEstimator,
@@ -24,6 +23,7 @@ from duomotion.models.latent_model import LatentModel
 from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.models.pair_diffusion import denoise
 from duomotion.models.pair_guidance import latent_adjustment
+from duomotion.models.progress import OnStep
 from duomotion.precision import Precision
 from duomotion.sampling.diffusion import Known, draw_noise
 from duomotion.sampling.request import Sampling

@@ -9,17 +9,19 @@ from duomotion.models.system import Part, System
 if TYPE_CHECKING:
     import torch
 
-    from duomotion.models.base import MotionModel, Reconstructor
+    from duomotion.models.base import MotionModel
     from duomotion.models.momask.codec import ResidualCodec
     from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
-    from duomotion.models.momask.training import MaskedTask, ResidualTask, ResidualTokenizerTask
+    from duomotion.models.momask.tokenizer_training import ResidualTokenizerTask
+    from duomotion.models.momask.training import MaskedTask, ResidualTask
+    from duomotion.models.reconstructor import Reconstructor
     from duomotion.models.timing import Bench
     from duomotion.models.trainings import PaperTable
     from duomotion.precision import Precision
 
 
 def _tokenizer_task(recipe: Any, device: "torch.device") -> "ResidualTokenizerTask":
-    from duomotion.models.momask.training import ResidualTokenizerTask
+    from duomotion.models.momask.tokenizer_training import ResidualTokenizerTask
 
     return ResidualTokenizerTask(recipe, device)
 
@@ -62,8 +64,8 @@ def _model(folder: Path, *, device: str = "cpu", precision: "Precision" = "auto"
 
 
 def _reconstructor(folder: Path, *, device: str = "cpu") -> "Reconstructor":
-    from duomotion.models.base import Tokenizer
     from duomotion.models.momask.codec import load_codec
+    from duomotion.models.reconstructor import Tokenizer
 
     return Tokenizer(folder.name, load_codec(folder).to(device).reconstruct)
 

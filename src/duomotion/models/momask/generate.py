@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from duomotion.checkpoint import Checkpoint, load_network, model_config, read_checkpoint
-from duomotion.models.base import OnStep
 from duomotion.models.children import load_length_estimator
 from duomotion.models.feature_model import (
     FeatureModel,
@@ -22,6 +21,7 @@ from duomotion.models.momask.codec import ResidualCodec, load_codec
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig
 from duomotion.models.momask.decoding import decode_tokens
 from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
+from duomotion.models.progress import OnStep
 from duomotion.motion.humanml3d import SoloLayout
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.known import kept_tokens

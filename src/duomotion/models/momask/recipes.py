@@ -26,14 +26,11 @@ from duomotion.models.momask.config import (
     ResidualTokenizerConfig,
     ResidualTokenizerLossWeights,
 )
-from duomotion.models.momask.training import (
-    MaskedData,
-    MaskedRecipe,
-    ResidualRecipe,
+from duomotion.models.momask.tokenizer_training import (
     ResidualTokenizerData,
     ResidualTokenizerRecipe,
-    TokenData,
 )
+from duomotion.models.momask.training import MaskedData, MaskedRecipe, ResidualRecipe, TokenData
 from duomotion.motion.humanml3d import KIT
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
