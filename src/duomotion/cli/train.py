@@ -40,7 +40,8 @@ def _list_kinds(name: str, *, most: int | None) -> None:
     if known is None:
         print(f"{name} does not say which kinds of action it has learned")
         return
-    shown, left = known.kinds[:most], known.kinds[len(known.kinds[:most]) :]
+    shown = known.kinds[:most]
+    left = known.kinds[len(shown) :]
     widest = max(len(kind.name) for kind in shown)
     print(f"{'kind':{widest}}  clips  example")
     for before, kind in zip((None, *shown), shown, strict=False):

@@ -19,12 +19,7 @@ from duomotion.data.sharding import READERS
 from duomotion.reading import open_file
 
 SPLITS = ("train", "val")
-FOLDERS = (
-    *READERS,
-    "annots",
-    *interx.TEXTS,
-    sources.FOLDER,
-)  # of files that are named as clips are
+FOLDERS = (*READERS, "annots", *interx.TEXTS, sources.FOLDER)  # files are named as clips are
 BESIDE = (kinds.FILE, sources.WEIGHTS, interx.ACTORS, "Mean.npy", "Std.npy")
 END = 4096  # bytes of a clip's file
 LARGEST_BESIDE = 10_000_000  # bytes
@@ -55,8 +50,8 @@ def fingerprint(root: str | Path) -> Fingerprint:
     """The fingerprint of a data set in any of the layouts that are read.
 
     Raises:
-        ValueError: a list of clips can't be read.
-        OSError: the folder can't be read.
+        ValueError: a list of clips holds something else.
+        OSError: a list of clips can't be read.
     """
     root, found = Path(root), blake2b(digest_size=16)
     lists = [split for split in SPLITS if interhuman.find_list(root, f"{split}.txt") is not None]
