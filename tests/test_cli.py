@@ -23,8 +23,10 @@ from duomotion.cli.generate import FORMATS
 from duomotion.cli.importing import importers
 from duomotion.evaluation.metrics.protocols import PUBLISHED
 from duomotion.formats import bvh
+from duomotion.loading import shipped
 from duomotion.models import systems
 from duomotion.motion.interaction import Interaction
+from duomotion.text.learned import LEARNED, Described, Learned, read_known
 
 
 @pytest.fixture(scope="module")
@@ -296,6 +298,78 @@ def test_what_a_model_does_not_say_is_not_made_up(run, model, tmp_path):
     status, printed, _ = run("generate", "they wave", *words)
     assert status == 0 and "read as" not in printed
     assert refused(run("models", "intermusk"), "no model 'intermusk'", "intermask-open")
+
+
+@pytest.fixture
+def taught(model, tmp_path):
+    """The model, and what it has learned: recorded handshakes and composed bows."""
+    folder = shutil.copytree(model, tmp_path / "taught")
+    recorded = ["two people shake hands", "they shake hands", "two men shaking hands"]
+    bows = ["two people bow to each other", "they bow deeply", "one person bows, the other bows"]
+    shakes, bows = (
+        [Described(text, kind, kind) for text in texts]
+        for kind, texts in (("handshake", recorded), ("bow + bow", bows))
+    )
+    Learned.of(shakes, 2, composed=bows).save(folder / LEARNED)
+    return folder
+
+
+def test_what_a_prompt_is_known_from_is_said(run, taught, tmp_path):
+    words = ("--seconds", 1, "--formats", "npz", "--model", taught, "--out", tmp_path / "out")
+    said = {
+        text: run("generate", text, *words)[1].splitlines()
+        for text in ("two people shake hands", "they bow to each other", "two people fence")
+    }
+    from_clips = "known only from clips composed of recordings of one person: often not shown"
+    assert said["they bow to each other"][1].startswith('read as "bow + bow" (')
+    assert said["they bow to each other"][2] == f"'they bow to each other' is {from_clips}"
+    assert said["two people fence"][2].startswith("nothing like 'two people fence' was in")
+    for text, lines in said.items():
+        assert any("composed" in line for line in lines) == (text == "they bow to each other")
+    (path,) = (tmp_path / "out").glob("they-bow*.npz")
+    reading = Interaction.load(path).reading
+    assert reading is not None and reading.known and reading.composed
+
+
+def test_the_most_frequent_kinds_of_action_are_listed(run, taught):
+    described = [
+        Described(f"they do a {kind} {n}", f"kind {kind:02}", f"{kind} {n}")
+        for kind in range(41)
+        for n in range(42 - kind)
+    ]
+    composed = [Described(f"one waves, the other {n}", "wave + wave", f"{n}") for n in range(9)]
+    Learned.of(described, 2, composed=composed).save(taught / LEARNED)
+    status, printed, _ = run("models", taught)
+    heading, *kinds, last = printed.splitlines()
+    assert status == 0 and heading.split() == ["kind", "clips", "example"]
+    assert [line[:7] for line in kinds] == [f"kind {kind:02}" for kind in range(40)]
+    assert kinds[39].split()[2] == "3" and "they do a 39" in kinds[39]
+    assert last == (
+        "and 2 more, 1 of them only from clips composed of recordings of one person; "
+        f"`duomotion models {taught} --all` lists all"
+    )
+    status, printed, _ = run("models", taught, "--all")
+    every = printed.splitlines()
+    assert status == 0 and len(every) == 44 and every[41].startswith("kind 40")
+    assert every[42] == "only from clips composed of recordings of one person, often not shown:"
+    assert every[43].split()[:4] == ["wave", "+", "wave", "9"]
+    assert refused(run("models", "--all"), "--all needs a model")
+
+
+def test_few_kinds_of_action_are_all_listed(run, taught):
+    lines = run("models", taught)[1].splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        "kind",
+        "handshake",
+        "only from clips composed of recordings of one person, often not shown:",
+        "bow + bow",
+    ]
+    for name, folder in shipped().items():
+        printed = run("models", name)[1].splitlines()
+        kinds = read_known(folder)
+        assert kinds is not None and len(printed) <= 43
+        assert max(map(len, printed[:-1])) <= 100
+        assert printed[-1].startswith(f"and {len(kinds.kinds) - 40} more")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from motions import standing
 
+from duomotion.motion.interaction import Reading
 from duomotion.sampling.request import AS_TUNED
 from duomotion.serving import engine as engines
 from duomotion.serving import worker
@@ -120,6 +121,26 @@ def test_an_answer_is_remembered_while_its_motion_is(workers):
         other = engine.submit(job("b"))
         await workers[0].finishes(other)
         assert engine.submit(job("a")).state == "running"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("reading", "begins"),
+    [
+        (Reading("wave", 0.8, True), None),
+        (Reading("wave + wave", 0.8, True, composed=True), "'they wave' is known only from clips"),
+        (Reading("march", 0.3, False), "nothing like 'they wave' was in the training data"),
+    ],
+)
+def test_a_job_says_what_its_prompt_is_known_from(workers, reading, begins):
+    async def scenario():
+        engine = await started()
+        each = engine.submit(job("a"))
+        clip = standing(people=2).with_caption("they wave", reading)
+        await workers[0].says(worker.Finished(each.id, (clip,)))
+        assert each.read_as == reading.kind
+        assert each.note is None if begins is None else str(each.note).startswith(begins)
 
     asyncio.run(scenario())
 

@@ -32,6 +32,12 @@ DESCRIBED = [
     for kind, captions in CAPTIONS.items()
     for number, caption in enumerate(captions)
 ]
+BOWS = [
+    Described(caption, "bow + bow", f"bow {number}")
+    for number, caption in enumerate(
+        ("two people bow to each other", "one person bows and the other bows", "they bow deeply")
+    )
+]
 # Of the models that come with the package: what their training clips show, and what they don't.
 ASKED = {
     "intermask-open": (
@@ -137,6 +143,37 @@ def test_composed_kinds_get_the_room_that_is_left(monkeypatch):
     assert both.kinds_K[count:].bincount()[-2:].tolist() == [3, 3]
 
 
+def test_what_only_composed_clips_show_is_told_apart():
+    composed = [*BOWS, *(Described(text, "shake + shake", "1") for text in CAPTIONS["handshake"])]
+    alone = Learned.of(DESCRIBED, 2)
+    both = Learned.of(DESCRIBED, 2, composed=composed)
+    assert [kind.composed for kind in both.known.kinds] == [False, False, True, True]
+    assert both.recorded.known == alone.known and alone.recorded is alone
+    for text, known, is_composed in (
+        ("two men shake hands", True, False),
+        ("two guards march next to each other", True, False),
+        ("two people bow", True, True),
+        ("two people fence", False, False),
+    ):
+        reading = both.read(text)
+        assert (reading.known, reading.composed) == (known, is_composed), text
+        assert alone.read(text).known == (known and not is_composed)
+    only = Learned.of([], 2, composed=composed).read("two people bow")
+    assert only.known and only.composed
+
+
+def test_what_does_not_say_what_was_composed_goes_on(tmp_path):
+    Learned.of(DESCRIBED, 2, composed=BOWS).save(tmp_path / LEARNED)
+    path = tmp_path / LEARNED / "kinds.json"
+    known = json.loads(path.read_text())
+    assert [kind.pop("composed") for kind in known["kinds"]] == [False, False, True]
+    path.write_text(json.dumps(known))
+    found = read_learned(tmp_path)
+    assert found is not None
+    reading = found.read("two people bow to each other")
+    assert reading.known and not reading.composed
+
+
 def test_four_bits_keep_directions():
     rng = torch.Generator().manual_seed(0)
     vectors = torch.nn.functional.normalize(torch.randn(200, DIM, generator=rng), dim=-1)
@@ -209,6 +246,19 @@ def test_models_that_come_with_the_package_know_what_they_know(name):
     known, unknown = ASKED[DEFAULT_MODELS[found.known.num_people]]
     assert [text for text in known if not found.read(text).known] == []
     assert [text for text in unknown if found.read(text).known] == []
+
+
+@pytest.mark.parametrize("name", ["intermask-open-2", "ild-open", "fild-open"])
+def test_models_of_composed_clips_tell_them_apart(name):
+    found = read_learned(shipped()[name])
+    assert found is not None
+    first = next(place for place, kind in enumerate(found.known.kinds) if kind.composed)
+    assert all(kind.composed == (place >= first) for place, kind in enumerate(found.known.kinds))
+    recorded, composed = (
+        ("two people shake hands", "they do a high five"),
+        ("they bow to each other",),
+    )
+    assert [found.read(text).composed for text in (*recorded, *composed)] == [False, False, True]
 
 
 def test_prompts_that_the_measure_was_not_chosen_by():

@@ -36,11 +36,15 @@ def test_everything_comes_back(tmp_path, people):
         np.testing.assert_array_equal(one.offsets, other.offsets)
 
 
-def test_what_the_caption_was_read_as_comes_back(tmp_path):
-    reading = Reading("handshake", 0.65, False)
+@pytest.mark.parametrize(
+    "reading", [Reading("handshake", 0.65, False), Reading("bow + bow", 0.7, True, composed=True)]
+)
+def test_what_the_caption_was_read_as_comes_back(tmp_path, reading):
     npz.write(replace(waving(2, 4), reading=reading), tmp_path / "clip.npz")
     again = npz.read(tmp_path / "clip.npz").reading
     assert again == reading and type(again.known) is bool and type(again.score) is float
+    change(tmp_path / "clip.npz", composed=None)  # as files of earlier versions
+    assert npz.read(tmp_path / "clip.npz").reading == replace(reading, composed=False)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +52,10 @@ def test_what_the_caption_was_read_as_comes_back(tmp_path):
     [
         ({"known": None}, "kind, score, known have to be three scalars, or none"),
         ({"score": np.zeros(2)}, "have to be three scalars"),
-        ({"score": np.array(1)}, "score has to be a number and known true or false"),
-        ({"known": np.array(1)}, "known true or false"),
+        ({"score": np.array(1)}, "score has to be a number, known and composed true or false"),
+        ({"known": np.array(1)}, "known and composed true or false"),
+        ({"composed": np.array(1)}, "known and composed true or false"),
+        ({"composed": np.array([True])}, "known and composed true or false"),
         ({"score": np.array(np.nan)}, "score holds values that are not finite"),
         ({"kind": np.array(1)}, "kind has the wrong type"),
         ({"kind": np.array("a" * 201)}, "kind has room for more than 200 characters"),

@@ -18,7 +18,7 @@ from duomotion.formats import load, shard
 from duomotion.formats.shard import Entry, Index
 from duomotion.motion.interaction import Interaction, Reading
 
-READING = Reading("handshake", 0.65, False)
+READING = Reading("bow + bow", 0.65, True, composed=True)
 
 
 @pytest.fixture

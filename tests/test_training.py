@@ -22,6 +22,7 @@ from duomotion import precision
 from duomotion.checkpoint import load_weights, read_checkpoint, read_training
 from duomotion.config import to_dict
 from duomotion.data.composed import write_mark
+from duomotion.data.interhuman import write_lines
 from duomotion.distributed import Processes, connect
 from duomotion.models.length import SYSTEM as LENGTH
 from duomotion.precision import autocast, resolve, weight_type
@@ -651,6 +652,30 @@ def test_two_processes_train_like_one_with_two_micro_batches(tmp_path):
         torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-6)
     for ours, reference in zip(records(tmp_path / "two"), records(tmp_path / "one"), strict=True):
         assert ours == pytest.approx(reference, rel=1e-4)
+
+
+def train_on_a_folder(folder, steps):
+    """`train_in_sevens` with a data set beside the training."""
+    task = Sevens(dropout=0.0)
+    task.provenance = lambda: {"data": [str(folder / "data")]}
+    optim = replace(OPTIM, steps=steps, batch_size=32)
+    trainer(task, folder / "run", optim, LOG).run()
+
+
+def test_two_processes_go_on_only_with_the_same_data(tmp_path):
+    captions = tmp_path / "data" / "annots" / "1.txt"
+    write_lines(captions, ["they wave"])
+    write_lines(tmp_path / "data" / "train.txt", ["1"])
+    train_on_a_folder(tmp_path, 3)
+    for process in two_processes(tmp_path, "train_on_a_folder(folder, 6)"):
+        error = process.communicate(timeout=120)[1]
+        assert process.returncode == 0, error.decode()
+    assert read_training(tmp_path / "run" / "last").position["step"] == 6
+    write_lines(captions, ["they wave goodbye"])
+    processes = two_processes(tmp_path, "train_on_a_folder(folder, 9)")
+    errors = [process.communicate(timeout=120)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [1, 2], errors
+    assert ["data has changed since the training" in error for error in errors] == [True, False]
 
 
 class Sevens(Regression):

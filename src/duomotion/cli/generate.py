@@ -528,12 +528,14 @@ def save_all(
     clip: "duomotion.Interaction", name: str, options: Options, *, is_first: bool = True
 ) -> None:
     """Write the files; of the first take, say what the model has read the caption as."""
-    from duomotion.models.remarks import unknown_action
+    from duomotion.models.remarks import composed_action, unknown_action
 
     if clip.reading is not None and is_first:
         print(f'read as "{clip.reading.kind}" ({clip.reading.score:.2f})')
         if (note := unknown_action(clip)) is not None:
             print(f"{note}; `duomotion models {options.model}` lists what was")
+        if (note := composed_action(clip)) is not None:
+            print(note)
     if options.quality:
         print(clip.quality or "the quality of this skeleton is not measured")
     clip = options.output.finished(clip)

@@ -10,35 +10,49 @@ if TYPE_CHECKING:
     from duomotion.training.trainer import Trainer
 
 WIDTH = 100
+MOST_KINDS = 40
+COMPOSED = "only from clips composed of recordings of one person"
 
 
-def models(name: str = "", /) -> None:
+def models(name: str = "", /, *, all: bool = False) -> None:
     """List the models that come with duomotion, and the systems with their recipes.
 
     Args:
         name: Name of a model or folder of a checkpoint: list the kinds of action that it has
             learned, with the number of training clips and an example prompt of each.
+        all: Every kind of action, not only those with the most training clips.
     """
     if name:
-        _list_kinds(name)
+        _list_kinds(name, most=None if all else MOST_KINDS)
+    elif all:
+        raise ValueError("--all needs a model, as in `duomotion models intermask-open --all`")
     else:
         _list_models()
         print()
         _list_recipes()
 
 
-def _list_kinds(name: str) -> None:
+def _list_kinds(name: str, *, most: int | None) -> None:
+    """Kinds that recordings show come first, then those of composed clips alone."""
     from duomotion.loading import learned_kinds
 
     known = learned_kinds(name)
     if known is None:
         print(f"{name} does not say which kinds of action it has learned")
         return
-    widest = max(len(kind.name) for kind in known.kinds)
+    shown = known.kinds[:most]
+    left = known.kinds[len(shown) :]
+    widest = max(len(kind.name) for kind in shown)
     print(f"{'kind':{widest}}  clips  example")
-    for kind in known.kinds:
+    for before, kind in zip((None, *shown), shown, strict=False):
+        if kind.composed and not (before and before.composed):
+            print(f"{COMPOSED}, often not shown:")
         example = shorten(kind.example, max(WIDTH - widest - 9, 40), placeholder="…")
         print(f"{kind.name:{widest}}  {kind.clips:5}  {example}")
+    if left:
+        composed = sum(kind.composed for kind in left)
+        of_these = f", {composed} of them {COMPOSED}" if composed else ""
+        print(f"and {len(left)} more{of_these}; `duomotion models {name} --all` lists all")
 
 
 def _list_models() -> None:

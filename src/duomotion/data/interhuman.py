@@ -187,12 +187,12 @@ def split_names(root: str | Path, split: str) -> list[str]:
         ValueError: there is no such file, or it holds something else than names.
     """
     root = Path(root)
-    listing = _find_list(root, f"{split}.txt")
+    listing = find_list(root, f"{split}.txt")
     if listing is None:
         raise ValueError(
             f"{root} has no split/{split}.txt; is it a data set? `duomotion data prepare` makes one"
         )
-    ignore = _find_list(root, "ignore_list.txt")
+    ignore = find_list(root, "ignore_list.txt")
     ignored = set(read_lines(ignore)) if ignore else set()
     names = [name for name in read_lines(listing) if name not in ignored]
     for name in names:
@@ -398,7 +398,8 @@ def check(
     return usable, problems
 
 
-def _find_list(root: Path, name: str) -> Path | None:
+def find_list(root: Path, name: str) -> Path | None:
+    """The file of a data set that lists clips, by its name, where there is one."""
     places = (root / "split", root / "splits", root)
     return next((place / name for place in places if (place / name).is_file()), None)
 

@@ -39,6 +39,7 @@ EVERY = 4  # published frames, 120 to 30 a second
 TOO_LONG = 1000  # frames; released loaders skip clips of so many
 PEOPLE = ("P1", "P2")
 TEXTS = ("texts_processed", "texts")  # what comes first is read
+ACTORS = "actors.txt"
 ORDER = "annots/interaction_order.pkl"
 FINGERS = 15
 SHAPES = {"rotations": (2, None, NUM_ROTATIONS, 3, 3), "translations": (2, None, 3)}
@@ -146,7 +147,7 @@ def read_actors(root: Path) -> dict[str, int]:
     Raises:
         ValueError: a line is none of NAME and 0 or 1.
     """
-    path, actors = root / "actors.txt", {}
+    path, actors = root / ACTORS, {}
     for number, line in enumerate(interhuman.read_lines(path) if path.is_file() else [], 1):
         name, _, actor = line.partition(" ")
         if actor not in ("0", "1"):
@@ -158,7 +159,7 @@ def read_actors(root: Path) -> dict[str, int]:
 def write_actors(root: Path, actors: Mapping[str, int]) -> None:
     """Add to a prepared data set who acts."""
     lines = [f"{name} {actor}" for name, actor in actors.items()]
-    interhuman.write_lines(root / "actors.txt", lines)
+    interhuman.write_lines(root / ACTORS, lines)
 
 
 def _published_actors(source: Path) -> dict[str, int] | Problem:

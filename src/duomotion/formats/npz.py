@@ -7,7 +7,7 @@ names           (J,) text             joint names
 parents         (J,) int64            -1 for the root
 positions       (P, T, J, 3) float32  metres, for readers in other programs
 fps, caption    scalars
-kind, score, known  scalars           only where a model has read the caption: what it read it as
+kind, score, known, composed  scalars only where a model has read the caption: what it read it as
 foot_sliding, overlap, top_acceleration, floor_error, flaw  scalars, only of SMPL-22 people: what is
                                       measured (`evaluation.metrics.quality`); not read, but
                                       measured again
@@ -29,6 +29,7 @@ from duomotion.storage import atomic_file
 
 NEEDED = ("root_positions", "rotations", "offsets", "names", "parents", "fps", "caption")
 READING = ("kind", "score", "known")
+COMPOSED = "composed"  # of a reading, too; files of earlier versions lack it
 KINDS = {"root_positions": "f", "rotations": "f", "offsets": "f", "parents": "iu", "fps": "iuf"}
 
 
@@ -65,7 +66,7 @@ def read(path: str | Path) -> Interaction:
         ValueError: the file is not ours, is damaged or holds too much.
         OSError: the file can't be read.
     """
-    arrays = read_arrays(path, NEEDED + READING, what="a duomotion .npz file")
+    arrays = read_arrays(path, (*NEEDED, *READING, COMPOSED), what="a duomotion .npz file")
     if missing := [name for name in NEEDED if name not in arrays]:
         raise ValueError(
             f"{path} can't be read as a duomotion .npz file: no array named {', '.join(missing)}"
@@ -127,11 +128,13 @@ def _reading(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Reading | No
     if len(held) < len(READING) or any(array.shape for array in held):
         raise ValueError(f"{path}: {', '.join(READING)} have to be three scalars, or none")
     kind, score, known = held
-    if score.dtype.kind != "f" or known.dtype.kind != "b":
-        raise ValueError(f"{path}: score has to be a number and known true or false")
+    composed = arrays.get(COMPOSED, np.array(False))
+    truths = [(each.dtype.kind, each.shape) for each in (known, composed)]
+    if score.dtype.kind != "f" or truths != [("b", ())] * 2:
+        raise ValueError(f"{path}: score has to be a number, known and composed true or false")
     limits.check_numbers(path, "score", score)
     (name,) = limits.texts(path, "kind", kind, limits.LONGEST_NAME)
-    return Reading(name, float(score), bool(known))
+    return Reading(name, float(score), bool(known), bool(composed))
 
 
 def _are_rotations(matrices: np.ndarray) -> bool:

@@ -17,6 +17,16 @@ def unknown_action(clip: Interaction) -> str | None:
     )
 
 
+def composed_action(clip: Interaction) -> str | None:
+    """That only composed clips have what the prompt says; None where others do, or nobody knows."""
+    if clip.reading is None or not clip.reading.composed:
+        return None
+    return (
+        f"{clip.caption!r} is known only from clips composed of recordings of one person: often "
+        "not shown"
+    )
+
+
 def other_people(clip: Interaction, model: str) -> str | None:
     """That a prompt is about two people and the model of this name makes one, or vice versa."""
     asked = people_in(clip.caption)

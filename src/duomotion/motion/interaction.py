@@ -26,11 +26,14 @@ class Reading:
         kind: the kind of action in its training data that comes nearest, as in "handshake".
         score: how near, as a cosine: 1 where a caption of this kind says the same.
         known: whether anything like the prompt was in the training data at all.
+        composed: whether it was there only in clips that were composed of recordings of one person;
+            models often do not show what is known from these.
     """
 
     kind: str
     score: float
     known: bool
+    composed: bool = False
 
 
 @dataclass(frozen=True)

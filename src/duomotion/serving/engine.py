@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from duomotion.models.remarks import other_people, unknown_action
+from duomotion.models.remarks import composed_action, other_people, unknown_action
 from duomotion.serving import worker
 from duomotion.serving.jobs import BROKEN, CONFLICT, REFUSED, UNAVAILABLE, Job, JobStore
 from duomotion.serving.metrics import Metrics
@@ -239,7 +239,8 @@ class Engine:
             return
         first = message.clips[0]  # the others are of the same prompt
         about = other_people(first, job.model) if job.kind == "generate" else None
-        job.note = ". ".join(filter(None, (unknown_action(first), about))) or None
+        notes = (unknown_action(first), composed_action(first), about)
+        job.note = ". ".join(filter(None, notes)) or None
         reading = first.reading
         job.read_as = None if reading is None else reading.kind
         job.motions = tuple(self.motions.add(clip).id for clip in message.clips)

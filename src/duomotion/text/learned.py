@@ -50,6 +50,9 @@ class Described:
 class Kind:
     """A kind of action: how many clips show it, and one of their captions as an example.
 
+    Attributes:
+        composed: whether these clips were composed of recordings of one person.
+
     Raises:
         ValueError: name or example is too long for a line, or not to be printed.
     """
@@ -57,6 +60,7 @@ class Kind:
     name: str
     clips: Annotated[int, Within(1, 2**31)]
     example: str
+    composed: bool = False
 
     def __post_init__(self) -> None:
         for text in (self.name, self.example):
@@ -68,10 +72,12 @@ class Kind:
 
 @dataclass(frozen=True)
 class Kinds:
-    """The kinds of action that a model has learned, those that most clips show first.
+    """The kinds of action that a model has learned.
 
     Attributes:
         num_people: how many people a clip shows.
+        kinds: those of recorded clips before those of composed ones, and of each of the two those
+            first that most clips show.
     """
 
     num_people: Annotated[int, Within(1, 2)]
@@ -112,12 +118,14 @@ class Learned:
         """
         rng = np.random.default_rng(seed)
         chosen = _chosen(described, MOST_KINDS, MOST_CAPTIONS, rng)
+        num_recorded = len(chosen)
         room = MOST_CAPTIONS - sum(len(captions) for _, _, captions in chosen)
-        chosen += _chosen(composed, MOST_KINDS - len(chosen), room, rng)
+        chosen += _chosen(composed, MOST_KINDS - num_recorded, room, rng)
         kinds, vectors, indices = [], [], []
         for index, (name, clips, captions) in enumerate(chosen):
-            vectors_NC = _encode(captions)
-            kinds.append(Kind(_tidy(name), clips, _tidy(_example(captions, vectors_NC))))
+            vectors_NC, is_composed = _encode(captions), index >= num_recorded
+            example = _tidy(_example(captions, vectors_NC))
+            kinds.append(Kind(_tidy(name), clips, example, is_composed))
             vectors.append(vectors_NC)
             indices += [index] * len(captions)
         return cls(
@@ -134,8 +142,34 @@ class Learned:
             _nearest(cosine_K[self.kinds_K == index]) for index in range(len(self.known.kinds))
         ]
         best = max(range(len(scores)), key=scores.__getitem__)
-        lead = _nearest(cosine_K) - _nearest(self.others @ vector_C)
-        return Reading(self.known.kinds[best].name, round(scores[best], 4), lead >= KNOWN)
+        known = self._knows(vector_C)
+        return Reading(
+            self.known.kinds[best].name,
+            round(scores[best], 4),
+            known,
+            composed=known and not self.recorded._knows(vector_C),
+        )
+
+    def _knows(self, vector_C: Tensor) -> bool:
+        """Whether captions are so much nearer to a prompt than other actions that it is known."""
+        if not len(self.vectors_KC):
+            return False
+        lead = _nearest(self.vectors_KC @ vector_C) - _nearest(self.others @ vector_C)
+        return lead >= KNOWN
+
+    @cached_property
+    def recorded(self) -> "Learned":
+        """What is learned from recorded clips alone."""
+        kinds = self.known.kinds
+        if not any(kind.composed for kind in kinds):
+            return self
+        kept = [index for index, kind in enumerate(kinds) if not kind.composed]
+        places_K, kept_K = torch.nonzero(self.kinds_K[:, None] == torch.tensor(kept)).T
+        return Learned(
+            Kinds(self.known.num_people, tuple(kinds[index] for index in kept)),
+            self.vectors_KC[places_K],
+            kept_K,
+        )
 
     @cached_property
     def others(self) -> Tensor:

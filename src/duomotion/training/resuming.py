@@ -1,9 +1,9 @@
-"""What the state of a checkpoint has to be before a training goes on from it."""
+"""What a checkpoint has to hold before a training goes on from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from torch import Tensor
 
@@ -13,15 +13,23 @@ from duomotion.checkpoint import (
     TrainingState,
     enumerate_names,
 )
-from duomotion.config import Within, from_dict
+from duomotion.config import Within, flatten, from_dict
+from duomotion.data.fingerprint import Fingerprint
 
 Number = Annotated[int, Within(0, 10**12)]
 MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW, beside its `step`
+MAY_CHANGE = (  # parts of a recipe
+    "log.",
+    "optim.steps",
+    "optim.micro_batches",
+    "optim.activation_checkpointing",
+    "optim.compile",
+)
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a training is; see the attributes of `Trainer`."""
+    """Where a training is, and on what; see the attributes of `Trainer`."""
 
     step: Number
     epoch: Number
@@ -31,31 +39,97 @@ class Position:
     recorded: Number
     scores: dict[str, float]
     best: dict[str, float]
+    data: dict[str, Fingerprint] = field(default_factory=dict)  # empty where nobody noted it
 
 
-def checked(
-    folder: Path,
-    training: TrainingState,
-    *,
-    parameters: Mapping[str, Tensor],
-    averages: Mapping[str, Tensor],
-    score_name: str,
-) -> Position:
-    """The position in a training, whose tensors are those of this optimiser and these averages.
+def position_in(folder: Path, training: TrainingState) -> Position:
+    """The position in a training.
 
     Args:
         folder: of the checkpoint, for errors.
-        score_name: that `best`, unless it is empty, has to hold.
 
     Raises:
-        ValueError: they are not, or there is no such position; the sentence names the file.
+        ValueError: there is no such position; the sentence names the file.
     """
     path = folder / TRAINING_POSITION
     position = from_dict(Position, training.position, str(path))
     if position.recorded > position.step:
         raise ValueError(f"{path}: recorded {position.recorded} is after step {position.step}")
+    return position
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a training was begun with: its recipe, and by folder the data sets that are known."""
+
+    recipe: Mapping[str, Any]
+    data: Mapping[str, Fingerprint]
+
+
+def check_same(folder: Path, *, was: Begun, now: Begun) -> None:
+    """Make sure that a training goes on with what it was begun with.
+
+    A data set that the recipe names may have moved.
+
+    Args:
+        folder: of the training, for errors.
+
+    Raises:
+        ValueError: it does not; the sentence names the fields of the recipe, or the data set.
+    """
+    earlier, fields = dict(flatten(was.recipe)), dict(flatten(now.recipe))
+    moved = {
+        (root, place)
+        for root, one in was.data.items()
+        for place, two in now.data.items()
+        if one == two
+    }
+    changes = ", ".join(
+        f"{name} was {earlier.get(name)}, is {fields.get(name)}"
+        for name in sorted(earlier.keys() | fields.keys())
+        if earlier.get(name) != fields.get(name)
+        and not name.startswith(MAY_CHANGE)
+        and (str(earlier.get(name)), str(fields.get(name))) not in moved
+    )
+    if changes:
+        raise ValueError(
+            f"{folder} holds a training of another recipe ({changes}): "
+            f"choose another folder or the same values"
+        )
+    for root, found in now.data.items():
+        if (before := was.data.get(root, found)) != found:
+            held = f"{before} before, {found} now"
+            if str(before) == str(found):
+                held = f"{found} as before, with other contents"
+            start = ""
+            if "start" in now.recipe:
+                start = f", from these weights with start={folder / 'last'}"
+            raise ValueError(
+                f"{root} has changed since the training in {folder} was begun ({held}): bring the "
+                f"earlier data back, or begin a new training with another --out{start}"
+            )
+
+
+def check_state(
+    folder: Path,
+    training: TrainingState,
+    position: Position,
+    *,
+    parameters: Mapping[str, Tensor],
+    averages: Mapping[str, Tensor],
+    score_name: str,
+) -> None:
+    """Make sure that a training's state is one of this optimiser and these averages.
+
+    Args:
+        folder: of the checkpoint, for errors.
+        score_name: that the position's `best`, unless it is empty, has to hold.
+
+    Raises:
+        ValueError: it is not; the sentence names the file.
+    """
     if position.best and score_name not in position.best:
-        raise ValueError(f"{path}: best holds no {score_name}")
+        raise ValueError(f"{folder / TRAINING_POSITION}: best holds no {score_name}")
     shapes = {f"average.{name}": tuple(tensor.shape) for name, tensor in averages.items()}
     needed = set(shapes)
     for name, parameter in parameters.items():
@@ -72,4 +146,3 @@ def checked(
             f"{folder / TRAINING_TENSORS} doesn't fit the network: it lacks, or holds in another "
             f"shape or for nothing, {enumerate_names(wrong)}"
         )
-    return position

@@ -31,8 +31,9 @@ from duomotion.checkpoint import (
     read_training,
     save_checkpoint,
 )
-from duomotion.config import flatten
+from duomotion.config import to_dict
 from duomotion.data import composed
+from duomotion.data.fingerprint import Fingerprint, fingerprint
 from duomotion.distributed import Processes, connect
 from duomotion.precision import autocast, resolve
 from duomotion.progress import track
@@ -44,7 +45,7 @@ from duomotion.training.blocks import checkpoint_activations, compile_blocks
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.log import Log
 from duomotion.training.prefetch import prefetched
-from duomotion.training.resuming import Position, checked
+from duomotion.training.resuming import Begun, Position, check_same, check_state, position_in
 from duomotion.training.schedule import learning_rate
 
 _logger = logging.getLogger(__name__)
@@ -52,14 +53,7 @@ _logger = logging.getLogger(__name__)
 OnProgress = Callable[[int, int, float | None], None]
 """Steps done, steps in total, and the loss of the last record; None before the first."""
 
-_POSITION = tuple(field.name for field in dataclasses.fields(Position))
-_MAY_CHANGE = (  # parts of a recipe that may differ when resuming
-    "log.",
-    "optim.steps",
-    "optim.micro_batches",
-    "optim.activation_checkpointing",
-    "optim.compile",
-)
+_MOVING = tuple(field.name for field in dataclasses.fields(Position) if field.name != "data")
 
 
 class Task(Protocol):
@@ -188,6 +182,7 @@ class Trainer:
         self.recorded = 0  # the step of the last record
         self.scores: dict[str, float] = {}  # of the last validation
         self.best: dict[str, float] = {}  # of the best one
+        self.data: dict[str, Fingerprint] = {}  # by folder; known to the first process
         self.last_step: int | None = None  # at which `last` was written
 
     def run(self, on_progress: OnProgress | None = None) -> dict[str, float]:
@@ -197,9 +192,9 @@ class Trainer:
             on_progress: called in the first process, before the first step and after each.
 
         Raises:
-            ValueError: another process trains in `folder`; it holds a training of another recipe or
-                a broken checkpoint; the data have no batch; the loss, gradient or score isn't
-                finite. `last` stays as it was.
+            ValueError: another process trains in `folder`; it holds a training of another recipe,
+                one of other data or a broken checkpoint; the data have no batch; the loss, gradient
+                or score isn't finite. `last` stays as it was.
             OSError: the disk is full; `last` stays as it was.
             SystemExit: status 130 after Ctrl-C, 128 and its number after another signal that asks
                 to end; the training was saved and a sentence logged. Status 2 where the first
@@ -446,25 +441,32 @@ class Trainer:
         for name, parameter in self.parameters.items():
             for key, value in self.optimizer.state[parameter].items():
                 tensors[f"optimizer.{key}.{name}"] = value
-        position = {name: getattr(self, name) for name in _POSITION}
-        self._save("last", TrainingState(tensors, position))
+        position = Position(data=self.data, **{name: getattr(self, name) for name in _MOVING})
+        self._save("last", TrainingState(tensors, to_dict(position)))
         self.last_step = self.step
 
     def _resume(self) -> None:
         last = self.folder / "last"
-        if self.processes.is_first:
-            for name in ("last", "best"):
-                recover(self.folder / name)
-        self.processes.wait()
+        with self.processes.decided_by_first():
+            if self.processes.is_first:
+                for name in ("last", "best"):
+                    recover(self.folder / name)
+                folders = [root for root in self.task.provenance()["data"] if Path(root).is_dir()]
+                self.data = {root: fingerprint(root) for root in folders}
         if not last.exists():
             tensors = [p.data for p in self.model.parameters()] + list(self.model.buffers())
             self.processes.copy_from_first([*tensors, *self.averages.values()])
             return
         checkpoint, training = read_checkpoint(last), read_training(last)
-        self._refuse_other_recipe(checkpoint.recipe)
-        position = checked(
+        position = position_in(last, training)
+        with self.processes.decided_by_first():
+            if self.processes.is_first:
+                was, now = Begun(checkpoint.recipe, position.data), Begun(self.recipe, self.data)
+                check_same(self.folder, was=was, now=now)
+        check_state(
             last,
             training,
+            position,
             parameters=self.parameters,
             averages=self.averages,
             score_name=self.task.score_name,
@@ -481,23 +483,9 @@ class Trainer:
         entries = {index: entry for index, entry in enumerate(state.values()) if entry}
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": entries, "param_groups": groups})
-        for name in _POSITION:
+        for name in _MOVING:
             setattr(self, name, getattr(position, name))
         self.last_step = self.step
-
-    def _refuse_other_recipe(self, earlier: dict[str, Any]) -> None:
-        was, now = dict(flatten(earlier)), dict(flatten(self.recipe))
-        differing = [
-            name
-            for name in sorted(was.keys() | now.keys())
-            if was.get(name) != now.get(name) and not name.startswith(_MAY_CHANGE)
-        ]
-        if differing:
-            changes = ", ".join(f"{n} was {was.get(n)}, is {now.get(n)}" for n in differing)
-            raise ValueError(
-                f"{self.folder} holds a training of another recipe ({changes}): "
-                f"choose another folder or the same values"
-            )
 
 
 class _Positioned(NamedTuple):
