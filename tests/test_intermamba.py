@@ -129,6 +129,7 @@ SWITCHES = {
     "shared": {"share_weights": True, "person_embedding": True},
     "both ways": {"bidirectional": True},
     "patches": {"patch": 4},
+    "lapped patches": {"patch": 4, "lapped": True},
     "without temporal": {"temporal": False},
     "without spatial": {"spatial": False},
     "without liia": {"liia": False},
@@ -335,7 +336,10 @@ def test_bad_input(trained, pairs):
         ({"temporal": False, "spatial": False}, "one branch is needed"),
         ({"kernel": 4}, "kernel must be odd"),
         ({"width": 16}, "num_joints must be at most the width 16, not 22"),
-        ({"max_frames": 30, "patch": 4}, "max_frames 30 must be a multiple of patch 4"),
+        (
+            {"max_frames": 30, "patch": 4, "spatial_axis": "channels"},
+            "max_frames 30 must be a multiple of patch 4",
+        ),
         ({"width": 1022, "self_astm": False}, "multiple of num_heads"),
         ({"width": 1023}, "width must be even"),
     ):

@@ -73,6 +73,7 @@ INTERGEN = (
     "model.feedforward=16",
     "model.modulation_rank=4",
     "model.patch=1",
+    "model.lapped=false",
     "model.steps=4",
     "model.attempts=1",
 )
@@ -88,6 +89,7 @@ INTERMAMBA = (
     "model.num_heads=2",
     "model.modulation_rank=4",
     "model.patch=1",
+    "model.lapped=false",
     "model.steps=4",
     "model.attempts=1",
 )

@@ -58,6 +58,13 @@ OPEN_CAPTIONS: dict[str, Any] = {
 Clips are hardly cut, since captions say what happens in all of a clip; noise on the text vectors
 stands for other wordings.
 """
+MOSTLY_RECORDED: dict[str, Any] = {
+    **OPEN_CAPTIONS,
+    "composed_share": 0.15,
+    "examples": replace(OPEN_VIEWS, shortest=0.95),
+    "balance": 0.5,
+}
+"""`PairData` of the open denoisers of features, which have few steps for all they have to learn."""
 
 
 class CaptionedPairs(PairViews):

@@ -1,7 +1,7 @@
 """The training of denoisers of two people's features: recipe and task."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,6 +18,10 @@ from duomotion.models.pair_diffusion import PairDiffusionModel
 from duomotion.models.pair_views import statistics
 from duomotion.sampling.guidance import draw_text_drop
 from duomotion.training.config import LogConfig, OptimConfig
+from duomotion.training.views import View
+
+CODE_METRES = 1 / 15
+"""What a joint may be off for as much as another feature's deviation, where projections begin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,16 @@ class PairDenoiserTask(CaptionedTask):
         else:
             views = pairs.random_views()
             self.model.set_statistics(statistics(views, self.model.layout))
+            if recipe.model.lapped:
+                self._begin_with_code(views)
+
+    def _begin_with_code(self, views: Sequence[View]) -> None:
+        """See `PairDenoiser.begin_with_code`; places count in `CODE_METRES`."""
+        model, weights_F = self.model, torch.ones_like(self.model.std)
+        places = model.layout.places
+        weights_F[places] = model.std[places] / CODE_METRES
+        motions = (model.normaliser.normalise(view.motion) for view in views)
+        model.denoiser.begin_with_code(motions, weights_F)
 
     def generator(self) -> PairDiffusionModel:
         return self.generating(copy.deepcopy(self.model), self.pairs.encoder)

@@ -44,16 +44,15 @@ class PairReference(ABC):
 
     def predict(self, x_BPTF: Tensor, text_BC: Tensor, time: int) -> Tensor:
         """One pass of the network."""
-        model, patch = self.model, self.model.config.patch
+        model = self.model
         times_B = torch.full((len(x_BPTF),), time)
         embedding_BD = model.embed(model.condition(text_BC), times_B)
-        x_BPTF = x_BPTF.unflatten(2, (-1, patch)).flatten(3)
-        people = [model.input_projection(x_BTF) for x_BTF in x_BPTF.unbind(1)]
+        code_BPTD = model.project_in(x_BPTF)
+        people = list(code_BPTD.unbind(1))
         if model.person_embedding is not None:
             people = [x + mark for x, mark in zip(people, model.person_embedding, strict=True)]
         people = self.hidden(people, embedding_BD)
-        made_BPTF = torch.stack([model.output_projection(x_BTD) for x_BTD in people], 1)
-        return made_BPTF.unflatten(3, (patch, -1)).flatten(2, 3)
+        return model.project_out(torch.stack(people, 1), code_BPTD)
 
 
 class PairBlocksReference(PairReference):

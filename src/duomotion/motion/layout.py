@@ -86,6 +86,11 @@ class MapLayout(Layout):
 
     joint_dim: int
 
+    @property
+    @abstractmethod
+    def places(self) -> slice:
+        """The features that say in metres where joints, or the root, are."""
+
     @abstractmethod
     def to_joint_map(self, features: Array) -> Array:
         """(..., F) -> (..., J, D); numpy or torch."""

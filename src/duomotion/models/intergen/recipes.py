@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from duomotion.data.pairs import PairConfig
-from duomotion.models.captioned_pairs import OPEN_CAPTIONS, PairData
+from duomotion.models.captioned_pairs import MOSTLY_RECORDED, PairData
 from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.intergen.training import InterGenRecipe
 from duomotion.training.config import LogConfig, OptimConfig, small_training
@@ -46,15 +46,16 @@ def denoiser_open() -> InterGenRecipe:
     """InterGen at a size that trains on two CPU cores, on open and composed pairs."""
     return InterGenRecipe(
         model=DenoiserConfig(
-            width=224,
-            num_heads=7,
+            width=192,
+            num_heads=6,
             num_blocks=4,
-            feedforward=448,
+            feedforward=384,
             dropout=0.0,
             attention_dropout=0.0,
             modulation_rank=32,
             person_embedding=True,
             patch=8,
+            lapped=True,
             text_dim=384,
             text_layers=0,
             guidance=2.5,
@@ -62,9 +63,9 @@ def denoiser_open() -> InterGenRecipe:
             steps=20,
             attempts=4,
         ),
-        data=PairData(**OPEN_CAPTIONS, balance=0.5),
-        optim=small_training(steps=24_000, batch_size=16, lr=1e-3, ema_decay=0.999),
-        log=LogConfig(validate_every=6000, checkpoint_seconds=300.0),
+        data=PairData(**MOSTLY_RECORDED),
+        optim=small_training(steps=16_000, batch_size=16, lr=1e-3, ema_decay=0.999),
+        log=LogConfig(validate_every=4000, checkpoint_seconds=300.0),
     )
 
 

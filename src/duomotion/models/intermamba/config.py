@@ -63,7 +63,7 @@ class InterMambaConfig(PairDenoiserConfig):
             raise ValueError(
                 f"num_joints must be at most the width {self.width}, not {self.num_joints}"
             )
-        if self.max_frames % self.patch:
+        if self.spatial_axis == "channels" and self.max_frames % self.patch:
             raise ValueError(
                 f"max_frames {self.max_frames} must be a multiple of patch {self.patch}"
             )

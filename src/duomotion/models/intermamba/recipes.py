@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from duomotion.data.pairs import PairConfig
-from duomotion.models.captioned_pairs import OPEN_CAPTIONS, PairData
+from duomotion.models.captioned_pairs import MOSTLY_RECORDED, PairData
 from duomotion.models.intermamba.config import InterMambaConfig
 from duomotion.models.intermamba.training import InterMambaRecipe
 from duomotion.training.config import LogConfig, OptimConfig, small_training
@@ -47,19 +47,19 @@ def denoiser_open() -> InterMambaRecipe:
     """InterMamba at a size that trains on two CPU cores, on open and composed pairs.
 
     Over joints, since it is to make long motion in one piece. Data and steps are those of
-    `intergen/denoiser-open`; branches are as wide inside as outside, so that a step takes at most
-    one and a half times as long.
+    `intergen/denoiser-open`; branches are as wide inside as outside, so that a step takes as long.
     """
     return InterMambaRecipe(
         model=InterMambaConfig(
-            width=240,
+            width=192,
             expand=1,
             spatial_axis="joints",
             share_weights=True,
             bidirectional=True,
             modulation_rank=32,
             person_embedding=True,
-            patch=4,
+            patch=8,
+            lapped=True,
             text_dim=384,
             text_layers=0,
             guidance=2.5,
@@ -67,9 +67,9 @@ def denoiser_open() -> InterMambaRecipe:
             steps=20,
             attempts=4,
         ),
-        data=PairData(**OPEN_CAPTIONS, balance=0.5),
-        optim=small_training(steps=12_000, batch_size=32, lr=1e-3, ema_decay=0.999),
-        log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),
+        data=PairData(**MOSTLY_RECORDED),
+        optim=small_training(steps=16_000, batch_size=16, lr=1e-3, ema_decay=0.999),
+        log=LogConfig(validate_every=4000, checkpoint_seconds=300.0),
     )
 
 
