@@ -296,6 +296,16 @@ def test_known_motion_comes_back(student):
     np.testing.assert_allclose(reaction.positions[0], clip.positions[1], atol=1e-5)
 
 
+@pytest.mark.parametrize(("sampling", "steps"), [(Sampling(), (1, 4)), (Sampling(steps=2), (2, 2))])
+def test_reactions_take_more_steps(student, sampling, steps):
+    clip, model, seen = waving(frames=30), duomotion.load(student[1]), []
+    model.react(clip.person(1), "two wave", sampling=sampling, callback=seen.append)
+    assert {each.steps for each in seen} == {steps[1]}
+    seen.clear()
+    model.generate("two wave", seconds=1, sampling=sampling, callback=seen.append)
+    assert {each.steps for each in seen} == {steps[0]}
+
+
 def test_settings_that_a_student_has_not_are_refused(student):
     model = duomotion.load(student[1])
     with pytest.raises(ValueError, match="lcm takes at most 20 steps of this model, not 21"):

@@ -166,11 +166,14 @@ class StudentConfig(LatentDenoiserConfig):
         interval: noise levels of the schedule between two that it is trained at.
         guidance: where it is told the scale, the one that it is told unless asked otherwise;
             else it shows that of its training.
+        reaction_steps: where one person is known as a whole, as far as it was trained at so many:
+            only from the second step on has the network seen what that person does.
     """
 
     interval: Length = 50
     solver: str = "lcm"
     steps: Length = 1
+    reaction_steps: Length = 4  # ours
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -126,9 +126,15 @@ class Fild(Ild):
 
     @property
     def tuned(self) -> Sampling:
-        tuned = super().tuned
-        told = self.diffusion.config.guidance_dim is not None
-        return replace(tuned, solver=None, guidance=tuned.guidance if told else None)
+        tuned, config = super().tuned, self.diffusion.config
+        assert isinstance(config, StudentConfig)
+        told = config.guidance_dim is not None
+        return replace(
+            tuned,
+            solver=None,
+            guidance=tuned.guidance if told else None,
+            reaction_steps=min(config.reaction_steps, config.distilled_steps),
+        )
 
     def sample(
         self,
@@ -141,7 +147,13 @@ class Fild(Ild):
         on_step: OnStep | None = None,
     ) -> Sequence[np.ndarray]:
         guidance = 1.0 if sampling.guidance is None else sampling.guidance
-        sampling = replace(sampling, solver=self.diffusion.config.solver, guidance=guidance)
+        reacts = any(each is not None and each.knows_whole_people for each in known)
+        sampling = replace(
+            sampling,
+            steps=sampling.reaction_steps if reacts else sampling.steps,
+            solver=self.diffusion.config.solver,
+            guidance=guidance,
+        )
         return super().sample(texts, frames, known, rngs=rngs, sampling=sampling, on_step=on_step)
 
 
