@@ -1,5 +1,6 @@
 """What Blender does in a process of its own: blender_script.py SOURCE TARGET [FPS FRAMES]."""
 
+import os
 import sys
 
 import bpy  # type: ignore[import-not-found]
@@ -41,3 +42,4 @@ if __name__ == "__main__":
         to_glb(source, target)
     else:
         to_fbx(source, target, float(words[0]), int(words[1]))
+    os._exit(0)  # Blender 4.2 crashes where Python tidies up
