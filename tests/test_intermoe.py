@@ -529,8 +529,9 @@ def test_latents_of_fresh_views_train_as_they_are_too(pairs, latents, tmp_path):
     assert not tensors["mean"].any() and (tensors["std"] == 1).all()
 
 
-def test_patches_of_latents_train_and_generate_any_length(pairs, latents, tmp_path):
-    changes = ("optim.steps=5", "model.patch=2")
+@pytest.mark.parametrize("lapped", ["false", "true"])
+def test_patches_of_latents_train_and_generate_any_length(pairs, latents, tmp_path, lapped):
+    changes = ("optim.steps=5", "model.patch=2", f"model.lapped={lapped}")
     records = tiny.train(denoiser_recipe(pairs, latents[1], *changes), tmp_path / "run")
     assert np.isfinite(losses(records)).all()
     model = duomotion.load(tmp_path / "run" / "last")

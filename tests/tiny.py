@@ -131,6 +131,7 @@ INTERMOE_DENOISER = (
     "model.routing.num_experts=4",
     "model.routing.feedforward=16",
     "model.modulation_rank=4",
+    "model.lapped=false",
     "model.steps=4",
     "model.attempts=1",
 )

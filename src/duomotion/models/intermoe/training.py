@@ -4,6 +4,7 @@ Axes: B samples, P the 2 people, T frames, F features, N latents in time, L numb
 """
 
 import copy
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -133,25 +134,28 @@ class DenoiserTask(CaptionedTask):
         self.moves: list[list[Tensor]] = []  # of the experts' biases, by micro-batch of this step
         if recipe.start is not None:
             load_weights(self.model, read_checkpoint(recipe.start))
-        elif recipe.model.normalise_latents:
-            self._set_statistics()
+        elif recipe.model.normalise_latents or recipe.model.lapped:
+            self._begin_with_latents()
 
     def generator(self) -> InterMoE:
         return InterMoE(copy.deepcopy(self.model), copy.deepcopy(self.codec), self.pairs.encoder)
 
-    def _set_statistics(self) -> None:
-        """Mean and deviation of the numbers of latents of training views."""
-        found, seed = [], self.recipe.optim.seed
-        for batch in self.train_batches(seed=seed, epoch=0, skip=0):
+    def _begin_with_latents(self) -> None:
+        """Take mean and deviation of latents of training views; lapped patches begin as a code."""
+        model, found, seed = self.model, [], self.recipe.optim.seed
+        batches = self.train_batches(seed=seed, epoch=0, skip=0)
+        for batch in itertools.islice(batches, STATISTICS_BATCHES):
             own = on_device(batch, self.device)
-            clean_BPNL = self._latents(own).mean
-            mask_BN = length_mask(own["frames_B"] // FRAMES, clean_BPNL.shape[2])
-            found.append(clean_BPNL.transpose(1, 2)[mask_BN].flatten(0, 1).cpu())
-            if len(found) == STATISTICS_BATCHES:
-                break
-        latents_ML = torch.cat(found)
-        self.model.mean.copy_(latents_ML.mean(0))
-        self.model.std.copy_(latents_ML.std(0, correction=0).clamp_min(1e-3))
+            lengths = (own["frames_B"] // FRAMES).tolist()
+            clean_BPNL = self._latents(own).mean.cpu()
+            found += [x[:, :length] for x, length in zip(clean_BPNL, lengths, strict=True)]
+        if model.config.normalise_latents:
+            latents_ML = torch.cat([x_PNL.flatten(0, 1) for x_PNL in found])
+            model.mean.copy_(latents_ML.mean(0))
+            model.std.copy_(latents_ML.std(0, correction=0).clamp_min(1e-3))
+        if model.config.lapped:
+            clean = (model.normalise(x_PNL) for x_PNL in found)
+            model.denoiser.begin_with_code(clean, torch.ones_like(model.mean))
 
     def _latents(self, batch: Mapping[str, Any]) -> Latents:
         """(B, P, N, L) of views that were encoded before training, or of fresh ones."""
