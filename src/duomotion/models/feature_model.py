@@ -56,11 +56,6 @@ class KnownFeatures:
         """Those of whom something is known."""
         return np.flatnonzero(self.mask_PT.any(1)).tolist()
 
-    @property
-    def knows_whole_people(self) -> bool:
-        """Whether everyone is known at all times or not at all."""
-        return bool((self.mask_PT.all(1) | ~self.mask_PT.any(1)).all())
-
     def imposed(self, features_PTF: np.ndarray) -> np.ndarray:
         """Other features with the known frames in them."""
         made_PTF, frames = features_PTF.copy(), self.mask_PT.shape[1]

@@ -160,6 +160,11 @@ def window_seed(seed: int, window: int, attempt: int) -> int:
     return int(np.random.SeedSequence((seed, window, attempt)).generate_state(1)[0])
 
 
+def knows_whole_people(mask_PT: np.ndarray) -> bool:
+    """Whether everyone is known at all times or not at all."""
+    return bool((mask_PT.all(1) | ~mask_PT.any(1)).all())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One interaction to be generated.
@@ -192,7 +197,7 @@ class Request:
     @property
     def knows_whole_people(self) -> bool:
         """Whether somebody is known, and everyone at all times or not at all."""
-        return self.known is not None and bool((self.mask.all(1) | ~self.mask.any(1)).all())
+        return self.known is not None and knows_whole_people(self.mask)
 
     def part(self, start: int, stop: int) -> "Request":
         """The same for some of its frames."""

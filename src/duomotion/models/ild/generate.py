@@ -24,7 +24,7 @@ from duomotion.models.pair_guidance import latent_adjustment
 from duomotion.models.progress import OnStep
 from duomotion.sampling.diffusion import Known, Solver, draw_noise
 from duomotion.sampling.guidance import GuidedNetwork
-from duomotion.sampling.request import AS_TUNED, Sampling
+from duomotion.sampling.request import AS_TUNED, Sampling, knows_whole_people
 
 
 def diffusion_from(checkpoint: Checkpoint) -> LatentDiffusion:
@@ -147,7 +147,7 @@ class Fild(Ild):
         on_step: OnStep | None = None,
     ) -> Sequence[np.ndarray]:
         guidance = 1.0 if sampling.guidance is None else sampling.guidance
-        reacts = any(each is not None and each.knows_whole_people for each in known)
+        reacts = any(each is not None and knows_whole_people(each.mask_PT) for each in known)
         sampling = replace(
             sampling,
             steps=sampling.reaction_steps if reacts else sampling.steps,

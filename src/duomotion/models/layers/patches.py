@@ -10,6 +10,7 @@ lapped one (2 patches).
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from duomotion.models.layers.masks import length_mask
@@ -53,18 +54,15 @@ def blended(x_BPNC: Tensor, patch: int, lengths_B: Tensor | None) -> Tensor:
     if lengths_B is not None:
         present_B1N11 = length_mask(lengths_B // patch, count)[:, None, :, None, None]
         x_BPNWF, weights = x_BPNWF * present_B1N11, weights * present_B1N11
-    frames = slice(half, half + patch * count)
     # Frames of a sample have a weight of 1/2 or more; padding may have none.
-    return _added(x_BPNWF, patch)[:, :, frames] / _added(weights, patch)[:, :, frames].clamp_min(
-        0.5
-    )
+    made_BPTF = _added(x_BPNWF, patch) / _added(weights, patch).clamp_min(0.5)
+    return made_BPTF[:, :, half : half + patch * count]
 
 
 def _added(x_BPNWF: Tensor, patch: int) -> Tensor:
     """(B, P, (N + 1) patch, F): the sum where lapped patches overlap."""
     first, second = x_BPNWF.split(patch, 3)
-    before, after = first.new_zeros(first[:, :, :1].shape), second.new_zeros(second[:, :, :1].shape)
-    return (torch.cat([first, before], 2) + torch.cat([after, second], 2)).flatten(2, 3)
+    return (F.pad(first, (0, 0, 0, 0, 0, 1)) + F.pad(second, (0, 0, 0, 0, 1, 0))).flatten(2, 3)
 
 
 def window(patch: int) -> Tensor:
