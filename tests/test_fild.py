@@ -297,13 +297,27 @@ def test_known_motion_comes_back(student):
 
 
 @pytest.mark.parametrize(("sampling", "steps"), [(Sampling(), (1, 4)), (Sampling(steps=2), (2, 2))])
-def test_reactions_take_more_steps(student, sampling, steps):
+def test_beside_known_motion_more_steps_are_taken(student, sampling, steps):
     clip, model, seen = waving(frames=30), duomotion.load(student[1]), []
     model.react(clip.person(1), "two wave", sampling=sampling, callback=seen.append)
+    model.inpaint(clip, unknown=(0.3, 0.6), sampling=sampling, callback=seen.append)
     assert {each.steps for each in seen} == {steps[1]}
     seen.clear()
     model.generate("two wave", seconds=1, sampling=sampling, callback=seen.append)
     assert {each.steps for each in seen} == {steps[0]}
+
+
+def test_what_is_known_of_one_clip_changes_no_other(student):
+    clip, model = waving(frames=30), duomotion.load(student[1])
+    free = model.request("two wave", seconds=1, seed=3)
+    beside = model.request("hi", seconds=1, seed=4)
+    mask = np.zeros((2, 30), bool)
+    mask[:, :10] = True
+    beside = replace(beside, known=clip, known_mask=mask)
+    both = model.fulfil([free, beside])
+    for made, request in zip(both, (free, beside), strict=True):
+        (alone,) = model.fulfil([request])
+        np.testing.assert_allclose(made.positions, alone.positions, atol=1e-4)
 
 
 def test_settings_that_a_student_has_not_are_refused(student):

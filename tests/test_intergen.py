@@ -152,11 +152,10 @@ def pair(seed=0, frames=12):
     return start + 0.01 * torch.randn(1, 2, frames, 22, 3, generator=rng).cumsum(2)
 
 
-@pytest.mark.parametrize("patches", [{"patch": 1}, {"patch": 4}, {"patch": 4, "lapped": True}])
-def test_padding_changes_nothing(patches):
+def test_padding_changes_nothing():
     torch.manual_seed(0)
     sizes = {"width": 16, "num_heads": 2, "num_blocks": 2, "feedforward": 16}
-    network = InterGenDenoiser(DenoiserConfig(**sizes, text_dim=8, text_layers=0, **patches))
+    network = InterGenDenoiser(DenoiserConfig(**sizes, text_dim=8, text_layers=0))
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     x, text, times = torch.randn(2, 2, 24, 262), torch.randn(2, 8), torch.tensor([3, 700])
@@ -250,9 +249,8 @@ def test_training_from_clips_to_motion(trained, tmp_path):
     assert 1 < height < 2.5  # its mean pose is known from the statistics
 
 
-@pytest.mark.parametrize("lapped", ["false", "true"])
-def test_patches_train_and_generate_any_length(pairs, tmp_path, lapped):
-    changes = ("model.patch=4", f"model.lapped={lapped}", "optim.steps=5", *tiny.FAST)
+def test_patches_train_and_generate_any_length(pairs, tmp_path):
+    changes = ('model.code={"patch": 4, "size": 32}', "optim.steps=5", *tiny.FAST)
     tiny.train(recipe(pairs, *changes), tmp_path / "run")
     model = duomotion.load(tmp_path / "run" / "last")
     assert model.generate("hi", seconds=1).num_frames == 30

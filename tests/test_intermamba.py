@@ -20,6 +20,7 @@ from duomotion.models.intermamba.network import InterMambaDenoiser, InterMambaDi
 from duomotion.models.intermamba.objective import fusion_weights
 from duomotion.models.intermamba.reference import ReferenceDenoiser, recurrence
 from duomotion.models.layers import selective_scan as scans
+from duomotion.models.layers.patch_code import PatchCodeConfig
 from duomotion.models.layers.selective_scan import selective_scan
 from duomotion.models.pair_diffusion import denoise
 from duomotion.sampling.request import Sampling
@@ -128,8 +129,7 @@ SWITCHES = {
     "plain": {},
     "shared": {"share_weights": True, "person_embedding": True},
     "both ways": {"bidirectional": True},
-    "patches": {"patch": 4},
-    "lapped patches": {"patch": 4, "lapped": True},
+    "patches": {"code": PatchCodeConfig(patch=4, size=20), "max_frames": 96},
     "without temporal": {"temporal": False},
     "without spatial": {"spatial": False},
     "without liia": {"liia": False},
@@ -143,7 +143,8 @@ SWITCHES = {
 @pytest.mark.parametrize("changes", SWITCHES.values(), ids=SWITCHES)
 def test_padding_changes_nothing(axis, changes):
     network = network_of(spatial_axis=axis, **changes)
-    x, text, times = torch.randn(2, 2, 24, 262), torch.randn(2, 8), torch.tensor([3, 700])
+    x, text = torch.randn(2, 2, 24, network.config.num_inputs), torch.randn(2, 8)
+    times = torch.tensor([3, 700])
     padded = predict(network, x, times, text, torch.tensor([24, 16]))
     alone = predict(network, x[1:, :, :16], times[1:], text[1:])
     torch.testing.assert_close(padded[1:, :, :16], alone, atol=1e-5, rtol=1e-4)
@@ -164,7 +165,8 @@ def test_90_frames_are_the_same_alone_and_beside_300(axis):
 def test_fast_equals_reference(axis, changes):
     network = network_of(spatial_axis=axis, **changes)
     rng = torch.Generator().manual_seed(5)
-    noise, text = torch.randn(2, 2, 16, 262, generator=rng), torch.randn(2, 8, generator=rng)
+    noise = torch.randn(2, 2, 16, network.config.num_inputs, generator=rng)
+    text = torch.randn(2, 8, generator=rng)
     sampling = Sampling(solver="ddim", steps=10, guidance=3.5, resampling=1)
     fast = denoise(network, noise, text, rngs=[rng] * 2, sampling=sampling)
     expected = ReferenceDenoiser(network).sample(noise, text, 10, 3.5)
@@ -256,7 +258,7 @@ ALPHAS = ("alpha", "beta", "alpha/1/own", "beta/1/own", "alpha/1/cross", "beta/1
         ("adaptive=false", "share_weights=false"),
         ("self_astm=false",),
         ("cross_astm=false", "liia=false"),
-        ("liia=false", "patch=4"),
+        ("liia=false", 'code={"patch": 4, "size": 32}'),
     ],
     ids=str,
 )
@@ -337,8 +339,8 @@ def test_bad_input(trained, pairs):
         ({"kernel": 4}, "kernel must be odd"),
         ({"width": 16}, "num_joints must be at most the width 16, not 22"),
         (
-            {"max_frames": 30, "patch": 4, "spatial_axis": "channels"},
-            "max_frames 30 must be a multiple of patch 4",
+            {"max_frames": 30, "code": PatchCodeConfig(), "spatial_axis": "channels"},
+            "max_frames 30 must be a multiple of patch 8",
         ),
         ({"width": 1022, "self_astm": False}, "multiple of num_heads"),
         ({"width": 1023}, "width must be even"),

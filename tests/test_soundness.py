@@ -7,8 +7,8 @@ import pytest
 from motions import standing
 
 from duomotion.models.base import MotionModel
-from duomotion.models.soundness import flaw
-from duomotion.sampling.request import Sampling, window_seed
+from duomotion.models.soundness import best_draws, flaw
+from duomotion.sampling.request import Request, Sampling, window_seed
 
 
 def shaken(clip, metres, frame=10):
@@ -117,3 +117,13 @@ def test_attempts_out_of_range_are_refused():
         Sampling(attempts=0)
     with pytest.raises(ValueError, match="no sampling setting attempts"):
         Clumsy({7: 0.0}, attempts=None).generate("x y", seed=7, sampling=Sampling(attempts=2))
+
+
+def test_frames_that_are_not_kept_are_not_judged():
+    """The jump is in frame 10."""
+    model = Clumsy({7: 0.5, SECOND: 0.0}, attempts=2)
+    asked = Request(text="hi", frames=20, seed=7)
+    (after,) = best_draws(model, [asked], kept=(12, 20))
+    assert after.num_frames == 8 and len(model.asked) == 1
+    (around,) = best_draws(model, [asked], kept=(5, 15))
+    assert around.num_frames == 10 and len(model.asked) == 3

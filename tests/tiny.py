@@ -72,8 +72,7 @@ INTERGEN = (
     "model.num_blocks=1",
     "model.feedforward=16",
     "model.modulation_rank=4",
-    "model.patch=1",
-    "model.lapped=false",
+    "model.code=null",
     "model.steps=4",
     "model.attempts=1",
 )
@@ -88,8 +87,7 @@ INTERMAMBA = (
     "model.num_joints=5",
     "model.num_heads=2",
     "model.modulation_rank=4",
-    "model.patch=1",
-    "model.lapped=false",
+    "model.code=null",
     "model.steps=4",
     "model.attempts=1",
 )
@@ -131,7 +129,7 @@ INTERMOE_DENOISER = (
     "model.routing.num_experts=4",
     "model.routing.feedforward=16",
     "model.modulation_rank=4",
-    "model.lapped=false",
+    "model.code.size=16",
     "model.steps=4",
     "model.attempts=1",
 )

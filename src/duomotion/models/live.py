@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PAST_SECONDS = 3.0  # of both people's motion, from which the partner goes on
 AHEAD_SECONDS = 1.0  # behind what has arrived, which are made and thrown away
+FADE = 10  # frames before and after with which a stretch is looked at when bodies are moved apart
 
 
 class LiveReaction:
@@ -105,5 +106,6 @@ class LiveReaction:
             known_mask=mask_PT,
             sampling=self._sampling,
         )
-        (both,) = best_draws(model, [request])
-        return both.person(1).frames(past, past + new)
+        start = max(0, past - FADE)
+        (both,) = best_draws(model, [request], kept=(start, past + new + FADE))
+        return both.person(1).frames(past - start, past - start + new)

@@ -1,10 +1,10 @@
-"""What denoisers of two people's features share: settings, text, noise level, frames in and out.
+"""What denoisers of two people's features share: settings, text, noise level, projections.
 
-Axes: B batch, S noise levels, P the 2 people, T frames, F features, D width, C width of the text
-vector.
+Axes: B batch, S noise levels, P the 2 people, T places in time (frames, or patches of them), F
+features (or numbers of a patch), D width, C width of the text vector.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from duomotion.config import Count, Factor, Length, Share, Size, ZeroOrMore
 from duomotion.models.layers.linear import zero_linear
 from duomotion.models.layers.pair_features import NUM_PEOPLE, PairFeatures
-from duomotion.models.layers.patches import blended, cut, joined, lapped, principal_code
+from duomotion.models.layers.patch_code import PatchCode, PatchCodeConfig
 from duomotion.models.layers.positional import sinusoids_at
 from duomotion.models.layers.text_head import TextHead
 from duomotion.models.pair_guidance import GuidanceConfig
@@ -37,10 +37,7 @@ class DenoiserSettings:
     width: Size = 1024
     modulation_rank: Size | None = None  # of the adaptive layer norms; None: full, as released
     person_embedding: bool = False  # ours; True: the person who starts at the origin is marked
-    patch: Length = 1  # ours; frames (or latents) that the blocks see as one
-    lapped: bool = (
-        False  # ours; patches fade into each other, and begin as a code (`layers.patches`)
-    )
+    code: PatchCodeConfig | None = None  # ours; what is noised in the place of features
 
     text_dim: Size = 768  # CLIP ViT-L/14@336px
     text_layers: ZeroOrMore = 2  # of the text head; 0: only scaled
@@ -63,8 +60,16 @@ class DenoiserSettings:
             raise ValueError(
                 f"text_dim {self.text_dim} must be a multiple of text_heads {self.text_heads}"
             )
-        if self.lapped and self.patch % 2:
-            raise ValueError(f"lapped patches need an even number of frames, not {self.patch}")
+
+    @property
+    def patch(self) -> int:
+        """Frames (or latents) that the network sees as one place."""
+        return 1 if self.code is None else self.code.patch
+
+    @property
+    def num_inputs(self) -> int:
+        """Numbers of a person at a place."""
+        return self.num_features if self.code is None else self.code.size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +91,7 @@ class PairDenoiser(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        numbers = config.num_features * config.patch * (2 if config.lapped else 1)
-        self.input_projection = nn.Linear(numbers, width)
+        self.input_projection = nn.Linear(config.num_inputs, width)
         self.time_embedding = nn.Sequential(
             nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
         )
@@ -98,8 +102,7 @@ class PairDenoiser(nn.Module):
             else None
         )
         self.add_blocks()
-        self.correction = zero_linear(width, width) if config.lapped else None
-        self.output_projection = zero_linear(width, numbers)
+        self.output_projection = zero_linear(width, config.num_inputs)
         self.text_head = TextHead(
             config.text_dim,
             num_layers=config.text_layers,
@@ -137,71 +140,48 @@ class PairDenoiser(nn.Module):
 
         Args:
             norms_B: of `modulate`.
-            lengths_B: places (frames, or patches of them) of each sample; None: all.
+            lengths_B: places of each sample; None: all.
         """
         raise NotImplementedError
 
     def forward(self, x_BPTF: Tensor, norms_B: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        """(B, P, T, F), normalised features as they come in.
+        """(B, P, T, F), as they come in.
 
         Args:
             norms_B: of `modulate`.
-            lengths_B: frames of each sample, whole patches as T is; None where all fill the T.
+            lengths_B: places of each sample; None where all fill the T.
         """
-        code_BPTD = self.project_in(x_BPTF, lengths_B)
-        x_BPTD = code_BPTD
+        x_BPTD = self.input_projection(x_BPTF)
         if self.person_embedding is not None:
             x_BPTD = x_BPTD + self.person_embedding
-        places_B = None if lengths_B is None else lengths_B // self.config.patch
-        x_BPTD = self.hidden(x_BPTD, norms_B, places_B)
-        return self.project_out(x_BPTD, code_BPTD, lengths_B)
-
-    def project_in(self, x_BPTF: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        """(B, P, N, D): patches of frames as the blocks see them; arguments as of `forward`."""
-        patch = self.config.patch
-        parts = lapped(x_BPTF, patch, lengths_B) if self.config.lapped else cut(x_BPTF, patch)
-        return self.input_projection(parts)
-
-    def project_out(
-        self, x_BPTD: Tensor, code_BPTD: Tensor, lengths_B: Tensor | None = None
-    ) -> Tensor:
-        """(B, P, T, F): frames, of what the blocks made and of what `project_in` gave them."""
-        patch = self.config.patch
-        if self.correction is None:
-            return joined(self.output_projection(x_BPTD), patch)
-        made = self.output_projection(code_BPTD + self.correction(x_BPTD))
-        return blended(made, patch, lengths_B)
-
-    @torch.no_grad()
-    def begin_with_code(self, motions_PTF: Iterable[Tensor], weights_F: Tensor) -> None:
-        """Let the projections of lapped patches be `principal_code` of these motions.
-
-        So the untrained network gives back what comes in, but for what the code loses.
-
-        Args:
-            motions_PTF: normalised features, whole patches.
-            weights_F: how much an error of each feature counts.
-        """
-        patch = self.config.patch
-        x_NC = torch.cat([lapped(x[None], patch, None).flatten(0, 2) for x in motions_PTF])
-        into, out = self.input_projection, self.output_projection
-        layers = into.weight, into.bias, out.weight, out.bias
-        code = principal_code(x_NC, weights_F.repeat(2 * patch), self.config.width)
-        for layer, found in zip(layers, code, strict=True):
-            layer.copy_(found)
+        return self.output_projection(self.hidden(x_BPTD, norms_B, lengths_B))
 
 
 class PairDiffusion(PairFeatures):
-    """A denoiser with the statistics of the features that it was trained on.
+    """A denoiser with the statistics of the features that it was trained on, and their code.
 
     Raises:
-        ValueError: as `PairFeatures`.
+        ValueError: as `PairFeatures` and `PatchCode`.
     """
 
     def __init__(self, config: PairDenoiserConfig, denoiser: type[PairDenoiser]) -> None:
         super().__init__(config.layout, config.num_features)
         self.config = config
+        self.code = patch_code(config)
         self.denoiser = denoiser(config)
+
+    def encode(self, x_BPTF: Tensor) -> Tensor:
+        """What is noised, of normalised features of whole patches."""
+        return x_BPTF if self.code is None else self.code.encode(x_BPTF)
+
+    def decode(self, z_BPTF: Tensor) -> Tensor:
+        """Normalised features of what is noised."""
+        return z_BPTF if self.code is None else self.code.decode(z_BPTF)
+
+
+def patch_code(config: DenoiserSettings) -> PatchCode | None:
+    """What brings features into the numbers that the denoiser sees; None: they are these."""
+    return None if config.code is None else PatchCode(config.code, config.num_features)
 
 
 def modulation_schedule(

@@ -1,7 +1,7 @@
 """The training of denoisers of two people's features: recipe and task."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,10 +18,6 @@ from duomotion.models.pair_diffusion import PairDiffusionModel
 from duomotion.models.pair_views import statistics
 from duomotion.sampling.guidance import draw_text_drop
 from duomotion.training.config import LogConfig, OptimConfig
-from duomotion.training.views import View
-
-CODE_METRES = 1 / 15
-"""What a joint may be off for as much as another feature's deviation, where projections begin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,16 +62,10 @@ class PairDenoiserTask(CaptionedTask):
         else:
             views = pairs.random_views()
             self.model.set_statistics(statistics(views, self.model.layout))
-            if recipe.model.lapped:
-                self._begin_with_code(views)
-
-    def _begin_with_code(self, views: Sequence[View]) -> None:
-        """See `PairDenoiser.begin_with_code`; places count in `CODE_METRES`."""
-        model, weights_F = self.model, torch.ones_like(self.model.std)
-        places = model.layout.places
-        weights_F[places] = model.std[places] / CODE_METRES
-        motions = (model.normaliser.normalise(view.motion) for view in views)
-        model.denoiser.begin_with_code(motions, weights_F)
+            if self.model.code is not None:
+                importance_F = self.model.std * torch.from_numpy(self.model.layout.importance)
+                motions = (self.model.normaliser.normalise(view.motion) for view in views)
+                self.model.code.fit(motions, importance_F)
 
     def generator(self) -> PairDiffusionModel:
         return self.generating(copy.deepcopy(self.model), self.pairs.encoder)
@@ -83,26 +73,29 @@ class PairDenoiserTask(CaptionedTask):
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        model, lengths_B = self.model, self.recipe.model.patch * batch["lengths_B"]
+        model, lengths_B = self.model, batch["lengths_B"]
         denoiser, schedule = model.denoiser, self.recipe.model.noise
-        clean_BPTF = model.normaliser.normalise(batch["motion_BPTF"])
-        mask_BT = length_mask(lengths_B, clean_BPTF.shape[2])
-        clean_BPTF = clean_BPTF * mask_BT[:, None, :, None]
+        motion_BPTF = model.normaliser.normalise(batch["motion_BPTF"])
+        clean_BPNF = model.encode(motion_BPTF)
+        mask_BN = length_mask(lengths_B, clean_BPNF.shape[2])
+        clean_BPNF = clean_BPNF * mask_BN[:, None, :, None]
         text_BC = self.pairs.text_vectors(
             batch, rng, text_head=denoiser.text_head, is_training=model.training
         )
         times_B = self._times(len(lengths_B), rng)
-        noise_BPTF = torch.randn(clean_BPTF.shape, generator=rng, device=rng.device)
-        noisy_BPTF = schedule.add_noise(clean_BPTF, noise_BPTF, times_B)
+        noise_BPNF = torch.randn(clean_BPNF.shape, generator=rng, device=rng.device)
+        noisy_BPNF = schedule.add_noise(clean_BPNF, noise_BPNF, times_B)
         drop_B = draw_text_drop(denoiser, len(lengths_B), rng)
         embedding_BD = denoiser.embed(denoiser.condition(text_BC, drop_B), times_B)
-        output_BPTF = denoiser(noisy_BPTF, denoiser.modulate(embedding_BD), lengths_B)
+        output_BPNF = denoiser(noisy_BPNF, denoiser.modulate(embedding_BD), lengths_B)
         with torch.autocast(self.device.type, enabled=False):
-            output_BPTF, target_BPTF = output_BPTF.float(), schedule.target(clean_BPTF, noise_BPTF)
+            output_BPNF, target_BPNF = output_BPNF.float(), schedule.target(clean_BPNF, noise_BPNF)
             weights = self.recipe.losses
-            simple = weights.simple * simple_loss(output_BPTF, target_BPTF, mask_BT)
-            predicted = self._positions(schedule.clean(output_BPTF, noisy_BPTF, times_B))
-            recorded = self._positions(clean_BPTF)
+            simple = weights.simple * simple_loss(output_BPNF, target_BPNF, mask_BN)
+            made_BPNF = schedule.clean(output_BPNF, noisy_BPNF, times_B)
+            predicted = self._positions(model.decode(made_BPNF))
+            mask_BT = length_mask(self.recipe.model.patch * lengths_B, motion_BPTF.shape[2])
+            recorded = self._positions(motion_BPTF * mask_BT[:, None, :, None])
             if not model.layout.knows_floor:
                 predicted, recorded = on_lowest_foot(predicted, recorded, mask_BT, model.skeleton)
             losses = {"simple": simple} | interaction_losses(

@@ -21,6 +21,7 @@ from duomotion.models.feature_model import (
 )
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.layers.pair_features import NUM_PEOPLE
+from duomotion.models.layers.smoothing import join_patches
 from duomotion.models.pair_denoiser import PairDenoiser, PairDiffusion, modulation_schedule
 from duomotion.models.pair_guidance import (
     PairGuidance,
@@ -104,12 +105,13 @@ class PairDiffusionModel(FeatureModel):
         sampling: Sampling,
         on_step: OnStep | None = None,
     ) -> Sequence[np.ndarray]:
-        mean, normaliser = self.diffusion.mean, self.diffusion.normaliser
+        diffusion, config = self.diffusion, self.diffusion.config
+        mean, normaliser = diffusion.mean, diffusion.normaliser
         given = known_tensors(known, frames, normaliser)
         imposed = None if given is None else Known(*given)
         guidance = PairGuidance.of(
-            self.diffusion.config.shift_guidance,
-            self.diffusion.layout,
+            config.shift_guidance,
+            diffusion.layout,
             normaliser,
             sampling=sampling,
             # Beside known motion people may be in the other order: contacts are met in the end.
@@ -118,23 +120,31 @@ class PairDiffusionModel(FeatureModel):
         shifts = None if guidance is None else ShiftGuidance(guidance, frames, mean, imposed)
         paths = None
         if sampling.paths:
-            paths = Paths(sampling.paths, self.diffusion.layout, normaliser, frames, mean)
+            paths = Paths(sampling.paths, diffusion.layout, normaliser, frames, mean)
 
         def adjust(clean_BPTF: Tensor, step: int) -> Tensor:
-            clean_BPTF = clean_BPTF if paths is None else paths(clean_BPTF)
-            return clean_BPTF if shifts is None else shifts(clean_BPTF, step)
+            features_BPTF = diffusion.decode(clean_BPTF)
+            if paths is not None:
+                features_BPTF = paths(features_BPTF)
+            if shifts is not None:
+                features_BPTF = shifts(features_BPTF, step)
+            if imposed is not None:
+                features_BPTF = torch.where(imposed.mask, imposed.values, features_BPTF)
+            return diffusion.encode(features_BPTF)
 
         clean_BPTF = denoise(
-            self.diffusion.denoiser,
-            draw_noise((NUM_PEOPLE, frames, len(mean)), rngs).to(mean),
+            diffusion.denoiser,
+            draw_noise((NUM_PEOPLE, frames // config.patch, config.num_inputs), rngs).to(mean),
             self._text(texts),
             rngs=rngs,
-            sampling=sampling,
-            known=imposed,
-            adjust=adjust,
+            sampling=sampling if given is not None else replace(sampling, resampling=1),
+            adjust=None if paths is None and shifts is None and imposed is None else adjust,
             on_step=on_step,
         )
-        return list(normaliser.denormalise(clean_BPTF).cpu().numpy())
+        made_BPTF = diffusion.decode(clean_BPTF)
+        if diffusion.code is not None:
+            made_BPTF = join_patches(made_BPTF)
+        return list(normaliser.denormalise(made_BPTF).cpu().numpy())
 
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
         """The features themselves: there is no tokenizer or autoencoder."""
@@ -154,11 +164,10 @@ def denoise(
     *,
     rngs: Sequence[torch.Generator],
     sampling: Sampling,
-    known: Known | None = None,
     adjust: Callable[[Tensor, int], Tensor] | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """(B, P, T, F): clean features, normalised, from noise.
+    """(B, P, T, F): clean samples from noise.
 
     Args:
         text_BC: of the text head; None for motion without a text.
@@ -182,8 +191,7 @@ def denoise(
         predict,
         noise_BPTF,
         rngs=rngs,
-        known=known,
-        resampling=1 if known is None else sampling.resampling,
+        resampling=sampling.resampling,
         adjust=adjust,
         on_step=on_step,
     )

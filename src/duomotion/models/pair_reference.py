@@ -47,12 +47,11 @@ class PairReference(ABC):
         model = self.model
         times_B = torch.full((len(x_BPTF),), time)
         embedding_BD = model.embed(model.condition(text_BC), times_B)
-        code_BPTD = model.project_in(x_BPTF)
-        people = list(code_BPTD.unbind(1))
+        people = list(model.input_projection(x_BPTF).unbind(1))
         if model.person_embedding is not None:
             people = [x + mark for x, mark in zip(people, model.person_embedding, strict=True)]
         people = self.hidden(people, embedding_BD)
-        return model.project_out(torch.stack(people, 1), code_BPTD)
+        return model.output_projection(torch.stack(people, 1))
 
 
 class PairBlocksReference(PairReference):

@@ -40,7 +40,11 @@ def flaw(clip: Interaction, known_PT: np.ndarray | None = None) -> float:
 
 
 def best_draws(
-    model: "MotionModel", requests: Sequence[Request], on_step: OnStep | None = None
+    model: "MotionModel",
+    requests: Sequence[Request],
+    on_step: OnStep | None = None,
+    *,
+    kept: tuple[int, int] | None = None,
 ) -> list[Interaction]:
     """The interactions asked for; what does not move as bodies do is drawn again.
 
@@ -49,22 +53,29 @@ def best_draws(
 
     Args:
         requests: of one length, none longer than the model's window, with the same settings.
+        kept: from which frame to before which clips are judged, finished and returned; None: all.
     """
-    best = model.answer(requests, on_step=on_step)
+
+    def draw(asked: Sequence[Request]) -> list[Interaction]:
+        drawn = model.answer(asked, on_step=on_step)
+        return drawn if kept is None else [clip.frames(*kept) for clip in drawn]
+
+    parts = requests if kept is None else [request.part(*kept) for request in requests]
+    best = draw(requests)
     attempts = requests[0].sampling.resolved(model.tuned, model.name).attempts or 1
     flaws = [inf] * len(requests)
     if attempts > 1:
-        flaws = [_flaw(clip, request) for clip, request in zip(best, requests, strict=True)]
+        flaws = [_flaw(clip, part) for clip, part in zip(best, parts, strict=True)]
     for attempt in range(1, attempts):
         unsound = [index for index, found in enumerate(flaws) if found > 1]
         again = [
             replace(requests[i], seed=window_seed(requests[i].seed, 0, attempt)) for i in unsound
         ]
-        clips = model.answer(again, on_step=on_step) if again else []
+        clips = draw(again) if again else []
         for index, clip in zip(unsound, clips, strict=True):
-            if (found := _flaw(clip, requests[index])) < flaws[index]:
+            if (found := _flaw(clip, parts[index])) < flaws[index]:
                 best[index], flaws[index] = clip, found
-    return [model.finish(clip, request) for clip, request in zip(best, requests, strict=True)]
+    return [model.finish(clip, part) for clip, part in zip(best, parts, strict=True)]
 
 
 def _flaw(clip: Interaction, request: Request) -> float:

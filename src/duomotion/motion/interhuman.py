@@ -55,10 +55,6 @@ class InterHumanLayout(MapLayout):
         widths = 3 * joints, 3 * joints, 6 * (joints - 1), len(FOOT_JOINTS)
         return InterHumanBlocks(*consecutive(*widths))
 
-    @property
-    def places(self) -> slice:
-        return self.blocks.positions
-
     def bodies(self, interaction: Interaction) -> Interaction:
         """The same motion on SMPL-22; raises as `retarget.to_smpl22`."""
         return to_smpl22(interaction)

@@ -88,10 +88,6 @@ class InterXLayout(MapLayout):
     def blocks(self) -> InterXBlocks:
         return InterXBlocks(*consecutive(NUM_ROTATIONS * self.joint_dim, 3, 3))
 
-    @property
-    def places(self) -> slice:
-        return self.blocks.translation
-
     def bodies(self, interaction: Interaction) -> Interaction:
         """The same motion on SMPL-X, each person with their own bone lengths and hands at rest.
 

@@ -10,6 +10,8 @@ from duomotion.motion.interaction import Interaction
 from duomotion.motion.normaliser import Normaliser
 from duomotion.motion.rotations import Array
 
+IMPORTANCE = {"rotations": 0.1, "contacts": 0.02}  # of features that are not metres
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layout(ABC):
@@ -71,6 +73,15 @@ class Layout(ABC):
     def positions(self, features: Array) -> Array:
         """Joint positions (..., T, J, 3) in metres of features (..., T, F); numpy or torch."""
 
+    @property
+    def importance(self) -> np.ndarray:
+        """(F,) how much an error of each feature counts: positions decide where bodies are."""
+        found = np.ones(self.num_features, np.float32)
+        for name, weight in IMPORTANCE.items():
+            if (block := getattr(self.blocks, name, None)) is not None:
+                found[block] = weight
+        return found
+
     def fit_normaliser(self, features: np.ndarray) -> Normaliser:
         """Statistics of features (..., F)."""
         return Normaliser.fit(features)
@@ -85,11 +96,6 @@ class MapLayout(Layout):
     """A layout whose features make a map of `num_joints` rows with `joint_dim` numbers each."""
 
     joint_dim: int
-
-    @property
-    @abstractmethod
-    def places(self) -> slice:
-        """The features that say in metres where joints, or the root, are."""
 
     @abstractmethod
     def to_joint_map(self, features: Array) -> Array:

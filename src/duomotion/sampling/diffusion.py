@@ -2,11 +2,11 @@
 
 The solvers are diffusers', imported when something is sampled. All of them get the clean sample
 that the network predicts (`NoiseSchedule.clean`), so known values are imposed in one place: they
-replace that prediction at every step (Tevet et al. 2023, section 4, editing). From there the
-solver takes them to the next noise level itself, along the way that joins them to the noise that
-sampling began with; RePaint (Lugmayr et al. 2022) draws new noise for them at each level instead.
-Its other half, resampling, is a setting: each step is noised back and predicted again, so that
-what is generated comes to fit what is known.
+replace that prediction at every step (Tevet et al. 2023, section 4, editing), by `adjust`. From
+there the solver takes them to the next noise level itself, along the way that joins them to the
+noise that sampling began with; RePaint (Lugmayr et al. 2022) draws new noise for them at each level
+instead. Its other half, resampling, is a setting: each step is noised back and predicted again, so
+that what is generated comes to fit what is known.
 
 Axes: B samples, any others behind it. Times count from 0, the least noise.
 """
@@ -135,7 +135,6 @@ class Solver:
         noise_B: Tensor,
         *,
         rngs: Sequence[torch.Generator],
-        known: Known | None = None,
         resampling: int = 1,
         adjust: Callable[[Tensor, int], Tensor] | None = None,
         on_step: Callable[[int, int], None] | None = None,
@@ -158,8 +157,6 @@ class Solver:
                 clean_B = self._clean(predict(x_B, step).float(), x_B, time)
                 if adjust is not None:
                     clean_B = adjust(clean_B, step)
-                if known is not None:
-                    clean_B = torch.where(known.mask, known.values, clean_B)
             x_B = self._next(clean_B, time, x_B, rngs)
             if on_step is not None:
                 on_step(step + 1, len(self.times))

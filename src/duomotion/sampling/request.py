@@ -28,8 +28,9 @@ class Sampling:
             network says by itself.
         variety: how much takes differ, 1 / `MAX_VARIETY` to `MAX_VARIETY`, 1 as tuned. Models of
             tokens multiply their temperatures by it.
-        reaction_steps: iterations where one person is known as a whole and the other not at all;
-            None takes `steps` where these are given.
+        reaction_steps: iterations where one person is known as a whole and the other not at all,
+            or, of a one-step student, where any motion is known; None takes `steps` where these
+            are given.
         attempts: a clip in which a joint jumps or bodies pass through each other is drawn again
             with other random numbers, up to so many times in all, 1 to `MAX_ATTEMPTS`; the best is
             kept (`models.soundness`).

@@ -20,10 +20,8 @@ from duomotion.models.layers.linear import zero_linear
 from duomotion.models.layers.masks import length_mask
 from duomotion.models.layers.pair_features import NUM_PEOPLE, PairFeatures
 from duomotion.models.layers.skip_transformer import SkipTransformer
-from duomotion.models.layers.smoothing import smooth
+from duomotion.models.layers.smoothing import join_patches
 from duomotion.models.layers.transformer import PostNormBlock, PostNormDecoderBlock
-
-SMOOTHING = 1.2  # frames, standard deviation, between patches; errors are smallest from 1.2 to 1.75
 
 
 class InteractionAutoencoder(nn.Module):
@@ -143,7 +141,7 @@ class InteractionCodec(PairFeatures):
         """Features (B, P, T, F) in the layout's units; patches are joined smoothly (ours)."""
         made_BPTF = self.autoencoder.decode(z_BLK, frames).float()
         if self.config.patch > 1:
-            made_BPTF = smooth(made_BPTF.flatten(0, 1), SMOOTHING).unflatten(0, (-1, NUM_PEOPLE))
+            made_BPTF = join_patches(made_BPTF)
         return self.normaliser.denormalise(made_BPTF)
 
 

@@ -166,8 +166,8 @@ class StudentConfig(LatentDenoiserConfig):
         interval: noise levels of the schedule between two that it is trained at.
         guidance: where it is told the scale, the one that it is told unless asked otherwise;
             else it shows that of its training.
-        reaction_steps: where one person is known as a whole, as far as it was trained at so many:
-            only from the second step on has the network seen what that person does.
+        reaction_steps: where motion is known, as far as it was trained at so many: only from the
+            second step on has the network seen it.
     """
 
     interval: Length = 50

@@ -1,7 +1,7 @@
 """ILD as a model that generates: sampling of latents, guidance and loading."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from duomotion.models.pair_guidance import latent_adjustment
 from duomotion.models.progress import OnStep
 from duomotion.sampling.diffusion import Known, Solver, draw_noise
 from duomotion.sampling.guidance import GuidedNetwork
-from duomotion.sampling.request import AS_TUNED, Sampling, knows_whole_people
+from duomotion.sampling.request import AS_TUNED, Request, Sampling
 
 
 def diffusion_from(checkpoint: Checkpoint) -> LatentDiffusion:
@@ -136,6 +136,10 @@ class Fild(Ild):
             reaction_steps=min(config.reaction_steps, config.distilled_steps),
         )
 
+    def batch_key(self, request: Request) -> Hashable:
+        """The same, and whether motion is known, which decides on the steps."""
+        return super().batch_key(request), request.known is None
+
     def sample(
         self,
         texts: Sequence[str],
@@ -147,10 +151,10 @@ class Fild(Ild):
         on_step: OnStep | None = None,
     ) -> Sequence[np.ndarray]:
         guidance = 1.0 if sampling.guidance is None else sampling.guidance
-        reacts = any(each is not None and knows_whole_people(each.mask_PT) for each in known)
+        free = all(each is None for each in known)
         sampling = replace(
             sampling,
-            steps=sampling.reaction_steps if reacts else sampling.steps,
+            steps=sampling.steps if free else sampling.reaction_steps,
             solver=self.diffusion.config.solver,
             guidance=guidance,
         )

@@ -16,9 +16,7 @@ from torch import Tensor, nn
 
 from duomotion.models.ild.config import LinearCodeConfig
 from duomotion.models.layers.masks import length_mask
-from duomotion.motion.layout import Layout
 
-IMPORTANCE = {"rotations": 0.1, "contacts": 0.02}  # of features that are not metres
 TINY = 1e-4  # deviation of coefficients that hardly vary, in what errors are weighed in
 
 
@@ -100,15 +98,6 @@ class LinearCode(nn.Module):
         self.chosen.copy_(variance.sort(descending=True, stable=True).indices[: len(self.chosen)])
         self.mean.copy_(found.mean(0)[self.chosen])
         self.std.copy_(variance[self.chosen].sqrt().clamp_min(TINY))
-
-
-def importance(layout: Layout) -> np.ndarray:
-    """(F,) how much an error of each feature counts: positions decide where bodies are."""
-    found = np.ones(layout.num_features, np.float32)
-    for name, weight in IMPORTANCE.items():
-        if (block := getattr(layout.blocks, name, None)) is not None:
-            found[block] = weight
-    return found
 
 
 def cosines(frames: int, harmonics: int, lengths_B: Tensor | None, *, like: Tensor) -> Tensor:

@@ -26,7 +26,6 @@ from duomotion.models.ild.config import (
     LatentDenoiserConfig,
 )
 from duomotion.models.ild.generate import Ild, check_latents
-from duomotion.models.ild.linear_code import importance
 from duomotion.models.ild.network import LatentDiffusion
 from duomotion.models.ild.objective import joint_losses, kl_loss, latent_loss
 from duomotion.models.layers.latents import Latents
@@ -107,7 +106,7 @@ class AutoencoderTask(PairAutoencoderTask):
         if code is not None:
             normalised = [model.normaliser.normalise(view.motion[None]) for view in views]
             clips = [side_by_side(x_BPTF)[0].numpy() for x_BPTF in normalised]
-            code.fit(clips, np.tile(model.std.numpy() * importance(model.layout), NUM_PEOPLE))
+            code.fit(clips, np.tile(model.std.numpy() * model.layout.importance, NUM_PEOPLE))
 
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int

@@ -7,6 +7,7 @@ from duomotion.data.pairs import PairConfig
 from duomotion.models.captioned_pairs import MOSTLY_RECORDED, PairData
 from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.intergen.training import InterGenRecipe
+from duomotion.models.layers.patch_code import PatchCodeConfig
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
 
@@ -54,8 +55,7 @@ def denoiser_open() -> InterGenRecipe:
             attention_dropout=0.0,
             modulation_rank=32,
             person_embedding=True,
-            patch=8,
-            lapped=True,
+            code=PatchCodeConfig(),
             text_dim=384,
             text_layers=0,
             guidance=2.5,

@@ -86,7 +86,8 @@ class InterMoE(LatentModel):
     ) -> Sequence[np.ndarray]:
         diffusion, denoiser, codec = self.diffusion, self.diffusion.denoiser, self.codec
         given = known_tensors(known, frames, codec.normaliser)
-        shape = NUM_PEOPLE, frames // FRAMES, diffusion.config.num_features
+        config = diffusion.config
+        shape = NUM_PEOPLE, frames // (FRAMES * config.patch), config.num_inputs
         z_BPNL = denoise(
             denoiser,
             draw_noise(shape, rngs).to(diffusion.mean),
@@ -102,7 +103,7 @@ class InterMoE(LatentModel):
             ),
             on_step=on_step,
         )
-        made_BPTF = codec.decode(diffusion.denormalise(z_BPNL))
+        made_BPTF = codec.decode(diffusion.decode(z_BPNL))
         return list(codec.normaliser.denormalise(made_BPTF).cpu().numpy())
 
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
@@ -131,14 +132,14 @@ def adjustment(
     """
 
     def decode(z_BPNL: Tensor, every: int = 1) -> Tensor:
-        return codec.decode(diffusion.denormalise(z_BPNL))[:, :, ::every]
+        return codec.decode(diffusion.decode(z_BPNL))[:, :, ::every]
 
     def encode(x_BPTF: Tensor) -> Tensor:
-        return diffusion.normalise(codec.encode(x_BPTF).mean)
+        return diffusion.encode(codec.encode(x_BPTF).mean)
 
     known_latents = None
     if known is not None:
-        known_latents = known.mask.unflatten(2, (-1, FRAMES)).any(3)
+        known_latents = known.mask.unflatten(2, (-1, FRAMES * diffusion.config.patch)).any(3)
     return latent_adjustment(
         diffusion.config.latent_guidance,
         codec.layout,

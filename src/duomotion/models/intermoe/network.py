@@ -21,7 +21,7 @@ from duomotion.models.layers.masks import length_mask
 from duomotion.models.layers.modulation import normalise
 from duomotion.models.layers.pair_blocks import BlockModulation, PairAttention, adapt, key_mask
 from duomotion.models.layers.positional import sinusoid_sequence
-from duomotion.models.pair_denoiser import PairDenoiser
+from duomotion.models.pair_denoiser import PairDenoiser, patch_code
 
 
 class InterMoEBlock(PairAttention):
@@ -128,9 +128,23 @@ class InterMoEDenoiser(PairDenoiser):
 
 
 class LatentDiffusion(LatentStatistics):
-    """A denoiser with the statistics of the latents that it was trained on."""
+    """A denoiser with the statistics of the latents that it was trained on, and their code.
+
+    Raises:
+        ValueError: as `PatchCode`.
+    """
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__(config.num_features)
         self.config = config
+        self.code = patch_code(config)
         self.denoiser = InterMoEDenoiser(config)
+
+    def encode(self, latents_BPTF: Tensor) -> Tensor:
+        """What is noised, of latents of whole patches."""
+        z_BPTF = self.normalise(latents_BPTF)
+        return z_BPTF if self.code is None else self.code.encode(z_BPTF)
+
+    def decode(self, z_BPTF: Tensor) -> Tensor:
+        """Latents of what is noised."""
+        return self.denormalise(z_BPTF if self.code is None else self.code.decode(z_BPTF))

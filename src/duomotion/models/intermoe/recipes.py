@@ -12,6 +12,7 @@ from duomotion.models.intermoe.config import (
     RoutingConfig,
 )
 from duomotion.models.intermoe.training import AutoencoderRecipe, DenoiserRecipe, LatentData
+from duomotion.models.layers.patch_code import PatchCodeConfig
 from duomotion.models.pair_views import OPEN_PAIRS, OPEN_VIEWS, ViewData
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
@@ -116,8 +117,7 @@ def denoiser_open() -> DenoiserRecipe:
             attention_dropout=0.0,
             modulation_rank=32,
             person_embedding=True,
-            patch=2,
-            lapped=True,
+            code=PatchCodeConfig(patch=2, size=128),
             normalise_latents=True,
             text_dim=384,
             text_layers=0,

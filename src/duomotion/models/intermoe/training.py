@@ -134,14 +134,14 @@ class DenoiserTask(CaptionedTask):
         self.moves: list[list[Tensor]] = []  # of the experts' biases, by micro-batch of this step
         if recipe.start is not None:
             load_weights(self.model, read_checkpoint(recipe.start))
-        elif recipe.model.normalise_latents or recipe.model.lapped:
+        elif recipe.model.normalise_latents or recipe.model.code is not None:
             self._begin_with_latents()
 
     def generator(self) -> InterMoE:
         return InterMoE(copy.deepcopy(self.model), copy.deepcopy(self.codec), self.pairs.encoder)
 
     def _begin_with_latents(self) -> None:
-        """Take mean and deviation of latents of training views; lapped patches begin as a code."""
+        """Take mean and deviation of latents of training views, and their code."""
         model, found, seed = self.model, [], self.recipe.optim.seed
         batches = self.train_batches(seed=seed, epoch=0, skip=0)
         for batch in itertools.islice(batches, STATISTICS_BATCHES):
@@ -153,9 +153,8 @@ class DenoiserTask(CaptionedTask):
             latents_ML = torch.cat([x_PNL.flatten(0, 1) for x_PNL in found])
             model.mean.copy_(latents_ML.mean(0))
             model.std.copy_(latents_ML.std(0, correction=0).clamp_min(1e-3))
-        if model.config.lapped:
-            clean = (model.normalise(x_PNL) for x_PNL in found)
-            model.denoiser.begin_with_code(clean, torch.ones_like(model.mean))
+        if model.code is not None:
+            model.code.fit((model.normalise(x_PNL) for x_PNL in found), model.std)
 
     def _latents(self, batch: Mapping[str, Any]) -> Latents:
         """(B, P, N, L) of views that were encoded before training, or of fresh ones."""
@@ -168,10 +167,10 @@ class DenoiserTask(CaptionedTask):
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         model, denoiser, schedule = self.model, self.model.denoiser, self.recipe.model.noise
-        lengths_B = batch["frames_B"] // FRAMES
+        lengths_B = batch["frames_B"] // (FRAMES * model.config.patch)
         latents = self._latents(batch)
         # drawn from their distribution (released code)
-        clean_BPNL = model.normalise(latents.sample(rng) if model.training else latents.mean)
+        clean_BPNL = model.encode(latents.sample(rng) if model.training else latents.mean)
         mask_BN = length_mask(lengths_B, clean_BPNL.shape[2])
         clean_BPNL = clean_BPNL * mask_BN[:, None, :, None]
         text_BC = self.pairs.text_vectors(
@@ -185,7 +184,7 @@ class DenoiserTask(CaptionedTask):
         noisy_BPNL = schedule.add_noise(clean_BPNL, noise_BPNL, times_B)
         made_BPNL = denoiser(noisy_BPNL, denoiser.modulate(embedding_BD), lengths_B)
         if model.training:
-            self.moves.append(denoiser.bias_moves(lengths_B // model.config.patch))
+            self.moves.append(denoiser.bias_moves(lengths_B))
         loss = denoising_loss(made_BPNL.float(), schedule.target(clean_BPNL, noise_BPNL), mask_BN)
         return loss, {"simple": loss}
 
