@@ -34,6 +34,7 @@ from duomotion.models.intermoe.objective import feature_losses, joint_losses
 from duomotion.models.intermoe.official import import_official
 from duomotion.models.intermoe.official_autoencoder import to_official as autoencoder_to_official
 from duomotion.models.intermoe.official_denoiser import released, to_official
+from duomotion.models.intermoe.part_code import PartCode, part_features
 from duomotion.models.intermoe.recipes import autoencoder_open, denoiser_open
 from duomotion.models.intermoe.reference import ReferenceDenoiser
 from duomotion.models.intermoe.routing import (
@@ -68,9 +69,9 @@ TINY = DenoiserConfig(
 SIZES = {"interhuman": 262, "interx": 336}
 
 
-def codec_of(layout="interhuman", width=4):
-    config = AutoencoderConfig(layout=layout, num_features=SIZES[layout], width=width)
-    return tiny.shaken(SkeletalCodec(config), 0.3)
+def codec_of(layout="interhuman", width=4, **changes):
+    sizes = {"layout": layout, "num_features": SIZES[layout], "width": width}
+    return tiny.shaken(SkeletalCodec(AutoencoderConfig(**sizes, **changes)), 0.3)
 
 
 def routed(**changes):
@@ -102,9 +103,10 @@ def test_graphs_are_of_the_skeletons(layout):
             assert (connected > 0).all()
 
 
+@pytest.mark.parametrize("linear_code", [False, True])
 @pytest.mark.parametrize("layout", SIZES)
-def test_the_stream_equals_one_pass(layout):
-    codec = codec_of(layout)
+def test_the_stream_equals_one_pass(layout, linear_code):
+    codec = codec_of(layout, linear_code=linear_code)
     x = torch.randn(2, 2, 27, SIZES[layout])
     whole = codec.encode(x)
     assert whole.mean.shape == (2, 2, 6, codec.latent_dim)
@@ -451,6 +453,36 @@ def trained(pairs, latents, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "intermoe"
     recipe = denoiser_recipe(pairs, latents[1], "optim.steps=60", "optim.lr=1e-2")
     return tiny.train(recipe, folder), folder / "last"
+
+
+@pytest.mark.parametrize("layout", SIZES)
+def test_each_feature_is_of_one_part(layout):
+    """Of which all joints hang together, as their rotations do."""
+    features = part_features(GRAPHS[layout], layout_named(layout))
+    assert len(features) == GRAPHS[layout].latent_joints
+    assert sorted(each for own in features for each in own) == list(range(SIZES[layout]))
+    if layout == "interhuman":
+        left_leg, floor = {1, 4, 7, 10}, {258, 259}
+        assert {feature // 3 for feature in features[1] if feature < 66} == left_leg
+        assert floor < set(features[1])
+
+
+@pytest.mark.parametrize("layout", SIZES)
+def test_a_code_of_as_many_numbers_as_features_loses_nothing(layout):
+    frames, x = 4, torch.randn(3, 12, SIZES[layout])
+    code = PartCode(GRAPHS[layout], layout_named(layout), frames, 4 * SIZES[layout])
+    z = code.encode(x)
+    assert z.shape == (3, 3, GRAPHS[layout].latent_joints, 4 * SIZES[layout])
+    torch.testing.assert_close(code.decode(z), x, atol=1e-5, rtol=1e-5)
+
+
+def test_an_autoencoder_holds_motion_before_it_is_trained(pairs):
+    """Convolutions alone know only the mean then."""
+    errors = {}
+    for linear in ("true", "false"):
+        task = tiny.task_of(autoencoder_recipe(pairs, f"model.linear_code={linear}"))
+        errors[linear] = task.validate()["mpjpe"]
+    assert errors["true"] < 0.2 * errors["false"]
 
 
 def test_an_autoencoder_brings_clips_back(latents):

@@ -118,7 +118,7 @@ ILD_DENOISER = (
 )
 ILD_STUDENT = (*(change for change in ILD_DENOISER if not change.startswith("model.steps")),)
 
-INTERMOE_AUTOENCODER = ("data.composed=null", "model.width=16")
+INTERMOE_AUTOENCODER = ("data.composed=null", "model.width=16", "model.linear_code=false")
 INTERMOE_DENOISER = (
     "data.composed=null",
     "data.length=null",

@@ -27,6 +27,7 @@ from duomotion.models.intermoe.graphs import (
     pooling_matrix,
     unpooling_matrix,
 )
+from duomotion.models.intermoe.part_code import NOISE, PartCode
 from duomotion.models.layers.dropout import Dropout
 from duomotion.models.layers.latents import Latents
 from duomotion.models.layers.pair_features import PairFeatures
@@ -51,11 +52,11 @@ class Memory:
         self.frames[layer] = seen_BTJD[:, -count:]
         return seen_BTJD
 
-    def with_rest(self, layer: nn.Module, x_BTJD: Tensor) -> Tensor:
-        """What comes behind the frame that was left over; an odd number leaves the last one."""
+    def with_rest(self, layer: nn.Module, x_BTJD: Tensor, unit: int) -> Tensor:
+        """What comes behind the frames that were left over, in whole units; the rest is left."""
         before = self.frames.get(layer)
         seen_BTJD = x_BTJD if before is None else torch.cat((before, x_BTJD), 1)
-        whole = seen_BTJD.shape[1] // 2 * 2
+        whole = seen_BTJD.shape[1] // unit * unit
         self.frames[layer] = seen_BTJD[:, whole:]
         return seen_BTJD[:, :whole]
 
@@ -186,7 +187,7 @@ class Pool(nn.Module):
 
     def forward(self, x_BTJD: Tensor, memory: Memory | None) -> Tensor:
         if memory is not None:
-            x_BTJD = memory.with_rest(self, x_BTJD)
+            x_BTJD = memory.with_rest(self, x_BTJD, 2)
         return (self.joints @ x_BTJD).unflatten(1, (-1, 2)).mean(2)
 
 
@@ -260,6 +261,14 @@ class SkeletalAutoencoder(nn.Module):
             DecoderLevel(config, *level, 2**number) for number, level in enumerate(reversed(levels))
         )
         self.joint_decoder = JointDecoder(joints, row, width, self.graph.contacts)
+        self.part_code: PartCode | None = None
+        if config.linear_code:
+            self.part_code = PartCode(self.graph, layout, FRAMES, width)
+            # What the convolutions add starts with nothing.
+            last = self.to_latents, self.joint_decoder.second
+            contacts = self.joint_decoder.contact_weight, self.joint_decoder.contact_bias
+            for parameter in (*(each for layer in last for each in layer.parameters()), *contacts):
+                nn.init.zeros_(parameter)
 
     def encode(self, x_BTF: Tensor, memory: Memory | None = None) -> Latents | None:
         """Latents (B, N, L) of motion.
@@ -271,24 +280,32 @@ class SkeletalAutoencoder(nn.Module):
         Returns:
             None where a piece of motion does not end a latent.
         """
-        contacts = len(self.graph.contacts)
+        contacts, whole_BTF = len(self.graph.contacts), x_BTF
+        if self.part_code is not None and memory is not None:
+            whole_BTF = memory.with_rest(self.part_code, x_BTF, FRAMES)
         rows_BTJR = self.layout.to_joint_map(x_BTF)
         x_BTJD = self.joint_encoder(rows_BTJR, x_BTF[..., x_BTF.shape[-1] - contacts :])
         for level in self.encoder:
             x_BTJD = level(x_BTJD, memory)
             if not x_BTJD.shape[1]:
                 return None
-        return Latents(*(part.flatten(2) for part in self.to_latents(x_BTJD).chunk(2, -1)))
+        mean_BNKD, log_variance_BNKD = self.to_latents(x_BTJD).chunk(2, -1)
+        if self.part_code is not None:
+            mean_BNKD = mean_BNKD + self.part_code.encode(whole_BTF)
+            log_variance_BNKD = log_variance_BNKD + 2 * math.log(NOISE)
+        return Latents(mean_BNKD.flatten(2), log_variance_BNKD.flatten(2))
 
     def decode(self, z_BNL: Tensor, memory: Memory | None = None) -> Tensor:
         """Features (B, T, F), T = 4 N; `memory` is as for `encode`."""
-        x_BTJD = z_BNL.unflatten(-1, (self.graph.latent_joints, -1))
+        z_BNKD = z_BNL.unflatten(-1, (self.graph.latent_joints, -1))
+        x_BTJD = z_BNKD
         for level in self.decoder:
             x_BTJD = level(x_BTJD, memory)
         rows_BTJR, contacts_BTC = self.joint_decoder(x_BTJD)
         made_BTF = self.layout.from_joint_map(rows_BTJR)
         contacts = contacts_BTC.shape[-1]
-        return torch.cat((made_BTF[..., : made_BTF.shape[-1] - contacts], contacts_BTC), -1)
+        made_BTF = torch.cat((made_BTF[..., : made_BTF.shape[-1] - contacts], contacts_BTC), -1)
+        return made_BTF if self.part_code is None else made_BTF + self.part_code.decode(z_BNKD)
 
 
 class SkeletalCodec(PairFeatures):

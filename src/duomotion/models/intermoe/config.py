@@ -19,6 +19,8 @@ class AutoencoderConfig:
         width: of each joint in all layers, and of a joint's latent.
         num_blocks: residual blocks of each level.
         dropout: in each residual block (model.dropout there).
+        linear_code: ours; latents begin as a code of each part, to which the convolutions add
+            (`part_code`).
         smoothing: ours; standard deviation in frames of a Gaussian over decoded motion, which joins
             what neighbouring latents decode to. 0: none.
     """
@@ -28,6 +30,7 @@ class AutoencoderConfig:
     width: Size = 64
     num_blocks: Count = 2
     dropout: Share = 0.1
+    linear_code: bool = False
     smoothing: Factor = 0.0
 
 

@@ -88,6 +88,14 @@ class AutoencoderTask(PairAutoencoderTask):
     def __init__(self, recipe: AutoencoderRecipe, device: torch.device) -> None:
         super().__init__(recipe, device, unit=FRAMES)
 
+    def fit(self, views: list[View]) -> None:
+        """The same, and the code of each part."""
+        super().fit(views)
+        model, code = self.model, self.model.autoencoder.part_code
+        if code is not None:
+            motions = [model.normaliser.normalise(view.motion) for view in views]
+            code.fit(motions, model.std * torch.from_numpy(model.layout.importance))
+
     def loss(
         self, batch: dict[str, Any], rng: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
