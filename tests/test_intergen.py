@@ -254,9 +254,13 @@ def test_patches_train_and_generate_any_length(pairs, tmp_path):
     tiny.train(recipe(pairs, *changes), tmp_path / "run")
     model = duomotion.load(tmp_path / "run" / "last")
     assert model.generate("hi", seconds=1).num_frames == 30
-    clip = waving(frames=30)
+    clip = waving(frames=31)
     reaction = model.react(clip.person(0))
     np.testing.assert_allclose(reaction.positions[0], clip.positions[0], atol=1e-5)
+    features = INTERHUMAN.encode(clip)
+    made = model.reconstruct(features)
+    assert made.shape == (2, 28, 262)
+    assert np.abs(made - features[:, :28])[..., :66].mean() < 0.05
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(solver="lcm", resampling=2, guidance=1)])

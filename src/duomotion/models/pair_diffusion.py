@@ -141,14 +141,24 @@ class PairDiffusionModel(FeatureModel):
             adjust=None if paths is None and shifts is None and imposed is None else adjust,
             on_step=on_step,
         )
-        made_BPTF = diffusion.decode(clean_BPTF)
-        if diffusion.code is not None:
-            made_BPTF = join_patches(made_BPTF)
-        return list(normaliser.denormalise(made_BPTF).cpu().numpy())
+        return list(self._features(clean_BPTF))
 
+    @torch.no_grad()
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
-        """The features themselves: there is no tokenizer or autoencoder."""
-        return features
+        """Features (P, T, F) through the code, cut to whole patches; themselves without one."""
+        diffusion, unit = self.diffusion, self.frame_unit
+        if diffusion.code is None:
+            return features
+        whole_PTF = np.ascontiguousarray(features[:, : features.shape[1] // unit * unit])
+        given_BPTF = torch.from_numpy(whole_PTF)[None].to(diffusion.mean)
+        return self._features(diffusion.encode(diffusion.normaliser.normalise(given_BPTF)))[0]
+
+    def _features(self, clean_BPTF: Tensor) -> np.ndarray:
+        """What was noised, in the layout's units."""
+        made_BPTF = self.diffusion.decode(clean_BPTF)
+        if self.diffusion.code is not None:
+            made_BPTF = join_patches(made_BPTF)
+        return self.diffusion.normaliser.denormalise(made_BPTF).cpu().numpy()
 
     def _text(self, texts: Sequence[str]) -> Tensor | None:
         denoiser = self.diffusion.denoiser

@@ -10,6 +10,7 @@ joint's row, K parts, D numbers of a part's latent.
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -75,12 +76,13 @@ def part_features(graph: SkeletonGraph, layout: MapLayout) -> list[list[int]]:
 
     A joint belongs to the part in which it has the largest share when the graph is pooled.
     """
-    shares = torch.eye(graph.num_joints)
-    for parents, groups in zip(graph.parents, graph.groups, strict=True):
-        shares = pooling_matrix(groups, len(parents)) @ shares
+    with torch.device("cpu"):  # a network that is loaded is made without numbers
+        shares = torch.eye(graph.num_joints)
+        for parents, groups in zip(graph.parents, graph.groups, strict=True):
+            shares = pooling_matrix(groups, len(parents)) @ shares
     owner_J, count = shares.argmax(0).tolist(), len(graph.contacts)
     # Numbers from 1 on: rows have zeros where a joint has no such feature.
-    rows_JR = layout.to_joint_map(torch.arange(1.0, layout.num_features + 1)).long()
+    rows_JR = layout.to_joint_map(np.arange(1, layout.num_features + 1))
     features: list[list[int]] = [[] for _ in range(graph.latent_joints)]
     for part, row_R in zip(owner_J, rows_JR.tolist(), strict=True):
         features[part] += [number - 1 for number in row_R if number]
