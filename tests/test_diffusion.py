@@ -70,7 +70,10 @@ class Gaussian:
         if self.schedule.prediction == "sample":
             return clean
         kept = self.schedule.alphas_cumprod[time]
-        return (x - kept**0.5 * clean) / (1 - kept) ** 0.5
+        noise = (x - kept**0.5 * clean) / (1 - kept) ** 0.5
+        if self.schedule.prediction == "velocity":
+            return kept**0.5 * noise - (1 - kept) ** 0.5 * clean
+        return noise
 
     def flow(self, x, time):
         """Where the probability flow leads from a time to no noise at all."""
@@ -91,7 +94,7 @@ def error(name, steps, ideal, count=200):
 @examples(20)
 @given(
     st.sampled_from(["cosine", "linear", "scaled_linear"]),
-    st.sampled_from(["sample", "epsilon"]),
+    st.sampled_from(["sample", "epsilon", "velocity"]),
     st.floats(-2, 2),
     st.floats(0.3, 2),
     st.sampled_from(DETERMINISTIC),
@@ -100,6 +103,15 @@ def test_solvers_follow_the_probability_flow(kind, prediction, mean, deviation, 
     ideal = Gaussian(NoiseSchedule(kind=kind, prediction=prediction), mean, deviation)
     few, many = (error(name, steps, ideal) for steps in (10, 200))
     assert many < 0.05 and many < few + 0.01
+
+
+@pytest.mark.parametrize("prediction", ["sample", "epsilon", "velocity"])
+def test_what_a_network_should_predict_gives_the_clean_sample(prediction):
+    schedule, times = NoiseSchedule(prediction=prediction), torch.tensor([0, 300, 990])
+    clean, noise = torch.randn(3, 5), torch.randn(3, 5)
+    target = schedule.target(clean, noise, times)
+    found = schedule.clean(target, schedule.add_noise(clean, noise, times), times)
+    torch.testing.assert_close(found, clean, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["dpmsolver++", "deis", "unipc"])

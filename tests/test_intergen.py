@@ -306,8 +306,10 @@ def test_people_are_led_along_paths(trained, frames):
     assert led < 0.1 < plain  # on average: so small a network leaves noise
 
 
-def test_epsilon_prediction_trains_too(pairs, tmp_path):
-    changes = ("model.noise.prediction=epsilon", "model.noise.kind=scaled_linear", *tiny.FAST)
+@pytest.mark.parametrize("prediction", ["epsilon", "velocity"])
+def test_other_predictions_train_too(pairs, tmp_path, prediction):
+    noise = (f"model.noise.prediction={prediction}", "model.noise.kind=scaled_linear")
+    changes = (*noise, *tiny.FAST)
     records = tiny.train(recipe(pairs, "optim.steps=5", *changes), tmp_path / "run")
     assert np.isfinite([record["loss"] for record in records if "loss" in record]).all()
     clip = duomotion.load(tmp_path / "run" / "last").generate("hi", seconds=1)

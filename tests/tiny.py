@@ -73,6 +73,7 @@ INTERGEN = (
     "model.feedforward=16",
     "model.modulation_rank=4",
     "model.code=null",
+    "model.noise.prediction=sample",
     "model.steps=4",
     "model.attempts=1",
 )
@@ -88,6 +89,7 @@ INTERMAMBA = (
     "model.num_heads=2",
     "model.modulation_rank=4",
     "model.code=null",
+    "model.noise.prediction=sample",
     "model.steps=4",
     "model.attempts=1",
 )
@@ -130,6 +132,7 @@ INTERMOE_DENOISER = (
     "model.routing.feedforward=16",
     "model.modulation_rank=4",
     "model.code.size=16",
+    "model.noise.prediction=sample",
     "model.steps=4",
     "model.attempts=1",
 )

@@ -89,7 +89,8 @@ class PairDenoiserTask(CaptionedTask):
         embedding_BD = denoiser.embed(denoiser.condition(text_BC, drop_B), times_B)
         output_BPNF = denoiser(noisy_BPNF, denoiser.modulate(embedding_BD), lengths_B)
         with torch.autocast(self.device.type, enabled=False):
-            output_BPNF, target_BPNF = output_BPNF.float(), schedule.target(clean_BPNF, noise_BPNF)
+            output_BPNF = output_BPNF.float()
+            target_BPNF = schedule.target(clean_BPNF, noise_BPNF, times_B)
             weights = self.recipe.losses
             simple = weights.simple * simple_loss(output_BPNF, target_BPNF, mask_BN)
             made_BPNF = schedule.clean(output_BPNF, noisy_BPNF, times_B)

@@ -35,14 +35,16 @@ class NoiseSchedule:
     Attributes:
         kind: "cosine" (Nichol & Dhariwal 2021); "linear": the variances between `beta_start` and
             `beta_end` (Ho et al. 2020); "scaled_linear": their square roots (Rombach et al. 2022).
-        prediction: the clean sample, or the noise ("epsilon").
+        prediction: the clean sample; the noise ("epsilon"); or "velocity", how the noisy sample
+            turns with time (Salimans & Ho 2022): then errors are the smaller the less noise there
+            is, and there is something to learn at all levels.
     """
 
     kind: Literal["cosine", "linear", "scaled_linear"] = "cosine"
     num_steps: Length = 1000
     beta_start: Factor = 1e-4
     beta_end: Factor = 0.02
-    prediction: Literal["sample", "epsilon"] = "sample"
+    prediction: Literal["sample", "epsilon", "velocity"] = "sample"
 
     @cached_property
     def betas(self) -> np.ndarray:
@@ -71,8 +73,11 @@ class NoiseSchedule:
         signal, noise = self.levels(times_B, clean_B)
         return signal * clean_B + noise * noise_B
 
-    def target(self, clean_B: Tensor, noise_B: Tensor) -> Tensor:
+    def target(self, clean_B: Tensor, noise_B: Tensor, times_B: Tensor) -> Tensor:
         """What a network is to predict."""
+        if self.prediction == "velocity":
+            signal, noise = self.levels(times_B, clean_B)
+            return signal * noise_B - noise * clean_B
         return clean_B if self.prediction == "sample" else noise_B
 
     def clean(self, prediction_B: Tensor, noisy_B: Tensor, times_B: Tensor) -> Tensor:
@@ -80,6 +85,8 @@ class NoiseSchedule:
         if self.prediction == "sample":
             return prediction_B
         signal, noise = self.levels(times_B, noisy_B)
+        if self.prediction == "velocity":
+            return signal * noisy_B - noise * prediction_B
         return (noisy_B - noise * prediction_B) / signal
 
 

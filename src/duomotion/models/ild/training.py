@@ -232,7 +232,7 @@ class LatentDenoiserTask(LatentTask):
             denoiser.condition(text_BC, draw_text_drop(denoiser, batch_size, rng)),
             denoiser.embed_lengths(batch["frames_B"]),
         )
-        loss = latent_loss(made_BLK, schedule.target(clean_BLK, noise_BLK))
+        loss = latent_loss(made_BLK, schedule.target(clean_BLK, noise_BLK, times_B))
         return loss, {"simple": loss}
 
 

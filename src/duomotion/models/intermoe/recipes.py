@@ -14,6 +14,7 @@ from duomotion.models.intermoe.config import (
 from duomotion.models.intermoe.training import AutoencoderRecipe, DenoiserRecipe, LatentData
 from duomotion.models.layers.patch_code import PatchCodeConfig
 from duomotion.models.pair_views import OPEN_PAIRS, OPEN_VIEWS, ViewData
+from duomotion.sampling.diffusion import NoiseSchedule
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
 INTERX_LATENT = 9 * 64
@@ -121,6 +122,7 @@ def denoiser_open() -> DenoiserRecipe:
             normalise_latents=True,
             text_dim=384,
             text_layers=0,
+            noise=NoiseSchedule(prediction="velocity"),
             guidance=2.5,
             solver="dpmsolver++",
             steps=20,

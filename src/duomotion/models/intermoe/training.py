@@ -193,7 +193,8 @@ class DenoiserTask(CaptionedTask):
         made_BPNL = denoiser(noisy_BPNL, denoiser.modulate(embedding_BD), lengths_B)
         if model.training:
             self.moves.append(denoiser.bias_moves(lengths_B))
-        loss = denoising_loss(made_BPNL.float(), schedule.target(clean_BPNL, noise_BPNL), mask_BN)
+        target_BPNL = schedule.target(clean_BPNL, noise_BPNL, times_B)
+        loss = denoising_loss(made_BPNL.float(), target_BPNL, mask_BN)
         return loss, {"simple": loss}
 
     def after_step(self, step: int, averages: Mapping[str, Tensor]) -> None:
