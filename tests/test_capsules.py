@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from duomotion.body.capsules import Capsules, body_capsules, gaps, nearest_points
+from duomotion.body.capsules import Capsules, body_capsules, gaps, gaps_of_pairs, nearest_points
 from duomotion.body.limbs import body_limbs, bounds
 from duomotion.motion.skeleton import SMPL22, SMPLX55, Skeleton
 
@@ -83,6 +83,24 @@ def test_bodies_apart_do_not_touch_and_a_body_in_itself_does():
     apart = gaps(body, body, (rest, rest + torch.tensor([0.0, 0, 2])))
     assert 1.4 < apart.amin() < 2
     assert gaps(body, body, (rest, rest)).amin() < -0.2
+
+
+def test_gaps_of_some_pairs_are_those_among_all():
+    body = body_capsules(SMPL22)
+    rng = torch.Generator().manual_seed(0)
+    rest = torch.from_numpy(SMPL22.rest_positions)
+    joints = tuple(
+        (rest + 0.2 * torch.randn(5, 22, 3, generator=rng).double()).requires_grad_() for _ in "ab"
+    )
+    every = gaps(body, body, joints)
+    pairs = every.lt(0.1).nonzero(as_tuple=True)
+    assert 0 < len(pairs[0]) < every.numel()
+    found = gaps_of_pairs(body, body, joints, pairs)
+    torch.testing.assert_close(found, every[pairs])
+    torch.testing.assert_close(
+        torch.autograd.grad(found.square().sum(), joints),
+        torch.autograd.grad(every[pairs].square().sum(), joints),
+    )
 
 
 def test_a_skeleton_without_hips_has_no_sides():

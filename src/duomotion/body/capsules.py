@@ -38,9 +38,14 @@ class Capsules:
         """The ends (2, ..., C, 3) for joints (..., J, 3), metres."""
         return torch.stack([weights_CJ @ positions_J3 for weights_CJ in self.ends.to(positions_J3)])
 
-    def radius(self, shares_C: Tensor) -> Tensor:
-        """Metres (..., C) at such shares (..., C) of the way from the first to the second end."""
-        start_C, end_C = self.radii.to(shares_C)
+    def radius(self, shares_C: Tensor, which_C: Tensor | None = None) -> Tensor:
+        """Metres (..., C) at such shares (..., C) of the way from the first to the second end.
+
+        Args:
+            which_C: the capsules; None: all of them.
+        """
+        radii = self.radii if which_C is None else self.radii[:, which_C]
+        start_C, end_C = radii.to(shares_C)
         return torch.lerp(start_C, end_C, shares_C)
 
 
@@ -99,12 +104,37 @@ def gaps(one: Capsules, other: Capsules, joints: tuple[Tensor, Tensor]) -> Tenso
         joints: positions (..., J, 3) of the two bodies, metres.
     """
     first, second = (body.place(x) for body, x in zip((one, other), joints, strict=True))
-    a, b = first[..., :, None, :], second[..., None, :, :]
+    distance, s, t = _nearest(first[..., :, None, :], second[..., None, :, :])
+    return distance - one.radius(s.mT).mT - other.radius(t)
+
+
+def gaps_of_pairs(
+    one: Capsules,
+    other: Capsules,
+    joints: tuple[Tensor, Tensor],
+    pairs: tuple[Tensor, Tensor, Tensor],
+) -> Tensor:
+    """The same of some capsules alone, (M,).
+
+    Args:
+        joints: positions (T, J, 3) of the two bodies, metres.
+        pairs: frame, capsule of the one body and capsule of the other, (M,) each.
+    """
+    frames, own, others = pairs
+    a, b = (
+        body.place(x).flatten(1, 2).index_select(1, frames * len(body.is_hand) + which)
+        for body, x, which in zip((one, other), joints, (own, others), strict=True)
+    )
+    distance, s, t = _nearest(a, b)
+    return distance - one.radius(s, own) - other.radius(t, others)
+
+
+def _nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Distance of two axes' nearest points, and where these are, as shares."""
     with torch.no_grad():  # at the nearest points distance does not change with where they are
         s, t = nearest_points(a, b)
     gap = torch.lerp(a[0], a[1], s[..., None]) - torch.lerp(b[0], b[1], t[..., None])
-    distance = (gap.square().sum(-1) + TINY).sqrt()
-    return distance - one.radius(s.mT).mT - other.radius(t)
+    return (gap.square().sum(-1) + TINY).sqrt(), s, t
 
 
 def depths(one: Capsules, other: Capsules, joints: tuple[Tensor, Tensor]) -> Tensor:

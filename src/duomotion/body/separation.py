@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from duomotion.body.capsules import Capsules, body_capsules, gaps, nearest_points
+from duomotion.body.capsules import Capsules, body_capsules, gaps, gaps_of_pairs, nearest_points
 from duomotion.body.constraints import Contact
 from duomotion.motion.contacts import ease_mask, foot_contacts, foot_joints
 from duomotion.motion.interaction import Interaction
@@ -20,7 +20,7 @@ from duomotion.motion.skeleton import Skeleton
 from duomotion.motion.splines import spline_basis
 
 DEEP = 0.01  # metres; bodies that are nowhere deeper in each other stay as they are
-NEAR = 0.15  # metres; in frames with larger gaps they are not looked at
+NEAR = 0.15  # metres; capsules with larger gaps are not looked at
 KNOT_SECONDS = 0.2  # what is added changes no faster
 BLEND = 10  # frames from known ones on over which it fades in
 ITERATIONS = 20  # of L-BFGS
@@ -131,7 +131,8 @@ class _Problem:
         self.contacts, self.fps = contacts, motion.fps
         self.avoid_collisions = avoid_collisions
         self.skeleton = motion.skeletons[0]
-        self.bodies = [body_capsules(skeleton) for skeleton in motion.skeletons]
+        first, second = motion.skeletons
+        self.bodies = body_capsules(first), body_capsules(second)
         self.root_PT3 = torch.from_numpy(motion.root_positions).double()
         self.sixd_PTJ6 = matrix_to_sixd_concatenated(torch.from_numpy(motion.rotations)).double()
         offsets = np.stack([skeleton.offsets for skeleton in motion.skeletons])[:, None]
@@ -145,10 +146,11 @@ class _Problem:
             for own, partner, body in self._sides(self.joints_PTJ3)
         ]
         one, other = self.bodies
-        self.hands_CD = one.is_hand[:, None] & other.is_hand  # they may hold each other
-        gap_T = self._gaps(self.joints_PTJ3).amin((1, 2))
-        self.near_T = gap_T < NEAR
-        self.smallest_gap = float(gap_T.min())
+        holding_CD = one.is_hand[:, None] & other.is_hand  # hands may be in each other
+        gaps_TCD = gaps(one, other, self._each(self.joints_PTJ3)).masked_fill(holding_CD, torch.inf)
+        frames, own, others = gaps_TCD.lt(NEAR).nonzero(as_tuple=True)
+        self.near = frames, own, others
+        self.smallest_gap = float(gaps_TCD.min())
 
     def solve(self) -> tuple[Tensor, Tensor]:
         """Root positions (P, T, 3) and rotations (P, T, J, 3, 3) of the best motion."""
@@ -172,12 +174,6 @@ class _Problem:
         with torch.no_grad():
             return self._pose(shift_PK3, turn_PKJ6)
 
-    def _gaps(self, joints_PTJ3: Tensor) -> Tensor:
-        """(T, C, D), metres; infinite between hands."""
-        one, other = joints_PTJ3
-        first, second = self.bodies
-        return gaps(first, second, (one, other)).masked_fill(self.hands_CD, torch.inf)
-
     def _pose(self, shift_PK3: Tensor, turn_PKJ6: Tensor) -> tuple[Tensor, Tensor]:
         turn_PTJ6 = torch.einsum("ptk,pkjd->ptjd", self.basis_PTK, turn_PKJ6)
         return (
@@ -190,8 +186,8 @@ class _Problem:
         joints_PTJ3 = forward_kinematics(*pose, self.offsets_P1J3, self.skeleton)
         depth = missed = joints_PTJ3.new_zeros(())
         if self.avoid_collisions:
-            gaps_NCD = self._gaps(joints_PTJ3[:, self.near_T])
-            depth = gaps_NCD.clamp_max(0).square().sum() / len(self.near_T)
+            gaps_M = gaps_of_pairs(*self.bodies, self._each(joints_PTJ3), self.near)
+            depth = gaps_M.clamp_max(0).square().sum() / joints_PTJ3.shape[1]
         for contact in self.contacts:
             missed = missed + contact.energy(joints_PTJ3, self.skeleton, self.fps)
         moved_PTJ3 = joints_PTJ3 - self.joints_PTJ3
@@ -212,9 +208,14 @@ class _Problem:
             + TURN * turn_PKJ6.square().sum(2).mean()
         )
 
+    @staticmethod
+    def _each(joints_PTJ3: Tensor) -> tuple[Tensor, Tensor]:
+        one, other = joints_PTJ3
+        return one, other
+
     def _sides(self, joints_PTJ3: Tensor):
         """Each person's joints, the partner's, and the partner's body."""
-        one, other = joints_PTJ3
+        one, other = self._each(joints_PTJ3)
         return (one, other, self.bodies[1]), (other, one, self.bodies[0])
 
     def _basis(self, motion: Interaction, fixed_PT: np.ndarray | None) -> Tensor:

@@ -1,5 +1,6 @@
 """A partner who is made while the motion of a person arrives."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,13 +24,16 @@ class LiveReaction:
     Each answer is generated in a sliding window. Known in it are the last `PAST_SECONDS` of both
     people and the person's new stretch. `AHEAD_SECONDS` after the stretch are generated too and
     discarded, since models tend to finish an action at the end of a window. Frames that were
-    returned never change. The delay is the length of a stretch plus the time of one window.
+    returned never change. The delay is the length of a stretch plus the time of one window, which
+    is drawn once unless `Sampling.attempts` says otherwise.
 
     The model sees nothing before the window and nothing of what the person will do next.
     """
 
     def __init__(self, model: "MotionModel", *, text: str, seed: int, sampling: Sampling) -> None:
         """Begin; see `MotionModel.live_reaction`."""
+        if sampling.attempts is None and model.tuned.attempts is not None:
+            sampling = replace(sampling, attempts=1)
         self.model = model
         self._text, self._seed, self._sampling = text, seed, sampling
         self._both: Interaction | None = None  # the last `PAST_SECONDS` of both
