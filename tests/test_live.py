@@ -105,6 +105,22 @@ def test_a_partner_comes_with_each_stretch_and_stays(model):
     np.testing.assert_allclose(beside.positions, elsewhere(answers[0]).positions, atol=5e-3)
 
 
+def test_an_answer_is_drawn_once_unless_more_is_asked_for(model, monkeypatch):
+    monkeypatch.setattr("duomotion.models.soundness.flaw", lambda clip, known_PT=None: 2.0)
+    drawn, answer = [], model.answer
+
+    def counted(requests, **kwargs):
+        drawn.append(len(requests))
+        return answer(requests, **kwargs)
+
+    monkeypatch.setattr(model, "answer", counted)
+    stretch = waving(frames=15).person(0)
+    for sampling, times in ((FAST, 1), (replace(FAST, attempts=3), 3)):
+        drawn.clear()
+        model.live_reaction("two wave", sampling=sampling).push(stretch)
+        assert sum(drawn) == times
+
+
 def elsewhere(motion):
     return transform(motion, yaw(0.5), np.array([5.0, 0.0, -2.0]))
 

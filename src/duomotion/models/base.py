@@ -97,6 +97,7 @@ class MotionModel(ABC):
             -(-request.frames // self.frame_unit),
             not request.text,
             request.sampling,
+            request.known is None,
             request.knows_whole_people,
         )
 

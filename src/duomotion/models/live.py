@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from duomotion.body.separation import BLEND
 from duomotion.models.soundness import best_draws
 from duomotion.motion.canonical import held, resample
 from duomotion.motion.interaction import Interaction, joined, together
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 PAST_SECONDS = 3.0  # of both people's motion, from which the partner goes on
 AHEAD_SECONDS = 1.0  # behind what has arrived, which are made and thrown away
-FADE = 10  # frames before and after with which a stretch is looked at when bodies are moved apart
 
 
 class LiveReaction:
@@ -110,6 +110,6 @@ class LiveReaction:
             known_mask=mask_PT,
             sampling=self._sampling,
         )
-        start = max(0, past - FADE)
-        (both,) = best_draws(model, [request], kept=(start, past + new + FADE))
+        start = max(0, past - BLEND)
+        (both,) = best_draws(model, [request], kept=(start, past + new + BLEND))
         return both.person(1).frames(past - start, past - start + new)

@@ -20,6 +20,7 @@ class PairReference(ABC):
     """The same weights as `model`, in evaluation mode and float32, without sharing them."""
 
     def __init__(self, model: PairDenoiser) -> None:
+        assert model.config.noise.prediction == "sample"
         self.model: Any = copy.deepcopy(model).float().eval()
 
     @abstractmethod

@@ -1,7 +1,7 @@
 """ILD as a model that generates: sampling of latents, guidance and loading."""
 
 import copy
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from duomotion.models.pair_guidance import latent_adjustment
 from duomotion.models.progress import OnStep
 from duomotion.sampling.diffusion import Known, Solver, draw_noise
 from duomotion.sampling.guidance import GuidedNetwork
-from duomotion.sampling.request import AS_TUNED, Request, Sampling
+from duomotion.sampling.request import AS_TUNED, Sampling
 
 
 def diffusion_from(checkpoint: Checkpoint) -> LatentDiffusion:
@@ -135,10 +135,6 @@ class Fild(Ild):
             guidance=tuned.guidance if told else None,
             reaction_steps=min(config.reaction_steps, config.distilled_steps),
         )
-
-    def batch_key(self, request: Request) -> Hashable:
-        """The same, and whether motion is known, which decides on the steps."""
-        return super().batch_key(request), request.known is None
 
     def sample(
         self,

@@ -28,6 +28,8 @@ class PartCode(nn.Module):
     A part's latent has zeros behind its components where it has fewer features.
     """
 
+    order: Tensor
+
     def __init__(self, graph: SkeletonGraph, layout: MapLayout, frames: int, width: int) -> None:
         """Make an unfitted code.
 
@@ -36,8 +38,9 @@ class PartCode(nn.Module):
             width: D.
         """
         super().__init__()
-        self.width, self.num_features = width, layout.num_features
-        self.features = part_features(graph, layout)
+        self.width, self.features = width, part_features(graph, layout)
+        order = torch.tensor([feature for own in self.features for feature in own]).argsort()
+        self.register_buffer("order", order, persistent=False)
         self.codes = nn.ModuleList(
             PatchCode(PatchCodeConfig(patch=frames, size=min(width, frames * len(own))), len(own))
             for own in self.features
@@ -57,8 +60,7 @@ class PartCode(nn.Module):
             code.decode(z_BND[:, None, :, : code.config.size])[:, 0]
             for (_, code), z_BND in zip(self._parts(), z_BNKD.unbind(2), strict=True)
         ]
-        order = torch.tensor([feature for own in self.features for feature in own])
-        return torch.cat(made, -1)[..., order.argsort()]
+        return torch.cat(made, -1)[..., self.order]
 
     def fit(self, motions_PTF: Sequence[Tensor], importance_F: Tensor) -> None:
         """Take the components of motion; arguments are those of `PatchCode.fit`."""

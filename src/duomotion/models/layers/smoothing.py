@@ -4,12 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PATCHES = 1.2  # frames, standard deviation, between patches; errors are smallest from 1.2 to 1.75
+PATCH_SMOOTHING = 1.2  # frames, standard deviation; errors are smallest from 1.2 to 1.75
 
 
 def join_patches(x_BPTF: Tensor) -> Tensor:
     """Motion of two people without the steps between patches of frames that lie side by side."""
-    return smooth(x_BPTF.flatten(0, 1), PATCHES).view_as(x_BPTF)
+    return smooth(x_BPTF.flatten(0, 1), PATCH_SMOOTHING).view_as(x_BPTF)
 
 
 def smooth(x_BTF: Tensor, deviation: float) -> Tensor:
