@@ -185,8 +185,12 @@ def test_forms_of_losses_differ_as_named():
     target[:, 1, :, :, 1] = 5  # one above the other: near over the floor, far in space
     moved = target.clone()
     moved[:, 1, ..., 1] = 6
+    distances = [interaction.joint_distances(x) for x in (moved, target)]
     errors = [
-        interaction.distance_map_error(moved, target, 1.0, form) for form in ("released", "papers")
+        interaction.distance_map_error(
+            *distances, interaction.distances_that_tell(distances[0], target, form), 1.0
+        )
+        for form in ("released", "papers")
     ]
     assert float(errors[0].max()) == 0 and float(errors[1].min()) == pytest.approx(1)
     feet = torch.zeros(1, 4, 4, 3)

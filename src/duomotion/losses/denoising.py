@@ -13,8 +13,10 @@ from duomotion.losses.interaction import (
     Form,
     body_errors,
     distance_map_error,
+    distances_that_tell,
     hips_of,
     joint_affinity_error,
+    joint_distances,
     mean_over,
     relative_orientation_error,
     weighted,
@@ -68,10 +70,16 @@ def interaction_losses(
     one, other = (body_errors(*person, skeleton, form) for person in zip(*pairs, strict=True))
     both = prediction_BPTJ3, target_BPTJ3
     orientation = relative_orientation_error(*both, hips_of(skeleton), form)
+    distances_BTJJ, recorded_BTJJ = map(joint_distances, both)
+    telling_BTJJ = distances_that_tell(distances_BTJJ, target_BPTJ3, form)
+    distance_map = distance_map_error(
+        distances_BTJJ, recorded_BTJJ, telling_BTJJ, weights.distance_within
+    )
+    affinity = joint_affinity_error(distances_BTJJ, recorded_BTJJ, weights.affinity_within)
     losses = {
         **{name: mean(one[name]) + mean(other[name]) for name in one},
         "orientation": mean_over(orientation, mask_BT) if form == "released" else mean(orientation),
-        "distance": mean(distance_map_error(*both, weights.distance_within, form)),
-        "affinity": mean(joint_affinity_error(*both, weights.affinity_within)),
+        "distance": mean(distance_map),
+        "affinity": mean(affinity),
     }
     return weighted(losses, weights)

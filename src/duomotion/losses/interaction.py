@@ -97,30 +97,41 @@ def joint_distances(positions_BPTJ3: Tensor) -> Tensor:
 
 
 def distance_map_error(
-    prediction_BPTJ3: Tensor, target_BPTJ3: Tensor, within: float, form: Form = "released"
+    prediction_BTJJ: Tensor, target_BTJJ: Tensor, telling_BTJJ: Tensor, within: float
 ) -> Tensor:
     """(B, T): squared error of the distances of joints that are near, of these the mean.
 
     Args:
-        within: metres. form "released": of the predicted distance; "papers": of the recorded one
-            over the floor (ILD, equation 13).
+        prediction_BTJJ, target_BTJJ: `joint_distances`.
+        telling_BTJJ: `distances_that_tell`.
+        within: metres of these that are near.
     """
-    prediction, target = map(joint_distances, (prediction_BPTJ3, target_BPTJ3))
-    near = prediction if form == "released" else joint_distances(target_BPTJ3[..., [0, 2]])
-    return mean_over((prediction - target).square(), near < within, (-2, -1))
+    return mean_over((prediction_BTJJ - target_BTJJ).square(), telling_BTJJ < within, (-2, -1))
 
 
-def joint_affinity_error(prediction_BPTJ3: Tensor, target_BPTJ3: Tensor, within: float) -> Tensor:
+def distances_that_tell(prediction_BTJJ: Tensor, target_BPTJ3: Tensor, form: Form) -> Tensor:
+    """(B, T, J, J): of which `distance_map_error` takes those that are near.
+
+    Args:
+        form: "released": the predicted distances; "papers": the recorded ones over the floor (ILD,
+            equation 13).
+    """
+    if form == "released":
+        return prediction_BTJJ
+    return joint_distances(target_BPTJ3[..., [0, 2]])
+
+
+def joint_affinity_error(prediction_BTJJ: Tensor, target_BTJJ: Tensor, within: float) -> Tensor:
     """(B, T): squared distances of joints that touch in the recording, of these the mean.
 
     They are drawn together completely, not to the recorded distance (released code; no paper has
     this loss).
 
     Args:
+        prediction_BTJJ, target_BTJJ: `joint_distances`.
         within: metres of the recorded distance.
     """
-    prediction, target = map(joint_distances, (prediction_BPTJ3, target_BPTJ3))
-    return mean_over(prediction.square(), target < within, (-2, -1))
+    return mean_over(prediction_BTJJ.square(), target_BTJJ < within, (-2, -1))
 
 
 def body_errors(
