@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,13 +22,13 @@ from duomotion.evaluation.metrics.protocols import OPEN
 from duomotion.evaluation.open import (
     benchmark,
     opensets,
+    report,
     separation,
     solver_report,
     sources,
     speed,
 )
 from duomotion.evaluation.open.opensets import PAIRS, PairMotion
-from duomotion.evaluation.open.report import OpenReport
 from duomotion.evaluation.open.separation import Separation
 from duomotion.models import find_recipe
 from duomotion.models.children import load_embedder
@@ -228,10 +229,21 @@ def test_a_score_that_says_nothing_is_not_printed_as_quality():
     }
     needed = ["clips", "data", "repeats", "evaluator", "duomotion", "torch", "hardware", "date"]
     facts = {**dict.fromkeys(needed, "x"), "precision": {}, "sampling": {}}
-    text = OpenReport((row,), separations, {}, {}, facts).markdown()
+    text = report.OpenReport((row,), separations, {}, {}, facts).markdown()
     first = text.split("| metric |")[0]
     assert "FID" in first and "R@1" not in first
     assert "| R@1 | 0.300 | 0.001 | no |" in text
+
+
+def test_what_a_model_takes(tmp_path):
+    checkpoint = tiny.checkpoint(tmp_path / "tiny")
+    cost = report.cost(str(checkpoint))
+    weights = sum(file.stat().st_size for file in Path(checkpoint).rglob("*.safetensors"))
+    assert cost.size_mb == pytest.approx(weights / 1e6)
+    assert 0.1 < cost.memory_gb < 4 and 0.5 < cost.start_up < 120
+    text = report.costs_table({"tiny": cost, "other": cost}, {"tiny": 0.123})
+    rows = [line for line in text.splitlines() if line.startswith(("| tiny", "| other"))]
+    assert "| tiny | 0.12 |" in rows[0] and "| other |  |" in rows[1]
 
 
 def test_a_picture_of_fid_against_time():

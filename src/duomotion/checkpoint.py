@@ -362,3 +362,8 @@ def _processor() -> str:
     lines = information.read_text().splitlines() if information.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{models[0]}, {len(models)} threads" if models else platform.processor()
+
+
+def size_mb(folder: Path) -> float:
+    """Of all weights of a checkpoint, those of its parts included."""
+    return sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / 1e6

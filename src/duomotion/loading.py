@@ -111,9 +111,14 @@ def system_of(model: str | Path) -> str:
     return kind.split("/")[0]
 
 
+def folder_of(model: str | Path) -> Path:
+    """Of a model by name or folder, whether there is one or not."""
+    return shipped().get(str(model), Path(model))
+
+
 def _found(model: str | Path) -> "tuple[Path, str, Part]":
     """Folder, kind and part of a model by name or folder."""
-    folder = shipped().get(str(model), Path(model))
+    folder = folder_of(model)
     if not (folder / "recipe.json").is_file():
         names = ", ".join(shipped()) or "none"
         raise ValueError(

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -143,7 +143,7 @@ def _open(names: Sequence[str], options: Options) -> "Report":
 
     models = _load(names, options)
     embedder, data = _open_evaluator(models[0].num_people, options)
-    return report.run(
+    found = report.run(
         models,
         data,
         embedder,
@@ -153,6 +153,10 @@ def _open(names: Sequence[str], options: Options) -> "Report":
         sampling=options.sampling,
         processes=connect(options.device),
     )
+    if len(models) == 1 or not connect(options.device).is_first:
+        return found
+    costs = {model.name: report.cost(name) for model, name in zip(models, names, strict=True)}
+    return replace(found, costs=costs)
 
 
 def _solvers(names: Sequence[str], options: Options) -> "Report":

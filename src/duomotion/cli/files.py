@@ -43,11 +43,6 @@ def say_replaced(file: Path) -> None:
         print(f"{file} was there already and is replaced")
 
 
-def size_mb(checkpoint: Path) -> float:
-    """Of all weights in a folder."""
-    return sum(file.stat().st_size for file in checkpoint.rglob("*.safetensors")) / 1e6
-
-
 def write_report(folder: Path, files: Mapping[str, str | dict[str, Any] | bytes]) -> None:
     """Write files by name, dicts as JSON, and print the first."""
     from duomotion.storage import atomic_file

@@ -4,7 +4,8 @@ from pathlib import Path
 from textwrap import fill, shorten
 from typing import TYPE_CHECKING
 
-from duomotion.cli.files import size_mb, writable_folder
+from duomotion.checkpoint import size_mb
+from duomotion.cli.files import writable_folder
 
 if TYPE_CHECKING:
     from duomotion.training.trainer import Trainer

@@ -1,7 +1,7 @@
 """The protocol "open": models, and what is none, on the test clips of an open data set."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import nan
 from pathlib import Path
 from statistics import median
@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from duomotion.checkpoint import environment
+from duomotion.bench import start_up
+from duomotion.checkpoint import environment, size_mb
 from duomotion.distributed import Processes
 from duomotion.evaluation.metrics.embedder import Embedder
 from duomotion.evaluation.metrics.estimates import Estimate, Row
@@ -41,10 +42,26 @@ from duomotion.evaluation.tables import (
     report_files,
     seconds_a_clip,
 )
+from duomotion.loading import folder_of
 from duomotion.models.base import MotionModel
 from duomotion.motion.errors import errors_by_layers
 from duomotion.progress import one_bar
 from duomotion.sampling.request import AS_TUNED, Sampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a model takes.
+
+    Attributes:
+        size_mb: of its weights on disk.
+        start_up: seconds from import to the first clip of 3 s, in a fresh process.
+        memory_gb: the most that this process holds.
+    """
+
+    size_mb: float
+    start_up: float
+    memory_gb: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,7 @@ class OpenReport:
         layers: by model with several layers of tokens, the error in mm around the root of a
             reconstruction from the first of them, from the first two, and so on.
         facts: evaluator, data, repeats, versions, hardware.
+        costs: of models, by name.
     """
 
     rows: tuple[Row, ...]
@@ -65,6 +83,7 @@ class OpenReport:
     seconds: dict[str, float]
     layers: dict[str, list[float]]
     facts: dict[str, Any]
+    costs: dict[str, Cost] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Numbers only, for JSON."""
@@ -73,6 +92,7 @@ class OpenReport:
             "separation": {name: asdict(each) for name, each in self.separations.items()},
             "seconds": self.seconds,
             "layers": self.layers,
+            "costs": {name: asdict(cost) for name, cost in self.costs.items()},
             "facts": self.facts,
         }
 
@@ -104,7 +124,13 @@ class OpenReport:
                 "",
                 by_layers(self.layers),
             ]
-        if self.seconds:
+        if self.costs:
+            lines += [
+                "What models take, on this machine:",
+                "",
+                costs_table(self.costs, self.seconds),
+            ]
+        elif self.seconds:
             lines += [seconds_a_clip(self.seconds), ""]
         return "\n".join([*lines, computed(facts), ""])
 
@@ -197,6 +223,28 @@ def baselines(
         partners = retrieved_partners(data, train, benchmark.embedder)
         rows.append(benchmark.row("partner of the nearest caption", partners))
     return rows
+
+
+def cost(model: str) -> Cost:
+    """Of a model by name or folder; processes of their own make clips."""
+    seconds, memory = start_up(model, repeats=1)
+    return Cost(size_mb=size_mb(folder_of(model)), start_up=seconds, memory_gb=memory)
+
+
+def costs_table(costs: Mapping[str, Cost], seconds: Mapping[str, float]) -> str:
+    """A line a model.
+
+    Args:
+        seconds: per clip, of models that were timed.
+    """
+    lines = ["| model | s/clip ↓ | import to first clip s ↓ | peak memory GB ↓ | weights MB ↓ |"]
+    lines += ["|---" * 5 + "|"]
+    for name, each in costs.items():
+        time = f"{seconds[name]:.2f}" if name in seconds else ""
+        lines.append(
+            f"| {name} | {time} | {each.start_up:.1f} | {each.memory_gb:.2f} | {each.size_mb:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def separations(found: Mapping[str, Separation]) -> str:

@@ -8,7 +8,6 @@ from duomotion.models.captioned_pairs import MOSTLY_RECORDED, PairData
 from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.intergen.training import InterGenRecipe
 from duomotion.models.layers.patch_code import PatchCodeConfig
-from duomotion.sampling.diffusion import NoiseSchedule
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
 
@@ -59,7 +58,6 @@ def denoiser_open() -> InterGenRecipe:
             code=PatchCodeConfig(),
             text_dim=384,
             text_layers=0,
-            noise=NoiseSchedule(prediction="velocity"),
             guidance=2.5,
             solver="dpmsolver++",
             steps=20,

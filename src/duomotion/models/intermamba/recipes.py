@@ -8,7 +8,6 @@ from duomotion.models.captioned_pairs import MOSTLY_RECORDED, PairData
 from duomotion.models.intermamba.config import InterMambaConfig
 from duomotion.models.intermamba.training import InterMambaRecipe
 from duomotion.models.layers.patch_code import PatchCodeConfig
-from duomotion.sampling.diffusion import NoiseSchedule
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
 
@@ -63,7 +62,6 @@ def denoiser_open() -> InterMambaRecipe:
             code=PatchCodeConfig(),
             text_dim=384,
             text_layers=0,
-            noise=NoiseSchedule(prediction="velocity"),
             guidance=2.5,
             solver="dpmsolver++",
             steps=20,

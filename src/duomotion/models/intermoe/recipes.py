@@ -14,7 +14,6 @@ from duomotion.models.intermoe.config import (
 from duomotion.models.intermoe.training import AutoencoderRecipe, DenoiserRecipe, LatentData
 from duomotion.models.layers.patch_code import PatchCodeConfig
 from duomotion.models.pair_views import OPEN_PAIRS, OPEN_VIEWS, ViewData
-from duomotion.sampling.diffusion import NoiseSchedule
 from duomotion.training.config import LogConfig, OptimConfig, small_training
 
 INTERX_LATENT = 9 * 64
@@ -122,7 +121,6 @@ def denoiser_open() -> DenoiserRecipe:
             normalise_latents=True,
             text_dim=384,
             text_layers=0,
-            noise=NoiseSchedule(prediction="velocity"),
             guidance=2.5,
             solver="dpmsolver++",
             steps=20,
@@ -134,7 +132,7 @@ def denoiser_open() -> DenoiserRecipe:
             views=16,
             balance=0.5,
         ),
-        optim=small_training(steps=20_000, batch_size=32, lr=1e-3, ema_decay=0.999),
+        optim=small_training(steps=14_000, batch_size=32, lr=1e-3, ema_decay=0.999),
         log=LogConfig(validate_every=2000, checkpoint_seconds=300.0),
     )
 
