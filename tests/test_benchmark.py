@@ -27,6 +27,7 @@ from duomotion.evaluation.open import (
     solver_report,
     sources,
     speed,
+    stretch_report,
 )
 from duomotion.evaluation.open.opensets import PAIRS, PairMotion
 from duomotion.evaluation.open.separation import Separation
@@ -180,6 +181,47 @@ def test_solvers_and_steps_are_compared(data, evaluator, tmp_path):
     with pytest.raises(ValueError, match="no diffusion model: it has no solvers"):
         tokens = Diffusion(shown, Sampling(steps=10))
         solver_report.run(tokens, data, embedder, **asked)
+
+
+class Forgetful(Diffusion):
+    """Shows a recording and stands still behind it, whatever its window."""
+
+    max_frames, any_length = 300, True
+
+    def generate(self, text, *, seconds, seed, sampling):
+        self.asked.append((self.max_frames, seconds))
+        return held(self.shown, round(seconds * self.fps))
+
+    def in_one_piece(self, max_frames):
+        self.max_frames = max_frames
+        return self
+
+
+@needs_recordings
+def test_stretches_of_a_minute_are_scored(data, evaluator, tmp_path):
+    test = read_split(data, "test")[0]
+    shown = duomotion.Interaction.from_positions(test[0].positions)
+    model = Forgetful(shown, Sampling())
+    report = stretch_report.run(
+        [model],
+        data,
+        load_embedder(evaluator),
+        folder=tmp_path / "clips",
+        repeats=2,
+        processes=Processes(torch.device("cpu")),
+    )
+    rows = {row.name: row.scores for row in report.rows}
+    ways = [
+        f"shown, {way}, {start} to {start + 10} s"
+        for way in ("by windows", "in one piece")
+        for start in range(0, 60, 10)
+    ]
+    assert list(rows) == ["real motion", *ways]
+    assert model.asked == [(window, 60) for window in (300, 1800) for _ in range(2 * len(test))]
+    jerks = [rows[way]["jerk"].mean for way in ways]
+    assert min(jerks[0], jerks[6]) > 1 > max(*jerks[1:6], *jerks[7:])
+    assert {"fid", "r1", "r3", "seconds"} <= rows[ways[0]].keys()
+    assert "| shown, in one piece, 50 to 60 s |" in report.files()["report.md"]
 
 
 @pytest.mark.parametrize(

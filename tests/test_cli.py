@@ -103,6 +103,12 @@ def test_inpaint_and_extend_keep_what_is_known(run, model, tmp_path):
     np.testing.assert_allclose(longer.positions[:, :60], given.positions, atol=1e-5)
 
 
+def test_one_piece_is_for_models_that_are_not_bound_to_a_window(run, model):
+    words = ("generate", "two people wave", "--one-piece", "--model", model)
+    assert refused(run(*words), "--one-piece goes with --seconds")
+    assert refused(run(*words, "--seconds", 20), "makes at most 10 s in one piece")
+
+
 def test_impossible_stretches_are_refused(run, model, tmp_path):
     clip = tmp_path / "clip.npz"
     standing(people=2, frames=60, gap=0.8).save(clip)

@@ -300,11 +300,13 @@ def test_long_motion_in_one_piece(trained, pairs, tmp_path):
     )
     assert clip.num_frames == 360 and np.isfinite(clip.positions).all()
     assert {step.windows for step in steps} == {1}
+    assert model.any_length and model.in_one_piece(60).max_frames == 450
     changes = ("model.spatial_axis=channels", "optim.steps=1", *tiny.FAST)
     tiny.train(recipe(pairs, *changes), tmp_path / "run")
     bound = duomotion.load(tmp_path / "run" / "last")
     with pytest.raises(ValueError, match="last is bound to 300 frames by its spatial axis"):
         bound.in_one_piece(450)
+    assert not bound.any_length
 
 
 def test_it_trains_on_inter_x_layout_too(interx_pairs, tmp_path):

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from duomotion.sampling.request import Sampling
 
 Protocol = Literal[
-    "open", "prompts", "actions", "long", "solvers", "intergen", "intermask", "interx", "t2m"
+    "open",
+    "prompts",
+    "actions",
+    "long",
+    "stretches",
+    "solvers",
+    "intergen",
+    "intermask",
+    "interx",
+    "t2m",
 ]
 Task = Literal["generation", "reconstruction", "reaction"]
 GENERATION: tuple[Task, ...] = ("generation",)
@@ -35,8 +44,9 @@ class Options:
     Attributes:
         protocol: "open": FID, R-precision and more on the test clips, next to real motion.
             "prompts": ten prompts with measured checks, reconstruction errors, copies of training
-            clips. "long": visible seams between the windows of clips of 60 s. These three are for
-            models of two people and of one person. "actions": forty prompts with measured checks,
+            clips. "long": visible seams between the windows of clips of 60 s. "stretches": scores
+            of "open" over each 10 s of clips of 60 s. These four are for models of two people and
+            of one person. "actions": forty prompts with measured checks,
             for what no recorded pair shows; for models of two people. "solvers": scores of "open"
             with each solver and number of steps; for diffusion models. Published protocols, next to
             the papers' numbers: "intergen" and "intermask" on InterHuman, "interx" on Inter-X,
@@ -46,7 +56,7 @@ class Options:
         tasks: Of "open" and published protocols: generation from text, reconstruction of recorded
             motion by the tokenizer (in "open" beside generation anyway), reaction to one recorded
             person.
-        edition: Of the open data, for "open", "solvers", "prompts" and "actions": 2, or 1 to
+        edition: Of the open data, for all but "long" and published protocols: 2, or 1 to
             compare with scores of the first one; its data are data/open-pairs-1 and
             data/solo-open-1.
         data: Prepared data set. By default data/open-pairs, for models of one person
@@ -231,6 +241,24 @@ def _long(names: Sequence[str], options: Options) -> "Report":
     return long_report.run(models[0], OPEN_SETS[open_set_of(models)].prompts)
 
 
+def _stretches(names: Sequence[str], options: Options) -> "Report":
+    from duomotion.distributed import connect
+    from duomotion.evaluation.open import stretch_report
+
+    _refuse_tasks(options)
+    models = _load(names, options)
+    embedder, data = _open_evaluator(models[0].num_people, options)
+    return stretch_report.run(
+        models,
+        data,
+        embedder,
+        folder=options.out / "clips",
+        repeats=options.repeats or 2,
+        sampling=options.sampling,
+        processes=connect(options.device),
+    )
+
+
 def _published(names: Sequence[str], options: Options) -> "Report":
     from duomotion.data.testsets import test_sets_of
     from duomotion.distributed import connect
@@ -265,6 +293,7 @@ PROTOCOLS: Mapping[Protocol, Callable[[Sequence[str], Options], "Report"]] = {
     "prompts": _prompts,
     "actions": _actions,
     "long": _long,
+    "stretches": _stretches,
     "solvers": _solvers,
     "intergen": _published,
     "intermask": _published,

@@ -151,6 +151,7 @@ def generate(
     seconds: float | None = None,
     prompts: Path | None = None,
     *,
+    one_piece: bool = False,
     processes: int | None = None,
     ray: tuple[str, ...] | None = None,
     options: Shared = Options(),
@@ -164,6 +165,7 @@ def generate(
         seconds: Length of the motion, at most 60; by default estimated from the text.
         prompts: Text file with one sentence per line, in place of one sentence; or .jsonl with an
             object per line, up to millions, whose clips go into shards.
+        one_piece: Make long motion at once, not window by window; for InterMamba's models.
         processes: For prompts in .jsonl: processes that generate, each with a model; by default one
             per core of this machine, or per GPU with --device cuda.
         ray: For prompts in .jsonl: generate with Ray, on the cluster at this address, or on this
@@ -172,6 +174,8 @@ def generate(
     """
     if prompts is not None and (text or partner):
         raise ValueError("give a sentence or --prompts, not both")
+    if one_piece and (seconds is None or (prompts is not None and prompts.suffix == ".jsonl")):
+        raise ValueError("--one-piece goes with --seconds, and not with prompts in .jsonl")
     if prompts is not None and prompts.suffix.lower() == ".jsonl":
         generate_lines(prompts, options, seconds=seconds, processes=processes, ray=ray)
         return
@@ -186,6 +190,8 @@ def generate(
 
     start = time.perf_counter()
     model = load_model(options)
+    if one_piece and seconds is not None:
+        model.in_one_piece(round(seconds * model.fps))
     loaded = time.perf_counter()
     texts = [model.merge_prompts(text, partner)] if partner else texts
     drawn = len(options.seeds)

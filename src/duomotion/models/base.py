@@ -7,7 +7,7 @@ answers requests; any other kind writes `answer` itself.
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
-from typing import overload
+from typing import Self, overload
 
 import numpy as np
 
@@ -65,6 +65,22 @@ class MotionModel(ABC):
     def tuned(self) -> Sampling:
         """How it samples unless told otherwise; None for settings that it has no use for."""
         return AS_TUNED
+
+    @property
+    def any_length(self) -> bool:
+        """Whether nothing but `max_frames` binds it to a number of frames."""
+        return False
+
+    def in_one_piece(self, max_frames: int) -> Self:
+        """This model, from now on with a window of at least so many frames, so without seams.
+
+        Raises:
+            ValueError: it is bound to its number of frames.
+        """
+        raise ValueError(
+            f"{self.name} makes at most {self.max_frames / self.fps:g} s in one piece; "
+            "only models that scan, as InterMamba's, make more"
+        )
 
     @abstractmethod
     def answer(

@@ -85,6 +85,21 @@ class Benchmark:
         repeats = [self.scores(source, seed, shuffled=shuffled) for seed in range(self.repeats)]
         return Row.over(name, repeats)
 
+    def row_of_any_length(self, name: str, source: Source) -> Row:
+        """The same for motion that need not be as long as the recorded motion, so that nothing is
+        compared frame by frame."""
+        repeats = []
+        for seed in range(self.repeats):
+            rng = np.random.default_rng(seed)
+            queries = self.queries(seed, rng)
+            made = source(queries)
+            found = self._embedding_scores([query.text for query in queries], made, rng)
+            reports = [physics.report(self.data.bodies(motion)) for motion in made]
+            names = [name for name in self.data.physics if name in reports[0]]
+            means = {name: float(np.mean([each[name] for each in reports])) for name in names}
+            repeats.append({**found, **means})
+        return Row.over(name, repeats)
+
     def scores(self, source: Source, seed: int, *, shuffled: bool = False) -> dict[str, float]:
         """All metrics of one repeat."""
         rng = np.random.default_rng(seed)
@@ -93,15 +108,7 @@ class Benchmark:
         texts = [query.text for query in queries]
         if shuffled:
             texts = [texts[index] for index in derangement(texts, rng)]
-        embeddings = self.embeddings(texts, made, rng)
-        found = embedding_scores(
-            self.protocol,
-            reference_ND=embeddings.real_windows,
-            compared_ND=embeddings.made_windows,
-            texts_NE=embeddings.texts_NE,
-            made_NE=embeddings.made_NE,
-            rng=rng,
-        )
+        found = self._embedding_scores(texts, made, rng)
         return found if shuffled else {**found, **self._motion_scores(queries, made)}
 
     def queries(self, seed: int, rng: np.random.Generator) -> list[Query]:
@@ -121,6 +128,19 @@ class Benchmark:
             self.embedder.motions([motion.features() for motion in made]),
             self.embedder.motions(list(windows(truth, frames, rng))),
             self.embedder.motions(list(windows(made, frames, rng))),
+        )
+
+    def _embedding_scores(
+        self, texts: list[str], made: list[Motion], rng: np.random.Generator
+    ) -> dict[str, float]:
+        embeddings = self.embeddings(texts, made, rng)
+        return embedding_scores(
+            self.protocol,
+            reference_ND=embeddings.real_windows,
+            compared_ND=embeddings.made_windows,
+            texts_NE=embeddings.texts_NE,
+            made_NE=embeddings.made_NE,
+            rng=rng,
         )
 
     def _motion_scores(self, queries: list[Query], made: list[Motion]) -> dict[str, float]:

@@ -114,14 +114,17 @@ class Generated(ClipSource[Motion]):
         super().__init__(model, folder, processes, sampling=sampling, purpose=self.purpose)
         self.kind, self.layout, self.unit = data.motion, data.layout, data.protocol.frame_unit
 
+    def frames(self, query: Query[Any]) -> int:
+        """Of the clip that is made."""
+        return query.clip.num_frames // self.unit * self.unit
+
     def make(self, queries: Sequence[Query[Any]], /) -> list[Motion]:
         return [self._made(query) for query in queries]
 
     def _made(self, query: Query[Any]) -> Motion:
-        frames = query.clip.num_frames // self.unit * self.unit
         made = self.model.generate(
             query.text,
-            seconds=frames / self.layout.fps,
+            seconds=self.frames(query) / self.layout.fps,
             seed=query.seed,
             sampling=self.sampling,
         )
@@ -134,11 +137,9 @@ class Reactions(Generated):
     purpose = REACTION
 
     def _made(self, query: Query[Any]) -> Motion:
-        frames = query.clip.num_frames // self.unit * self.unit
-        recorded = self.layout.decode(self.kind.recorded(query.clip).features(0, frames))
-        made = self.model.react(
-            recorded.person(0), query.text, seed=query.seed, sampling=self.sampling
-        )
+        recorded = self.kind.recorded(query.clip).features(0, self.frames(query))
+        actor = self.layout.decode(recorded).person(0)
+        made = self.model.react(actor, query.text, seed=query.seed, sampling=self.sampling)
         return self.kind.of(made)
 
 

@@ -41,20 +41,26 @@ class InterMamba(PairDiffusionModel):
         super().__init__(diffusion, encoder, length=length, name=name, precision=precision)
         self.max_frames = diffusion.config.max_frames
 
+    @property
+    def any_length(self) -> bool:
+        config = self.diffusion.config
+        return not config.spatial or config.spatial_axis == "joints"
+
     def in_one_piece(self, max_frames: int) -> Self:
-        """This model, from now on with a longer window: no seams, time linear in the length.
+        """The same; time is linear in the length.
 
         Raises:
             ValueError: the spatial branch is bound to a number of frames.
         """
         config = self.diffusion.config
-        if config.spatial and config.spatial_axis == "channels":
+        if not self.any_length:
             raise ValueError(
                 f"{self.name} is bound to {config.max_frames} frames by its spatial axis: only "
                 'models with spatial_axis "joints" make longer motion in one piece'
             )
         patch = config.patch
-        longer = replace(config, max_frames=-(-max_frames // patch) * patch)
+        longest = max(config.max_frames, -(-max_frames // patch) * patch)
+        longer = replace(config, max_frames=longest)
         self.diffusion.config = self.diffusion.denoiser.config = longer
         self.max_frames = longer.max_frames
         return self
