@@ -11,11 +11,12 @@ export OMP_WAIT_POLICY := PASSIVE
 # compile all that is installed takes half a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help venv demo test lint format pages docs clean
+.PHONY: help venv demo test test-all lint format pages docs clean
 
 help:
 	@echo "make demo    two people shake hands: files and a page in out/demo"
-	@echo "make test    linter, formatter, type checker and all tests"
+	@echo "make test    linter, formatter, type checker and tests; says which slow ones it skips"
+	@echo "make test-all  the same with the slow ones"
 	@echo "make venv    only build the environment in $(VENV)"
 	@echo "make format  rewrite the code in the project's format"
 	@echo "make docs    the documentation as a site in site/"
@@ -43,7 +44,10 @@ format: venv
 
 # Two workers with a thread each: the networks of the tests are too small to be shared out.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs
+
+test-all: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs --all
 
 # The documentation's pages and what they link to, in the repository's layout, so that links hold on the site too.
 PAGES := out/pages

@@ -28,6 +28,19 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="slow tests too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--all"):
+        return
+    skipped = pytest.mark.skip(reason="takes 5 s and more; `make test-all` runs it")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skipped)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def heeded_signals():
     """A shell makes what it runs in the background ignore Ctrl-C, and nohup a hang-up."""

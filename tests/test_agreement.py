@@ -76,6 +76,7 @@ def test_overlap_in_litres():
         overlap_volumes(body)
 
 
+@pytest.mark.slow
 def test_collision_score_is_that_of_the_paper():
     pair = standing(people=2, frames=2, gap=0.25)
     mesh = body_mesh(pair.skeletons[0], CELL)

@@ -109,6 +109,7 @@ def test_a_partner_stands_as_beside_their_own_first():
     np.testing.assert_allclose(found, pair.positions, atol=1e-6)
 
 
+@pytest.mark.slow
 @needs_recordings
 def test_the_command_goes_on_where_it_stopped_and_gives_the_same_twice(
     run, data, evaluator, tmp_path
@@ -156,6 +157,7 @@ class Diffusion:
         return held(self.shown, round(seconds * self.fps))
 
 
+@pytest.mark.slow
 @needs_recordings
 def test_solvers_and_steps_are_compared(data, evaluator, tmp_path):
     test = read_split(data, "test")[0]

@@ -183,6 +183,7 @@ def p_value(one, other, rng, permutations=300):
 STEPS = 800
 
 
+@pytest.mark.slow
 def test_a_student_makes_in_one_step_what_its_teacher_makes_in_many():
     torch.manual_seed(0)
     rng, teacher = torch.Generator().manual_seed(0), Mixture()

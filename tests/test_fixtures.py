@@ -20,6 +20,7 @@ READERS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_other_sizes_pass_too(tmp_path):
     """Those tests whose parameter is a fixture, or whose name says that they compare with one."""

@@ -33,6 +33,7 @@ def windows(model, monkeypatch):
     return asked
 
 
+@pytest.mark.slow
 def test_a_reaction_to_motion_of_any_length(model, windows):
     actor = waving(people=1, frames=25 * FPS)
     reports = []
@@ -48,6 +49,7 @@ def test_a_reaction_to_motion_of_any_length(model, windows):
     assert max(seams(clip, [300, 540]).values()) < 10
 
 
+@pytest.mark.slow
 def test_gaps_anywhere_in_long_motion(model, windows):
     clip = waving(frames=30 * FPS)
     gaps = [(2.0, 3.0), (4.0, 5.0), (20.0, 21.0)]
@@ -62,6 +64,7 @@ def test_gaps_anywhere_in_long_motion(model, windows):
         assert np.abs(made.positions - clip.positions)[1, start:stop].max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_gap_that_is_longer_than_a_window(model, windows):
     clip = waving(frames=40 * FPS)
     made = model.inpaint(clip, "they wave", unknown=(1, 31))

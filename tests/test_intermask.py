@@ -267,6 +267,7 @@ def test_several_stretches_are_regenerated_at_once(model):
         assert np.abs(made.positions[:, stretch] - clip.positions[:, stretch]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_motion_beyond_the_window(model):
     clip = model.generate("they dance", seconds=12, seed=2)
     assert clip.num_frames == 360
@@ -331,6 +332,7 @@ def test_settings_out_of_range_are_refused(model, setting):
             task()
 
 
+@pytest.mark.slow
 def test_the_last_seed_makes_long_motion_too(model):
     assert model.generate("they dance", seconds=11, seed=2**32 - 1).num_frames == 330
 

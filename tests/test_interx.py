@@ -375,6 +375,7 @@ def test_examples_start_where_the_first_person_does(clips):
 # from recordings to motion ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_recordings
 def test_training_on_pairs_in_this_layout(tmp_path, monkeypatch):
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path / "cache"))

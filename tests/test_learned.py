@@ -248,7 +248,17 @@ def test_models_that_come_with_the_package_know_what_they_know(name):
     assert [text for text in unknown if found.read(text).known] == []
 
 
-@pytest.mark.parametrize("name", ["intermask-open-2", "ild-open", "fild-open", "intergen-open"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "intermask-open-2",
+        "ild-open",
+        "fild-open",
+        "intergen-open",
+        "intermoe-open",
+        "intermamba-open",
+    ],
+)
 def test_models_of_composed_clips_tell_them_apart(name):
     found = read_learned(shipped()[name])
     assert found is not None

@@ -38,6 +38,7 @@ def model(student):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.9, 13])
 def test_stretches_are_what_is_generated_at_once(model, seconds):
     stretches = list(model.stream("two wave", seconds=seconds, seed=1))
@@ -47,6 +48,7 @@ def test_stretches_are_what_is_generated_at_once(model, seconds):
     assert all(stretch.caption == whole.caption for stretch in stretches)
 
 
+@pytest.mark.slow
 def test_a_stream_without_end_goes_on_and_stops_when_it_is_left(model, monkeypatch):
     monkeypatch.setattr("duomotion.models.windows.KEPT_SECONDS", 12.0)  # that are kept
     threads = threading.active_count()
@@ -61,6 +63,7 @@ def test_a_stream_without_end_goes_on_and_stops_when_it_is_left(model, monkeypat
     assert threading.active_count() == threads
 
 
+@pytest.mark.slow
 def test_the_next_stretch_is_made_meanwhile(model, monkeypatch):
     stream = model.stream("two wave", seconds=40)
     next(stream)

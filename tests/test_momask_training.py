@@ -94,6 +94,7 @@ def test_training_from_recordings_to_motion(tmp_path):
     assert clip.reading is not None and clip.reading.known
 
 
+@pytest.mark.slow
 @needs_recordings
 def test_both_people_in_one_latent(tmp_path):
     pairs = prepare(tmp_path / "pairs", TAKES)

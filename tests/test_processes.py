@@ -103,6 +103,7 @@ def assert_alike(folder: Path, reference: Path, tolerance: float) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=tolerance)
 
 
+@pytest.mark.slow
 def test_two_processes_train_like_one(recipes, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -132,6 +133,7 @@ def children(process: int) -> list[int]:
     return list(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no list of child processes")
 def test_torchrun_goes_on_from_the_last_checkpoint(recipes, tmp_path):
     name, *changes = recipes["intergen"]
@@ -169,6 +171,7 @@ def train_all(recipes, folder) -> None:
         trainer(name, Path(folder) / system / "two", *changes).run()
 
 
+@pytest.mark.slow
 def test_activations_that_are_computed_again_change_nothing(recipes, tmp_path):
     for system, (name, *changes) in recipes.items():
         trainer(name, tmp_path / system / "plain", *changes).run()

@@ -103,6 +103,7 @@ def test_reactions_are_the_same_again(folders, tmp_path, monkeypatch):
         assert one.captions == two.captions
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_dropped_with_its_reason(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(reactions, "threshold_between", lambda low, high: 2.0)
     report = compose(config(folders), tmp_path / "one")

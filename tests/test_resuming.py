@@ -135,6 +135,7 @@ def test_intermask(pairs, tmp_path):
     assert scores["fid"] == min(found) and np.isfinite(found).all()
 
 
+@pytest.mark.slow
 def test_intergen(pairs, tmp_path):
     evaluator = tmp_path / "evaluator"
     trainer("evaluator/open", evaluator, f"data.clips={pairs}").run()
@@ -145,6 +146,7 @@ def test_intergen(pairs, tmp_path):
     assert "fid" in read_checkpoint(last.parent / "best").provenance["scores"]
 
 
+@pytest.mark.slow
 def test_intermoe(pairs, tmp_path):
     """Biases of experts, which no gradient moves, go on where they were."""
     data = f"data.pairs={pairs}"
@@ -158,6 +160,7 @@ def test_intermoe(pairs, tmp_path):
     assert torch.equal(*biases) and (biases[0] != -0.5).any()
 
 
+@pytest.mark.slow
 def test_intermamba(pairs, tmp_path):
     start = (*tiny.INTERMAMBA, f"data.pairs={pairs}")
     check("intermamba/denoiser-open", tmp_path / "run", *start)

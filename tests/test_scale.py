@@ -333,6 +333,7 @@ def end(settings: Settings) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_two_processes_of_which_one_is_killed_make_the_same(made, prompts, model, tmp_path):
     job = job_of(prompts, model, tmp_path / "out")
     with Processes(2) as workers:
@@ -400,6 +401,7 @@ def test_ray_that_is_not_installed(run, prompts, tmp_path):
 # ----------------------------------------------------------------------------------- command line
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on(made, prompts, model, tmp_path, run):
     words = ("generate", "--prompts", prompts, "--model", model, "--out", tmp_path / "out")
     words += ("--no-avoid-collisions",)

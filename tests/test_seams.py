@@ -115,6 +115,7 @@ def test_a_report_tells_seams_from_other_places():
         long_report.run(Jumpy(), some, seconds=10)
 
 
+@pytest.mark.slow
 def test_the_command_writes_it(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(duomotion, "load", lambda name, **settings: Jumpy())
     monkeypatch.setattr(sys, "argv", f"duomotion evaluate --protocol long --out {tmp_path}".split())

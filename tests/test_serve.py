@@ -262,6 +262,7 @@ def test_the_same_request_is_answered_from_memory(http):
     assert second["id"] != first["id"] and second["motions"] == first["motions"]
 
 
+@pytest.mark.slow
 def test_200_clients_at_once_get_what_each_would_get_alone(served, pair):
     texts = ("two people wave", "two people bow", "they dance")
     requests = [
@@ -485,6 +486,7 @@ def test_the_client(served, pair, tmp_path):
         client.models()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced_and_its_work_done_again(served, http, pair):
     answers = {}
 
@@ -510,6 +512,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_work_done_again(served, htt
     assert "duomotion_worker_restarts_total 1.0" in http.get("/metrics").text
 
 
+@pytest.mark.slow
 def test_a_small_queue_a_key_and_the_end(folders, cache, tmp_path):
     """One server for all, since each takes seconds to start."""
     words = ("--model", str(folders[0]), "--queue", "2")

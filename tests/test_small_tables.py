@@ -82,6 +82,7 @@ TWO = PaperTable(
 )
 
 
+@pytest.mark.slow
 @needs_recordings
 def test_a_tiny_table_as_a_whole(run, data, evaluator, tmp_path, monkeypatch):
     few = shutil.copytree(data, tmp_path / "pairs")

@@ -1,44 +1,11 @@
-"""Speed of systems, for a person: tables, start-up, the machine."""
+"""Speed of systems, for a person: tables, the machine."""
 
 import platform
-import subprocess
-import sys
 from dataclasses import asdict
-from statistics import median
 
 import torch
 
-from duomotion.defaults import DEFAULT_MODELS
 from duomotion.models.timing import Row
-
-START = """
-import time
-start = time.perf_counter()
-import duomotion
-model = duomotion.load({model!r})
-model.generate("two people shake hands", seconds=3)
-seconds = time.perf_counter() - start
-from duomotion.models.timing import resident_peak_gb
-print(seconds, resident_peak_gb())
-"""
-
-
-def start_up(model: str = DEFAULT_MODELS[2], *, repeats: int = 3) -> tuple[float, float]:
-    """Seconds from import to the first clip of 3 s in a fresh process, and its peak memory in GB.
-
-    Medians; the first process warms the disk up and does not count.
-    """
-    runs = []
-    for _ in range(repeats + 1):
-        done = subprocess.run(
-            [sys.executable, "-c", START.format(model=model)],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        runs.append([float(number) for number in done.stdout.split()[-2:]])
-    seconds, memory = zip(*runs[1:], strict=True)
-    return median(seconds), median(memory)
 
 
 def machine(device: torch.device) -> dict[str, str | int]:

@@ -528,7 +528,7 @@ def bench(
     from duomotion import bench as benchmark
     from duomotion.config import nearest
     from duomotion.distributed import find_device
-    from duomotion.models import systems
+    from duomotion.models import systems, timing
     from duomotion.storage import atomic_file
 
     if system == "scores":
@@ -552,7 +552,7 @@ def bench(
     if profile:
         print(bench_of.profile(seconds[0], batch[0]))
     if start_up:
-        first, memory = benchmark.start_up()
+        first, memory = timing.start_up()
         name = DEFAULT_MODELS[2]
         print(f"{name}, import to first clip: {first:.1f} s, peak memory {memory:.2f} GB")
     if out is not None:

@@ -1,6 +1,7 @@
-"""How fast a system generates, next to its reference procedure in the same run."""
+"""How fast a system generates, next to its reference procedure in the same run; start-up."""
 
 import resource
+import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -12,7 +13,19 @@ from statistics import median
 
 import torch
 
+from duomotion.defaults import DEFAULT_MODELS
+
 SEED = 0
+START = """
+import time
+start = time.perf_counter()
+import duomotion
+model = duomotion.load({model!r})
+model.generate("two people shake hands", seconds=3)
+seconds = time.perf_counter() - start
+from duomotion.models.timing import resident_peak_gb
+print(seconds, resident_peak_gb())
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,3 +163,21 @@ def resident_peak_gb() -> float:
         return int(line.split()[1]) * 1024 / 1e9
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def start_up(model: str = DEFAULT_MODELS[2], *, repeats: int = 3) -> tuple[float, float]:
+    """Seconds from import to the first clip of 3 s in a fresh process, and its peak memory in GB.
+
+    Medians; the first process warms the disk up and does not count.
+    """
+    runs = []
+    for _ in range(repeats + 1):
+        done = subprocess.run(
+            [sys.executable, "-c", START.format(model=model)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        runs.append([float(number) for number in done.stdout.split()[-2:]])
+    seconds, memory = zip(*runs[1:], strict=True)
+    return median(seconds), median(memory)

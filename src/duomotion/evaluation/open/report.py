@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from duomotion.bench import start_up
 from duomotion.checkpoint import environment, size_mb
 from duomotion.distributed import Processes
 from duomotion.evaluation.metrics.embedder import Embedder
@@ -44,6 +43,7 @@ from duomotion.evaluation.tables import (
 )
 from duomotion.loading import folder_of
 from duomotion.models.base import MotionModel
+from duomotion.models.timing import start_up
 from duomotion.motion.errors import errors_by_layers
 from duomotion.progress import one_bar
 from duomotion.sampling.request import AS_TUNED, Sampling

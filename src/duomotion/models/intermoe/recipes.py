@@ -91,10 +91,10 @@ def autoencoder_open() -> AutoencoderRecipe:
     """The autoencoder of `intermoe-open`, on open and composed pairs.
 
     Latents begin as a linear code, since what convolutions learn of the open data shakes; joints
-    count in metres, too.
+    count in metres, too. Decoded motion is smoothed until generated clips jerk as recorded ones.
     """
     return AutoencoderRecipe(
-        model=AutoencoderConfig(width=32, dropout=0.0, linear_code=True, smoothing=1.0),
+        model=AutoencoderConfig(width=32, dropout=0.0, linear_code=True, smoothing=2.5),
         losses=AutoencoderLossWeights(kl=0.002, joints=10.0, steps=30.0, bones=10.0, contact=30.0),
         data=replace(
             ViewData(**OPEN_PAIRS, balance=0.5), examples=replace(OPEN_VIEWS, max_frames=96)
