@@ -94,7 +94,6 @@ def test_intergen_is_measured_too():
     assert system.generate(1.0, 2).shape == (2, 2, 30, 262)
 
 
-@pytest.mark.slow
 def test_intermamba_is_measured_too():
     sizes = {"width": 24, "head_width": 16, "num_joints": 5, "state_size": 4, "max_frames": 30}
     config = InterMambaConfig(**sizes, text_dim=12, text_layers=0, steps=5)

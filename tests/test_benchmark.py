@@ -199,6 +199,7 @@ class Forgetful(Diffusion):
         return self
 
 
+@pytest.mark.slow
 @needs_recordings
 def test_stretches_of_a_minute_are_scored(data, evaluator, tmp_path):
     test = read_split(data, "test")[0]
@@ -279,6 +280,7 @@ def test_a_score_that_says_nothing_is_not_printed_as_quality():
     assert "| R@1 | 0.300 | 0.001 | no |" in text
 
 
+@pytest.mark.slow
 def test_what_a_model_takes(tmp_path):
     checkpoint = tiny.checkpoint(tmp_path / "tiny")
     cost = report.cost(str(checkpoint))

@@ -81,7 +81,6 @@ def test_react_keeps_the_actor(run, model, tmp_path):
         assert clip.num_people == 2
 
 
-@pytest.mark.slow
 def test_inpaint_and_extend_keep_what_is_known(run, model, tmp_path):
     clip = tmp_path / "clip.npz"
     standing(people=2, frames=60, gap=0.8).save(clip)
@@ -624,7 +623,6 @@ def test_unknown_recipes_data_sets_and_fields(run, tmp_path):
     assert refused(run("data", "check", "interhuman", tmp_path), "split/train.txt")
 
 
-@pytest.mark.slow
 def test_a_full_disk_leaves_nothing_half_written(model, tmp_path):
     out = tmp_path / "o"
     done = subprocess.run(

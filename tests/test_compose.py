@@ -74,7 +74,6 @@ def test_the_report_says_what_was_dropped(made):
     assert "| composed |" in (made / "report.md").read_text()
 
 
-@pytest.mark.slow
 def test_two_processes_make_the_same(solo, made, tmp_path):
     compose(CompositionConfig(solo=str(solo), count=COUNT), tmp_path, processes=2)
     assert contents(tmp_path) == contents(made)

@@ -14,7 +14,6 @@ from duomotion.models import find_recipe
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-@pytest.mark.slow
 def test_takes_differ_more_with_more_variety(monkeypatch, capsys):
     words = ["--variety", "0.1", "10", "--samples", "2", "--seconds", "1"]
     monkeypatch.setattr(sys, "argv", ["variety.py", *words])
@@ -25,7 +24,6 @@ def test_takes_differ_more_with_more_variety(monkeypatch, capsys):
     assert float(sliding) >= 0
 
 
-@pytest.mark.slow
 def test_what_experts_take_is_drawn(pairs, tmp_path, monkeypatch, capsys):
     words = (f"data.pairs={pairs}", "optim.steps=1", "optim.batch_size=4", *tiny.FAST)
     for part, more in (

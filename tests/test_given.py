@@ -49,7 +49,6 @@ def test_a_reaction_to_motion_of_any_length(model, windows):
     assert max(seams(clip, [300, 540]).values()) < 10
 
 
-@pytest.mark.slow
 def test_gaps_anywhere_in_long_motion(model, windows):
     clip = waving(frames=30 * FPS)
     gaps = [(2.0, 3.0), (4.0, 5.0), (20.0, 21.0)]

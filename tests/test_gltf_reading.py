@@ -295,7 +295,6 @@ def test_what_is_no_glb(path):
         load(path.parent.joinpath("x.glb").mkdir() or path.parent / "x.glb")
 
 
-@pytest.mark.slow
 def test_many_nodes_are_refused_soon(path):
     chain = [{"children": [n + 1]} for n in range(19_000)] + [{}]
     document = {"nodes": chain, "skins": [{"joints": list(range(0, 19_000, 40))}]}

@@ -238,7 +238,6 @@ def colourful(view) -> np.ndarray:
     return np.abs(red - blue) > 60
 
 
-@pytest.mark.slow
 def test_turning_the_phone_fits_the_people_anew(view):
     view.evaluate("player.seek(0)")
     for size in ((320, 640), (640, 320), (320, 640)):
@@ -260,7 +259,6 @@ def test_bad_data_says_so(view):
     assert "can't be shown" in view.get_by_role("alert").text_content()
 
 
-@pytest.mark.slow
 def test_the_player_runs_inside_of_another_page(browser, tmp_path):
     path = tmp_path / "notebook.html"
     path.write_text(f"<!doctype html><body>{waving()._repr_html_()}</body>", encoding="utf-8")

@@ -631,7 +631,6 @@ def test_people_are_led_along_paths(trained):
     assert missing[1] < 0.5 * missing[0]
 
 
-@pytest.mark.slow
 def test_it_trains_on_inter_x_layout_too(interx_pairs, tmp_path):
     views = ("data.examples.max_frames=150", "data.examples.floor=each")
     layout = ("model.layout=interx", "model.num_features=336")

@@ -63,7 +63,6 @@ def test_a_stream_without_end_goes_on_and_stops_when_it_is_left(model, monkeypat
     assert threading.active_count() == threads
 
 
-@pytest.mark.slow
 def test_the_next_stretch_is_made_meanwhile(model, monkeypatch):
     stream = model.stream("two wave", seconds=40)
     next(stream)

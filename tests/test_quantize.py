@@ -170,6 +170,7 @@ def _train_on_rank(rank, ranks, store, results):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_ranks_learn_the_codebook_of_one(tmp_path):
     args = (2, tmp_path / "store", tmp_path)
     mp.start_processes(_train_on_rank, args, nprocs=2, start_method="spawn")

@@ -112,6 +112,7 @@ def log_to(take: Callable[[dict], None]):
     return Log()
 
 
+@pytest.mark.slow
 def test_intermask(pairs, tmp_path):
     data = f"data.pairs={pairs}"
     tokenizer = check(

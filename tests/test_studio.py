@@ -169,7 +169,6 @@ def test_plays_at_once_unless_people_want_less_motion(open_page):
     moves(page)
 
 
-@pytest.mark.slow
 def test_touching_joints_light_up_and_the_distance_is_shown(page, server):
     generate(page)
     motion = server.motions[shown(page)]
@@ -217,7 +216,6 @@ def test_prompts_in_a_row_become_stretches(page, server):
     assert first["width"] / second["width"] == pytest.approx(2, rel=0.05)
 
 
-@pytest.mark.slow
 def test_variants_side_by_side(page, server, keep_picture):
     generate(page, Variants="4")
     assert server.asked[0][1]["samples"] == 4
@@ -387,7 +385,6 @@ def test_downloads_are_the_motion(page, server, tmp_path):
     assert bvh.read([tmp_path / "two-people-dance.bvh"]).num_people == 2
 
 
-@pytest.mark.slow
 def test_a_link_restores_prompt_model_seed_and_edits(page, open_page, server):
     page.get_by_label("Model", exact=True).select_option("others")
     generate(page, "two people waltz", Seed="3", Variants="2")
@@ -425,7 +422,6 @@ def test_a_damaged_link_is_explained(open_page, server, tail):
     assert not page.get_by_role("alert").is_visible()
 
 
-@pytest.mark.slow
 def test_cancel_stops_the_work(page, server, keep_picture):
     page.get_by_label(PROMPT).fill("two people dance slowly")
     page.get_by_role("button", name="Generate", exact=True).click()
@@ -482,7 +478,6 @@ def test_an_example_fills_the_prompt(page):
     assert page.get_by_label(PROMPT).input_value() == "two people shake hands"
 
 
-@pytest.mark.slow
 def test_a_service_with_a_key_asks_for_it_once(browser, keep_picture, tmp_path):
     with serving({"puppets": Puppets()}) as server:
         server.key = "secret"
@@ -509,7 +504,6 @@ def test_a_service_with_a_key_asks_for_it_once(browser, keep_picture, tmp_path):
         context.close()
 
 
-@pytest.mark.slow
 def test_the_camera_follows(page, tmp_path):
     walk = standing(frames=60)
     roots = walk.root_positions.copy()

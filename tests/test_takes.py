@@ -66,6 +66,7 @@ def test_how_many_takes_there_can_be(model):
         model.generate("they wave", num_samples=2, seed=MAX_SEED)
 
 
+@pytest.mark.slow
 def test_variety_is_a_factor_of_temperatures(model):
     spreads = {}
     for variety in (None, 0.1, 1, 10):
@@ -96,6 +97,7 @@ def test_samples_come_with_a_sheet(run, folder, tmp_path):
     assert same(Interaction.load(again), Interaction.load(tmp_path / "o" / names[1]))
 
 
+@pytest.mark.slow
 def test_the_best_is_kept(run, folder, tmp_path):
     words = ("--model", folder, "--formats", "npz", "--out")
     standing(people=1, frames=30).save(tmp_path / "actor.npz")

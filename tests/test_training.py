@@ -630,6 +630,7 @@ def two_processes(folder, code):
     ]
 
 
+@pytest.mark.slow
 def test_where_the_first_process_has_no_folder_all_end(tmp_path):
     with locked(tmp_path):
         processes = two_processes(tmp_path, "trainer(Sevens(), folder).run()")
@@ -640,6 +641,7 @@ def test_where_the_first_process_has_no_folder_all_end(tmp_path):
     assert not (tmp_path / "log.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_train_like_one_with_two_micro_batches(tmp_path):
     """Batches of 7 clips: the processes' shares differ in size."""
     processes = two_processes(tmp_path / "two", "train_in_sevens(folder, 1)")
@@ -662,7 +664,6 @@ def train_on_a_folder(folder, steps):
     trainer(task, folder / "run", optim, LOG).run()
 
 
-@pytest.mark.slow
 def test_two_processes_go_on_only_with_the_same_data(tmp_path):
     captions = tmp_path / "data" / "annots" / "1.txt"
     write_lines(captions, ["they wave"])

@@ -68,6 +68,7 @@ def test_trainings_take_what_the_ones_before_have_made(table):
             assert places.setdefault(training.checkpoint, training) == training
 
 
+@pytest.mark.slow
 def test_every_row_of_momasks_second_table_is_filled(run, few_clips, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cache, "load_encoder", functools.cache(cache.load_encoder))
