@@ -4,7 +4,8 @@
 
 Above is the clip, below a row for each expert of a block, A's half and B's half of it:
 the darker, the more of the steps of the diffusion the expert is at work in. Prints for each expert
-its share of the tokens of A and of B, and of those that it takes of one person alone.
+its share of the tokens of A and of B, and of those that it takes of one person alone; then how far
+the shares of A and B are apart, beside the same with A and B swapped at random moments.
 """
 
 import argparse
@@ -58,6 +59,18 @@ def report(selected_SPTE: torch.Tensor) -> None:
     print("| expert | of person A | of person B | of one person alone |\n|---|---|---|---|")
     for expert, ((own, other), apart) in enumerate(zip(shares_EP, apart_E, strict=True)):
         print(f"| {expert} | {own:.2f} | {other:.2f} | {apart:.2f} |")
+    rng = torch.Generator().manual_seed(0)
+    swaps = torch.rand(20, selected_SPTE.shape[2], 1, generator=rng) < 0.5
+    swapped = [torch.where(each, selected_SPTE.flip(1), selected_SPTE) for each in swaps]
+    by_chance = sum(map(share_gap, swapped)) / len(swapped)
+    print(f"shares apart: {share_gap(selected_SPTE):.2f}, by chance {by_chance:.2f}")
+
+
+def share_gap(selected_SPTE: torch.Tensor) -> float:
+    """How far an expert's shares of the two are apart, over what it takes of both on average."""
+    own, other = selected_SPTE.mean(2).unbind(1)
+    taken = selected_SPTE.mean((1, 2)).sum().clamp_min(1e-6)
+    return float((own - other).abs().sum() / taken)
 
 
 def draw(clip: duomotion.Interaction, share_PTE: torch.Tensor) -> Image.Image:

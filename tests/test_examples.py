@@ -41,9 +41,12 @@ def test_what_experts_take_is_drawn(pairs, tmp_path, monkeypatch, capsys):
         sys, "argv", ["experts.py", str(model), "hi", str(picture), "--seconds", "1"]
     )
     runpy.run_path(str(EXAMPLES / "experts.py"), run_name="__main__")
-    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:-1]]
+    *table, gap, _ = capsys.readouterr().out.splitlines()[2:]
+    rows = [line.strip("| ").split(" | ") for line in table]
     assert [row[0] for row in rows] == ["0", "1", "2", "3"]
     assert all(0 <= float(value) <= 1 for row in rows for value in row[1:])
+    apart, by_chance = gap.removeprefix("shares apart: ").split(", by chance ")
+    assert 0 <= float(apart) <= 2 and 0 <= float(by_chance) <= 2
     with Image.open(picture) as found:
         assert found.width > 500 and len(found.getcolors(1_000_000)) > 100
     monkeypatch.setattr(sys, "argv", ["experts.py", "ild-open", "hi", str(picture)])

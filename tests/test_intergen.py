@@ -188,7 +188,7 @@ def test_forms_of_losses_differ_as_named():
     distances = [interaction.joint_distances(x) for x in (moved, target)]
     errors = [
         interaction.distance_map_error(
-            *distances, interaction.distances_that_tell(distances[0], target, form), 1.0
+            *distances, interaction.masking_distances(distances[0], target, form), 1.0
         )
         for form in ("released", "papers")
     ]

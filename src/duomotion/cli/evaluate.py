@@ -46,11 +46,11 @@ class Options:
             "prompts": ten prompts with measured checks, reconstruction errors, copies of training
             clips. "long": visible seams between the windows of clips of 60 s. "stretches": scores
             of "open" over each 10 s of clips of 60 s. These four are for models of two people and
-            of one person. "actions": forty prompts with measured checks,
-            for what no recorded pair shows; for models of two people. "solvers": scores of "open"
-            with each solver and number of steps; for diffusion models. Published protocols, next to
-            the papers' numbers: "intergen" and "intermask" on InterHuman, "interx" on Inter-X,
-            "t2m" on HumanML3D or KIT-ML.
+            of one person. "actions": forty prompts with measured checks, for what no recorded pair
+            shows; for models of two people. "solvers": scores of "open" with each solver and number
+            of steps; for diffusion models. Published protocols, next to the papers' numbers:
+            "intergen" and "intermask" on InterHuman, "interx" on Inter-X, "t2m" on HumanML3D or
+            KIT-ML.
         compare: Further models for the same table, and a plot of FID against time.
         all: Compare with all models that come with duomotion and make as many people.
         tasks: Of "open" and published protocols: generation from text, reconstruction of recorded
@@ -151,6 +151,7 @@ def _open(names: Sequence[str], options: Options) -> "Report":
     from duomotion.distributed import connect
     from duomotion.evaluation.open import report
 
+    processes = connect(options.device)
     models = _load(names, options)
     embedder, data = _open_evaluator(models[0].num_people, options)
     found = report.run(
@@ -161,9 +162,9 @@ def _open(names: Sequence[str], options: Options) -> "Report":
         tasks=options.tasks,
         repeats=options.repeats,
         sampling=options.sampling,
-        processes=connect(options.device),
+        processes=processes,
     )
-    if len(models) == 1 or not connect(options.device).is_first:
+    if len(models) == 1 or not processes.is_first:
         return found
     costs = {model.name: report.cost(name) for model, name in zip(models, names, strict=True)}
     return replace(found, costs=costs)

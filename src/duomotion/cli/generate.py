@@ -165,7 +165,7 @@ def generate(
         seconds: Length of the motion, at most 60; by default estimated from the text.
         prompts: Text file with one sentence per line, in place of one sentence; or .jsonl with an
             object per line, up to millions, whose clips go into shards.
-        one_piece: Make long motion at once, not window by window; for InterMamba's models.
+        one_piece: Make long motion at once, not window by window; for models that no window binds.
         processes: For prompts in .jsonl: processes that generate, each with a model; by default one
             per core of this machine, or per GPU with --device cuda.
         ray: For prompts in .jsonl: generate with Ray, on the cluster at this address, or on this
@@ -174,9 +174,10 @@ def generate(
     """
     if prompts is not None and (text or partner):
         raise ValueError("give a sentence or --prompts, not both")
-    if one_piece and (seconds is None or (prompts is not None and prompts.suffix == ".jsonl")):
+    is_many = prompts is not None and prompts.suffix.lower() == ".jsonl"
+    if one_piece and (seconds is None or is_many):
         raise ValueError("--one-piece goes with --seconds, and not with prompts in .jsonl")
-    if prompts is not None and prompts.suffix.lower() == ".jsonl":
+    if prompts is not None and is_many:
         generate_lines(prompts, options, seconds=seconds, processes=processes, ray=ray)
         return
     if processes is not None or ray is not None:

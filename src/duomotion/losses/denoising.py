@@ -13,10 +13,10 @@ from duomotion.losses.interaction import (
     Form,
     body_errors,
     distance_map_error,
-    distances_that_tell,
     hips_of,
     joint_affinity_error,
     joint_distances,
+    masking_distances,
     mean_over,
     relative_orientation_error,
     weighted,
@@ -71,9 +71,9 @@ def interaction_losses(
     both = prediction_BPTJ3, target_BPTJ3
     orientation = relative_orientation_error(*both, hips_of(skeleton), form)
     distances_BTJJ, recorded_BTJJ = map(joint_distances, both)
-    telling_BTJJ = distances_that_tell(distances_BTJJ, target_BPTJ3, form)
+    masking_BTJJ = masking_distances(distances_BTJJ, target_BPTJ3, form)
     distance_map = distance_map_error(
-        distances_BTJJ, recorded_BTJJ, telling_BTJJ, weights.distance_within
+        distances_BTJJ, recorded_BTJJ, masking_BTJJ, weights.distance_within
     )
     affinity = joint_affinity_error(distances_BTJJ, recorded_BTJJ, weights.affinity_within)
     losses = {

@@ -97,20 +97,20 @@ def joint_distances(positions_BPTJ3: Tensor) -> Tensor:
 
 
 def distance_map_error(
-    prediction_BTJJ: Tensor, target_BTJJ: Tensor, telling_BTJJ: Tensor, within: float
+    prediction_BTJJ: Tensor, target_BTJJ: Tensor, masking_BTJJ: Tensor, within: float
 ) -> Tensor:
     """(B, T): squared error of the distances of joints that are near, of these the mean.
 
     Args:
         prediction_BTJJ, target_BTJJ: `joint_distances`.
-        telling_BTJJ: `distances_that_tell`.
+        masking_BTJJ: `masking_distances`.
         within: metres of these that are near.
     """
-    return mean_over((prediction_BTJJ - target_BTJJ).square(), telling_BTJJ < within, (-2, -1))
+    return mean_over((prediction_BTJJ - target_BTJJ).square(), masking_BTJJ < within, (-2, -1))
 
 
-def distances_that_tell(prediction_BTJJ: Tensor, target_BPTJ3: Tensor, form: Form) -> Tensor:
-    """(B, T, J, J): of which `distance_map_error` takes those that are near.
+def masking_distances(prediction_BTJJ: Tensor, target_BPTJ3: Tensor, form: Form) -> Tensor:
+    """(B, T, J, J): the distances by which `distance_map_error` is masked.
 
     Args:
         form: "released": the predicted distances; "papers": the recorded ones over the floor (ILD,

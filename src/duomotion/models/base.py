@@ -79,7 +79,7 @@ class MotionModel(ABC):
         """
         raise ValueError(
             f"{self.name} makes at most {self.max_frames / self.fps:g} s in one piece; "
-            "only models that scan, as InterMamba's, make more"
+            "only models that no window binds make more"
         )
 
     @abstractmethod

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from duomotion.checkpoint import environment, size_mb
+from duomotion.checkpoint import size_mb
 from duomotion.distributed import Processes
 from duomotion.evaluation.metrics.embedder import Embedder
 from duomotion.evaluation.metrics.estimates import Estimate, Row
 from duomotion.evaluation.open.benchmark import Benchmark, multimodality
 from duomotion.evaluation.open.opensets import OPEN_SETS, PAIRS, evaluator_of, open_set_of
+from duomotion.evaluation.open.row_report import facts_of
 from duomotion.evaluation.open.separation import Separation, separation
 from duomotion.evaluation.open.sources import (
     Generated,
@@ -31,7 +32,6 @@ from duomotion.evaluation.sources import (
     REACTION,
     RECONSTRUCTION,
     SUFFIX,
-    computation,
 )
 from duomotion.evaluation.tables import (
     COLUMNS,
@@ -194,15 +194,7 @@ def run(
                 rows.append(benchmark.row(model.name + SUFFIX[REACTION], source))
             if errors := errors_by_layers(model, map(data.whole, test), data.layout):
                 layers[model.name] = errors
-    facts = {
-        "protocol": asdict(data.protocol),
-        "evaluator": evaluator.name,
-        "data": str(root),
-        "clips": len(test),
-        "repeats": benchmark.repeats,
-        **computation({model.name: model for model in models}, sampling),
-        **environment(processes.device),
-    }
+    facts = facts_of(benchmark, root, models, sampling, processes.device)
     separated = separation(benchmark, mean_pose(data, train))
     return OpenReport(tuple(rows), separated, seconds, layers, facts)
 

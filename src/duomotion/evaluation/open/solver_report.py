@@ -1,68 +1,24 @@
 """The protocol "solvers": what few steps cost a diffusion model in score, with each solver."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-import torch
-
-from duomotion.checkpoint import environment
 from duomotion.distributed import Processes
 from duomotion.evaluation.metrics.embedder import Embedder
-from duomotion.evaluation.metrics.estimates import Estimate, Row
+from duomotion.evaluation.metrics.estimates import Estimate
 from duomotion.evaluation.open.benchmark import Benchmark
 from duomotion.evaluation.open.opensets import OPEN_SETS, evaluator_of, open_set_of
+from duomotion.evaluation.open.row_report import RowReport, facts_of
 from duomotion.evaluation.open.sources import Generated, real
-from duomotion.evaluation.report import Content
-from duomotion.evaluation.sources import computation
-from duomotion.evaluation.tables import computed, markdown, report_files
 from duomotion.models.base import MotionModel
 from duomotion.progress import one_bar
 from duomotion.sampling.request import AS_TUNED, Sampling
 
 SOLVERS = ("ddim", "dpmsolver++", "deis", "unipc")  # "lcm" is for students
 STEPS = (50, 20, 10, 5, 2, 1)
-SCORES = ("fid", "r1", "r3", "mm_dist", "foot_sliding", "jerk", "body_litres", "seconds")
-
-
-@dataclass(frozen=True)
-class SolverReport:
-    """What the protocol found.
-
-    Attributes:
-        model: its name.
-        rows: real motion, then each solver with each number of steps.
-        facts: evaluator, data, repeats, versions, hardware.
-    """
-
-    model: str
-    rows: tuple[Row, ...]
-    facts: dict[str, Any]
-
-    def files(self) -> dict[str, Content]:
-        """report.md, report.csv and report.json."""
-        numbers = {
-            "rows": {row.name: row.as_dict() for row in self.rows},
-            "facts": self.facts,
-        }
-        return report_files(self.markdown(), numbers, self.rows, {})
-
-    def markdown(self) -> str:
-        """For a person."""
-        facts = self.facts
-        lines = [
-            f"# {self.model}: solvers and steps",
-            "",
-            f"{facts['clips']} test clips of {facts['data']}, {facts['repeats']} repeats, "
-            f"evaluator {facts['evaluator']}.",
-            "",
-            markdown(self.rows, SCORES),
-            computed(facts),
-        ]
-        return "\n".join([*lines, ""])
 
 
 def run(
@@ -76,7 +32,7 @@ def run(
     processes: Processes,
     solvers: Sequence[str] = SOLVERS,
     steps: Sequence[int] = STEPS,
-) -> SolverReport:
+) -> RowReport:
     """Score a diffusion model by the open benchmark with each solver and number of steps.
 
     Args:
@@ -107,13 +63,10 @@ def run(
                 each = Estimate(median(source.seconds), nan)
                 row = replace(row, scores={**row.scores, "seconds": each})
             rows.append(row)
-    facts = {
-        "protocol": asdict(data.protocol),
-        "evaluator": embedder.name,
-        "data": str(root),
-        "clips": len(test),
-        "repeats": benchmark.repeats,
-        **computation({model.name: model}, sampling),
-        **environment(torch.device(processes.device)),
-    }
-    return SolverReport(model.name, tuple(rows), facts)
+    facts = facts_of(benchmark, root, [model], sampling, processes.device)
+    return RowReport(
+        f"{model.name}: solvers and steps",
+        "Each row samples with another solver and number of steps.",
+        tuple(rows),
+        facts,
+    )

@@ -7,55 +7,50 @@ each minute in one piece as well.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
 
-from duomotion.checkpoint import environment
 from duomotion.data.testsets import Query
 from duomotion.distributed import Processes
 from duomotion.evaluation.metrics.embedder import Embedder
-from duomotion.evaluation.metrics.estimates import Estimate, Row
+from duomotion.evaluation.metrics.estimates import Estimate
 from duomotion.evaluation.open.benchmark import Benchmark
-from duomotion.evaluation.open.opensets import OPEN_SETS, Motion, OpenSet, evaluator_of, open_set_of
+from duomotion.evaluation.open.opensets import OPEN_SETS, Motion, evaluator_of, open_set_of
+from duomotion.evaluation.open.row_report import RowReport, facts_of
 from duomotion.evaluation.open.sources import Generated, Source, real
-from duomotion.evaluation.report import Content
-from duomotion.evaluation.sources import computation
-from duomotion.evaluation.tables import computed, markdown, report_files
 from duomotion.models.base import MotionModel
 from duomotion.progress import one_bar
 from duomotion.sampling.request import AS_TUNED, Sampling
 
 SECONDS, STRETCH = 60, 10
-SCORES = ("fid", "r1", "r3", "mm_dist", "foot_sliding", "jerk", "body_litres", "seconds")
 
 
 class Minutes(Generated):
     """A minute for each text, whatever the length of the recorded clip."""
 
-    def __init__(
-        self,
-        data: OpenSet,
-        model: MotionModel,
-        folder: Path,
-        processes: Processes,
-        *,
-        sampling: Sampling,
-        way: str,
-    ) -> None:
-        self.purpose = f"{SECONDS} s {way}"
-        super().__init__(data, model, folder, processes, sampling=sampling)
+    way = "by windows"
+    purpose = f"{SECONDS} s {way}"
 
     def frames(self, query: Query[Any]) -> int:
         return round(SECONDS * self.layout.fps)
 
     def identity(self, query: Query[Any], /) -> tuple[object, ...]:
         return query.text, query.seed
+
+
+class MinutesInOnePiece(Minutes):
+    """The same without windows."""
+
+    way = "in one piece"
+    purpose = f"{SECONDS} s {way}"
+
+    def make(self, queries: Sequence[Query[Any]], /) -> list[Motion]:
+        self.model.in_one_piece(self.frames(queries[0]))
+        return super().make(queries)
 
 
 def stretch(source: Source, number: int, fps: float) -> Source:
@@ -69,42 +64,6 @@ def stretch(source: Source, number: int, fps: float) -> Source:
     return cut
 
 
-@dataclass(frozen=True)
-class StretchReport:
-    """What the protocol found.
-
-    Attributes:
-        rows: real motion, then the stretches of each model.
-        facts: evaluator, data, repeats, versions, hardware.
-    """
-
-    rows: tuple[Row, ...]
-    facts: dict[str, Any]
-
-    def files(self) -> dict[str, Content]:
-        """report.md, report.csv and report.json."""
-        numbers = {
-            "rows": {row.name: row.as_dict() for row in self.rows},
-            "facts": self.facts,
-        }
-        return report_files(self.markdown(), numbers, self.rows, {})
-
-    def markdown(self) -> str:
-        """For a person."""
-        facts = self.facts
-        lines = [
-            f"# Stretches of {STRETCH} s of clips of {SECONDS} s",
-            "",
-            f"Captions of {facts['clips']} test clips of {facts['data']}, {facts['repeats']} "
-            f"repeats, evaluator {facts['evaluator']}. Real motion is as long as it was recorded; "
-            "s/clip is of the whole clip.",
-            "",
-            markdown(self.rows, SCORES),
-            computed(facts),
-        ]
-        return "\n".join([*lines, ""])
-
-
 def run(
     models: Sequence[MotionModel],
     root: str | Path,
@@ -114,7 +73,7 @@ def run(
     repeats: int | None = None,
     sampling: Sampling = AS_TUNED,
     processes: Processes,
-) -> StretchReport:
+) -> RowReport:
     """Score minutes by their stretches.
 
     Args:
@@ -132,17 +91,15 @@ def run(
     ways = [
         (model, way)
         for model in models
-        for way in ("by windows", *(["in one piece"] if model.any_length else []))
+        for way in (Minutes, *([MinutesInOnePiece] if model.any_length else []))
     ]
     total = -(-len(ways) * benchmark.repeats * len(test) // processes.size)
     with one_bar("stretches", unit="clip", total=total, is_shown=processes.is_first):
         for model, way in ways:
-            if way == "in one piece":
-                model.in_one_piece(round(SECONDS * model.fps))
-            source = Minutes(data, model, folder, processes, sampling=sampling, way=way)
+            source = way(data, model, folder, processes, sampling=sampling)
             made = [
                 benchmark.row_of_any_length(
-                    f"{model.name}, {way}, {number * STRETCH} to {(number + 1) * STRETCH} s",
+                    f"{model.name}, {way.way}, {number * STRETCH} to {(number + 1) * STRETCH} s",
                     stretch(source, number, model.fps),
                 )
                 for number in range(SECONDS // STRETCH)
@@ -150,13 +107,10 @@ def run(
             if source.seconds:
                 made[0].scores["seconds"] = Estimate(median(source.seconds), nan)
             rows += made
-    facts = {
-        "protocol": asdict(data.protocol),
-        "evaluator": embedder.name,
-        "data": str(root),
-        "clips": len(test),
-        "repeats": benchmark.repeats,
-        **computation({model.name: model for model in models}, sampling),
-        **environment(torch.device(processes.device)),
-    }
-    return StretchReport(tuple(rows), facts)
+    facts = facts_of(benchmark, root, models, sampling, processes.device)
+    return RowReport(
+        f"Stretches of {STRETCH} s of clips of {SECONDS} s",
+        "Real motion is as long as it was recorded; s/clip is of the whole clip.",
+        tuple(rows),
+        facts,
+    )

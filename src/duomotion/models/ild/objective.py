@@ -9,9 +9,9 @@ from torch import Tensor
 from duomotion.losses.interaction import (
     body_errors,
     distance_map_error,
-    distances_that_tell,
     hips_of,
     joint_distances,
+    masking_distances,
     mean_over,
     relative_orientation_error,
     weighted,
@@ -47,9 +47,9 @@ def joint_losses(
     errors["position"] = torch.sub(*both).square().sum(-1).mean((1, 3))
     if weights.distance:
         distances_BTJJ, recorded_BTJJ = map(joint_distances, both)
-        telling_BTJJ = distances_that_tell(distances_BTJJ, target_BPTJ3, form)
+        masking_BTJJ = masking_distances(distances_BTJJ, target_BPTJ3, form)
         errors["distance"] = distance_map_error(
-            distances_BTJJ, recorded_BTJJ, telling_BTJJ, weights.distance_within
+            distances_BTJJ, recorded_BTJJ, masking_BTJJ, weights.distance_within
         )
     if weights.orientation:
         errors["orientation"] = relative_orientation_error(*both, hips_of(skeleton), form)
