@@ -35,6 +35,7 @@ from duomotion.models.ild.linear_code import LinearCode, cosines
 from duomotion.models.ild.network import LatentDenoiser
 from duomotion.models.ild.objective import joint_losses, kl_loss
 from duomotion.models.ild.reference import ReferenceSampler, deis_change
+from duomotion.models.ild.tables import TABLES
 from duomotion.models.layers.attention import Attention
 from duomotion.models.layers.latents import Latents
 from duomotion.models.pair_guidance import GuidanceConfig, PairGuidance
@@ -461,6 +462,14 @@ def test_guidance_takes_as_many_steps_as_it_is_told(trained, monkeypatch):
         sampling = Sampling(steps=5, collision_steps=steps, attempts=1, **more)
         model.generate("two wave", seconds=1, sampling=sampling)
         assert len(measured) == steps * inner
+
+
+def test_rows_that_sample_in_their_own_ways_have_their_own_clips(trained):
+    model = duomotion.load(trained[1])
+    rows = TABLES["ild/table2c"].rows.values()
+    made = [row.adapt(model).fingerprint for row in rows if row.adapt]
+    assert len({model.fingerprint, *made}) == 3
+    assert model.retuned(model.tuned).fingerprint == model.fingerprint
 
 
 def test_known_motion_takes_its_place_in_what_latents_decode_to(trained):

@@ -145,7 +145,7 @@ class FeatureModel(MotionModel):
     @property
     def fingerprint(self) -> str:
         configs = [getattr(network, "config", None) for network in self.networks]
-        settings = (*map(fingerprint, self.networks), *configs, self.encoder.name)
+        settings = (*map(fingerprint, self.networks), *configs, self.encoder.name, self.tuned)
         return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
 
     def answer(
