@@ -6,7 +6,7 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE THIRD_PARTY.md ./
 COPY src ./src
 RUN PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
-    pip install --no-cache-dir '.[serve]' && rm -rf /src
+    pip install --no-cache-dir . && rm -rf /src
 WORKDIR /home/duomotion
 RUN useradd --home-dir /home/duomotion duomotion && chown duomotion /home/duomotion
 USER duomotion

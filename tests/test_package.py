@@ -1,12 +1,8 @@
 """What is installed: every file that the package needs, its licence, what it says of itself."""
 
-import subprocess
-import sys
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
-
-import pytest
 
 import duomotion
 
@@ -38,17 +34,3 @@ def test_licences_are_in_the_wheel():
 
 def test_the_version_is_said_once():
     assert PROJECT["project"]["version"] == duomotion.__version__
-
-
-@pytest.mark.parametrize(
-    ("missing", "code"),
-    [
-        ("httpx", "import duomotion.client"),
-        ("uvicorn", "from duomotion.cli import main; main()"),
-    ],
-)
-def test_without_the_extra_its_name_is_said(missing, code):
-    hidden = f"import sys; sys.modules[{missing!r}] = None; sys.argv[1:] = ['serve']; "
-    result = subprocess.run([sys.executable, "-c", hidden + code], capture_output=True, text=True)
-    assert result.returncode != 0
-    assert f"needs {missing}" in result.stderr and "'duomotion[serve]'" in result.stderr

@@ -13,15 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from duomotion.motion.interaction import Interaction
+import httpx
 
-try:
-    import httpx
-except ModuleNotFoundError:
-    raise ModuleNotFoundError(
-        "the client needs httpx, which is not installed: pip install 'duomotion[serve]'",
-        name="httpx",
-    ) from None
+from duomotion.motion.interaction import Interaction
 
 Motion = Interaction | str
 """A clip, which is uploaded, or the name of one that the service holds."""

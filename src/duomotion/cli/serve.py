@@ -3,7 +3,6 @@
 import os
 import webbrowser
 from functools import partial
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def serve(
     processes: int | None = None,
     ray: tuple[str, ...] | None = None,
 ) -> None:
-    """Serve models over HTTP (needs duomotion[serve]).
+    """Serve models over HTTP.
 
     The environment variable DUOMOTION_API_KEY, where it is set, holds a key that clients have to
     send in the header X-API-Key. SIGTERM and Ctrl-C let running jobs finish.
@@ -56,8 +55,8 @@ def serve(
     _check_port(port)
     if processes is not None and ray is None:
         raise ValueError("--processes is for --ray; without it one process generates")
-    server = _server()
     from duomotion.loading import shipped
+    from duomotion.serving import server
     from duomotion.serving.engine import Limits
 
     models = model or tuple(shipped())
@@ -92,7 +91,7 @@ def studio(
     device: str = "cpu",
     browser: bool = True,
 ) -> None:
-    """Open a page on which two people are directed (needs duomotion[serve]).
+    """Open a page on which two people are directed.
 
     The page and what it asks for are served to this machine alone, until Ctrl-C.
 
@@ -106,8 +105,8 @@ def studio(
     """
     _check_counts(("--threads", 1 if threads is None else threads))
     _check_port(port)
-    server = _server()
     from duomotion.loading import shipped
+    from duomotion.serving import server
 
     def on_ready(url: str) -> None:
         print(f"the studio is at {url}", flush=True)
@@ -129,22 +128,6 @@ def _check_port(port: int) -> None:
     """Raises ValueError where there is no such port."""
     if not 0 <= port < 65536:
         raise ValueError(f"--port has to be 0 to 65535, not {port}")
-
-
-def _server() -> ModuleType:
-    """The module that serves.
-
-    Raises:
-        ValueError: what it needs is not installed.
-    """
-    try:
-        from duomotion.serving import server
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"the service needs {error.name}, which is not installed: "
-            "pip install 'duomotion[serve]'"
-        ) from None
-    return server
 
 
 def _process(models: tuple[str, ...], device: str, threads: int | None) -> "StartWorkers":
