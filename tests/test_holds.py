@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from motions import point, standing
 
-from duomotion.motion.holds import hands, held_hands, join_hands
+from duomotion.motion.holds import arm_accelerations, hands, held_hands, hold_hands, join_hands
 from duomotion.motion.kinematics import global_rotations
 from duomotion.motion.rotations import yaw
 from duomotion.motion.seams import joint_motion
@@ -87,9 +87,28 @@ def test_held_hands_meet_and_nothing_else_moves(reach):
     before, after = (global_rotations(each.rotations, SMPL22) for each in (motion, joined))
     wrists = [SMPL22.index(f"{side}_wrist") for side in ("left", "right")]
     np.testing.assert_allclose(after[:, :, wrists], before[:, :, wrists], atol=1e-5)
+    rotations = joined.rotations.astype(float)
+    products = rotations @ rotations.swapaxes(-1, -2)
+    np.testing.assert_allclose(products, np.broadcast_to(np.eye(3), products.shape), atol=1e-6)
     # Both go half of the way.
     moved = np.linalg.norm(hands(joined) - hands(motion), axis=-1)[:, 60]
     np.testing.assert_allclose(moved, moved[0, 0], atol=0.02)
+
+
+def test_known_frames_stay_and_the_partner_goes_all_the_way(reach):
+    motion = coming_and_going(reach, near=0.18)
+    held = held_hands(motion)
+    known = np.zeros((2, FRAMES), bool)
+    known[0] = True
+    joined = join_hands(motion, held, known)
+    np.testing.assert_array_equal(joined.rotations[0], motion.rotations[0])
+    assert gap(joined)[40:80].max() < 0.06
+    known = np.tile(np.arange(FRAMES) < 50, (2, 1))
+    joined = join_hands(motion, held, known)
+    np.testing.assert_array_equal(joined.rotations[known], motion.rotations[known])
+    assert gap(joined)[70:80].max() < 0.06
+    accelerations = [joint_motion(each.positions.astype(float))[1] for each in (joined, motion)]
+    assert accelerations[0].max() < accelerations[1].max() + 10
 
 
 def test_hands_come_together_without_a_pop(reach):
@@ -98,6 +117,23 @@ def test_hands_come_together_without_a_pop(reach):
     plain = joint_motion(motion.positions.astype(float))[1].max()
     assert joint_motion(joined.positions.astype(float))[1].max() < plain + 10
     np.testing.assert_allclose(joined.positions[:, :20], motion.positions[:, :20], atol=1e-5)
+
+
+def test_a_hold_that_would_jerk_an_arm_is_left(reach):
+    motion = coming_and_going(reach, near=0.0)
+    # The first person's left arm is stretched out beyond the hand, and its elbow bends to one side
+    # and the other.
+    side = np.where(np.arange(FRAMES) % 2, 0.01, -0.01)
+    motion = point(motion, 0, "left_shoulder", [0, -0.6, 0.8])
+    ways = np.stack([side, np.full(FRAMES, -0.6), np.full(FRAMES, 0.8)], -1)
+    motion = point(motion, 0, "left_elbow", ways)
+    held = held_hands(motion)
+    assert held[60, 0, 1] and held[60, 1, 0]
+    left, right = arm_accelerations(join_hands(motion, held))[0].max(0)
+    assert left > 100 > right
+    joined = hold_hands(motion)
+    np.testing.assert_allclose(gap(joined), gap(motion), atol=1e-5)
+    np.testing.assert_allclose(gap(joined, 1, 0), gap(join_hands(motion, held), 1, 0), atol=1e-5)
 
 
 def test_the_other_arm_makes_up_for_one_that_is_stretched_out(reach):

@@ -75,6 +75,8 @@ class Options:
             default as each model was tuned.
         avoid_collisions: Whether two people whose bodies are in each other are moved apart, which
             published protocols don't see.
+        join_hands: Whether hands of two people that nearly hold each other are brought together,
+            which published protocols don't see.
         collision_steps: The last steps of a diffusion model in which they are also led apart while
             it samples, 0 for none; by default as each model was tuned, in published protocols none.
         out: Folder for report.md, report.json, report.csv and the generated clips.
@@ -96,6 +98,7 @@ class Options:
     attempts: int | None = None
     solver: str | None = None
     avoid_collisions: bool = True
+    join_hands: bool = True
     collision_steps: int | None = None
     out: Path = Path("out/evaluation")
     device: str = "cpu"
@@ -113,6 +116,7 @@ class Options:
             attempts=self.attempts,
             solver=self.solver,
             avoid_collisions=None if self.avoid_collisions else False,
+            join_hands=None if self.join_hands else False,
             collision_steps=self.collision_steps,
         )
 

@@ -54,6 +54,7 @@ class Options:
             where motion is given, so that the rest comes to fit it; by default as the model was
             tuned.
         avoid_collisions: Whether two people whose bodies are in each other are moved apart.
+        join_hands: Whether hands of two people that nearly hold each other are brought together.
         collision_steps: The last steps of a diffusion model in which they are also led apart while
             it samples, 0 for none; by default as the model was tuned.
         contact: A touch to lead the motion to, as in "A.right_hand B.left_shoulder 1.0:2.0": joints
@@ -80,6 +81,7 @@ class Options:
     solver: str | None = None
     resampling: int | None = None
     avoid_collisions: bool = True
+    join_hands: bool = True
     collision_steps: int | None = None
     contact: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
@@ -101,6 +103,7 @@ class Options:
             solver=self.solver,
             resampling=self.resampling,
             avoid_collisions=None if self.avoid_collisions else False,
+            join_hands=None if self.join_hands else False,
             collision_steps=self.collision_steps,
             contacts=tuple(map(Contact.parse, self.contact)) or None,
             paths=tuple(map(RootPath.parse, self.path)) or None,

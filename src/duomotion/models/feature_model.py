@@ -19,6 +19,7 @@ from duomotion.models.base import MotionModel
 from duomotion.models.batches import in_batches
 from duomotion.models.progress import OnStep
 from duomotion.motion.contacts import lock_feet, snap_to_floor
+from duomotion.motion.holds import hold_hands
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.layout import Layout
 from duomotion.motion.normaliser import Normaliser
@@ -244,14 +245,17 @@ class FeatureModel(MotionModel):
         return KnownFeatures(features_PTF, known.fixed(self.num_people))
 
     def finish(self, clip: Interaction, request: Request) -> Interaction:
-        """With bodies that are not in each other, and touch where they should."""
+        """With hands that meet where they nearly do, and bodies that are not in each other."""
         sampling = request.sampling.resolved(self.tuned, self.name)
+        known = KnownMotion.of(request, self.layout)
+        fixed_PT = None if known is None else known.fixed(clip.num_people)
+        if sampling.join_hands:
+            clip = hold_hands(clip, fixed_PT)
         if not (sampling.avoid_collisions or sampling.contacts):
             return clip
-        known = KnownMotion.of(request, self.layout)
         return separated(
             clip,
-            None if known is None else known.fixed(clip.num_people),
+            fixed_PT,
             contacts=sampling.contacts or (),
             avoid_collisions=bool(sampling.avoid_collisions),
         )

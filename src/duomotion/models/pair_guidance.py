@@ -100,6 +100,7 @@ def guided_sampling(config: SampledConfig, guidance: GuidanceConfig) -> Sampling
         guidance=config.guidance,
         attempts=config.attempts,
         avoid_collisions=True,
+        join_hands=True,
         collision_steps=guidance.collision_steps,
         contacts=(),
         paths=(),

@@ -5,16 +5,20 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import distance_transform_cdt
 
+from duomotion.motion.contacts import ease_mask
 from duomotion.motion.ik import bend_limb
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.kinematics import global_rotations, local_rotations, palms
+from duomotion.motion.rotations import matrix_to_sixd_concatenated, sixd_concatenated_to_matrix
 from duomotion.motion.runs import runs
+from duomotion.motion.seams import joint_motion
 
 # Metres between the middles of two hands.
 TAKEN, LOST = 0.20, 0.30  # of hands that are taken, and that are lost again
 HELD = 0.05  # what is left between hands that are brought together
 SHORTEST = 0.4  # seconds; hands that pass each other are sooner apart
 EASE = 0.4  # seconds over which hands are brought together and let go
+JERKED = 40.0  # m/s^2 that an arm may gain by being bent
 ROUNDS = 4  # in which the other arm makes up for an arm that is stretched out
 
 SIDES = ("left", "right")
@@ -55,28 +59,73 @@ def held_hands(interaction: Interaction) -> np.ndarray:
     return held
 
 
-def join_hands(interaction: Interaction, held: np.ndarray) -> Interaction:
-    """Brings hands that hold each other within reach of the palms by bending both arms.
+def hold_hands(interaction: Interaction, fixed_PT: np.ndarray | None = None) -> Interaction:
+    """Brings hands together that hold each other, but for holds that would jerk an arm.
 
-    Each hand goes half of the way, further where the other arm is stretched out. The correction is
-    eased in before a hold and out behind it. Wrists keep their orientation.
+    Where an arm is nearly stretched or folded, its elbow has no clear side to bend to.
 
     Args:
-        interaction: two people on SMPL-22.
-        held: (T, 2, 2), as of `held_hands`.
+        interaction, fixed_PT: as of `join_hands`.
     """
+    held = held_hands(interaction)
+    joined = join_hands(interaction, held, fixed_PT)
+    jerked_PTH = arm_accelerations(joined) > arm_accelerations(interaction) + JERKED
+    if not jerked_PTH.any():
+        return joined
+    ease = round(EASE * interaction.fps)
+    for one, other in np.ndindex(2, 2):
+        jerked_T = jerked_PTH[0, :, one] | jerked_PTH[1, :, other]
+        for start, stop in runs(held[:, one, other]):
+            if jerked_T[max(start - ease, 0) : stop + ease].any():
+                held[start:stop, one, other] = False
+    return join_hands(interaction, held, fixed_PT)
+
+
+def arm_accelerations(interaction: Interaction) -> np.ndarray:
+    """(P, T-2, 2) of the left and right elbow or wrist, whichever is larger, in m/s^2."""
+    joints = [
+        [interaction.skeletons[0].index(f"{side}_{part}") for part in ("elbow", "wrist")]
+        for side in SIDES
+    ]
+    positions = interaction.positions.astype(np.float64)
+    return joint_motion(positions, interaction.fps)[1][..., joints].max(-1)
+
+
+def join_hands(
+    interaction: Interaction, held: np.ndarray, fixed_PT: np.ndarray | None = None
+) -> Interaction:
+    """Brings hands that hold each other within reach of the palms by bending both arms.
+
+    Each hand goes half of the way, further where the other arm is stretched out, or where the other
+    person's frame is known. The correction is eased in before a hold and out behind it, and around
+    known frames, which stay as they are. Wrists keep their orientation.
+
+    Args:
+        interaction: two people whose joints have the names of SMPL's.
+        held: (T, 2, 2), as of `held_hands`.
+        fixed_PT: bool, frames that are known.
+    """
+    if not held.any():
+        return interaction
+    ease = round(EASE * interaction.fps)
+    if fixed_PT is None:
+        fixed_PT = np.zeros((2, interaction.num_frames), bool)
+    free, partner_free = (ease_mask(fixed_T, ease)[:, None] for fixed_T in fixed_PT)
+    shares = free * (1 - partner_free / 2), partner_free * (1 - free / 2)
+    joined = interaction
     for _ in range(ROUNDS):
-        reached = hands(interaction)
+        reached = hands(joined)
         shifts = np.zeros_like(reached)
         for one, other in np.ndindex(2, 2):
             way = reached[1, :, other] - reached[0, :, one]
             gap = np.linalg.norm(way, axis=-1, keepdims=True)
-            way *= np.maximum(gap - HELD, 0) / np.maximum(gap, 1e-9) / 2
-            shift = _eased(way, held[:, one, other], round(EASE * interaction.fps))
-            shifts[0, :, one] += shift
-            shifts[1, :, other] -= shift
-        interaction = _moved_hands(interaction, shifts)
-    return interaction
+            way *= np.maximum(gap - HELD, 0) / np.maximum(gap, 1e-9)
+            way = _eased(way, held[:, one, other], ease)
+            shifts[0, :, one] += shares[0] * way
+            shifts[1, :, other] -= shares[1] * way
+        joined = _moved_hands(joined, shifts)
+    joined.rotations[fixed_PT] = interaction.rotations[fixed_PT]
+    return joined
 
 
 def _eased(shift: np.ndarray, held_T: np.ndarray, frames: int) -> np.ndarray:
@@ -94,7 +143,10 @@ def _moved_hands(interaction: Interaction, shifts: np.ndarray) -> Interaction:
     """Hands moved by shifts (P, T, 2, 3) in metres as far as arms reach."""
     skeleton = interaction.skeletons[0]
     middles, positions = hands(interaction), interaction.positions.astype(np.float64)
-    rotations = interaction.rotations.astype(np.float64)
+    # What rounding leaves between rows grows along each chain and in each round.
+    rotations = sixd_concatenated_to_matrix(
+        matrix_to_sixd_concatenated(interaction.rotations.astype(np.float64))
+    )
     for person in range(interaction.num_people):
         world = global_rotations(rotations[person], skeleton)
         for number, side in enumerate(SIDES):

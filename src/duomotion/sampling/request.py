@@ -40,6 +40,8 @@ class Sampling:
             comes to fit it.
         avoid_collisions: two people whose bodies are in each other are moved apart in the end, as
             little as that takes (`body.separation`).
+        join_hands: hands of two people that nearly hold each other are brought together in the end
+            (`motion.holds`).
         collision_steps: the last steps of a diffusion model, 0 to `MAX_STEPS`, in which they are
             also led apart while it samples (`models.pair_guidance`).
         contacts: touches that motion is led to in the same way (`body.constraints`).
@@ -59,6 +61,7 @@ class Sampling:
     solver: str | None = None
     resampling: int | None = None
     avoid_collisions: bool | None = None
+    join_hands: bool | None = None
     collision_steps: int | None = None
     contacts: tuple[Contact, ...] | None = None
     paths: tuple[RootPath, ...] | None = None

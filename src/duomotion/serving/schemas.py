@@ -89,6 +89,7 @@ class RequestBody(Body):
     guidance: Annotated[float | None, Field(ge=0, le=MAX_GUIDANCE, allow_inf_nan=False)] = None
     steps: Annotated[int | None, Field(ge=1, le=MAX_STEPS)] = None
     avoid_collisions: bool | None = None
+    join_hands: bool | None = None
 
     def sampling(self, **more: Any) -> Sampling:
         """Raises ValueError where settings don't go together."""
@@ -96,6 +97,7 @@ class RequestBody(Body):
             guidance=self.guidance,
             steps=self.steps,
             avoid_collisions=self.avoid_collisions,
+            join_hands=self.join_hands,
             **more,
         )
 

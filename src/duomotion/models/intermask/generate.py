@@ -101,6 +101,7 @@ class InterMask(FeatureModel):
             reaction_steps=config.reaction_steps,
             attempts=config.attempts,
             avoid_collisions=True,
+            join_hands=True,
             contacts=(),
         )
 
