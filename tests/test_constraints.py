@@ -92,6 +92,18 @@ def test_energies_are_zero_where_constraints_are_met_and_pull_where_not():
     assert SHAKE.energy(touching, SMPL22, 30).item() == 0
 
 
+@pytest.mark.parametrize("times", [(0.5, 0.51), (0.99, 1.0), (0.0, 0.001)])
+def test_a_contact_shorter_than_a_frame_is_of_one(times):
+    people = standing(2, 30, 0.9)
+    joints = torch.from_numpy(people.positions).double().requires_grad_()
+    contact = Contact(SHAKE.joints, *times)
+    contact.check(SMPL22, people.seconds)
+    (gradient,) = torch.autograd.grad(contact.energy(joints, SMPL22, 30), joints)
+    assert gradient.any((0, 2, 3)).nonzero().flatten().tolist() == [min(round(times[0] * 30), 29)]
+    made = separated(people, contacts=(contact,))
+    assert np.isfinite(made.positions).all()
+
+
 def test_hands_come_together_and_feet_stay():
     people = standing(2, 45, 0.9)
     made = separated(people, contacts=(SHAKE,))

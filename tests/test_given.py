@@ -10,7 +10,7 @@ from motions import waving
 import duomotion
 from duomotion.motion.runs import runs
 from duomotion.motion.seams import seams
-from duomotion.sampling.gaps import count_windows, gap_at, window_stop
+from duomotion.sampling.gaps import Gaps
 
 FPS = 30
 
@@ -93,16 +93,17 @@ def test_a_partner_without_a_text(model, partner):
 def test_windows_fill_every_gap(lengths, context, is_known_first):
     flags = [length for pair in lengths for length in pair]
     unknown = np.repeat((np.arange(len(flags)) + is_known_first) % 2 == 0, flags)
+    gaps = Gaps.of(unknown)
     longest, overlap, start, count = 40, 8, 0, 0
-    while (gap := gap_at(unknown, start)) is not None:
+    while (gap := gaps.at(start)) is not None:
         start = max(start, gap[0])
         end = min(len(unknown), start - min(overlap, start) + longest)
-        stop = window_stop(unknown, start, end, context=context)
+        stop = gaps.window_stop(start, end, context=context)
         assert start < stop <= end
-        for first, last in runs(unknown):
+        for first, last in gaps.spans:
             # No gap is left with less than some context to go, and none is begun in vain.
             assert not first < stop < last or last - stop >= min(context, 1) or first == gap[0]
         start, count = stop, count + 1
     assert not unknown[start:].any()
     options = {"longest": longest, "overlap": overlap, "context": context}
-    assert count_windows(unknown, 0, **options) == count
+    assert gaps.count_windows(0, **options) == count

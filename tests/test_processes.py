@@ -79,7 +79,7 @@ def recipes(pairs, solo, tmp_path_factory):
         "ild's autoencoder": parts["ild"],
         "intermoe": (
             *("intermoe/denoiser-open", *tiny.INTERMOE_DENOISER, data),
-            *(f"data.autoencoder={last['intermoe']}", "model.routing.bias_rate=0"),
+            f"data.autoencoder={last['intermoe']}",
         ),
         "intermoe's autoencoder": parts["intermoe"],
     }

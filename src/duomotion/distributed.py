@@ -96,6 +96,18 @@ class Processes:
             distributed.barrier()
 
 
+def is_distributed() -> bool:
+    """Whether other processes train along."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def sum_over_ranks(tensor: Tensor) -> Tensor:
+    """Add up over all processes, in place."""
+    if is_distributed():
+        distributed.all_reduce(tensor)
+    return tensor
+
+
 def share(count: int, *, index: int, parts: int) -> slice:
     """Part `index` of `count` clips, at least one clip.
 
@@ -125,6 +137,12 @@ def find_device(name: str) -> torch.device:
         reason = str(problem).partition("\n")[0].rstrip(".")
         raise ValueError(f"the device {name!r} can't be used: {reason}") from None
     return torch.device(name)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was asked."""
+    if device.type != "cpu":
+        torch.get_device_module(device).synchronize()
 
 
 def connect(device: str | None = None) -> Processes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from duomotion.defaults import DEFAULT_MODELS
 from duomotion.distributed import connect, find_device
 from duomotion.editions import LATEST, of_edition
-from duomotion.models import kinds, part_of
+from duomotion.models import part_of
 from duomotion.models.base import MotionModel
 from duomotion.models.reconstructor import Reconstructor
 from duomotion.precision import Precision
@@ -128,12 +128,7 @@ def _found(model: str | Path) -> "tuple[Path, str, Part]":
     from duomotion.checkpoint import read_recipe
 
     kind = read_recipe(folder)["system"]
-    known = kinds()
-    if kind not in known:
-        raise ValueError(
-            f"{folder} is a checkpoint of {kind!r}, which does not generate on its own"
-        )
-    return folder, kind, known[kind]
+    return folder, kind, part_of(kind)
 
 
 def shipped() -> Mapping[str, Path]:

@@ -78,7 +78,8 @@ class Contact:
 
     def energy(self, joints_PTJ3: Tensor, skeleton: Skeleton, fps: float) -> Tensor:
         """Mean square of the metres that are missing."""
-        stretch = slice(round(self.start * fps), max(round(self.stop * fps), 1))
+        first = min(round(self.start * fps), joints_PTJ3.shape[1] - 1)
+        stretch = slice(first, max(round(self.stop * fps), first + 1))
         one, other = (
             _place(joints_PTJ3[person, stretch], name, skeleton)
             for person, name in enumerate(self.joints)

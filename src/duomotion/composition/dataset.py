@@ -98,13 +98,15 @@ def compose(config: CompositionConfig, out: Path, *, processes: int = 1) -> Repo
         raise ValueError(f"processes has to be 1 at least, not {processes}")
     takes, captions = read_takes(Path(config.solo))
     sentences: list[Sentence] = []
+    weights = None
     if config.reactions:
         from duomotion.composition.reactions import load_reacting
 
         sentences = read_sentences(config.sentences, config.pairs)
-        load_reacting(config.model)  # so that no other clip is made in vain
+        # Before the other clips, which would be made in vain.
+        weights = load_reacting(config.model).fingerprint
     with locked(out):
-        settings = {**asdict(config), "recordings": _fingerprint(takes)}
+        settings = {**asdict(config), "recordings": _fingerprint(takes), "weights": weights}
         if _clips(out, settings) is None:
             write_mark(out, settings, None)
             tasks = [_Task(COMPOSED, number) for number in range(config.count)]

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from duomotion.checkpoint import PROVENANCE, environment, read_json
+from duomotion.checkpoint import PROVENANCE, environment, read_json, read_recipe
 from duomotion.config import apply_overrides, flatten, to_dict
 from duomotion.distributed import Processes
 from duomotion.evaluation.metrics.embedder import Embedder
@@ -52,9 +52,12 @@ class SmallTraining:
 
     @property
     def is_done(self) -> bool:
-        """Whether its last step was saved."""
-        provenance = self.folder / "last" / PROVENANCE
-        return provenance.exists() and read_json(provenance)["step"] >= self.recipe.optim.steps
+        """Whether its last step was saved, and by this recipe."""
+        last = self.folder / "last"
+        if not (last / PROVENANCE).exists():
+            return False
+        steps = read_json(last / PROVENANCE)["step"]
+        return steps >= self.recipe.optim.steps and read_recipe(last) == to_dict(self.recipe)
 
     def run(self, on_progress: OnProgress | None, device: str | None) -> None:
         """Train, or go on; raises as `Trainer.run`."""

@@ -15,6 +15,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from duomotion import __version__
 from duomotion.data.testsets import Query
 from duomotion.distributed import Processes
 from duomotion.models.base import MotionModel
@@ -50,7 +51,8 @@ class CachedSource(ABC, Generic[Asked, Made]):
     Clips are cached and not made again; under torchrun each process makes its share.
 
     Args:
-        folder: has a folder for each model, for each way of sampling and for each purpose.
+        folder: has a folder for each model, for each way of sampling and for each purpose, of each
+            version of this package.
         purpose: what motion is made for, where that makes a difference.
 
     Attributes:
@@ -72,7 +74,8 @@ class CachedSource(ABC, Generic[Asked, Made]):
         purpose: str = "",
     ) -> None:
         self.model, self.processes, self.sampling = model, processes, sampling
-        parts = filter(None, (model.name, model.fingerprint, purpose, str(sampling)))
+        version = f"v{__version__}"  # how features become bodies may change with it
+        parts = filter(None, (model.name, version, model.fingerprint, purpose, str(sampling)))
         self.folder = folder / "-".join(parts).replace(", ", "-").replace(" ", "-")
         self.seconds: list[float] = []
 

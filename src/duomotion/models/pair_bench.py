@@ -7,13 +7,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from duomotion.distributed import synchronize
 from duomotion.models.base import FPS
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.models.pair_denoiser import PairDenoiser, PairDenoiserConfig
 from duomotion.models.pair_diffusion import denoise
 from duomotion.models.pair_reference import PairReference
-from duomotion.models.timing import SEED, Bench, random_texts, seeded, synchronize
+from duomotion.models.timing import SEED, Bench, random_texts, seeded
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import draw_noise
 from duomotion.sampling.request import Sampling

@@ -122,11 +122,6 @@ def seeded(batch: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in range(batch)]
 
 
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 class Timer:
     """Calls a function once to warm up, and times it each time it is called again."""
 

@@ -17,7 +17,7 @@ from duomotion.models.soundness import best_draws
 from duomotion.motion.canonical import held
 from duomotion.motion.interaction import Interaction, joined, together
 from duomotion.motion.seams import seams
-from duomotion.sampling.gaps import count_windows, gap_at, window_stop
+from duomotion.sampling.gaps import Gaps
 from duomotion.sampling.request import Request, window_seed
 from duomotion.training.prefetch import prefetched
 
@@ -107,22 +107,25 @@ def fill_gaps(
 ) -> Interaction:
     """Known motion that is longer than a window, with what is unknown of it generated."""
     assert request.known is not None
-    unknown_T = _unknown(model, request)
-    overlap, longest = (round(each * model.fps) for each in (OVERLAP_SECONDS, KEPT_SECONDS))
+    gaps = _gaps(model, request)
+    overlap, context, longest = (
+        round(each * model.fps) for each in (OVERLAP_SECONDS, CONTEXT_SECONDS, KEPT_SECONDS)
+    )
     settled: list[Interaction] = []
     whole, dropped, windows, earliest = None, 0, 0, 0
     while (frame := dropped + (0 if whole is None else whole.num_frames)) < request.frames:
-        gap = gap_at(unknown_T, frame)
+        gap = gaps.at(frame)
         if gap is None or frame < gap[0]:
             given = request.known.frames(frame, request.frames if gap is None else gap[0])
             whole = given if whole is None else joined([whole, given])
         else:
-            report = _gap_report(model, unknown_T, callback, window=windows, frame=frame)
+            report = _gap_report(model, gaps, callback, window=windows, frame=frame)
             if whole is None:
                 whole = _first_window(model, request, report)
             else:
                 earliest = max(gap[0], earliest)
-                left = request.part(dropped, request.frames)
+                seen = frame + model.max_frames + context + 1
+                left = request.part(dropped, min(request.frames, seen))
                 best = _best_window(model, whole, left, windows, earliest - dropped, report)
                 whole, earliest = best.clip, dropped + best.start + overlap
             windows += 1
@@ -226,16 +229,16 @@ def _next_window(
     return joined([made, clip.frames(overlap, overlap + new)])
 
 
-def _unknown(model: "MotionModel", request: Request) -> np.ndarray:
-    """(T,) bool, frames of known motion in which something of somebody is to be generated."""
+def _gaps(model: "MotionModel", request: Request) -> Gaps:
+    """Frames of known motion in which something of somebody is to be generated."""
     known_T = request.mask.all(0) & (len(request.mask) == model.num_people)
-    return np.logical_not(known_T)
+    return Gaps.of(np.logical_not(known_T))
 
 
 def _stop(model: "MotionModel", request: Request, start: int, end: int) -> int:
-    """Up to which frame a window of known motion is kept, see `window_stop`."""
+    """Up to which frame a window of known motion is kept, see `Gaps.window_stop`."""
     context = round(CONTEXT_SECONDS * model.fps)
-    return window_stop(_unknown(model, request), start, end, context=context)
+    return _gaps(model, request).window_stop(start, end, context=context)
 
 
 def _report(
@@ -263,7 +266,7 @@ def _report(
 
 def _gap_report(
     model: "MotionModel",
-    unknown_T: np.ndarray,
+    gaps: Gaps,
     callback: OnProgress | None,
     *,
     window: int,
@@ -277,8 +280,7 @@ def _gap_report(
     """
     if callback is None:
         return None
-    windows = window + count_windows(
-        unknown_T,
+    windows = window + gaps.count_windows(
         frame,
         longest=model.max_frames,
         overlap=round(OVERLAP_SECONDS * model.fps),

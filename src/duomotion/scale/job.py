@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from duomotion import __version__
 from duomotion.checkpoint import read_json, write_json
 from duomotion.config import flatten, to_dict
 from duomotion.formats import shard
@@ -71,6 +72,7 @@ class Job:
         facts = {
             "prompts": asdict(self.summary),
             "settings": settings,
+            "duomotion": __version__,
             "shard_size": self.shard_size,
             **({} if fingerprint is None else {"fingerprint": fingerprint}),
         }

@@ -207,6 +207,7 @@ class Engine:
                 self._replace()
             case worker.Ready():
                 self.models = {each.name: each for each in message.descriptions}
+                self._answers.clear()  # of checkpoints that may have changed
                 self._is_ready, self._failed_starts = True, 0
                 self._started.set()
             case worker.Unable():

@@ -183,8 +183,8 @@ class Worker:
             self._batcher.expect(len(message.tasks))
             for index in range(len(message.tasks)):
                 self._threads.submit(self._perform, job, index)
-        elif message.job in self._cancelled:
-            self._cancelled[message.job].set()
+        elif (cancelled := self._cancelled.get(message.job)) is not None:
+            cancelled.set()
 
     def send(self, message: Message) -> None:
         with self._sending:

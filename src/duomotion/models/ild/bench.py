@@ -10,6 +10,7 @@ from functools import partial
 import torch
 
 from duomotion.body.pair_bodies import CAPSULES
+from duomotion.distributed import synchronize
 from duomotion.models.base import FPS
 from duomotion.models.ild.autoencoder import InteractionCodec
 from duomotion.models.ild.config import AutoencoderConfig, LatentDenoiserConfig, StudentConfig
@@ -17,7 +18,7 @@ from duomotion.models.ild.generate import adjustment, denoise
 from duomotion.models.ild.network import LatentDiffusion
 from duomotion.models.ild.reference import ReferenceSampler
 from duomotion.models.layers.acceleration import accelerate
-from duomotion.models.timing import SEED, Bench, random_texts, seeded, synchronize
+from duomotion.models.timing import SEED, Bench, random_texts, seeded
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import Solver, draw_noise
 from duomotion.sampling.request import Sampling

@@ -9,6 +9,7 @@ from io import BytesIO
 import torch
 from torch import Tensor, nn
 
+from duomotion.distributed import synchronize
 from duomotion.models.base import FPS
 from duomotion.models.intermamba.config import InterMambaConfig
 from duomotion.models.intermamba.network import InterMambaDenoiser
@@ -17,7 +18,7 @@ from duomotion.models.intermamba.scan_branch import ScanBranch
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.layers.attention import Attention
 from duomotion.models.pair_bench import PairDenoiserBench
-from duomotion.models.timing import SEED, Bench, Row, synchronize
+from duomotion.models.timing import SEED, Bench, Row
 from duomotion.precision import Precision, weight_type
 
 LENGTHS = (64, 128, 256, 512, 1024, 2048, 4096)  # frames

@@ -4,6 +4,7 @@ from typing import cast
 
 import torch
 
+from duomotion.distributed import synchronize
 from duomotion.models.base import FPS
 from duomotion.models.intermask.codec import MotionCodec
 from duomotion.models.intermask.config import InterMConfig, TokenizerConfig
@@ -11,7 +12,7 @@ from duomotion.models.intermask.decoding import decode_tokens
 from duomotion.models.intermask.network import InterMTransformer
 from duomotion.models.intermask.reference import ReferenceTransformer
 from duomotion.models.layers.acceleration import accelerate
-from duomotion.models.timing import SEED, Bench, random_texts, seeded, synchronize
+from duomotion.models.timing import SEED, Bench, random_texts, seeded
 from duomotion.precision import Precision, weight_type
 
 

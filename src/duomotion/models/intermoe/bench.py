@@ -11,6 +11,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
+from duomotion.distributed import synchronize
 from duomotion.models.base import FPS
 from duomotion.models.intermoe.autoencoder import FRAMES, SkeletalCodec
 from duomotion.models.intermoe.config import AutoencoderConfig, DenoiserConfig
@@ -21,7 +22,7 @@ from duomotion.models.intermoe.streaming import StreamingDecoder, StreamingEncod
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.layers.pair_features import NUM_PEOPLE
 from duomotion.models.pair_diffusion import denoise
-from duomotion.models.timing import SEED, Bench, random_texts, seeded, synchronize
+from duomotion.models.timing import SEED, Bench, random_texts, seeded
 from duomotion.precision import Precision, weight_type
 from duomotion.sampling.diffusion import draw_noise
 from duomotion.sampling.request import Sampling

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from duomotion.checkpoint import load_weights, read_checkpoint
+from duomotion.distributed import sum_over_ranks
 from duomotion.models.captioned_pairs import CaptionedPairs, CaptionedTask, PairData
 from duomotion.models.intermoe.autoencoder import FRAMES, SkeletalCodec
 from duomotion.models.intermoe.codec import load_codec
@@ -199,8 +200,10 @@ class DenoiserTask(CaptionedTask):
 
     def after_step(self, step: int, averages: Mapping[str, Tensor]) -> None:
         """Experts that took too many tokens become more demanding, and the other way round."""
-        moves = [torch.stack(each).mean(0) for each in zip(*self.moves, strict=True)]
+        moves = [torch.stack(each).sum(0) for each in zip(*self.moves, strict=True)]
+        parts = sum_over_ranks(torch.tensor(float(len(self.moves)), device=self.device))
         self.moves.clear()
+        moves = [sum_over_ranks(each) / parts for each in moves]
         self.model.denoiser.move_biases(moves)
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+
+from duomotion.distributed import is_distributed, sum_over_ranks
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class VectorQuantizer(nn.Module):
             (K,) number of vectors assigned to each code.
         """
         sums_KD = torch.zeros_like(self.codebook).index_add_(0, ids_N, x_ND)
-        _sum_over_ranks(sums_KD)
+        sum_over_ranks(sums_KD)
         used_K = self._counts(ids_N)
         self.code_sums.mul_(self.decay).add_(sums_KD, alpha=1 - self.decay)
         self.code_counts.mul_(self.decay).add_(used_K, alpha=1 - self.decay)
@@ -179,7 +180,7 @@ class VectorQuantizer(nn.Module):
 
     def _counts(self, ids_N: Tensor) -> Tensor:
         counts_K = torch.bincount(ids_N, minlength=self.num_codes).to(self.code_counts.dtype)
-        return _sum_over_ranks(counts_K)
+        return sum_over_ranks(counts_K)
 
     def _candidates(self, x_ND: Tensor) -> Tensor:
         """The first K vectors; fewer are repeated with a little noise. The same on every rank."""
@@ -189,7 +190,7 @@ class VectorQuantizer(nn.Module):
             x_ND = x_ND + torch.randn_like(x_ND) * (0.01 / sqrt(code_dim))
         chosen_KD = x_ND[: self.num_codes].clone()
         if is_distributed():
-            dist.broadcast(chosen_KD, src=0)
+            distributed.broadcast(chosen_KD, src=0)
         return chosen_KD
 
 
@@ -197,15 +198,3 @@ def perplexity(counts_K: Tensor) -> Tensor:
     """exp(entropy) of code use, from the number of vectors of each code."""
     share_K = counts_K / counts_K.sum()
     return (-(share_K * (share_K + 1e-7).log()).sum()).exp()
-
-
-def is_distributed() -> bool:
-    """Whether other ranks train along."""
-    return dist.is_available() and dist.is_initialized()
-
-
-def _sum_over_ranks(tensor: Tensor) -> Tensor:
-    """Add up over all ranks, in place."""
-    if is_distributed():
-        dist.all_reduce(tensor)
-    return tensor

@@ -12,7 +12,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from duomotion.models.layers.quantize import VectorQuantizer, is_distributed
+from duomotion.distributed import is_distributed
+from duomotion.models.layers.quantize import VectorQuantizer
 from duomotion.sampling.tokens import NO_CODE
 
 

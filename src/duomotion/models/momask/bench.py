@@ -2,13 +2,14 @@
 
 import torch
 
+from duomotion.distributed import synchronize
 from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.momask.codec import ResidualCodec
 from duomotion.models.momask.config import MaskedConfig, ResidualConfig, ResidualTokenizerConfig
 from duomotion.models.momask.decoding import decode_tokens
 from duomotion.models.momask.network import MaskedTransformer, ResidualTransformer
 from duomotion.models.momask.reference import ReferenceMoMask
-from duomotion.models.timing import SEED, Bench, random_texts, seeded, synchronize
+from duomotion.models.timing import SEED, Bench, random_texts, seeded
 from duomotion.precision import Precision, weight_type
 
 
