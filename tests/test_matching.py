@@ -17,7 +17,8 @@ from duomotion.data.humanml3d import finish
 from duomotion.data.interhuman import write_clip, write_lines, write_splits
 from duomotion.data.testsets import TEST_SETS
 from duomotion.models import find_recipe
-from duomotion.models.evaluator.embedding import InterCLIPEmbedder, WordEmbedder, load_embedder
+from duomotion.models.children import load_embedder
+from duomotion.models.evaluator.embedding import InterCLIPEmbedder, WordEmbedder
 from duomotion.models.evaluator.matching import MARGIN, margin_losses
 from duomotion.models.evaluator.t2m import T2MEvaluator
 from duomotion.motion.humanml3d import HUMANML3D, KIT

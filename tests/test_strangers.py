@@ -16,7 +16,7 @@ from properties import examples
 from safetensors.torch import load_file, save_file
 
 import duomotion
-from duomotion.models.evaluator.embedding import load_embedder
+from duomotion.models.children import load_embedder
 from duomotion.models.evaluator.t2m import HUMANML3D
 from duomotion.text import cache
 from duomotion.text.sentence import SentenceEncoder

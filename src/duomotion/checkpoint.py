@@ -112,24 +112,24 @@ def save_checkpoint(
         raise OSError(error.errno, reason, str(folder)) from error
 
 
-def read_checkpoint(folder: str | Path) -> Checkpoint:
+def read_checkpoint(folder: str | Path, system: str | None = None) -> Checkpoint:
     """Read a checkpoint; its tensors are on the CPU.
 
+    Args:
+        system: that it has to be of.
+
     Raises:
-        ValueError: a file is missing, cut or not what it should be; the sentence names it.
+        ValueError: a file is missing, cut or not what it should be, which the sentence names, or
+            the checkpoint is of another system.
     """
     folder = Path(folder)
-    recipe = read_recipe(folder)
+    recipe = read_recipe(folder, system)
     provenance = read_json(folder / PROVENANCE)
     return Checkpoint(read_tensors(folder / WEIGHTS), recipe, provenance, folder)
 
 
-def read_recipe(folder: str | Path) -> dict[str, Any]:
-    """Read a checkpoint's recipe alone.
-
-    Raises:
-        ValueError: as for `read_checkpoint`.
-    """
+def read_recipe(folder: str | Path, system: str | None = None) -> dict[str, Any]:
+    """Read a checkpoint's recipe alone; as `read_checkpoint`."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder}: no checkpoint folder is there")
@@ -137,6 +137,8 @@ def read_recipe(folder: str | Path) -> dict[str, Any]:
     recipe = read_json(path)
     if not isinstance(recipe.get("system"), str):
         raise ValueError(f"{path}: the field 'system' has to name the system")
+    if system not in (None, recipe["system"]):
+        raise ValueError(f"{folder} is a checkpoint of {recipe['system']!r}, not of {system!r}")
     return recipe
 
 

@@ -70,9 +70,14 @@ class Processes:
 
     def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
         """Make `tensors` what they are in the first process, in place."""
-        if self.size > 1:
-            for tensor in tensors:
-                distributed.broadcast(tensor, 0)
+        if self.size == 1:
+            return
+        for kind in {tensor.dtype for tensor in tensors}:
+            own = [tensor for tensor in tensors if tensor.dtype == kind]
+            flat = torch.cat([tensor.flatten() for tensor in own])
+            distributed.broadcast(flat, 0)
+            for tensor, part in zip(own, flat.split([each.numel() for each in own]), strict=True):
+                tensor.copy_(part.view_as(tensor))
 
     @contextmanager
     def decided_by_first(self) -> Iterator[None]:

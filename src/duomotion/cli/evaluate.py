@@ -64,13 +64,14 @@ class Options:
             data/humanml3d or data/kit-ml.
         evaluator: Folder of an evaluator's checkpoint. Those for "open" and "actions" come with
             duomotion; published protocols need their own (see `duomotion import-official --help`).
-        repeats: Clips per text: by default 5, in published protocols 20; "long" makes one.
+        repeats: Clips per text: by default 5, in "stretches" 2, in published protocols 20; "long" makes
+            one.
         steps: Number of sampling iterations; by default as each model was tuned.
         guidance: Scale of classifier-free guidance; by default as each model was tuned.
         reaction_steps: Number of sampling iterations where one person is given; by default as each
             model was tuned.
-        attempts: Times in all that an unsound clip is drawn, of "open"; by default as each model
-            was tuned.
+        attempts: Times in all that an unsound clip is drawn, of "open" and the protocols that score
+            as it does; by default as each model was tuned.
         solver: What takes the steps of diffusion models: ddim, dpmsolver++, deis, unipc or lcm; by
             default as each model was tuned.
         avoid_collisions: Whether two people whose bodies are in each other are moved apart, which
@@ -79,7 +80,8 @@ class Options:
             which published protocols don't see.
         collision_steps: The last steps of a diffusion model in which they are also led apart while
             it samples, 0 for none; by default as each model was tuned, in published protocols none.
-        out: Folder for report.md, report.json, report.csv and the generated clips.
+        out: Folder for report.md, report.json, report.csv (of "prompts" and "long" prompts.md and
+            long.md) and the generated clips.
         device: "cpu" or "cuda".
         precision: Of the networks; "auto" is bfloat16 where that is faster. The report says which.
     """

@@ -247,14 +247,11 @@ def read_prompts(path: Path) -> list[str]:
     Raises:
         ValueError: a line is no usable prompt, or there is none.
     """
+    from duomotion.reading import read_text
     from duomotion.text.prompt import check_prompt
 
     prompts = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file in UTF-8") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if line.lstrip().startswith("{"):

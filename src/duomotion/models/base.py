@@ -6,7 +6,6 @@ answers requests; any other kind writes `answer` itself.
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import replace
 from typing import Self, overload
 
 import numpy as np
@@ -370,8 +369,6 @@ class MotionModel(ABC):
         self.check(seed=seed, sampling=sampling)
         text = reaction_text(self, text, partner)
         refuse_constraints(sampling, "streamed")
-        if sampling.attempts is None and self.tuned.attempts is not None:
-            sampling = replace(sampling, attempts=1)
         return LiveReaction(self, text=text, seed=seed, sampling=sampling)
 
     def react(

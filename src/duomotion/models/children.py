@@ -14,9 +14,7 @@ def check_child(folder: Path, system: str, text_encoder: str) -> None:
     Raises:
         ValueError: it is not, or does not.
     """
-    recipe = read_recipe(folder)
-    if recipe["system"] != system:
-        raise ValueError(f"{folder} is a checkpoint of {recipe['system']!r}, not of {system!r}")
+    recipe = read_recipe(folder, system)
     read = text_encoder_of(recipe, folder)
     if read != text_encoder:
         raise ValueError(

@@ -114,8 +114,7 @@ class PairDiffusionModel(FeatureModel):
             diffusion.layout,
             normaliser,
             sampling=sampling,
-            # Beside known motion people may be in the other order: contacts are met in the end.
-            contacts=() if given is not None else sampling.contacts or (),
+            is_given=given is not None,
         )
         shifts = None if guidance is None else ShiftGuidance(guidance, frames, mean, imposed)
         paths = None
@@ -195,7 +194,7 @@ def denoise(
 
     def predict(x_BPTF: Tensor, step: int) -> Tensor:
         norms_B = norms_at(step)
-        return guided(lambda x, _, lengths: denoiser(x, norms_B, lengths), x_BPTF.to(dtype))
+        return guided(lambda x, *_: denoiser(x, norms_B, None), x_BPTF.to(dtype))  # no padding
 
     return solver.run(
         predict,

@@ -144,13 +144,18 @@ class PairGuidance:
         normaliser: Normaliser,
         *,
         sampling: Sampling,
-        contacts: Sequence[Contact] = (),
+        is_given: bool,
     ) -> "PairGuidance | None":
         """As settings say; None where nothing guides.
+
+        Args:
+            is_given: whether there is known motion, beside which people may be in the other order:
+                contacts are met in the end.
 
         Raises:
             ValueError: there is no such body model, or there are no steps for it.
         """
+        contacts = () if is_given else sampling.contacts or ()
         moves_apart = bool(sampling.avoid_collisions and sampling.collision_steps)
         if sampling.body_model not in (None, CAPSULES) and not moves_apart:
             raise ValueError(
@@ -308,7 +313,6 @@ def latent_adjustment(
     *,
     sampling: Sampling,
     known: Known | None,
-    contacts: Sequence[Contact],
     encode: Callable[[Tensor], Tensor],
     decode: Decode,
     known_latents: Tensor | None = None,
@@ -316,8 +320,8 @@ def latent_adjustment(
     """What is done to clean latents in each step, for `Solver.run`; None where nothing is.
 
     Args:
-        known: normalised features, and a mask (B, P, T, 1); other arguments up to `contacts` are
-            those of `PairGuidance.of`.
+        config, layout, normaliser, sampling: as of `PairGuidance.of`.
+        known: normalised features, and a mask (B, P, T, 1).
         encode: normalised features -> latents.
         decode: latents -> normalised features.
         known_latents: True for latents that stand for known frames; None where all do.
@@ -325,7 +329,8 @@ def latent_adjustment(
     Raises:
         ValueError: there is no such body model.
     """
-    guidance = PairGuidance.of(config, layout, normaliser, sampling=sampling, contacts=contacts)
+    is_given = known is not None
+    guidance = PairGuidance.of(config, layout, normaliser, sampling=sampling, is_given=is_given)
     paths = None
     if sampling.paths:
         paths = Paths(sampling.paths, layout, normaliser, frames, normaliser.mean)

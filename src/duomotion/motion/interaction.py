@@ -87,11 +87,21 @@ class Interaction:
     reading: Reading | None = None
 
     def __post_init__(self) -> None:
-        people, frames, joints = self.rotations.shape[:3]
-        assert self.root_positions.shape == (people, frames, 3), self.root_positions.shape
-        assert self.rotations.shape == (people, frames, joints, 3, 3), self.rotations.shape
-        assert len(self.skeletons) == people and self.skeletons[0].num_joints == joints
-        assert all(other.same_tree(self.skeletons[0]) for other in self.skeletons)
+        roots, rotations = self.root_positions.shape, self.rotations.shape
+        people, frames, joints = (*rotations, 0, 0, 0)[:3]
+        if rotations != (people, frames, joints, 3, 3) or roots != (people, frames, 3):
+            raise ValueError(
+                "rotations have to be (P, T, J, 3, 3) and root positions (P, T, 3), not "
+                f"{rotations} and {roots}"
+            )
+        if len(self.skeletons) != people or not people:
+            raise ValueError(f"{people} people need as many skeletons, not {len(self.skeletons)}")
+        if self.skeletons[0].num_joints != joints:
+            raise ValueError(
+                f"the skeletons have {self.skeletons[0].num_joints} joints, the rotations {joints}"
+            )
+        if not all(other.same_tree(self.skeletons[0]) for other in self.skeletons):
+            raise ValueError("the skeletons of all people need the same joints")
         object.__setattr__(self, "root_positions", np.float32(self.root_positions))
         object.__setattr__(self, "rotations", np.float32(self.rotations))
         # Halves of characters, which no file can hold, become question marks.

@@ -64,9 +64,10 @@ class NoiseSchedule:
 
     def levels(self, times_B: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Factors of the clean sample and of the noise at these times, to multiply `like` with."""
-        kept_B = torch.from_numpy(self.alphas_cumprod)[times_B.cpu()]
         shape = (-1, *[1] * (like.ndim - 1))
-        return kept_B.sqrt().to(like).view(shape), (1 - kept_B).sqrt().to(like).view(shape)
+        kept = self.alphas_cumprod
+        signal, noise = (torch.from_numpy(np.sqrt(each)).to(like) for each in (kept, 1 - kept))
+        return signal[times_B].view(shape), noise[times_B].view(shape)
 
     def add_noise(self, clean_B: Tensor, noise_B: Tensor, times_B: Tensor) -> Tensor:
         """Noisy samples."""

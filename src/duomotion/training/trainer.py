@@ -364,8 +364,8 @@ class Trainer:
         if self.optim.ema_decay is not None:
             decay = min(self.optim.ema_decay, (1 + steps) / (10 + steps))
             with torch.no_grad():
-                for name, average in self.averages.items():
-                    average.lerp_(self.parameters[name], 1 - decay)
+                weights: list[Tensor] = [self.parameters[name] for name in self.averages]
+                torch._foreach_lerp_(list(self.averages.values()), weights, 1 - decay)
 
     def _record(self) -> dict[str, float]:
         steps = self.step - self.recorded

@@ -31,7 +31,6 @@ from duomotion.motion.runs import runs
 # Hands whose middles are this close touch, in metres; palms in real handshakes are 0.06 apart.
 PALM_CONTACT = 0.25
 HANDS = ((0, 0), (0, 1), (1, 0), (1, 1))
-SAME_HANDS = ((0, 0), (1, 1))
 
 
 HANDSHAKE: Limits = {

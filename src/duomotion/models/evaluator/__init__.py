@@ -32,9 +32,9 @@ def _task(name: str) -> "Callable[[Any, torch.device], Task]":
 
 
 def _embedder(folder: Path, *, device: str = "cpu") -> "AnyEmbedder":
-    from duomotion.models.evaluator.embedding import load_embedder
+    from duomotion.models.evaluator.embedding import read_embedder
 
-    return load_embedder(folder, device=device)
+    return read_embedder(folder, device=device)
 
 
 def _load(folder: Path) -> "nn.Module":

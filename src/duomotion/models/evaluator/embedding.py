@@ -192,19 +192,14 @@ EMBEDDERS: dict[str, type[AnyEmbedder]] = {
 }
 
 
-def load_embedder(folder: Path, *, device: str = "cpu") -> AnyEmbedder:
-    """Read an evaluator's checkpoint.
+def read_embedder(folder: Path, *, device: str = "cpu") -> AnyEmbedder:
+    """The evaluator in an evaluator's checkpoint.
 
     Raises:
-        ValueError: the folder is no checkpoint of an evaluator, or something is missing there.
+        ValueError: something is missing there.
     """
     checkpoint = read_checkpoint(folder)
-    system = checkpoint.recipe["system"]
-    if system not in EMBEDDERS:
-        raise ValueError(
-            f"{folder} is a checkpoint of {system!r}, not of an evaluator ({', '.join(EMBEDDERS)})"
-        )
-    return EMBEDDERS[system].read(checkpoint, device)
+    return EMBEDDERS[checkpoint.recipe["system"]].read(checkpoint, device)
 
 
 def padded(motions: Sequence[np.ndarray], frames: int = 0) -> tuple[Tensor, Tensor]:

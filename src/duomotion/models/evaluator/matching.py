@@ -277,9 +277,7 @@ class WordsTask(MatchingTask):
                 "data.movement is missing: the checkpoint of a movement autoencoder, which "
                 "`duomotion train evaluator/movement-interx` or another makes"
             )
-        checkpoint = read_checkpoint(movement)
-        if (system := checkpoint.recipe["system"]) != "evaluator/movement":
-            raise ValueError(f"data.movement: {movement} is a checkpoint of {system!r}")
+        checkpoint = read_checkpoint(movement, "evaluator/movement")
         prefix, own = MovementAutoencoder.PREFIX, self.model.state_dict()
         stored = {
             name.removeprefix(prefix): tensor

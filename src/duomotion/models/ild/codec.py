@@ -17,10 +17,7 @@ def load_codec(folder: Path) -> InteractionCodec:
     Raises:
         ValueError: the folder is no such checkpoint, or tensors are missing.
     """
-    checkpoint = read_checkpoint(folder)
-    kind = checkpoint.recipe["system"]
-    if kind != "ild/autoencoder":
-        raise ValueError(f"{folder} is a checkpoint of {kind!r}, not of 'ild/autoencoder'")
+    checkpoint = read_checkpoint(folder, "ild/autoencoder")
     config = model_config(checkpoint, AutoencoderConfig)
     return load_network(checkpoint, InteractionCodec, config)
 

@@ -209,10 +209,7 @@ def guided(
 
 
 def _teacher(recipe: StudentRecipe, folder: Path) -> LatentDiffusion:
-    checkpoint = read_checkpoint(folder)
-    kind = checkpoint.recipe["system"]
-    if kind != "ild/denoiser":
-        raise ValueError(f"{folder} is a checkpoint of {kind!r}, not of 'ild/denoiser'")
+    checkpoint = read_checkpoint(folder, "ild/denoiser")
     teacher = diffusion_from(checkpoint)
     for each in fields(LatentDenoiserConfig):
         found, wanted = getattr(teacher.config, each.name), getattr(recipe.model, each.name)

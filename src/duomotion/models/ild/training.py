@@ -259,9 +259,8 @@ def _load_tokenizer(recipe: AutoencoderRecipe, device: torch.device) -> Any:
         )
     if folder is None:
         return None
-    kind = read_recipe(Path(folder))["system"]
-    if kind != "momask/tokenizer":
-        raise ValueError(f"{folder} is a checkpoint of {kind!r}, not of 'momask/tokenizer'")
+    kind = "momask/tokenizer"
+    read_recipe(folder, kind)
     codec: Any = part_of(kind).load(Path(folder))
     config = codec.tokenizer.config
     found = config.layout, config.num_people, config.code_dim, config.downsampling

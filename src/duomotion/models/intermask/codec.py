@@ -81,6 +81,6 @@ def load_codec(folder: Path) -> MotionCodec:
     Raises:
         ValueError: the folder is no such checkpoint, or tensors are missing.
     """
-    checkpoint = read_checkpoint(folder)
+    checkpoint = read_checkpoint(folder, "intermask/tokenizer")
     config = model_config(checkpoint, TokenizerConfig | PartTokenizerConfig)
     return load_network(checkpoint, MotionCodec, config)

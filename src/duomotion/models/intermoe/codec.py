@@ -17,10 +17,7 @@ def load_codec(folder: Path) -> SkeletalCodec:
     Raises:
         ValueError: the folder is no such checkpoint, or tensors are missing.
     """
-    checkpoint = read_checkpoint(folder)
-    kind = checkpoint.recipe["system"]
-    if kind != "intermoe/autoencoder":
-        raise ValueError(f"{folder} is a checkpoint of {kind!r}, not of 'intermoe/autoencoder'")
+    checkpoint = read_checkpoint(folder, "intermoe/autoencoder")
     return load_network(checkpoint, SkeletalCodec, model_config(checkpoint, AutoencoderConfig))
 
 

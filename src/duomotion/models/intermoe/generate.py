@@ -147,8 +147,6 @@ def adjustment(
         frames,
         sampling=sampling,
         known=known,
-        # Beside known motion people may be in the other order: contacts are met in the end.
-        contacts=() if known is not None else sampling.contacts or (),
         encode=encode,
         decode=decode,
         known_latents=known_latents,

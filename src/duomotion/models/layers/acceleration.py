@@ -28,13 +28,15 @@ class WeightCache(nn.Module):
     """
 
     weight: Tensor
-    cache: tuple[Hashable, Tensor, Any] | None = None
+    cache: tuple[Hashable, list[Tensor], Any] | None = None
 
-    def cached(self, compute: Callable[[], Kept], key: Hashable = None) -> Kept:
-        state = (self.weight.data_ptr(), self.weight._version, self.weight.dtype, key)
+    def cached(self, compute: Callable[[], Kept], *more: Tensor, key: Hashable = None) -> Kept:
+        """What `compute` makes of the weight and of `more` weights; `key` tells ways to do so."""
+        weights = self.weight, *more
+        state = (key, *((each.data_ptr(), each._version, each.dtype) for each in weights))
         if self.cache is None or self.cache[0] != state:
-            # The weight is held as well, so that no other weight comes to lie where it was.
-            self.cache = (state, self.weight.detach(), compute())
+            # Weights are held as well, so that no others come to lie where they were.
+            self.cache = (state, [each.detach() for each in weights], compute())
         return self.cache[-1]
 
     def train(self, mode: bool = True) -> "WeightCache":
@@ -81,10 +83,11 @@ class JoinedConv(WeightCache, MixedConv):
 
     def forward(self, x_BNC: Tensor) -> Tensor:
         x, bias = side_by_side(x_BNC), self.convolution.bias
-        is_packed, mix = is_for_onednn(x), self.mix.weight
+        is_packed = is_for_onednn(x)
         weight = self.cached(
             lambda: packed(self.joined()) if is_packed else self.joined(),
-            key=(is_packed, mix.data_ptr(), mix._version),
+            self.mix.weight,
+            key=is_packed,
         )
         return by_onednn(x, weight, bias) if is_packed else F.linear(x, weight, bias)
 

@@ -90,6 +90,6 @@ def load_codec(folder: Path) -> ResidualCodec:
     Raises:
         ValueError: the folder is no such checkpoint, or tensors are missing.
     """
-    checkpoint = read_checkpoint(folder)
+    checkpoint = read_checkpoint(folder, "momask/tokenizer")
     config = model_config(checkpoint, ResidualTokenizerConfig)
     return load_network(checkpoint, ResidualCodec, config)
