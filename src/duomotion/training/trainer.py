@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from duomotion.checkpoint import (
     TrainingState,
@@ -363,9 +364,9 @@ class Trainer:
         """Exponential moving averages whose decay rises to `ema_decay`: min(d, (1+t)/(10+t))."""
         if self.optim.ema_decay is not None:
             decay = min(self.optim.ema_decay, (1 + steps) / (10 + steps))
-            with torch.no_grad():
-                weights: list[Tensor] = [self.parameters[name] for name in self.averages]
-                torch._foreach_lerp_(list(self.averages.values()), weights, 1 - decay)
+            names, averages = zip(*self.averages.items(), strict=True)
+            weights = tuple(self.parameters[name] for name in names)
+            get_ema_multi_avg_fn(decay)(averages, weights, steps)
 
     def _record(self) -> dict[str, float]:
         steps = self.step - self.recorded
