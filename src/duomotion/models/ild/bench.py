@@ -5,7 +5,7 @@ Decoding is included.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 
@@ -35,7 +35,6 @@ class IldBench(Bench):
         precision: Precision = "auto",
         device: str = "cpu",
     ) -> None:
-        torch.manual_seed(SEED)
         self.device = torch.device(device)
         self.config = config or LatentDenoiserConfig()
         self.sampling = Sampling(
@@ -45,14 +44,24 @@ class IldBench(Bench):
             avoid_collisions=False,
             body_model=CAPSULES,
         )
-        sizes = replace(autoencoder or AutoencoderConfig(), alignment=None)
-        diffusion = LatentDiffusion(self.config).to(self.device).eval()
-        codec = InteractionCodec(sizes).to(self.device).eval()
-        self.reference = ReferenceSampler(diffusion.denoiser, codec.autoencoder)
+        self.sizes = replace(autoencoder or AutoencoderConfig(), alignment=None)
+        diffusion, codec = self._networks()
         self.dtype = weight_type(precision, self.device, self.config.transformer.width)
         diffusion.denoiser.to(self.dtype)
         self.diffusion = accelerate(diffusion)
         self.codec = accelerate(codec)
+
+    def _networks(self) -> tuple[LatentDiffusion, InteractionCodec]:
+        """With the same random weights each time."""
+        torch.manual_seed(SEED)
+        diffusion, codec = LatentDiffusion(self.config), InteractionCodec(self.sizes)
+        return diffusion.to(self.device).eval(), codec.to(self.device).eval()
+
+    @cached_property
+    def reference(self) -> ReferenceSampler:
+        """Has networks of its own, which take memory once it is run."""
+        diffusion, codec = self._networks()
+        return ReferenceSampler(diffusion.denoiser, codec.autoencoder)
 
     @property
     def variants(self) -> Mapping[str, Callable[[float, int], torch.Tensor]]:
