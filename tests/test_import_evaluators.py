@@ -18,8 +18,8 @@ from tiny import (
 from duomotion.checkpoint import read_checkpoint
 from duomotion.cli import main
 from duomotion.config import from_dict
+from duomotion.models.children import load_embedder
 from duomotion.models.evaluator.bigru import BiGRUConfig
-from duomotion.models.evaluator.embedding import load_embedder
 from duomotion.models.evaluator.interclip import SINUSOIDS, InterCLIP, InterCLIPConfig, to_official
 from duomotion.models.evaluator.interx import INTERX, InterXEvaluator
 from duomotion.models.evaluator.official import bigru_config, import_evaluator, interclip_state
