@@ -72,8 +72,9 @@ class Processes:
         """Make `tensors` what they are in the first process, in place."""
         if self.size == 1:
             return
-        for kind in {tensor.dtype for tensor in tensors}:
-            own = [tensor for tensor in tensors if tensor.dtype == kind]
+        # In the same order in every process, which a set's would not be.
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+            own = [tensor for tensor in tensors if tensor.dtype == dtype]
             flat = torch.cat([tensor.flatten() for tensor in own])
             distributed.broadcast(flat, 0)
             for tensor, part in zip(own, flat.split([each.numel() for each in own]), strict=True):

@@ -247,6 +247,8 @@ class FeatureModel(MotionModel):
     def finish(self, clip: Interaction, request: Request) -> Interaction:
         """With hands that meet where they nearly do, and bodies that are not in each other."""
         sampling = request.sampling.resolved(self.tuned, self.name)
+        if not (sampling.join_hands or sampling.avoid_collisions or sampling.contacts):
+            return clip
         known = KnownMotion.of(request, self.layout)
         fixed_PT = None if known is None else known.fixed(clip.num_people)
         if sampling.join_hands:

@@ -68,6 +68,8 @@ def hold_hands(interaction: Interaction, fixed_PT: np.ndarray | None = None) -> 
         interaction, fixed_PT: as of `join_hands`.
     """
     held = held_hands(interaction)
+    if not held.any():
+        return interaction
     joined = join_hands(interaction, held, fixed_PT)
     jerked_PTH = arm_accelerations(joined) > arm_accelerations(interaction) + JERKED
     if not jerked_PTH.any():

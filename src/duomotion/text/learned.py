@@ -15,7 +15,6 @@ from typing import Annotated
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -142,7 +141,7 @@ class Learned:
         cosine_K = self.vectors_KC @ vector_C
         captions_NM, counts_N = self._captions
         # Of a kind with fewer captions the last of those nearest are the padding.
-        nearest_NM = F.pad(cosine_K, (0, 1))[captions_NM].where(captions_NM >= 0, -torch.inf)
+        nearest_NM = cosine_K[captions_NM].where(captions_NM >= 0, -torch.inf)
         nearest_NM = nearest_NM.topk(min(NEAREST, nearest_NM.shape[1])).values
         scores_N = nearest_NM.nan_to_num(neginf=0.0).sum(1) / counts_N.clamp(1, NEAREST)
         best = int(scores_N.argmax())
