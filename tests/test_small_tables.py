@@ -12,7 +12,7 @@ from test_benchmark import data, evaluator, small
 from duomotion.config import apply_overrides, flatten, to_dict
 from duomotion.data.interhuman import read_lines, write_splits
 from duomotion.evaluation import ablations
-from duomotion.evaluation.ablations import order, pending, small_rows
+from duomotion.evaluation.ablations import Shares, order, pending, small_rows
 from duomotion.evaluation.metrics.estimates import Estimate, Row
 from duomotion.evaluation.published.numbers import PublishedRow, Table, find
 from duomotion.models import find_recipe
@@ -26,7 +26,7 @@ TABLES = ("2a", "2b", "2c", "2d", "2e", "3")
 @pytest.mark.parametrize("name", TABLES)
 def test_rows_are_trained_by_open_recipes_and_read_each_other(name):
     folder = Path("runs/small")
-    for row in small_rows(find(f"ild/table{name}"), folder, 0.1).values():
+    for row in small_rows(find(f"ild/table{name}"), folder, Shares(0.1)).values():
         made = {each.folder for each in row.trainings}
         for each in row.trainings:
             whole = find_recipe(each.name)
@@ -41,7 +41,7 @@ def test_rows_are_trained_by_open_recipes_and_read_each_other(name):
 
 
 def test_shared_trainings_are_made_once():
-    rows = small_rows(find("ild/table3"), Path("runs/small"), 0.1)
+    rows = small_rows(find("ild/table3"), Path("runs/small"), Shares(0.1))
     todo = pending(rows.values())
     folders = [each.folder for each in todo]
     assert len(folders) == len(set(folders)) < sum(len(row.trainings) for row in rows.values())
@@ -51,13 +51,23 @@ def test_shared_trainings_are_made_once():
 
 
 def test_changes_of_a_row_are_kept():
-    rows = small_rows(find("ild/table2e"), Path("place"), 0.5)
+    rows = small_rows(find("ild/table2e"), Path("place"), Shares(0.5))
     autoencoder, denoiser = rows["8 × 512, without alignment"].trainings
     assert autoencoder.recipe.model.alignment is None and autoencoder.recipe.data.tokenizer is None
     assert autoencoder.recipe.model.num_latents == denoiser.recipe.model.num_latents == 8
     assert denoiser.recipe.data.autoencoder == f"{autoencoder.folder}/best"
     again = apply_overrides(find_recipe("ild/denoiser-open"), denoiser.words.split()[3:-2])
     assert again == denoiser.recipe
+
+
+def test_a_recipe_can_have_a_share_of_its_own():
+    shares = Shares.read(0.1, ["ild/autoencoder-open=0.5"])
+    assert shares.folder == "0.1,ild-autoencoder-open=0.5"
+    assert str(shares) == "10% of their steps, 50% of those of ild/autoencoder-open"
+    *_, autoencoder, denoiser = small_rows(find("ild/table2a"), Path(), shares)["ILD"].trainings
+    for training, share in ((autoencoder, 0.5), (denoiser, 0.1)):
+        steps = find_recipe(training.name).optim.steps
+        assert training.recipe.optim.steps == round(share * steps)
 
 
 def test_the_order_of_rows_is_compared():
@@ -109,7 +119,7 @@ def test_a_tiny_table_as_a_whole(run, data, evaluator, tmp_path, monkeypatch):
     assert report.count("| mean pose |") == 1
     assert "FID: of 1 pairs of rows, " in report and "by open recipes with 50% of their" in report
     assert "training 3 of 3: duomotion train ild/denoiser-open" in text
-    rows = small_rows(find("ild/table4"), tmp_path / "runs" / "0.5", 0.5)
+    rows = small_rows(find("ild/table4"), tmp_path / "runs" / "0.5", Shares(0.5))
     assert pending(rows.values()) == []
 
 
@@ -117,6 +127,16 @@ def test_bad_input(run, tmp_path):
     for words, sentence in (
         (("ild/table9",), "no table is called 'ild/table9'"),
         (("ild/table2a", "--share", "0"), "share has to lie above 0 and be at most 1, not 0"),
+        (
+            ("ild/table2a", "--shares", "ild/denoiser-open=2"),
+            "the share of ild/denoiser-open has to lie above 0 and be at most 1, not 2",
+        ),
+        (
+            ("ild/table2a", "--shares", "ild/denoiser-open"),
+            "'ild/denoiser-open' has no share; ild/denoiser-open=0.5 would be half",
+        ),
+        (("ild/table2a", "--shares", "ild/denoiser=0.5x"), "'ild/denoiser=0.5x' has no share"),
+        (("ild/table2a", "--shares", "ild/coder=0.5"), "no recipe is called 'ild/coder'"),
         (("ild/table2a", "--rows", "ILB"), "ild/table2a has no row 'ILB' here; it has ILD, w/o"),
         (
             ("ild/table2a", "--repeats", "1"),

@@ -442,6 +442,7 @@ def ablate(
     /,
     rows: tuple[str, ...] = (),
     share: float = 0.1,
+    shares: tuple[str, ...] = (),
     data: Path | None = None,
     evaluator: Path | None = None,
     repeats: int = 2,
@@ -458,6 +459,7 @@ def ablate(
         table: As in ild/table2a, see `duomotion reproduce`.
         rows: Which of its rows; by default all that are trained here.
         share: Of the steps of the open recipes.
+        shares: Other shares for some of them, as in ild/autoencoder-open=0.3.
         data: Prepared data set of the open benchmark; by default data/open-pairs.
         evaluator: Folder of its evaluator; by default the one that comes with duomotion.
         repeats: Clips per text.
@@ -474,7 +476,8 @@ def ablate(
 
     check_repeats(repeats)
     chosen = numbers.find(table)
-    known = ablations.small_rows(chosen, trainings / f"{share:g}", share)
+    taken = ablations.Shares.read(share, shares)
+    known = ablations.small_rows(chosen, trainings / taken.folder, taken)
     if unknown := [name for name in rows if name not in known]:
         raise ValueError(f"{table} has no row {unknown[0]!r} here; it has {', '.join(known)}")
     wanted = {name: row for name, row in known.items() if not rows or name in rows}
@@ -491,7 +494,7 @@ def ablate(
         data or Path("data") / embedder.data,
         embedder,
         folder=out / "clips",
-        share=share,
+        shares=taken,
         repeats=repeats,
         device=found_device,
     )

@@ -7,7 +7,7 @@ Trainings that rows share are made once.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import nan
 from pathlib import Path
@@ -39,6 +39,51 @@ from duomotion.training.trainer import OnProgress
 
 SCORES = ("fid", "r1", "r3", "mm_dist", "rfid", "body_litres", "collision", "seconds")
 """Columns of a small table."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Of the steps of open recipes, what is taken.
+
+    Attributes:
+        most: of a recipe that is not in `own`.
+        own: by the name of an open recipe.
+    """
+
+    most: float
+    own: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        of = {"share": self.most, **{f"the share of {name}": own for name, own in self.own.items()}}
+        for what, share in of.items():
+            if not 0 < share <= 1:
+                raise ValueError(f"{what} has to lie above 0 and be at most 1, not {share:g}")
+
+    @classmethod
+    def read(cls, most: float, words: Iterable[str]) -> "Shares":
+        """Shares of recipes from NAME=SHARE; raises ValueError where one is none."""
+        own = {}
+        for word in words:
+            name, _, share = word.partition("=")
+            find_recipe(name)
+            try:
+                own[name] = float(share)
+            except ValueError as error:
+                raise ValueError(f"{word!r} has no share; {name}=0.5 would be half") from error
+        return cls(most, own)
+
+    def of(self, recipe: str) -> float:
+        return self.own.get(recipe, self.most)
+
+    @property
+    def folder(self) -> str:
+        """A name for trainings with these shares."""
+        own = (f"{name.replace('/', '-')}={share:g}" for name, share in sorted(self.own.items()))
+        return ",".join((f"{self.most:g}", *own))
+
+    def __str__(self) -> str:
+        own = (f"{share:.0%} of those of {name}" for name, share in sorted(self.own.items()))
+        return ", ".join((f"{self.most:.0%} of their steps", *own))
 
 
 @dataclass(frozen=True)
@@ -81,29 +126,26 @@ class SmallRow:
         return made
 
 
-def small_rows(table: Table, folder: Path, share: float) -> dict[str, SmallRow]:
+def small_rows(table: Table, folder: Path, shares: Shares) -> dict[str, SmallRow]:
     """The rows of a table that systems here train.
 
     Args:
         folder: of the trainings.
-        share: of the steps of each open recipe.
 
     Raises:
         ValueError: there is none, a recipe has no open form, or a row's changes don't fit that.
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"share has to lie above 0 and be at most 1, not {share:g}")
     rows = paper_table(table.name).rows
     if not rows:
         raise ValueError(f"no row of {table.name} is trained here")
-    return {name: _small_row(trainings, folder, share) for name, trainings in rows.items()}
+    return {name: _small_row(trainings, folder, shares) for name, trainings in rows.items()}
 
 
-def _small_row(trainings: Trainings, folder: Path, share: float) -> SmallRow:
+def _small_row(trainings: Trainings, folder: Path, shares: Shares) -> SmallRow:
     made: list[SmallTraining] = []
     moved: dict[str, str] = {}  # checkpoints that are named so, and where they are
     for training in trainings.in_order:
-        small = _small_training(training, moved, folder, share)
+        small = _small_training(training, moved, folder, shares)
         made.append(small)
         for kept in ("best", "last"):
             for place in (training.out or f"runs/{training.recipe}", f"runs/{small.name}"):
@@ -113,16 +155,16 @@ def _small_row(trainings: Trainings, folder: Path, share: float) -> SmallRow:
 
 
 def _small_training(
-    training: Training, moved: Mapping[str, str], folder: Path, share: float
+    training: Training, moved: Mapping[str, str], folder: Path, shares: Shares
 ) -> SmallTraining:
     place = folder / (training.out or f"runs/{training.recipe}").removeprefix("runs/")
     name = f"{training.recipe}-open"
     chosen = apply_overrides(find_recipe(name), training.changes)
-    steps = max(1, round(chosen.optim.steps * share))
+    steps = max(1, round(chosen.optim.steps * shares.of(name)))
     changes = [f"optim.steps={steps}", f"log.validate_every={steps}"]
-    for field, value in flatten(to_dict(chosen)):
+    for path, value in flatten(to_dict(chosen)):
         if isinstance(value, str) and value in moved:
-            changes.append(f"{field}={moved[value]}")
+            changes.append(f"{path}={moved[value]}")
     own = [each for each in training.changes if each.partition("=")[2] not in moved]
     words = Training(name, (*own, *changes), str(place))
     return SmallTraining(name, apply_overrides(chosen, changes), str(words), place)
@@ -153,7 +195,7 @@ class SmallTable:
         lines = [
             f"# {self.table.name}, small: {self.table.title}",
             "",
-            f"{self.table.source}, by open recipes with {facts['share']:.0%} of their steps; "
+            f"{self.table.source}, by open recipes with {facts['shares']}; "
             f"{facts['clips']} test clips of {facts['data']}, {facts['repeats']} repeats, "
             f"evaluator {facts['evaluator']}.",
             "",
@@ -203,7 +245,7 @@ def score(
     embedder: Embedder,
     *,
     folder: Path,
-    share: float,
+    shares: Shares,
     repeats: int | None,
     device: str = "cpu",
 ) -> SmallTable:
@@ -230,7 +272,7 @@ def score(
             more["seconds"] = Estimate(median(source.seconds), nan)
         scored.append(replace(row, scores={**row.scores, **more}))
     facts = {
-        "share": share,
+        "shares": str(shares),
         "evaluator": evaluator.name,
         "data": str(root),
         "clips": len(test),
