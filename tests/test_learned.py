@@ -51,7 +51,7 @@ ASKED = {
 }
 
 
-# Written after the measure and its threshold had been chosen (docs/benchmark.md).
+# Written after the measure and its threshold had been chosen (docs/unseen-actions.md).
 FRESH = json.loads((Path(__file__).parent / "data" / "asked_prompts.json").read_text())
 
 

@@ -2,7 +2,7 @@
 
 A prompt's cosine to the nearest caption says little: two people who shake hands in unusual words
 are as far from all captions as a sword fight is. So the captions compete with a list of other
-things that people do (`text.actions`), less what is learned itself. docs/benchmark.md has the
+things that people do (`text.actions`), less what is learned itself. docs/unseen-actions.md has the
 measures that were tried.
 """
 
@@ -31,7 +31,7 @@ LEARNED = "learned"
 _VECTORS, _KINDS = "vectors.safetensors", "kinds.json"
 
 NEAREST = 3  # captions, or other actions, whose mean cosine says how near something is
-KNOWN = 0.09  # by how much captions have to be nearer than other actions; see docs/benchmark.md
+KNOWN = 0.09  # by how much captions have to be nearer than other actions; see docs/unseen-actions.md
 MOST_KINDS = 1_000
 MOST_CAPTIONS = 2_500
 _LARGEST = 600_000  # bytes, of the vectors of so many captions
