@@ -236,7 +236,7 @@ def test_settings_reach_the_model_and_clips_are_kept_apart(
     assert sum(name.endswith("-intermask-steps-3-guidance-1.5") for name in names) == 1
     cases = {
         "steps have to be 1 to 1,000, not 0": ("--reaction-steps", 0),
-        "takes models as they were tuned, not guidance 2": ("--protocol", "long", "--guidance", 2),
+        "--compare does not go with --protocol long": ("--protocol", "long", "--compare", model),
         "--tasks does not go with --protocol long": ("--protocol", "long", "--tasks", "reaction"),
     }
     for sentence, more in cases.items():

@@ -18,7 +18,7 @@ from duomotion.evaluation.open.prompts import PROMPTS
 from duomotion.models import windows
 from duomotion.models.base import MotionModel
 from duomotion.motion.seams import seams
-from duomotion.sampling.request import window_seed
+from duomotion.sampling.request import Sampling, window_seed
 
 
 @needs_recordings
@@ -45,11 +45,12 @@ class Jumpy(MotionModel):
     fingerprint = property(lambda self: "0" * 12)
 
     def __init__(self, jump: Callable[[int], float] = lambda seed: 0.0) -> None:
-        self.jump, self.asked = jump, []
+        self.jump, self.asked, self.settings = jump, [], set()
 
     def answer(self, requests, *, on_step=None):
         (asked,) = requests
         self.asked.append(asked.seed)
+        self.settings.add(str(asked.sampling))
         still = standing(2, asked.frames)
         if asked.known is None:
             return [still]
@@ -113,6 +114,29 @@ def test_a_report_tells_seams_from_other_places():
     assert all(f"| {text} |" in report.markdown() for text in some["handshake"].texts[:3])
     with pytest.raises(ValueError, match="has no seams"):
         long_report.run(Jumpy(), some, seconds=10)
+
+
+class Boundless(Jumpy):
+    """The same, not bound to a number of frames."""
+
+    any_length, tuned = True, Sampling(attempts=1)
+
+    def in_one_piece(self, max_frames):
+        self.max_frames = max_frames
+        return self
+
+
+def test_clips_in_one_piece_are_measured_at_the_same_places():
+    model = Boundless(lambda seed: 2.0)
+    one = {"handshake": PROMPTS["handshake"]}
+    report = long_report.run(model, one, seconds=25, sampling=Sampling(attempts=1))
+    assert list(map(len, report.in_one_piece.values())) == list(map(len, report.seams.values()))
+    assert max(each["speed"] for rows in report.seams.values() for each in rows) > 1
+    assert {each["speed"] for rows in report.in_one_piece.values() for each in rows} == {0}
+    assert "| seams' places, in one piece | 6 | 0 (0.0%) |" in report.markdown()
+    assert "Sampling: attempts 1." in report.markdown() and model.settings == {"attempts 1"}
+    with pytest.raises(ValueError, match="has no seams"):
+        long_report.run(model, one, seconds=25)
 
 
 @pytest.mark.slow

@@ -44,10 +44,11 @@ class Options:
     Attributes:
         protocol: "open": FID, R-precision and more on the test clips, next to real motion.
             "prompts": ten prompts with measured checks, reconstruction errors, copies of training
-            clips. "long": visible seams between the windows of clips of 60 s. "stretches": scores
-            of "open" over each 10 s of clips of 60 s. These four are for models of two people and
-            of one person. "actions": forty prompts with measured checks, for what no recorded pair
-            shows; for models of two people. "solvers": scores of "open" with each solver and number
+            clips. "long": visible seams between the windows of clips of 60 s, next to clips in one
+            piece of models that make these. "stretches": scores of "open" over each 10 s of clips
+            of 60 s. These four are for models of two people and of one person. "actions": forty
+            prompts with measured checks, for what no recorded pair shows; for models of two people.
+            "solvers": scores of "open" with each solver and number
             of steps; for diffusion models. Published protocols, next to the papers' numbers:
             "intergen" and "intermask" on InterHuman, "interx" on Inter-X, "t2m" on HumanML3D or
             KIT-ML.
@@ -70,8 +71,7 @@ class Options:
         guidance: Scale of classifier-free guidance; by default as each model was tuned.
         reaction_steps: Number of sampling iterations where one person is given; by default as each
             model was tuned.
-        attempts: Times in all that an unsound clip is drawn, of "open" and the protocols that score
-            as it does; by default as each model was tuned.
+        attempts: Times in all that an unsound clip is drawn; by default as each model was tuned.
         solver: What takes the steps of diffusion models: ddim, dpmsolver++, deis, unipc or lcm; by
             default as each model was tuned.
         avoid_collisions: Whether two people whose bodies are in each other are moved apart, which
@@ -211,12 +211,13 @@ def _prompts(names: Sequence[str], options: Options) -> "Report":
     from duomotion.evaluation.open import prompt_report
     from duomotion.evaluation.open.opensets import OPEN_SETS, open_set_of
 
-    _refuse_settings(options)
+    _refuse_compare(options)
+    _refuse_tasks(options)
     models = _load(names, options)
     name = open_set_of(models)
     repeats = OPEN_SETS[name].protocol.repeats if options.repeats is None else options.repeats
     data = options.data or Path("data") / of_edition(name, options.edition)
-    return prompt_report.run(models[0], data, seeds=repeats)
+    return prompt_report.run(models[0], data, seeds=repeats, sampling=options.sampling)
 
 
 def _actions(names: Sequence[str], options: Options) -> "Report":
@@ -242,10 +243,12 @@ def _long(names: Sequence[str], options: Options) -> "Report":
     from duomotion.evaluation.open import long_report
     from duomotion.evaluation.open.opensets import OPEN_SETS, open_set_of
 
-    _refuse_settings(options)
+    _refuse_compare(options)
+    _refuse_tasks(options)
     _refuse_edition(options)
     models = _load(names, options)
-    return long_report.run(models[0], OPEN_SETS[open_set_of(models)].prompts)
+    prompts = OPEN_SETS[open_set_of(models)].prompts
+    return long_report.run(models[0], prompts, sampling=options.sampling)
 
 
 def _stretches(names: Sequence[str], options: Options) -> "Report":
@@ -307,16 +310,6 @@ PROTOCOLS: Mapping[Protocol, Callable[[Sequence[str], Options], "Report"]] = {
     "interx": _published,
     "t2m": _published,
 }
-
-
-def _refuse_settings(options: Options) -> None:
-    """Raises ValueError where a protocol of one model, as it was tuned, is given others."""
-    _refuse_compare(options)
-    if str(options.sampling):
-        raise ValueError(
-            f"--protocol {options.protocol} takes models as they were tuned, not {options.sampling}"
-        )
-    _refuse_tasks(options)
 
 
 def _refuse_compare(options: Options) -> None:

@@ -285,15 +285,15 @@ class MotionModel(ABC):
         return (clip for clip, _ in make_clips(self, requests, callback))
 
     def generate_long(
-        self, text: str, *, seconds: float, seed: int = 0
+        self, text: str, *, seconds: float, seed: int = 0, sampling: Sampling = AS_TUNED
     ) -> tuple[Interaction, list[int]]:
         """What `generate` gives, and the frames at which further windows begin.
 
         Raises:
             ValueError: as `generate`.
         """
-        check_seed(seed)
-        requests = request_texts(self, [text], seconds=seconds, seeds=[seed], sampling=AS_TUNED)
+        self.check(seed=seed, sampling=sampling)
+        requests = request_texts(self, [text], seconds=seconds, seeds=[seed], sampling=sampling)
         return next(make_clips(self, requests))
 
     def request(

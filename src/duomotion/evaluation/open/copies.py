@@ -26,7 +26,7 @@ from duomotion.evaluation.metrics.neighbours import Library, nearest
 from duomotion.evaluation.open.opensets import Motion, OpenSet
 from duomotion.models.base import MotionModel
 from duomotion.progress import counter, track
-from duomotion.sampling.request import Request
+from duomotion.sampling.request import AS_TUNED, Request, Sampling
 
 STRAY = 5  # % of the held-out recordings that count as copies
 REPLAYS = 100  # training clips that are replayed
@@ -131,6 +131,7 @@ def find_copies(
     *,
     kinds: Mapping[str, str],
     seeds: int,
+    sampling: Sampling = AS_TUNED,
 ) -> Copies:
     """Look for copies among what a model makes of the prompts.
 
@@ -167,7 +168,12 @@ def find_copies(
     with counter("copies", unit="clip", total=total) as add:
         for name, prompt in data.prompts.items():
             requests = [
-                Request(text=prompt.text, frames=model.lengths([prompt.text], seed)[0], seed=seed)
+                Request(
+                    text=prompt.text,
+                    frames=model.lengths([prompt.text], seed)[0],
+                    seed=seed,
+                    sampling=sampling,
+                )
                 for seed in range(seeds)
             ]
             made = [layout.positions(features) for features in model.features(requests)]

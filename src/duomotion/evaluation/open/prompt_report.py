@@ -21,6 +21,7 @@ from duomotion.models.base import MotionModel
 from duomotion.motion.errors import errors_by_layers, mean_scores, reconstruction_scores
 from duomotion.motion.interaction import Interaction
 from duomotion.progress import one_bar, track
+from duomotion.sampling.request import AS_TUNED, Sampling
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class PromptReport:
     Attributes:
         model: the model's name.
         seeds: how many clips were generated for each prompt.
+        sampling: what was not as the model was tuned.
         reconstruction: errors of each held-out take, in mm.
         layers: errors around the root in mm with 0, 1, ... residual layers; empty without layers.
         prompts: the trials of every prompt.
@@ -40,6 +42,7 @@ class PromptReport:
 
     model: str
     seeds: int
+    sampling: str
     reconstruction: dict[str, dict[str, float]]
     layers: list[float]
     prompts: Score
@@ -52,6 +55,7 @@ class PromptReport:
         return {
             "model": self.model,
             "seeds": self.seeds,
+            "sampling": self.sampling,
             "reconstruction": self.reconstruction,
             "layers_mm": self.layers,
             "prompts": {name: self.prompts.passes(name) for name in self.prompts.prompts},
@@ -71,6 +75,8 @@ class PromptReport:
     def markdown(self) -> str:
         """Tables for a person."""
         lines = [f"# {self.model}: what ten prompts ask for", ""]
+        if self.sampling:
+            lines += [f"Sampling: {self.sampling}.", ""]
         if self.reconstruction:
             lines += ["| held-out take | MPJPE mm | root-aligned mm | MPJVE mm/frame |"]
             lines += ["|---|---|---|---|"]
@@ -95,7 +101,9 @@ class PromptReport:
         return "\n".join(lines) + "\n"
 
 
-def run(model: MotionModel, root: str | Path, *, seeds: int = 5) -> PromptReport:
+def run(
+    model: MotionModel, root: str | Path, *, seeds: int = 5, sampling: Sampling = AS_TUNED
+) -> PromptReport:
     """Run the protocol on a model.
 
     Args:
@@ -115,7 +123,7 @@ def run(model: MotionModel, root: str | Path, *, seeds: int = 5) -> PromptReport
     with one_bar("evaluation", unit="clip", total=total) as add:
 
         def generate(text: str, seed: int) -> Interaction:
-            made = model.generate(text, seed=seed)
+            made = model.generate(text, seed=seed, sampling=sampling)
             add(1)
             return made
 
@@ -134,10 +142,12 @@ def run(model: MotionModel, root: str | Path, *, seeds: int = 5) -> PromptReport
             test,
             kinds=kinds_of(root, train, data.captions),
             seeds=seeds,
+            sampling=sampling,
         )
     return PromptReport(
         model=model.name,
         seeds=seeds,
+        sampling=str(sampling),
         reconstruction=_reconstruction(model, data, test),
         layers=errors_by_layers(model, map(data.whole, test), data.layout),
         prompts=prompts,
