@@ -21,10 +21,12 @@ from refusals import refused
 from duomotion.cli import evaluate
 from duomotion.cli.generate import FORMATS
 from duomotion.cli.importing import importers
+from duomotion.cli.train import train
+from duomotion.config import apply_overrides
 from duomotion.evaluation.metrics.protocols import PUBLISHED
 from duomotion.formats import bvh
 from duomotion.loading import shipped
-from duomotion.models import systems
+from duomotion.models import find_recipe, systems
 from duomotion.motion.interaction import Interaction
 from duomotion.text.learned import LEARNED, Described, Learned, read_known
 
@@ -566,6 +568,15 @@ def test_what_only_bvh_files_have_is_refused_for_others(run, tmp_path, words):
 def test_a_number_of_steps_that_is_none(run):
     words = ("train", "intermask/generator-open", "--measure", -1)
     assert refused(run(*words), "--measure -1", "number of steps")
+
+
+@pytest.mark.parametrize("name", [name for each in systems().values() for name in each.recipes()])
+def test_listed_fields_are_changes_that_make_the_recipe_again(capsys, name):
+    train(name, ("optim.lr=3e-4",), fields=True)
+    changes = capsys.readouterr().out.splitlines()
+    assert "optim.lr=0.0003" in changes and "log.tensorboard=true" in changes
+    whole = find_recipe(name)
+    assert apply_overrides(whole, changes) == apply_overrides(whole, ["optim.lr=3e-4"])
 
 
 def test_an_empty_prompt_is_refused_before_anything_is_loaded(run, tmp_path):

@@ -1,5 +1,6 @@
 """Commands that train, and that list and pack what was trained."""
 
+import json
 from pathlib import Path
 from textwrap import fill, shorten
 from typing import TYPE_CHECKING
@@ -57,8 +58,6 @@ def _list_kinds(name: str, *, most: int | None) -> None:
 
 
 def _list_models() -> None:
-    import json
-
     from duomotion.loading import learned_kinds, shipped
 
     people = {1: "one person", 2: "two people"}
@@ -103,6 +102,7 @@ def train(
     out: Path | None = None,
     device: str | None = None,
     measure: int = 0,
+    fields: bool = False,
 ) -> None:
     """Train a recipe; run again to resume. With torchrun on several GPUs.
 
@@ -113,18 +113,23 @@ def train(
         device: "cpu" or "cuda"; by default CUDA where it is available.
         measure: Only time so many steps, and tell how long the training takes and how much memory;
             nothing is written.
+        fields: Only list the recipe's fields with their values, as changes name them.
     """
     if not recipe:
         _list_recipes()
         return
     if measure < 0:
         raise ValueError(f"--measure {measure}: a number of steps is expected, as in --measure 20")
-    from duomotion.config import apply_overrides
+    from duomotion.config import apply_overrides, flatten, to_dict
     from duomotion.loading import load_trainer
     from duomotion.models import find_recipe
     from duomotion.progress import training_bar
 
     chosen = apply_overrides(find_recipe(recipe), changes)
+    if fields:
+        for name, value in flatten(to_dict(chosen)):
+            print(f"{name}={value if isinstance(value, str) else json.dumps(value)}")
+        return
     folder = out or Path("runs") / recipe
     if measure:
         _measure(load_trainer(chosen, folder, device=device), measure)
