@@ -11,7 +11,7 @@ from motions import waving
 import duomotion
 from duomotion import cli, models
 from duomotion.data.interhuman import write_clip, write_splits
-from duomotion.evaluation.open import long_report, opensets
+from duomotion.evaluation.open import opensets
 from duomotion.models import windows
 
 TOYS = Path(__file__).parent / "toys"
@@ -112,9 +112,9 @@ def test_seams_of_its_long_motion_are_measured(run, model, tmp_path, monkeypatch
     two = opensets.OPEN_SETS["open-pairs"]
     few = dict(list(two.prompts.items())[:1])
     monkeypatch.setattr(windows, "MAX_TRIES", 1)
-    monkeypatch.setattr(long_report, "WORDINGS", 1)
     monkeypatch.setitem(opensets.OPEN_SETS, "open-pairs", replace(two, prompts=few))
-    status, text, error = run("evaluate", model, "--protocol", "long", "--out", tmp_path / "long")
+    words = ("evaluate", model, "--protocol", "long", "--repeats", 1, "--out", tmp_path / "long")
+    status, text, error = run(*words)
     assert status == 0 and "| seams |" in text, error
 
 

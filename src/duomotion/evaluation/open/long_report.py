@@ -17,7 +17,6 @@ from duomotion.motion.seams import seams
 from duomotion.progress import track
 from duomotion.sampling.request import AS_TUNED, Sampling
 
-WORDINGS = 3  # of each prompt
 PLACES = 60  # in each clip that are measured beside its seams
 AWAY = 15  # frames of such a place from a seam, at least
 
@@ -101,11 +100,15 @@ def run(
     *,
     seconds: float = 60.0,
     seed: int = 0,
+    wordings: int = 3,
     sampling: Sampling = AS_TUNED,
 ) -> LongReport:
     """Generate long clips of the first wordings of every prompt and measure their seams.
 
     Models that can then make each in one piece as well, and keep this window.
+
+    Args:
+        wordings: of each prompt, at most.
 
     Raises:
         ValueError: the clips would be no longer than the model's window, or too long.
@@ -113,7 +116,7 @@ def run(
     window = model.max_frames / model.fps
     if seconds <= window:
         raise ValueError(f"{seconds:g} s has no seams: {model.name} makes {window:g} s at once")
-    texts = [text for prompt in prompts.values() for text in prompt.texts[:WORDINGS]]
+    texts = [text for prompt in prompts.values() for text in prompt.texts[:wordings]]
     at_seams: dict[str, list[Measured]] = {}
     elsewhere: dict[str, list[Measured]] = {}
     in_one_piece: dict[str, list[Measured]] = {}
