@@ -65,8 +65,8 @@ class Options:
             data/humanml3d or data/kit-ml.
         evaluator: Folder of an evaluator's checkpoint. Those for "open" and "actions" come with
             duomotion; published protocols need their own (see `duomotion import-official --help`).
-        repeats: Clips per text: by default 5, in "stretches" 2, in published protocols 20; in "long"
-            wordings of each prompt, 3.
+        repeats: Clips per text: by default 5, in "stretches" 2, in published protocols 20. In
+            "long" wordings of each prompt: 3.
         steps: Number of sampling iterations; by default as each model was tuned.
         guidance: Scale of classifier-free guidance; by default as each model was tuned.
         reaction_steps: Number of sampling iterations where one person is given; by default as each
