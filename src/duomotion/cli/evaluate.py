@@ -48,10 +48,9 @@ class Options:
             piece of models that make these. "stretches": scores of "open" over each 10 s of clips
             of 60 s. These four are for models of two people and of one person. "actions": forty
             prompts with measured checks, for what no recorded pair shows; for models of two people.
-            "solvers": scores of "open" with each solver and number
-            of steps; for diffusion models. Published protocols, next to the papers' numbers:
-            "intergen" and "intermask" on InterHuman, "interx" on Inter-X, "t2m" on HumanML3D or
-            KIT-ML.
+            "solvers": scores of "open" with each solver and number of steps; for diffusion models.
+            Published protocols, next to the papers' numbers: "intergen" and "intermask" on
+            InterHuman, "interx" on Inter-X, "t2m" on HumanML3D or KIT-ML.
         compare: Further models for the same table, and a plot of FID against time.
         all: Compare with all models that come with duomotion and make as many people.
         tasks: Of "open" and published protocols: generation from text, reconstruction of recorded
