@@ -354,14 +354,14 @@ def test_routers_read_what_they_are_named_after(router):
 
 @pytest.mark.parametrize("selection", ["dynamic", "expert_choice", "token_choice"])
 def test_a_sample_in_a_padded_batch_is_as_alone(selection):
-    network = routed(selection=selection)
-    x, text, times = torch.randn(3, 2, 9, 14), torch.randn(3, 8), torch.tensor([3, 400, 900])
-    lengths = torch.tensor([9, 6, 4])
+    network = routed(selection=selection).double()  # but for the routers' logits
+    x, text = torch.randn(3, 2, 9, 14).double(), torch.randn(3, 8).double()
+    times, lengths = torch.tensor([3, 400, 900]), torch.tensor([9, 6, 4])
     both = predict(network, x, times, text, lengths)
     for row, length in enumerate(lengths.tolist()):
         one = slice(row, row + 1)
         alone = predict(network, x[one, :, :length], times[one], text[one])
-        torch.testing.assert_close(both[one, :, :length], alone, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(both[one, :, :length], alone, atol=1e-5, rtol=1e-4)
 
 
 def test_training_chooses_over_the_batch_and_evaluation_by_sample():

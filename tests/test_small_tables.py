@@ -136,7 +136,10 @@ def test_bad_input(run, tmp_path):
             "'ild/denoiser-open' has no share; ild/denoiser-open=0.5 would be half",
         ),
         (("ild/table2a", "--shares", "ild/denoiser=0.5x"), "'ild/denoiser=0.5x' has no share"),
-        (("ild/table2a", "--shares", "ild/coder=0.5"), "no recipe is called 'ild/coder'"),
+        (
+            ("ild/table2a", "--shares", "ild/denoiser=0.5"),
+            "no row of ild/table2a is trained by ild/denoiser; did you mean ild/denoiser-open?",
+        ),
         (("ild/table2a", "--rows", "ILB"), "ild/table2a has no row 'ILB' here; it has ILD, w/o"),
         (
             ("ild/table2a", "--repeats", "1"),

@@ -247,9 +247,8 @@ def _long(names: Sequence[str], options: Options) -> "Report":
     _refuse_edition(options)
     models = _load(names, options)
     prompts = OPEN_SETS[open_set_of(models)].prompts
-    return long_report.run(
-        models[0], prompts, wordings=options.repeats or 3, sampling=options.sampling
-    )
+    wordings = options.repeats or long_report.WORDINGS
+    return long_report.run(models[0], prompts, wordings=wordings, sampling=options.sampling)
 
 
 def _stretches(names: Sequence[str], options: Options) -> "Report":

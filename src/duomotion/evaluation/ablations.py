@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from duomotion.checkpoint import PROVENANCE, environment, read_json, read_recipe
-from duomotion.config import apply_overrides, flatten, to_dict
+from duomotion.config import apply_overrides, flatten, nearest, to_dict
 from duomotion.distributed import Processes
 from duomotion.evaluation.metrics.embedder import Embedder
 from duomotion.evaluation.metrics.estimates import Estimate, Row
@@ -65,7 +65,6 @@ class Shares:
         own = {}
         for word in words:
             name, _, share = word.partition("=")
-            find_recipe(name)
             try:
                 own[name] = float(share)
             except ValueError as error:
@@ -133,12 +132,20 @@ def small_rows(table: Table, folder: Path, shares: Shares) -> dict[str, SmallRow
         folder: of the trainings.
 
     Raises:
-        ValueError: there is none, a recipe has no open form, or a row's changes don't fit that.
+        ValueError: there is none, a recipe has no open form, a row's changes don't fit that, or
+            there is a share of a recipe that no row takes.
     """
     rows = paper_table(table.name).rows
     if not rows:
         raise ValueError(f"no row of {table.name} is trained here")
-    return {name: _small_row(trainings, folder, shares) for name, trainings in rows.items()}
+    made = {name: _small_row(trainings, folder, shares) for name, trainings in rows.items()}
+    taken = dict.fromkeys(each.name for row in made.values() for each in row.trainings)
+    for name in shares.own:
+        if name not in taken:
+            raise ValueError(
+                f"no row of {table.name} is trained by {name}; {nearest(name, [*taken])}"
+            )
+    return made
 
 
 def _small_row(trainings: Trainings, folder: Path, shares: Shares) -> SmallRow:

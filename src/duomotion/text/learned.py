@@ -31,9 +31,7 @@ LEARNED = "learned"
 _VECTORS, _KINDS = "vectors.safetensors", "kinds.json"
 
 NEAREST = 3  # captions, or other actions, whose mean cosine says how near something is
-KNOWN = (
-    0.09  # by how much captions have to be nearer than other actions; see docs/unseen-actions.md
-)
+KNOWN = 0.09  # by how much captions have to be nearer than other actions, see above
 MOST_KINDS = 1_000
 MOST_CAPTIONS = 2_500
 _LARGEST = 600_000  # bytes, of the vectors of so many captions

@@ -17,6 +17,7 @@ from duomotion.motion.seams import seams
 from duomotion.progress import track
 from duomotion.sampling.request import AS_TUNED, Sampling
 
+WORDINGS = 3  # of each prompt
 PLACES = 60  # in each clip that are measured beside its seams
 AWAY = 15  # frames of such a place from a seam, at least
 
@@ -100,7 +101,7 @@ def run(
     *,
     seconds: float = 60.0,
     seed: int = 0,
-    wordings: int = 3,
+    wordings: int = WORDINGS,
     sampling: Sampling = AS_TUNED,
 ) -> LongReport:
     """Generate long clips of the first wordings of every prompt and measure their seams.
