@@ -11,8 +11,11 @@ import torch
 from motions import waving
 
 from duomotion import cli
+from duomotion.body import separation
 from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.evaluation.metrics import protocols
+from duomotion.models import pair_views
+from duomotion.models.momask import tokenizer_training
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_ARGUMENTS = [
@@ -49,6 +52,23 @@ def heeded_signals():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_statistics():
+    """Statistics of a few made-up clips need fewer views and windows than those of recordings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pair_views, "STATISTICS_VIEWS", 100)
+        patch.setattr(tokenizer_training, "STARTING_WINDOWS", 400)
+        yield
+
+
+@pytest.fixture(scope="module")
+def hardly_separated():
+    """Tiny models put bodies deep in each other; to get them apart would take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(separation, "ITERATIONS", 2)
+        yield
 
 
 @pytest.fixture(scope="module")

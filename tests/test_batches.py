@@ -22,6 +22,7 @@ from duomotion.sampling.request import Request, Sampling
 from duomotion.text.anchors import CaptionAnchoredEncoder
 from duomotion.text.encoders import load_encoder
 
+pytestmark = pytest.mark.usefixtures("hardly_separated")
 TEXTS = ("two people wave", "they argue and one leaves", "a dance", "")
 FRAMES = (40, 61, 41, 96, 62)
 

@@ -30,6 +30,8 @@ from duomotion.models import find_recipe, systems
 from duomotion.motion.interaction import Interaction
 from duomotion.text.learned import LEARNED, Described, Learned, read_known
 
+pytestmark = pytest.mark.usefixtures("hardly_separated")
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):

@@ -38,7 +38,7 @@ from duomotion.sampling.diffusion import Solver
 from duomotion.sampling.request import Sampling
 
 __all__ = ["latents", "trained"]
-pytestmark = pytest.mark.usefixtures("cache")
+pytestmark = pytest.mark.usefixtures("cache", "hardly_separated")
 
 LEVELS = StudentConfig().distilled_steps
 

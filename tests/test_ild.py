@@ -44,7 +44,7 @@ from duomotion.sampling.diffusion import Known, NoiseSchedule, Solver
 from duomotion.sampling.request import Sampling
 
 __all__ = ["interx_pairs"]
-pytestmark = pytest.mark.usefixtures("cache")
+pytestmark = pytest.mark.usefixtures("cache", "hardly_separated")
 
 TINY = SkipTransformerConfig(width=16, num_layers=3, num_heads=2, feedforward=16)
 

@@ -37,7 +37,7 @@ from duomotion.sampling.request import Sampling
 from duomotion.text.official_clip import tower_state
 
 __all__ = ["interx_pairs"]
-pytestmark = pytest.mark.usefixtures("cache")
+pytestmark = pytest.mark.usefixtures("cache", "hardly_separated")
 
 
 def apart(x_BT2F):

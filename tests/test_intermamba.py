@@ -26,7 +26,7 @@ from duomotion.models.pair_diffusion import denoise
 from duomotion.sampling.request import Sampling
 
 __all__ = ["interx_pairs"]
-pytestmark = pytest.mark.usefixtures("cache")
+pytestmark = pytest.mark.usefixtures("cache", "hardly_separated")
 
 SIZES = {"width": 16, "state_size": 4, "head_width": 8, "num_heads": 2, "max_frames": 24}
 SIZES |= {"text_dim": 8, "text_layers": 0, "num_joints": 5}

@@ -19,6 +19,7 @@ from duomotion.motion.rotations import yaw
 from duomotion.motion.skeleton import SMPL22
 from duomotion.sampling.request import Request, Sampling
 
+pytestmark = pytest.mark.usefixtures("hardly_separated")
 TAKES = ("18_01", "20_11", "22_01")
 
 

@@ -55,7 +55,7 @@ from duomotion.sampling.diffusion import Known
 from duomotion.sampling.request import Sampling
 
 __all__ = ["interx_pairs"]
-pytestmark = pytest.mark.usefixtures("cache")
+pytestmark = pytest.mark.usefixtures("cache", "hardly_separated")
 
 TINY = DenoiserConfig(
     num_features=14,

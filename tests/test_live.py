@@ -23,7 +23,7 @@ from duomotion.motion.seams import seams
 from duomotion.sampling.request import Sampling
 
 __all__ = ["latents", "student", "trained"]
-pytestmark = pytest.mark.usefixtures("cache")
+pytestmark = pytest.mark.usefixtures("cache", "hardly_separated")
 
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "live_partner.py"

@@ -28,7 +28,7 @@ TEXTS = (
 )
 
 
-pytestmark = pytest.mark.usefixtures("cache")
+pytestmark = pytest.mark.usefixtures("cache", "hardly_separated")
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ from duomotion.evaluation.metrics import physics
 from duomotion.motion.interaction import Interaction
 from duomotion.sampling.request import MAX_SEED, Sampling
 
+pytestmark = pytest.mark.usefixtures("hardly_separated")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

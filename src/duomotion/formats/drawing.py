@@ -3,7 +3,6 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
@@ -162,19 +161,16 @@ class Stage:
         reach = np.ceil(np.ptp(roots, axis=0).max() / 2) + 4
         spacing = 0.5 * 2 ** np.ceil(np.log2(max(reach / NEAR, 1)))
         ticks = np.arange(-reach, reach + spacing / 2, spacing)
-        for line in ticks:
-            for start, end in pairwise(ticks):
-                for ends in (((line, start), (line, end)), ((start, line), (end, line))):
-                    where = np.array(ends)
-                    fade = 1 - np.linalg.norm(where.mean(0)) / reach
-                    if fade <= 0:
-                        continue
-                    strength = fade * (1.0 if float(line).is_integer() else 0.45)
-                    points = np.insert(where + middle, 1, 0.0, axis=1)
-                    pixels, depth = camera.project(points)
-                    if depth.min() > 0.1:
-                        colour = _mix(BACKGROUND, GRID, min(1.0, 1.6 * strength))
-                        draw.line(pixels.ravel().tolist(), fill=colour, width=OVERSAMPLE)
+        spans = np.stack([ticks[:-1], ticks[1:]], axis=-1)
+        along = np.stack(np.broadcast_arrays(ticks[:, None, None], spans), axis=-1)
+        ends_N22 = np.stack([along, along[..., ::-1]], axis=2).reshape(-1, 2, 2)
+        is_metre_N = np.repeat(ticks % 1 == 0, 2 * len(spans))
+        fade_N = 1 - np.linalg.norm(ends_N22.mean(1), axis=-1) / reach
+        pixels_N22, depth_N2 = camera.project(np.insert(ends_N22 + middle, 1, 0.0, axis=-1))
+        strength_N = np.minimum(1, 1.6 * fade_N * np.where(is_metre_N, 1.0, 0.45))
+        for k in np.flatnonzero((fade_N > 0) & (depth_N2.min(1) > 0.1)):
+            colour = _mix(BACKGROUND, GRID, strength_N[k])
+            draw.line(pixels_N22[k].ravel().tolist(), fill=colour, width=OVERSAMPLE)
         return picture
 
     def paint(

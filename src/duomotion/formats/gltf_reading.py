@@ -103,8 +103,11 @@ def _animated(scene: Scene) -> list[set[int]]:
 
 def _below_one_root(scene: Scene, group: set[int]) -> list[int]:
     """The joints depth first; those that hang on no common joint have the node that joins them."""
-    first, *others = ([*reversed(scene.above(node))] for node in group)
-    shared = [n for k, n in enumerate(first) if all(o[k : k + 1] == [n] for o in others)]
+    hanging = dict.fromkeys((-1, *scene.order), 0)  # how many of the group are below each node
+    for node in reversed(scene.order):
+        hanging[node] += node in group
+        hanging[scene.parents[node]] += hanging[node]
+    shared = [node for node in scene.order if hanging[node] == len(group)]
     if not shared:
         raise ValueError(f"{scene.path}: the joints of a skin do not hang on one node")
     return [node for node in scene.order if node in group | {shared[-1]}]
@@ -139,10 +142,13 @@ def _inverted(scene: Scene, matrices: np.ndarray) -> np.ndarray:
 def _parents(scene: Scene, body: list[int]) -> tuple[int, ...]:
     """The joint on which each joint of a body hangs, -1 for the first."""
     place = {node: joint for joint, node in enumerate(body)}
-    return (
-        -1,
-        *(next(place[n] for n in scene.above(node)[1:] if n in place) for node in body[1:]),
-    )
+    nearest = {-1: -1}  # the joint that each node is or hangs on
+    parents = []
+    for node in scene.order:
+        above = nearest[scene.parents[node]]
+        nearest[node] = place.get(node, above)
+        parents += [above] if node in place else []
+    return tuple(parents)
 
 
 def _rest(scene: Scene, body: list[int], bound: dict[int, np.ndarray]) -> np.ndarray:

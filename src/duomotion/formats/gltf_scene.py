@@ -140,7 +140,11 @@ class Scene:
 
     def world(self, wanted: set[int], *, is_moving: bool = True) -> dict[int, np.ndarray]:
         """(T, 4, 4) of nodes in the world, or (1, 4, 4) as they are stored."""
-        needed = {above for node in wanted for above in self.above(node)}
+        needed: set[int] = set()
+        for node in wanted:
+            while node >= 0 and node not in needed:
+                needed.add(node)
+                node = self.parents[node]
         limits.check_rotations(self.path, self.frames, len(needed))
         found: dict[int, np.ndarray] = {}
         for node in self.order:
@@ -151,13 +155,6 @@ class Scene:
                 if not (np.abs(found[node]) < TOO_LARGE).all():
                     raise ValueError(f"{self.path}: node {node} is too far away or too large")
         return found
-
-    def above(self, node: int) -> list[int]:
-        """The node itself, its parent, and so on."""
-        path = [node]
-        while self.parents[path[-1]] >= 0:
-            path.append(self.parents[path[-1]])
-        return path
 
 
 def _sampled(track: _Track, times: np.ndarray, way: str) -> np.ndarray:
