@@ -36,7 +36,7 @@ demo: venv
 lint: venv
 	$(BIN)/ruff check src tests examples
 	$(BIN)/ruff format --check src tests examples
-	$(BIN)/pyright
+	$(BIN)/pyrefly check --min-severity error
 
 format: venv
 	$(BIN)/ruff check --fix src tests examples

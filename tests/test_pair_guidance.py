@@ -168,13 +168,13 @@ class FakeVolume(nn.Module):
 def body_files(tmp_path, monkeypatch):
     """A body whose joints and vertices are SMPL-22's, with hands, and the packages that read it."""
     smplx, volumetric = ModuleType("smplx"), ModuleType("VolumetricSMPL")
-    smplx.SMPL = FakeSmpl  # pyright: ignore[reportAttributeAccessIssue]
+    smplx.SMPL = FakeSmpl
 
     def attach_volume(body, pretrained):
         assert not pretrained
         body.volume = FakeVolume()
 
-    volumetric.attach_volume = attach_volume  # pyright: ignore[reportAttributeAccessIssue]
+    volumetric.attach_volume = attach_volume
     monkeypatch.setitem(sys.modules, "smplx", smplx)
     monkeypatch.setitem(sys.modules, "VolumetricSMPL", volumetric)
     rest = SMPL22.rest_positions

@@ -174,7 +174,7 @@ def test_a_job_that_ends_its_replicas_is_answered_503_and_the_end_finishes_what_
 
 @needs_ray
 def test_a_cluster_is_left_as_it_was(folder, pair, tmp_path):
-    from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]
+    from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:

@@ -169,7 +169,7 @@ def unpacked(
     ):
         while (member := archive.next()) is not None:
             # Else it would remember all of them.
-            archive.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
+            archive.members.clear()  # pyrefly: ignore[missing-attribute]
             _check_size(member.size, largest, repr(member.name))
             if member.isdir():
                 continue

@@ -110,6 +110,7 @@ def read_captioned(root: str | Path, split: str) -> tuple[list[Clip], list[Probl
     """
     clips, problems = read_split(root, split)
     found = [item for clip in clips for item in captioned(clip)]
+    # pyrefly: ignore[bad-return]
     return apart([*found, *problems], f"{root}: split {split!r}")
 
 

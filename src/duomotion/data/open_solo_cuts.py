@@ -91,5 +91,5 @@ def _seen(span: Span, frames: tuple[int, int], stretch: tuple[int, int]) -> Span
     is_half = 2 * (end - start) >= frames[1] - frames[0]
     if end - start < SHORTEST or not (is_half or (start, end) == stretch):
         return None
-    times = ((frame - stretch[0]) / HUMANML3D.fps for frame in (start, end))
-    return replace(span, **dict(zip(("start", "end"), times, strict=True)))
+    first, last = ((frame - stretch[0]) / HUMANML3D.fps for frame in (start, end))
+    return replace(span, start=first, end=last)

@@ -91,7 +91,7 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
                 raise ValueError(f"{name} is {found.get_dtype()}, not F32")
             shapes[name] = tuple(found.get_shape())
     numbers = np.memmap(path, mode="c", dtype=np.uint8)
-    offset = len(numbers) - 4 * sum(map(math.prod, shapes.values()))
+    offset = len(numbers) - 4 * sum(math.prod(shape) for shape in shapes.values())
     arrays = {}
     for name, shape in shapes.items():
         arrays[name] = np.ndarray(shape, np.float32, numbers, offset)

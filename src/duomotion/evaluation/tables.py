@@ -150,7 +150,11 @@ def report_files(
         numbers: all that was found; those in `facts` name the models.
         seconds: per clip, of rows that were timed.
     """
-    files = {"report.md": text, "report.csv": comma_separated(rows), "report.json": numbers}
+    files: dict[str, Content] = {
+        "report.md": text,
+        "report.csv": comma_separated(rows),
+        "report.json": numbers,
+    }
     if 1 < len(numbers["facts"]["precision"]) <= len(seconds):
         files["fid-against-time.png"] = scatter_plot(rows, seconds)
     return files

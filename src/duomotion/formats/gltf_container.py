@@ -138,7 +138,7 @@ class Container:
             (stride, np.dtype(number).itemsize),
         ).astype(np.float64)
         if number is not np.float32 and accessor.get("normalized"):
-            values = np.maximum(values / np.iinfo(number).max, -1)
+            values = np.maximum(values / np.iinfo(number).max, -1)  # pyrefly: ignore
         if not (np.abs(values) < LARGEST).all():
             raise ValueError(f"{problem}it holds values that are not finite or far too large")
         return values[:, 0] if kind == "SCALAR" else values

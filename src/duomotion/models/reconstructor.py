@@ -16,8 +16,9 @@ class Reconstructor(Protocol):
     @property
     def precision(self) -> str: ...
 
-    def reconstruct(self, features: np.ndarray, /) -> np.ndarray:
-        """Features (P, T, F) in metres and back, perhaps a few frames shorter."""
+    @property
+    def reconstruct(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Features (P, T, F) in metres to such, perhaps a few frames shorter."""
         ...
 
 

@@ -94,8 +94,8 @@ class Interaction:
                 "rotations have to be (P, T, J, 3, 3) and root positions (P, T, 3), not "
                 f"{rotations} and {roots}"
             )
-        if len(self.skeletons) != people or not people:
-            raise ValueError(f"{people} people need as many skeletons, not {len(self.skeletons)}")
+        if (count := len(self.skeletons)) != people or not people:
+            raise ValueError(f"{people} people need as many skeletons, not {count}")
         if self.skeletons[0].num_joints != joints:
             raise ValueError(
                 f"the skeletons have {self.skeletons[0].num_joints} joints, the rotations {joints}"

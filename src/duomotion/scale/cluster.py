@@ -80,7 +80,7 @@ def connected(address: str | None, cores: int | None = None) -> Any:
         ValueError: Ray is not installed, or no cluster answers.
     """
     try:
-        import ray  # pyright: ignore[reportMissingImports]
+        import ray
     except ImportError:
         raise ValueError(NOT_INSTALLED) from None
     options = {"include_dashboard": False, "num_cpus": cores} if address is None else {}

@@ -61,7 +61,7 @@ class Replicas:
         for model in models:
             system_of(model)
         try:
-            from ray import serve  # pyright: ignore[reportMissingImports]
+            from ray import serve
         except ImportError:
             raise ValueError(cluster.NOT_INSTALLED) from None
         cores = threads or 1

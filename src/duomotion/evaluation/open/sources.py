@@ -55,7 +55,7 @@ def retrieved_partners(data: OpenSet, train: Sequence[Any], embedder: SentenceEm
     retrieve = retrieval(data, train, embedder)
 
     def answer(queries: Sequence[Query[Any]]) -> list[Motion]:
-        answers = []
+        answers: list[Motion] = []
         for query, found in zip(queries, retrieve(queries), strict=True):
             assert isinstance(found, PairMotion)
             answers.append(partnered(PairMotion.recorded(query.clip), found))
@@ -101,6 +101,7 @@ class Generated(ClipSource[Motion]):
     """What users get, in whole units of as many frames as the protocol says."""
 
     purpose = ""
+    kind: type[Any]
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
@@ -86,7 +87,7 @@ def official_config(
     return replace(defaults or InterMConfig(), **official_sizes(state))
 
 
-def official_sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+def official_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """The fields of `InterMConfig` that the shapes of an official state tell.
 
     Raises:

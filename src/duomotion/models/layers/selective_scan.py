@@ -137,8 +137,6 @@ def _kernel() -> Callable[..., Tensor] | None:
     """mamba-ssm's scan (x, step, A, B, C, chunk), where it is installed."""
     if find_spec("mamba_ssm") is None:
         return None
-    from mamba_ssm.ops.triton.ssd_combined import (  # pyright: ignore[reportMissingImports]
-        mamba_chunk_scan_combined,
-    )
+    from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
 
     return mamba_chunk_scan_combined

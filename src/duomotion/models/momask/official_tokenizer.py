@@ -6,6 +6,7 @@ over maps of one row (out, in, 1, frames), with the same numbers.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from duomotion.official.states import count_layers
 _RESIDUAL_LAYERS = {"conv1": "dilated", "conv2": "mix"}
 
 
-def official_sizes(official: Mapping[str, Tensor]) -> dict[str, int]:
+def official_sizes(official: Mapping[str, Tensor]) -> dict[str, Any]:
     """The fields of `ResidualTokenizerConfig` that the shapes of an official state tell.
 
     Raises:
