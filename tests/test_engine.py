@@ -181,6 +181,35 @@ def test_what_was_cancelled_or_comes_from_a_replaced_worker_is_ignored(workers):
     asyncio.run(scenario())
 
 
+def test_what_was_cancelled_takes_room_until_the_worker_answers(workers):
+    async def scenario():
+        engine = await started()
+        cancelled = engine.submit(job("a", clips=worker.AT_ONCE))
+        engine.cancel(cancelled)
+        other = engine.submit(job("b"))
+        assert other.state == "queued"
+        await workers[0].finishes(cancelled, worker.AT_ONCE)
+        assert other.state == "running" and cancelled.state == "cancelled"
+
+    asyncio.run(scenario())
+
+
+def test_workers_that_can_not_be_started_again_are_given_up(workers):
+    async def scenario():
+        engine = await started()
+        waiting = engine.submit(job("a"))
+
+        def no_memory(deliver):
+            raise OSError("no memory")
+
+        engine._start_workers = no_memory
+        await workers[0].says(None)
+        await asyncio.wait_for(waiting.end(), 10)
+        assert engine.status == "failed" and waiting.status == 503
+
+    asyncio.run(scenario())
+
+
 def test_what_one_of_several_workers_lost_is_done_again_and_the_others_go_on(workers):
     async def scenario():
         engine = await started()
@@ -256,3 +285,8 @@ def test_stores_are_bounded():
         jobs.add(each)
         jobs.end(each)
     assert [jobs.get(each.id) for each in ended] == [None, None, *ended[2:]]
+
+
+def test_models_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="two models are called best"):
+        worker.Worker(lambda message: None, ["a/best", "b/best"], "cpu", None)

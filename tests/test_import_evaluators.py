@@ -166,5 +166,6 @@ def test_bad_files_of_the_others(tmp_path):
         imported("t2m-evaluator", statistics=tmp_path)
     assert not out.exists()
     (tmp_path / "mine").mkdir()
-    with pytest.raises(ValueError, match="is no checkpoint folder"):
+    (tmp_path / "mine" / "x").touch()
+    with pytest.raises(ValueError, match="holds something else"):
         import_evaluator("interx-evaluator", path, tmp_path / "mine", vocabulary=glove)

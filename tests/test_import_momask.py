@@ -276,7 +276,8 @@ def test_options_that_do_not_fit_are_named(tmp_path, part, options, sentence):
 def test_files_that_are_missing_or_damaged_are_named(tmp_path):
     folder = write_download(tmp_path)
     (tmp_path / "thesis").mkdir()
-    with pytest.raises(ValueError, match="is no checkpoint folder"):
+    (tmp_path / "thesis" / "text.tex").touch()
+    with pytest.raises(ValueError, match="holds something else"):
         import_official(folder, tmp_path / "thesis")
     with pytest.raises(ValueError, match="no folder of an official checkpoint"):
         import_official(tmp_path / "nowhere", tmp_path / "ours")

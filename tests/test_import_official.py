@@ -575,7 +575,7 @@ def test_a_folder_of_something_else_is_not_overwritten(tmp_path):
     folder = write_tokenizer(tmp_path)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "text.tex").write_text("years of work")
-    with pytest.raises(ValueError, match="is no checkpoint folder"):
+    with pytest.raises(ValueError, match="holds something else"):
         import_official(folder, tmp_path / "thesis")
     assert (tmp_path / "thesis" / "text.tex").exists()
 

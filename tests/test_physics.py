@@ -129,6 +129,8 @@ def test_other_skeletons_and_stills_are_refused():
         physics.report(waving(skeleton=TAIL))
     with pytest.raises(ValueError, match="2 frames"):
         physics.report(standing(frames=2))
+    with pytest.raises(ValueError, match="this motion has 3"):
+        physics.report(standing(people=3))
 
 
 @needs_recordings

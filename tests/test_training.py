@@ -158,6 +158,22 @@ def test_training_learns_and_keeps_its_best(tmp_path):
     assert best.recipe["system"] == "regression"
 
 
+def test_it_goes_on_only_with_the_networks_that_it_was_begun_on(tmp_path):
+    codec, run = tmp_path / "codec", tmp_path / "run"
+
+    def train(folder, steps, **children):
+        task = Regression()
+        task.children = children
+        trainer(task, folder, replace(OPTIM, steps=steps)).run()
+
+    train(codec, 3)
+    train(run, 3, codec=codec / "last")
+    train(run, 4, codec=codec / "last")
+    train(codec, 6)
+    with pytest.raises(ValueError, match="has changed since the training"):
+        train(run, 6, codec=codec / "last")
+
+
 def test_provenance_says_which_data_was_composed(tmp_path):
     recorded, composed = str(tmp_path / "recorded"), str(tmp_path / "composed")
     write_mark(tmp_path / "composed", {}, {})

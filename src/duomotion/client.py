@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from duomotion.motion.interaction import Interaction
+from duomotion.storage import atomic_file
 
 Motion = Interaction | str
 """A clip, which is uploaded, or the name of one that the service holds."""
@@ -113,7 +114,8 @@ class Client:
     def download(self, name: str, path: str | Path) -> None:
         """Write a clip that the service holds as .bvh, .glb, .npz or .mp4, as the suffix says."""
         answer = self._call("GET", f"/api/motions/{name}{Path(path).suffix.lower()}")
-        Path(path).write_bytes(answer.content)
+        with atomic_file(Path(path)) as temporary:
+            temporary.write_bytes(answer.content)
 
     def fetch(self, name: str) -> Interaction:
         """A clip that the service holds."""
@@ -161,8 +163,11 @@ class Client:
         deadline = time.monotonic() + self._patience
         while True:
             answer = self._http.request(method, path, **content)
-            wait = float(answer.headers.get("Retry-After", 0))
-            if answer.status_code != 429 or time.monotonic() + wait > deadline:
+            if answer.status_code != 429:
+                break
+            stated = answer.headers.get("Retry-After", "")
+            wait = float(stated) if stated.isdecimal() else 1.0
+            if time.monotonic() + wait > deadline:
                 break
             time.sleep(wait)
         if answer.is_success:

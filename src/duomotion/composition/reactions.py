@@ -107,6 +107,7 @@ class Reactor:
         judge: Judge,
     ) -> None:
         self.root, self.sentences, self.model, self.judge = root, list(sentences), model, judge
+        self.weights = model.fingerprint
         self.longest = min(SECONDS, model.max_frames / model.fps)
         self.takes = [take for take in takes if take.lengths[0] <= self.longest]
         self.vectors_NC = self._vectors([take.clauses[0] for take in self.takes])
@@ -166,7 +167,7 @@ class Reactor:
             "arrangement": "reaction",
             "people": [
                 {"clip": take.clip, "start": round(start, 3), "end": round(end, 3)},
-                {"model": self.model.name, "weights": self.model.fingerprint, "seed": draw},
+                {"model": self.model.name, "weights": self.weights, "seed": draw},
             ],
             "sentence": sentence.text,
             "alignment": round(alignment, 3),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from duomotion.composition.clauses import Clause, clause
+from duomotion.data import shards
 from duomotion.data.interhuman import PEOPLE, Clip, Problem, read_clip, read_spans, split_names
 from duomotion.motion.interaction import Interaction
 from duomotion.motion.interhuman import INTERHUMAN, twist
@@ -71,8 +72,10 @@ def read_takes(root: Path) -> tuple[list[Take], int]:
     Clips that can't be used, which `duomotion data check` names, are passed over.
 
     Raises:
-        ValueError: the folder is no such data set, or none of its captions can be used.
+        ValueError: the folder is no such data set or has its motion in shards, or none of its
+            captions can be used.
     """
+    shards.refuse(root)
     if (root / "motions_processed" / PEOPLE[1]).is_dir():
         raise ValueError(
             f"{root} is a data set of two people; pairs are composed of one of one person, such as "

@@ -352,10 +352,12 @@ def prepare(source: str | Path, target: str | Path) -> list[Problem]:
     """Copy a published data set, leaving out what can't be used; returns what that was.
 
     Raises:
-        ValueError: the folder is not in InterHuman's layout, or nothing in it can be used.
+        ValueError: the folder is not in InterHuman's layout or has its motion in shards, or
+            nothing in it can be used.
         OSError: the target can't be written.
     """
     source, target = Path(source), Path(target)
+    shards.refuse(source)
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     problems = []
     for split in SPLITS:

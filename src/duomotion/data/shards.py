@@ -99,6 +99,12 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def refuse(root: Path) -> None:
+    """Raises ValueError where the motion of a data set, whose files are needed, is in shards."""
+    if find(root) is not None:
+        raise ValueError(f"{root} has its motion in shards; name the data set they were made of")
+
+
 def find(root: Path) -> Shards | None:
     """Those of a data set, if it has any.
 

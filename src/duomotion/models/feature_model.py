@@ -107,8 +107,8 @@ class FeatureModel(MotionModel):
 
         Args:
             layout: of the features.
-            networks: all that what the model makes depends on, in evaluation mode; a `config` that
-                one has counts too.
+            networks: all that what the model makes depends on but for `length`, in evaluation mode;
+                a `config` that one has counts too.
             length: None where the text does not decide the length.
             dtype: of the network that generates.
         """
@@ -145,8 +145,10 @@ class FeatureModel(MotionModel):
 
     @property
     def fingerprint(self) -> str:
-        configs = [getattr(network, "config", None) for network in self.networks]
-        settings = (*map(fingerprint, self.networks), *configs, self.encoder.name, self.tuned)
+        length = [self.length] if isinstance(self.length, nn.Module) else []
+        networks = [*self.networks, *length]
+        configs = [getattr(network, "config", None) for network in networks]
+        settings = (*map(fingerprint, networks), *configs, self.encoder.name, self.tuned)
         return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
 
     def answer(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from duomotion.checkpoint import RECIPE, environment
+from duomotion.checkpoint import environment
 from duomotion.names import check_name
 from duomotion.official.reading import read_options, sha256
 from duomotion.official.states import join_names
@@ -88,16 +88,6 @@ def tokenizer_beside(folder: Path) -> Path:
             f"{folder / OPTIONS} names the tokenizer {name!r}, but there is no folder {beside}"
         )
     return beside
-
-
-def check_target(target: Path) -> None:
-    """Make sure that nothing but a checkpoint would be overwritten.
-
-    Raises:
-        ValueError: something else is there.
-    """
-    if target.exists() and not (target / RECIPE).is_file():
-        raise ValueError(f"{target} exists and is no checkpoint folder; name a new one")
 
 
 def check_options(options: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> None:

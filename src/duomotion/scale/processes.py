@@ -8,6 +8,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any, Protocol
 
 from duomotion.scale.child import serve
@@ -83,6 +84,7 @@ class _Process:
         self._number = number
         self._process: BaseProcess | None = None
         self._is_stopped = False
+        self._starting = Lock()
 
     def perform(self, work: Callable[..., Any], settings: Settings, *arguments: Any) -> Any:
         if settings.device == "cuda":
@@ -92,9 +94,10 @@ class _Process:
             settings = replace(settings, device=f"cuda:{gpu}")
         ending = "it was stopped"
         for _ in range(MOST_DEATHS):
-            if self._is_stopped:
+            running = self._running()
+            if running is None:
                 break
-            process, connection = self._running()
+            process, connection = running
             try:
                 connection.send((work, settings, *arguments))
                 outcome = connection.recv()
@@ -108,15 +111,21 @@ class _Process:
         raise LostWorkError(f"{MOST_DEATHS} worker processes ended over it, {ending}")
 
     def stop(self) -> None:
-        self._is_stopped = True
-        if self._process is not None:
-            self._process.kill()
+        with self._starting:
+            self._is_stopped = True
+            if self._process is not None:
+                self._process.kill()
 
-    def _running(self) -> tuple[BaseProcess, Connection]:
-        if self._process is None or not self._process.is_alive():
-            context = get_context("spawn")
-            self._connection, theirs = context.Pipe()
-            self._process = context.Process(target=serve, args=(theirs,), daemon=True)
-            self._process.start()
-            theirs.close()
-        return self._process, self._connection
+    def _running(self) -> tuple[BaseProcess, Connection] | None:
+        """The process, if need be a new one, and its connection; None where it was stopped."""
+        with self._starting:
+            if self._is_stopped:
+                return None
+            if self._process is None or not self._process.is_alive():
+                context = get_context("spawn")
+                self._connection, theirs = context.Pipe()
+                process = context.Process(target=serve, args=(theirs,), daemon=True)
+                process.start()
+                theirs.close()
+                self._process = process
+            return self._process, self._connection

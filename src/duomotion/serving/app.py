@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Annotated, Any
@@ -64,21 +65,21 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-def get_engine(request: Request) -> Engine:
+async def get_engine(request: Request) -> Engine:
     return request.app.state.engine
 
 
 TheEngine = Annotated[Engine, Depends(get_engine)]
 
 
-def find_job(job_id: str, engine: TheEngine) -> Job:
+async def find_job(job_id: str, engine: TheEngine) -> Job:
     job = engine.jobs.get(job_id)
     if job is None:
         raise HTTPException(404, "there is no such job, or it ended long ago")
     return job
 
 
-def find_motion(motion_id: str, engine: TheEngine) -> StoredMotion:
+async def find_motion(motion_id: str, engine: TheEngine) -> StoredMotion:
     return _stored(engine, motion_id)
 
 
@@ -203,8 +204,11 @@ async def cancel(found: FoundJob, engine: TheEngine) -> schemas.JobOut:
 async def events(found: FoundJob, engine: TheEngine) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events with the job as data: `progress`, in the end `done` or `failed`."""
     while not found.has_ended:
+        changed = (
+            found.changed
+        )  # a slow reader may take the event only when there was another change
         yield ServerSentEvent(event="progress", data=_job_out(engine, found))
-        await found.change()
+        await changed.wait()
     name = "done" if found.state == "done" else "failed"
     yield ServerSentEvent(event=name, data=_job_out(engine, found))
 
@@ -240,16 +244,22 @@ async def download(found: FoundMotion, suffix: FileFormat, request: Request) -> 
     )
 
 
-@motions.get("/api/motions/{motion_id}", responses=problems(404))
-async def player(found: FoundMotion) -> schemas.PlayerOut:
+@motions.get(
+    "/api/motions/{motion_id}",
+    response_class=Response,
+    responses={200: {"model": schemas.PlayerOut}, **problems(404)},
+)
+async def player(found: FoundMotion, request: Request) -> Response:
     """A stored clip as joint positions, for a player."""
-    return schemas.PlayerOut(**await run_in_threadpool(player_data, found))
+    async with request.app.state.turns:
+        text = await run_in_threadpool(lambda: json.dumps(player_data(found)))
+    return Response(text, media_type="application/json")
 
 
 async def _answer(
     kind: Kind, body: AnyBody, wait: bool, request: Request, response: Response
 ) -> schemas.JobOut:
-    engine = get_engine(request)
+    engine = request.app.state.engine
     job = engine.submit(await _job(engine, kind, body))
     if wait:
         await _wait(engine, job, request)

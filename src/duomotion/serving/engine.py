@@ -146,7 +146,7 @@ class Engine:
         if self.is_draining:
             raise UnavailableError("the server is shutting down")
         known = self._answers.get(job.key)
-        if known is not None and all(name in self.motions for name in known.motions):
+        if known is not None and all(map(self.motions.get, known.motions)):
             self._answers.move_to_end(job.key)
             self.metrics.cached.inc()
             job.motions, job.note, job.read_as = known.motions, known.note, known.read_as
@@ -262,15 +262,15 @@ class Engine:
         job.announce()
 
     def _dispatch(self) -> None:
-        """Give the workers what they have room for.
+        """Give the workers what they have room for, which cancelled jobs take until they answer.
 
         A job that a worker died of runs alone, so that, should it be the cause, no other suffers.
         """
         while self._waiting and self._is_ready and self._workers is not None:
             job = self._waiting[0]
-            clips = sum(len(each.tasks) for each in self._running.values())
+            clips = sum(each.num_clips for each in self._running.values())
             is_alone = job.deaths or any(each.deaths for each in self._running.values())
-            if self._running and (is_alone or clips + len(job.tasks) > self._workers.at_once):
+            if self._running and (is_alone or clips + job.num_clips > self._workers.at_once):
                 return
             self._waiting.popleft()
             self._running[job.id] = job
@@ -288,17 +288,27 @@ class Engine:
         self.metrics.restarts.inc()
         running, self._running = list(self._running.values()), {}
         self._do_again(running)
-        self._failed_starts += not was_ready
-        if self._failed_starts >= FAILED_STARTS:
-            self._give_up("the process that generates motion can't be started")
-            return
         log.error("the worker process died; another one is started")
         if self._workers is not None:
             self._workers.stop()
         if was_ready:
-            self._begin()
+            self._begin_again()
         else:
-            asyncio.get_running_loop().call_later(PAUSE, self._begin)
+            self._count_failed_start()
+
+    def _begin_again(self) -> None:
+        try:
+            self._begin()
+        except (OSError, ValueError) as error:
+            log.error("the worker process can't be started: %s", error)
+            self._count_failed_start()
+
+    def _count_failed_start(self) -> None:
+        self._failed_starts += 1
+        if self._failed_starts >= FAILED_STARTS:
+            self._give_up("the process that generates motion can't be started")
+        else:
+            asyncio.get_running_loop().call_later(PAUSE, self._begin_again)
 
     def _do_again(self, lost: list[Job]) -> None:
         """Let jobs wait again whose worker died, or fail those of which several did."""

@@ -10,6 +10,7 @@ from prometheus_client import Counter
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 20.0  # for which a connection waits for the whole head of a request
+METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")  # that are counted by name
 BODY_SECONDS = 60.0  # in which a body has to arrive
 
 Scope = MutableMapping[str, Any]
@@ -128,9 +129,10 @@ class CountRequests:
 
         async def counting(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                # Paths as clients write them would be any number of series.
+                # Paths and methods as clients write them would be any number of series.
                 path = getattr(scope.get("route"), "path", "other")
-                self._counter.labels(scope["method"], path, message["status"]).inc()
+                method = scope["method"] if scope["method"] in METHODS else "other"
+                self._counter.labels(method, path, message["status"]).inc()
             await send(message)
 
         await self._app(scope, receive, counting)

@@ -20,7 +20,8 @@ class Job:
 
     Attributes:
         model: name of the model that does it.
-        tasks: a clip each.
+        tasks: a clip each; none any more once it has ended.
+        num_clips: that it asks for.
         key: equal for requests that have the same answer.
         progress: the share that is done, from 0 to 1.
         motions: names of the clips, once it is done.
@@ -45,7 +46,11 @@ class Job:
     read_as: str | None = None
     deaths: int = 0
     arrived: float = field(default_factory=time.monotonic)
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    num_clips: int = field(init=False)
+    changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self.num_clips = len(self.tasks)
 
     @property
     def has_ended(self) -> bool:
@@ -55,18 +60,14 @@ class Job:
         self.state, self.error, self.status = "failed", sentence, status
 
     def announce(self) -> None:
-        """Wake up all who wait for a change."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def change(self) -> None:
-        """Wait until something changes."""
-        await self._changed.wait()
+        """Wake up all who wait for a change, by `changed` as it is before they look at the job."""
+        self.changed.set()
+        self.changed = asyncio.Event()
 
     async def end(self) -> None:
         """Wait until it has ended."""
         while not self.has_ended:
-            await self.change()
+            await self.changed.wait()
 
 
 class JobStore:
@@ -83,8 +84,8 @@ class JobStore:
     def end(self, job: Job) -> None:
         """Count a job among those that have ended, which are forgotten one day."""
         job.tasks = ()  # with their motion
-        self._jobs.pop(job.id, None)
         self._ended[job.id] = job
+        self._jobs.pop(job.id, None)
         if len(self._ended) > self._most_ended:
             self._ended.popitem(last=False)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
 from threading import Lock
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from duomotion.body import PERSON_COLOURS, person_names
 from duomotion.formats import load, save
@@ -14,7 +14,6 @@ from duomotion.models.requests import MAX_SECONDS
 from duomotion.motion.interaction import Interaction
 
 FileFormat = Literal["bvh", "glb", "npz", "mp4"]
-FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
 MEDIA_TYPES: dict[FileFormat, str] = {
     "bvh": "text/plain; charset=utf-8",
     "glb": "model/gltf-binary",

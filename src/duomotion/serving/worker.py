@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -162,10 +163,13 @@ class Worker:
             import torch
 
             torch.set_num_threads(threads)
+        names = [Path(name).resolve().name for name in models]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"two models are called {twice[0]}; rename the folder of one")
         self._models: dict[str, MotionModel] = {
-            Path(name).name: load(name, device=device) for name in models
+            name: load(model, device=device) for name, model in zip(names, models, strict=True)
         }
-        systems = {Path(name).name: system_of(name) for name in models}
+        systems = {name: system_of(model) for name, model in zip(names, models, strict=True)}
         self.descriptions = tuple(
             Description.of(name, systems[name], model) for name, model in self._models.items()
         )

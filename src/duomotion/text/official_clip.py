@@ -18,7 +18,7 @@ from torch import Tensor
 from duomotion.official.reading import read_official
 from duomotion.official.states import check_state_dict, get_state_dict
 from duomotion.reading import open_file
-from duomotion.storage import atomic_folder
+from duomotion.storage import atomic_folder, check_replaceable
 
 PREFIX = "model."  # of all names in a Lightning checkpoint of these systems
 HEAD_WIDTH = 64  # in all of CLIP's transformers
@@ -69,8 +69,7 @@ def import_text_tower(checkpoint: str | Path, vocabulary: str | Path, target: st
     """
     path, target = Path(checkpoint), Path(target)
     state = get_state_dict(read_official(path), ("state_dict",), path)
-    if target.exists() and not (target / "config.json").is_file():
-        raise ValueError(f"{target} exists and holds no CLIP; name a new folder")
+    check_replaceable(target, "config.json")
     tower = tower_state(state, str(path))
     config = _config(tower)
     tokenizer = read_tokenizer(Path(vocabulary), config.vocab_size)

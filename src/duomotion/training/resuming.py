@@ -1,5 +1,6 @@
 """What a checkpoint has to hold before a training goes on from it."""
 
+import filecmp
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import Tensor
 from duomotion.checkpoint import (
     TRAINING_POSITION,
     TRAINING_TENSORS,
+    WEIGHTS,
     TrainingState,
     enumerate_names,
 )
@@ -56,6 +58,25 @@ def position_in(folder: Path, training: TrainingState) -> Position:
     if position.recorded > position.step:
         raise ValueError(f"{path}: recorded {position.recorded} is after step {position.step}")
     return position
+
+
+def check_children(folder: Path, children: Mapping[str, Path]) -> None:
+    """Make sure that a training goes on with the networks that it was begun on.
+
+    Args:
+        folder: the checkpoint that it goes on from.
+        children: checkpoints that it takes them from, by name; they may be gone.
+
+    Raises:
+        ValueError: one of them has changed; the sentence names it.
+    """
+    for name, child in children.items():
+        own, theirs = folder / name / WEIGHTS, child / WEIGHTS
+        if own.is_file() and theirs.is_file() and not filecmp.cmp(own, theirs, shallow=False):
+            raise ValueError(
+                f"{child} has changed since the training in {folder.parent} was begun; begin again "
+                "in another folder"
+            )
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,14 @@ from duomotion.training.blocks import checkpoint_activations, compile_blocks
 from duomotion.training.config import LogConfig, OptimConfig
 from duomotion.training.log import Log
 from duomotion.training.prefetch import prefetched
-from duomotion.training.resuming import Begun, Position, check_same, check_state, position_in
+from duomotion.training.resuming import (
+    Begun,
+    Position,
+    check_children,
+    check_same,
+    check_state,
+    position_in,
+)
 from duomotion.training.schedule import learning_rate
 
 _logger = logging.getLogger(__name__)
@@ -463,6 +470,7 @@ class Trainer:
             if self.processes.is_first:
                 was, now = Begun(checkpoint.recipe, position.data), Begun(self.recipe, self.data)
                 check_same(self.folder, was=was, now=now)
+                check_children(last, self.task.children)
         check_state(
             last,
             training,

@@ -32,6 +32,7 @@ SOUND_LITRES = 0.8  # of one body inside the other, at most; the median recordin
 # Where the slim capsules, which end at the wrists, are this far apart in metres, no more than the
 # fingers of two hands could be inside each other.
 FLESH = 0.25
+JUMP_SECONDS = 0.7  # in which a jump is over
 OVERLAP_RATE = 10.0  # frames a second whose overlap is measured as a volume
 # By number of people, m/s and m/s^2: 99.9 % of joints and frames are below in the 180 training
 # clips of the open pairs (30 fps), and in the 1283 of the open solo clips (20 fps).
@@ -96,8 +97,12 @@ def report(interaction: Interaction) -> dict[str, float]:
         body_litres: volume of one body inside the other, the largest of 10 frames a second.
 
     Raises:
-        ValueError: another skeleton, or fewer than 3 frames.
+        ValueError: another skeleton, fewer than 3 frames, or more than two people.
     """
+    if interaction.num_people not in REAL_SPEED:
+        raise ValueError(
+            f"physics.report measures one person or two; this motion has {interaction.num_people}"
+        )
     if not interaction.skeletons[0].same_tree(SMPL22) or interaction.num_frames < 3:
         raise ValueError(
             f"physics.report needs SMPL-22 joints and 3 frames; this motion has "
@@ -148,7 +153,6 @@ def hover(
     positions: np.ndarray,
     depths_T: np.ndarray | None = None,
     fps: float = 30.0,
-    longer_than: float = 0.7,
 ) -> float:
     """The greatest height in metres that somebody's lowest joint keeps without touching down.
 
@@ -157,12 +161,12 @@ def hover(
     Args:
         positions: (P, T, J, 3).
         depths_T: `body_depths` of two people.
-        longer_than: seconds; a jump is over before. A shorter clip counts as a whole.
+        fps: of `positions`; a clip that is shorter than a jump counts as a whole.
     """
     lowest = positions[..., 1].min(-1)
     if depths_T is not None:
         lowest = np.where(depths_T > -CARRY_GAP, lowest.min(0), lowest)
-    frames = min(round(longer_than * fps), lowest.shape[-1])
+    frames = min(round(JUMP_SECONDS * fps), lowest.shape[-1])
     return float(max(0.0, sliding_window_view(lowest, frames, axis=-1).min(-1).max()))
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from duomotion.checkpoint import environment, save_checkpoint
+from duomotion.checkpoint import RECIPE, environment, save_checkpoint
 from duomotion.config import from_dict, to_dict
 from duomotion.models.evaluator import interclip
 from duomotion.models.evaluator.bigru import BiGRUConfig, BiGRUEvaluator
@@ -27,8 +27,9 @@ from duomotion.models.evaluator.t2m import HUMANML3D, KIT, NUM_CONTACTS, STATIST
 from duomotion.models.evaluator.words import official_words
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.official.reading import read_official, read_statistics, sha256
-from duomotion.official.runs import check_target, count_parameters
+from duomotion.official.runs import count_parameters
 from duomotion.official.states import check_state_dict, count_layers, get_state_dict
+from duomotion.storage import check_replaceable
 from duomotion.text.official_clip import read_tokenizer
 
 Kind = Literal["interclip", "interx-evaluator", "t2m-evaluator"]
@@ -72,7 +73,7 @@ def import_evaluator(
         OSError: a file can't be read or written.
     """
     source, target = Path(source), Path(target)
-    check_target(target)
+    check_replaceable(target, RECIPE)
     if vocabulary is None:
         raise ValueError(f"--vocabulary is missing: the checkpoint does not hold {_MISSING[kind]}")
     if kind == "t2m-evaluator" and statistics is None:

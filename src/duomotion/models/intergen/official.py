@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from duomotion.checkpoint import environment, save_checkpoint
+from duomotion.checkpoint import RECIPE, environment, save_checkpoint
 from duomotion.config import from_dict, to_dict
 from duomotion.models.intergen.config import DenoiserConfig
 from duomotion.models.intergen.network import InterGenDenoiser
@@ -28,8 +28,9 @@ from duomotion.models.intergen.recipes import denoiser
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.official.reading import read_official, read_statistics, sha256
-from duomotion.official.runs import check_target, count_parameters
+from duomotion.official.runs import count_parameters
 from duomotion.official.states import check_state_dict, get_state_dict
+from duomotion.storage import check_replaceable
 
 PREFIX = "model."  # of all names in a Lightning checkpoint
 STATISTICS = ("global_mean.npy", "global_std.npy")
@@ -61,7 +62,7 @@ def import_official(
     path, target = Path(source), Path(target)
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file; the authors' download is intergen.ckpt")
-    check_target(target)
+    check_replaceable(target, RECIPE)
     content = read_official(path)
     official = get_state_dict(content, ("state_dict",), path)
     config, state = denoiser_state(official, str(path))

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from duomotion.checkpoint import save_checkpoint
+from duomotion.checkpoint import RECIPE, save_checkpoint
 from duomotion.config import from_dict, to_dict
 from duomotion.models.intermask import official_generator, official_tokenizer
 from duomotion.models.intermask.config import INTERX_TOKENIZER, InterMConfig, TokenizerConfig
@@ -30,7 +30,6 @@ from duomotion.official.reading import read_official, read_statistics
 from duomotion.official.runs import (
     Run,
     check_options,
-    check_target,
     count_parameters,
     fields_from,
     find_training,
@@ -43,6 +42,7 @@ from duomotion.official.runs import (
     training_options,
 )
 from duomotion.official.states import check_state_dict, get_state_dict, join_names
+from duomotion.storage import check_replaceable
 
 DEFAULT_WEIGHTS = "best_fid.tar"  # what the authors' code generates and evaluates with
 TOKENIZER_KEYS = ("vq_model", "net")  # where the authors' code looks for the state dict
@@ -116,7 +116,7 @@ def import_official(
     """
     run = find_run(Path(source))
     target = Path(target)
-    check_target(target)
+    check_replaceable(target, RECIPE)
     if not _is_generator(run):
         return {"tokenizer": _import_tokenizer(run, target, statistics)[1]}
     beside = tokenizer if tokenizer is not None else tokenizer_beside(run.folder)

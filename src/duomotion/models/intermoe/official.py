@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from duomotion.checkpoint import environment, save_checkpoint
+from duomotion.checkpoint import RECIPE, environment, save_checkpoint
 from duomotion.config import from_dict, to_dict
 from duomotion.models.intermoe import official_autoencoder, official_denoiser
 from duomotion.models.intermoe.autoencoder import SkeletalAutoencoder, SkeletalCodec
@@ -26,9 +26,10 @@ from duomotion.models.intermoe.recipes import denoiser as denoiser_recipe
 from duomotion.models.layers.positional import sinusoid_sequence
 from duomotion.motion.interhuman import INTERHUMAN
 from duomotion.official.reading import read_official, read_statistics, sha256
-from duomotion.official.runs import check_target, count_parameters
+from duomotion.official.runs import count_parameters
 from duomotion.official.states import check_state_dict, get_state_dict
 from duomotion.official.text_head import CLIP
+from duomotion.storage import check_replaceable
 
 PREFIX = "model."  # of all names in a Lightning checkpoint
 AUTOENCODER = "vae."  # of an autoencoder's in that of a denoiser
@@ -64,7 +65,7 @@ def import_official(
     """
     path, target = Path(source), Path(target)
     content, official = _read(path)
-    check_target(target)
+    check_replaceable(target, RECIPE)
     beside = path if autoencoder is None else Path(autoencoder)
     own = official if autoencoder is None else _read(beside)[1]
     codec_config, codec_state, codec_count = autoencoder_state(own, str(beside))

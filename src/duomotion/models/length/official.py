@@ -6,12 +6,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from duomotion.checkpoint import save_checkpoint
+from duomotion.checkpoint import RECIPE, save_checkpoint
 from duomotion.config import from_dict, to_dict
 from duomotion.models.length.network import LengthConfig, LengthEstimator
 from duomotion.official.reading import read_official
-from duomotion.official.runs import Run, check_target, count_parameters, provenance
+from duomotion.official.runs import Run, count_parameters, provenance
 from duomotion.official.states import check_state_dict, get_state_dict
+from duomotion.storage import check_replaceable
 
 KEYS = ("estimator",)  # where the authors' code looks for the state dict
 
@@ -27,7 +28,7 @@ def import_official(source: Path, target: Path) -> dict[str, int]:
             network; the sentence names it.
         OSError: a file can't be read or written.
     """
-    check_target(target)
+    check_replaceable(target, RECIPE)
     content = read_official(source)
     state = get_state_dict(content, KEYS, source)
     config = _config(state, str(source))

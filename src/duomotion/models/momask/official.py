@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from duomotion.checkpoint import save_checkpoint
+from duomotion.checkpoint import RECIPE, save_checkpoint
 from duomotion.config import from_dict, to_dict
 from duomotion.models import systems
 from duomotion.models.momask import official_tokenizer, official_transformers
@@ -31,7 +31,6 @@ from duomotion.official.reading import read_official, read_statistics
 from duomotion.official.runs import (
     Run,
     check_options,
-    check_target,
     count_parameters,
     fields_from,
     find_training,
@@ -41,6 +40,7 @@ from duomotion.official.runs import (
     training_options,
 )
 from duomotion.official.states import check_state_dict, get_state_dict, join_names
+from duomotion.storage import check_replaceable
 
 Config = TypeVar("Config", MaskedConfig, ResidualConfig)
 
@@ -102,7 +102,7 @@ def import_official(
         OSError: a file can't be read or written.
     """
     folder, target = find_training(Path(source), _is_masked), Path(target)
-    check_target(target)
+    check_replaceable(target, RECIPE)
     if "latent_dim" not in training_options(folder):
         return {"tokenizer": _import_tokenizer(folder, target)[1]}
     with tempfile.TemporaryDirectory() as temporary:
