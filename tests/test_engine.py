@@ -288,5 +288,5 @@ def test_stores_are_bounded():
 
 
 def test_models_of_one_name_are_refused():
-    with pytest.raises(ValueError, match="two models are called best"):
-        worker.Worker(lambda message: None, ["a/best", "b/best"], "cpu", None)
+    with pytest.raises(ValueError, match="two models are called run-best"):
+        worker.Worker(lambda message: None, ["a/run/best", "b/run/best"], "cpu", None)

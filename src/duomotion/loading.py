@@ -45,6 +45,7 @@ def load(model: str | Path, *, device: str = "cpu", precision: Precision = "auto
             f"{folder} is a checkpoint of {kind!r}, which does not generate on its own"
         )
     loaded = part.model(folder, device=device, precision=precision)
+    loaded.name = checkpoint_name(folder)
     loaded.learned = read_learned(folder)
     return loaded
 
@@ -66,6 +67,12 @@ def load_reconstructor(
     if part.reconstructor is not None:
         return part.reconstructor(folder, device=device)
     return load(model, device=device, precision=precision)
+
+
+def checkpoint_name(folder: str | Path) -> str:
+    """What is said of a checkpoint: its folder's name, of a training's the training's as well."""
+    folder = Path(folder).resolve()
+    return f"{folder.parent.name}-{folder.name}" if folder.name in ("last", "best") else folder.name
 
 
 def load_trainer(recipe: "Recipe", folder: Path, *, device: str | None = None) -> "Trainer":

@@ -129,11 +129,11 @@ class Options:
     @property
     def not_usual(self) -> list[str]:
         """What a file's name says of the model and its settings."""
+        from duomotion.loading import checkpoint_name
+
         found = []
         if self.model != DEFAULT_MODELS[2]:
-            folder = Path(self.model)
-            is_named = folder.name not in ("last", "best")
-            found.append(folder.name if is_named else f"{folder.parent.name}-{folder.name}")
+            found.append(checkpoint_name(self.model))
         for name, value in self.sampling.given().items():
             if isinstance(value, bool):
                 found.append(name if value else f"no-{name}")

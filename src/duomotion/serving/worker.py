@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-from duomotion.loading import load, system_of
+from duomotion.loading import checkpoint_name, load, system_of
 from duomotion.models.base import MotionModel
 from duomotion.motion.interaction import Interaction
 from duomotion.serving.batching import Batcher, CancelledError
@@ -163,7 +162,7 @@ class Worker:
             import torch
 
             torch.set_num_threads(threads)
-        names = [Path(name).resolve().name for name in models]
+        names = [checkpoint_name(model) for model in models]
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise ValueError(f"two models are called {twice[0]}; rename the folder of one")
         self._models: dict[str, MotionModel] = {
