@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from motions import waving
 from test_humanml3d_data import LINE, OTHER, published
 
@@ -9,6 +10,9 @@ from duomotion.data.interhuman import Span, write_splits, write_timed_clip
 from duomotion.data.layouts import CAPTIONED, VIEWS
 from duomotion.data.pairs import PairConfig
 from duomotion.data.sources import write_sources, write_weights
+from duomotion.text.cache import CachedEncoder
+from duomotion.text.encoders import load_encoder
+from duomotion.training import captions
 from duomotion.training.captions import draw_caption, draw_captions
 
 WEIGHTS = {"a": 3.0, "b": 1.0}
@@ -71,3 +75,14 @@ def test_sources_of_stretches_are_counted_with_the_lines(tmp_path):
     write_sources(solo, "000001", ["a", "b"])
     (problem,) = CAPTIONED["humanml3d"].read_split(solo, "all")[1]
     assert problem.reason == "sources/000001.txt has 2 lines for 3 captions"
+
+
+@pytest.mark.parametrize("kept", [0, 256e6])
+def test_states_are_the_encoders_whether_they_stay_in_memory_or_not(cache, monkeypatch, kept):
+    monkeypatch.setattr(captions, "KEPT_BYTES", kept)
+    encoder = CachedEncoder(load_encoder("sentence"))
+    states = captions.CaptionStates(encoder, ["they wave", "they wave", "one bows"], [""])
+    for texts in (["one bows", "", "they wave", "one bows"], ["they wave", "never heard of"]):
+        found, expected = states.encode(texts), encoder.encode(texts)
+        assert torch.equal(found.hidden_BLC, expected.hidden_BLC)
+        assert torch.equal(found.pool_index_B, expected.pool_index_B)

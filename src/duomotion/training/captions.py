@@ -13,6 +13,7 @@ from duomotion.text.cache import CachedEncoder
 from duomotion.text.encoder import TextEmbedding
 
 ENCODED_AT_ONCE = 256  # captions; with CLIP's states of all positions 60 MB
+KEPT_BYTES = 256e6  # of states that stay in memory
 
 
 def draw_captions(
@@ -94,8 +95,9 @@ class CaptionVectors:
 
 
 class CaptionStates:
-    """States of all positions of captions, read from the encoder's cache whenever needed.
+    """States of all positions of captions.
 
+    They are in memory up to `KEPT_BYTES`, otherwise read from the encoder's cache whenever needed:
     CLIP's of all of InterHuman's captions would be 5.5 GB.
 
     Args:
@@ -107,11 +109,18 @@ class CaptionStates:
         self, encoder: CachedEncoder, captions: Sequence[str], others: Sequence[str] = ()
     ) -> None:
         self.encoder, self.captions = encoder, list(captions)
-        encoder.prepare([*captions, *others])
+        texts = list(dict.fromkeys([*captions, *others]))
+        encoder.prepare(texts)
+        size = len(texts) * encoder.encode(texts[:1]).hidden_BLC.nbytes
+        self._kept = encoder.encode(texts) if size <= KEPT_BYTES else None
+        self._rows = {text: row for row, text in enumerate(texts)}
 
     def encode(self, captions: Sequence[str]) -> TextEmbedding:
         """Of a batch."""
-        return self.encoder.encode(list(captions))
+        if self._kept is None or not self._rows.keys() >= set(captions):
+            return self.encoder.encode(list(captions))
+        rows_B = torch.tensor([self._rows[caption] for caption in captions])
+        return TextEmbedding(self._kept.hidden_BLC[rows_B], self._kept.pool_index_B[rows_B])
 
     def add_noise(
         self,
