@@ -62,8 +62,8 @@ class Row:
 class Bench(ABC):
     """A system at a size, with random weights: speed does not depend on them."""
 
-    device: torch.device
-    dtype: torch.dtype  # of the weights
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32  # of the weights
 
     @abstractmethod
     def generate(self, seconds: float, batch: int, *, reference: bool = False) -> torch.Tensor:
