@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from motions import standing
 
+from duomotion.loading import checkpoint_name
 from duomotion.motion.interaction import Reading
 from duomotion.sampling.request import AS_TUNED
 from duomotion.serving import engine as engines
@@ -290,3 +291,13 @@ def test_stores_are_bounded():
 def test_models_of_one_name_are_refused():
     with pytest.raises(ValueError, match="two models are called run-best"):
         worker.Worker(lambda message: None, ["a/run/best", "b/run/best"], "cpu", None)
+
+
+def test_checkpoints_are_called_as_their_folders(tmp_path, monkeypatch):
+    (tmp_path / "generator" / "best").mkdir(parents=True)
+    (tmp_path / "mine").symlink_to(tmp_path / "generator" / "best")
+    assert checkpoint_name(tmp_path / "generator" / "best") == "generator-best"
+    assert checkpoint_name(str(tmp_path / "mine")) == "mine"
+    assert checkpoint_name("intermask-open") == "intermask-open"
+    monkeypatch.chdir(tmp_path / "generator")
+    assert checkpoint_name(".") == "generator"

@@ -70,8 +70,8 @@ def load_reconstructor(
 
 
 def checkpoint_name(folder: str | Path) -> str:
-    """What is said of a checkpoint: its folder's name, of a training's the training's as well."""
-    folder = Path(folder).resolve()
+    """What a checkpoint is called: as its folder, with the training's before `last` and `best`."""
+    folder = Path(folder).absolute()
     return f"{folder.parent.name}-{folder.name}" if folder.name in ("last", "best") else folder.name
 
 

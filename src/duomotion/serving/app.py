@@ -204,9 +204,7 @@ async def cancel(found: FoundJob, engine: TheEngine) -> schemas.JobOut:
 async def events(found: FoundJob, engine: TheEngine) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events with the job as data: `progress`, in the end `done` or `failed`."""
     while not found.has_ended:
-        changed = (
-            found.changed
-        )  # a slow reader may take the event only when there was another change
+        changed = found.changed  # more may happen before a slow reader has taken the event
         yield ServerSentEvent(event="progress", data=_job_out(engine, found))
         await changed.wait()
     name = "done" if found.state == "done" else "failed"

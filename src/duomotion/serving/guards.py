@@ -10,8 +10,8 @@ from prometheus_client import Counter
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 20.0  # for which a connection waits for the whole head of a request
-METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")  # that are counted by name
 BODY_SECONDS = 60.0  # in which a body has to arrive
+METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")  # that are counted by name
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

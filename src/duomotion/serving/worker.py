@@ -155,7 +155,7 @@ class Worker:
             threads: of PyTorch; None for its own choice.
 
         Raises:
-            ValueError: a model can't be loaded.
+            ValueError: a model can't be loaded, or two have the same name.
             OSError: a file of a model can't be read.
         """
         if threads is not None:

@@ -149,19 +149,15 @@ def floor_depth(positions: np.ndarray) -> float:
     return float(max(0.0, -positions[..., 1].min()))
 
 
-def hover(
-    positions: np.ndarray,
-    depths_T: np.ndarray | None = None,
-    fps: float = 30.0,
-) -> float:
-    """The greatest height in metres that somebody's lowest joint keeps without touching down.
+def hover(positions: np.ndarray, depths_T: np.ndarray | None = None, fps: float = 30.0) -> float:
+    """The greatest height in metres that somebody's lowest joint keeps for longer than a jump.
 
-    Who touches the other person may be carried, and counts with the lower of the two.
+    Who touches the other person may be carried, and counts with the lower of the two. A clip
+    that is shorter than a jump counts as a whole.
 
     Args:
         positions: (P, T, J, 3).
         depths_T: `body_depths` of two people.
-        fps: of `positions`; a clip that is shorter than a jump counts as a whole.
     """
     lowest = positions[..., 1].min(-1)
     if depths_T is not None:
