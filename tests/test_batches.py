@@ -44,7 +44,7 @@ def folders(tmp_path_factory):
 def requests(model) -> list[Request]:
     """Generation, reaction, inpainting and continuation, with and without texts and settings."""
     found = []
-    for number in range(24):
+    for number in range(12):
         frames = FRAMES[number % len(FRAMES)]
         people = waving(people=model.num_people, frames=2 * frames)
         known = resample(model.bodies(people), model.fps).frames(0, frames)
@@ -69,8 +69,15 @@ def requests(model) -> list[Request]:
     return found
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", ["intermask", "momask"])
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("intermask", "float32"),
+        pytest.param("intermask", "bfloat16", marks=pytest.mark.slow),
+        ("momask", "float32"),
+        ("momask", "bfloat16"),
+    ],
+)
 def test_every_kind_of_request_is_answered_as_if_it_were_alone(folders, name, precision):
     model = duomotion.load(folders[name], precision=precision)
     asked = requests(model)
@@ -83,7 +90,9 @@ def test_every_kind_of_request_is_answered_as_if_it_were_alone(folders, name, pr
         np.testing.assert_array_equal(features, model.features([request])[0])
 
 
-@pytest.mark.parametrize("name", ["intermask-open", "momask-open"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("intermask-open", marks=pytest.mark.slow), "momask-open"]
+)
 def test_clips_of_the_open_models_do_not_depend_on_each_other(name):
     model = duomotion.load(name)
     texts = [

@@ -96,12 +96,12 @@ def test_intergen_is_measured_too():
 
 def test_intermamba_is_measured_too():
     sizes = {"width": 24, "head_width": 16, "num_joints": 5, "state_size": 4, "max_frames": 30}
-    config = InterMambaConfig(**sizes, text_dim=12, text_layers=0, steps=5)
+    config = InterMambaConfig(**sizes, text_dim=12, text_layers=0, steps=3)
     system = InterMambaBench(config)
-    row = system.row(1.0, 2, repeats=1, reference=True)
+    row = system.row(0.5, 2, repeats=1, reference=True)
     assert row.difference is not None and row.difference < 1e-3 and row.time > 0
     assert set(row.variants) == {"UltraLight", "over channels", "UltraLight over channels"}
-    assert system.generate(1.0, 2).shape == (2, 2, 30, 262)
+    assert system.generate(0.5, 2).shape == (2, 2, 15, 262)
 
 
 def test_a_scan_is_measured_beside_attention():

@@ -1,7 +1,10 @@
 """Composed pairs as a data set: what is written, resumed, marked and refused."""
 
 import json
+import multiprocessing
 import shutil
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -77,6 +80,19 @@ def test_the_report_says_what_was_dropped(made):
 def test_two_processes_make_the_same(solo, made, tmp_path):
     compose(CompositionConfig(solo=str(solo), count=COUNT), tmp_path, processes=2)
     assert contents(tmp_path) == contents(made)
+
+
+def test_a_killed_process_ends_the_command(solo, tmp_path):
+    def kill():
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.01)
+        children[0].kill()
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    with pytest.raises(ValueError, match="was ended, perhaps for lack of memory"):
+        compose(CompositionConfig(solo=str(solo), count=COUNT), tmp_path, processes=2)
+    killing.join()
 
 
 def test_work_that_was_killed_goes_on(solo, made, tmp_path, monkeypatch):

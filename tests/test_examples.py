@@ -14,6 +14,7 @@ from duomotion.models import find_recipe
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+@pytest.mark.slow
 def test_takes_differ_more_with_more_variety(monkeypatch, capsys):
     words = ["--variety", "0.1", "10", "--samples", "2", "--seconds", "1"]
     monkeypatch.setattr(sys, "argv", ["variety.py", *words])

@@ -12,6 +12,7 @@ from duomotion.motion.runs import runs
 from duomotion.motion.seams import seams
 from duomotion.sampling.gaps import Gaps
 
+pytestmark = pytest.mark.usefixtures("hardly_separated")
 FPS = 30
 
 

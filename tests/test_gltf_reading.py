@@ -296,13 +296,13 @@ def test_what_is_no_glb(path):
 
 
 def test_many_nodes_are_refused_soon(path):
-    chain = [{"children": [n + 1]} for n in range(19_000)] + [{}]
-    document = {"nodes": chain, "skins": [{"joints": list(range(0, 19_000, 40))}]}
+    chain = [{"children": [n + 1]} for n in range(4000)] + [{}]
+    document = {"nodes": chain, "skins": [{"joints": list(range(0, 4000, 10))}]}
     assert read(path, document, b"").num_frames == 1
     with pytest.raises(ValueError, match="nodes; at most 20000 are read"):
-        read(path, {**document, "nodes": chain + [{}] * 2000}, b"")
-    with pytest.raises(ValueError, match="19000 joints; at most 500"):
-        read(path, {**document, "skins": [{"joints": list(range(19_000))}]}, b"")
+        read(path, {**document, "nodes": chain + [{}] * 17_000}, b"")
+    with pytest.raises(ValueError, match="4000 joints; at most 500"):
+        read(path, {**document, "skins": [{"joints": list(range(4000))}]}, b"")
 
 
 def values_in(document, path=()):

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -96,9 +97,14 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
+def module_names() -> set[str]:
+    return {module_of(each) for each in FILES}
+
+
 def imported(path: Path) -> set[str]:
     """Modules of the package that a file imports, at its beginning or later."""
-    names = {module_of(each) for each in FILES}
+    names = module_names()
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

@@ -34,16 +34,22 @@ def cache(tmp_path_factory):
 
 
 @needs_recordings
-@pytest.mark.parametrize("stage", ["intermask/tokenizer-small", "intermask/tokenizer-open"])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "intermask/tokenizer-open",
+        pytest.param("intermask/tokenizer-small", marks=pytest.mark.slow),
+    ],
+)
 def test_training_from_recordings_to_motion(tmp_path, stage):
     prepared = prepare(tmp_path / "pairs", TAKES)
     tokenizer = tiny.tokenizer_recipe(
         f"data.pairs={prepared}",
         "data.solo=null",
-        "optim.steps=80",
+        "optim.steps=50",
         "optim.batch_size=8",
         "optim.warmup_steps=0",
-        *(["continuous_steps=30", "optim.lr=5e-3"] if stage == "intermask/tokenizer-small" else []),
+        *(["continuous_steps=20", "optim.lr=5e-3"] if stage == "intermask/tokenizer-small" else []),
         *tiny.FAST,
         name=stage,
     )
@@ -62,7 +68,7 @@ def test_training_from_recordings_to_motion(tmp_path, stage):
         f"model.per_part_codebooks={str(stage == 'intermask/tokenizer-open').lower()}",
         "data.views=4",
         "data.text_anchors=true",
-        "optim.steps=40",
+        "optim.steps=30",
         "optim.batch_size=4",
         "optim.lr=1e-2",
         "optim.warmup_steps=0",

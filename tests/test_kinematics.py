@@ -102,11 +102,11 @@ def test_gradients_reach_roots_rotations_and_offsets():
 def test_fitted_rotations_point_bones_where_they_pointed(pose):
     skeleton, roots, rotations = pose
     positions = forward_kinematics(roots, rotations, skeleton.offsets, skeleton)
-    pca_encoder = fit_rotations(positions, skeleton)
-    assert is_rotation(pca_encoder)
+    fitted = fit_rotations(positions, skeleton)
+    assert is_rotation(fitted)
     # Branches whose rest pose lies on a line leave a turn about it open, and the pull towards the
     # start decides it; positions are met all the same.
-    again = forward_kinematics(roots, pca_encoder, skeleton.offsets, skeleton)
+    again = forward_kinematics(roots, fitted, skeleton.offsets, skeleton)
     np.testing.assert_allclose(again, positions, atol=2e-3)
 
 
@@ -116,8 +116,8 @@ def test_fitted_rotations_with_the_true_twist_are_the_true_rotations(skeleton):
     for person, own in enumerate(motion.skeletons):
         rotations = motion.rotations[person].astype(float)
         positions = motion.positions[person]
-        pca_encoder = fit_rotations(positions, own, rotations)
-        np.testing.assert_allclose(pca_encoder, rotations, atol=2e-4)
+        fitted = fit_rotations(positions, own, rotations)
+        np.testing.assert_allclose(fitted, rotations, atol=2e-4)
         untwisted = fit_rotations(positions, own)
         assert np.abs(untwisted - rotations).max() > 0.1  # the twist did decide something
 
@@ -128,8 +128,8 @@ def test_a_joint_whose_bones_have_no_length_follows_the_twist():
     skeleton = TAIL.with_offsets(offsets)
     motion = waving(1, 6, skeleton)
     rotations = motion.rotations[0].astype(float)
-    pca_encoder = fit_rotations(motion.positions[0], skeleton, rotations)
-    np.testing.assert_allclose(pca_encoder, rotations, atol=1e-3)
+    fitted = fit_rotations(motion.positions[0], skeleton, rotations)
+    np.testing.assert_allclose(fitted, rotations, atol=1e-3)
 
 
 def test_half_turns_are_fitted():
@@ -137,21 +137,21 @@ def test_half_turns_are_fitted():
     skeleton = Skeleton(("a", "b"), (-1, 0), np.array([[0, 0, 0], [0, -0.4, 0.0]]))
     for tilt in (0, 1e-9, 1e-6, 1e-4):
         positions = np.array([[[0, 0, 0], [tilt, 0.4, tilt]]])
-        pca_encoder = fit_rotations(positions, skeleton)
-        assert is_rotation(pca_encoder)
-        again = forward_kinematics(positions[:, 0], pca_encoder, skeleton.offsets, skeleton)
+        fitted = fit_rotations(positions, skeleton)
+        assert is_rotation(fitted)
+        again = forward_kinematics(positions[:, 0], fitted, skeleton.offsets, skeleton)
         np.testing.assert_allclose(again, positions, atol=1e-6)
 
 
 def test_a_fitted_skeleton_has_the_bone_lengths_that_were_seen():
     motion = waving(2, 30)
     for person, own in enumerate(motion.skeletons):
-        pca_encoder = fit_skeleton(motion.positions[person], SMPL22)
-        seen, true = (np.linalg.norm(s.offsets, axis=-1) for s in (pca_encoder, own))
+        fitted = fit_skeleton(motion.positions[person], SMPL22)
+        seen, true = (np.linalg.norm(s.offsets, axis=-1) for s in (fitted, own))
         np.testing.assert_allclose(seen, true, atol=1e-4)
         # Where several bones leave a joint, their shape is the body's own.
         chest = [SMPL22.index(name) for name in ("neck", "left_collar", "right_collar")]
-        np.testing.assert_allclose(pca_encoder.offsets[chest], own.offsets[chest], atol=1e-3)
+        np.testing.assert_allclose(fitted.offsets[chest], own.offsets[chest], atol=1e-3)
 
 
 def test_a_single_odd_frame_does_not_change_the_skeleton():
@@ -167,6 +167,6 @@ def test_real_people_are_fitted_to_millimetres():
     for person in range(2):
         positions = motion.positions[person]
         skeleton = fit_skeleton(positions, SMPL22)
-        pca_encoder = fit_rotations(positions, skeleton)
-        again = forward_kinematics(positions[:, 0], pca_encoder, skeleton.offsets, skeleton)
+        fitted = fit_rotations(positions, skeleton)
+        again = forward_kinematics(positions[:, 0], fitted, skeleton.offsets, skeleton)
         assert np.linalg.norm(again - positions, axis=-1).max() < 2e-3

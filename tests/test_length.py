@@ -17,6 +17,7 @@ from duomotion.data.interhuman import write_clip, write_splits
 from duomotion.models import find_recipe
 from duomotion.models.length.network import LengthConfig, LengthEstimator, load_length_estimator
 
+pytestmark = pytest.mark.usefixtures("hardly_separated")
 WORDS = {"short": ("they wave", 19), "long": ("two people dance the salsa", 60)}
 
 

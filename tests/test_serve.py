@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 import zipfile
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -133,6 +134,13 @@ def test_generate_is_what_the_library_generates(http, pair):
         assert same(positions(http, name), clip)
     solo = asked(http, "generate", model="solo", text="a person walks", seconds=2)
     assert positions(http, solo["motions"][0]).shape[:2] == (1, 40)
+
+
+def test_what_was_asked_leaves_nothing_on_disk(http):
+    cache = Path(os.environ["DUOMOTION_CACHE"])
+    before = set(cache.rglob("*"))
+    asked(http, "generate", text="two people whisper", seconds=1)
+    assert set(cache.rglob("*")) == before
 
 
 def test_partner_prompts_in_a_row_and_contacts(http, pair):

@@ -43,6 +43,7 @@ def test_it_makes_two_people_of_human_size(model, tmp_path, monkeypatch):
     np.testing.assert_array_equal(again.positions, clip.positions)
 
 
+@pytest.mark.slow
 def test_a_long_motion_shows_no_seams(model, tmp_path, monkeypatch):
     monkeypatch.setenv("DUOMOTION_CACHE", str(tmp_path))
     clip = model.generate("two people do the chicken dance", seconds=20, seed=0)

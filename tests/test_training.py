@@ -680,6 +680,7 @@ def train_on_a_folder(folder, steps):
     trainer(task, folder / "run", optim, LOG).run()
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_only_with_the_same_data(tmp_path):
     write_lines(tmp_path / "data" / "annots" / "1.txt", ["they wave"])
     write_lines(tmp_path / "data" / "train.txt", ["1"])

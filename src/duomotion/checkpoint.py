@@ -232,6 +232,9 @@ def load_network(
     return network.eval()
 
 
+_DRAWING = (Tensor.normal_, Tensor.uniform_)
+
+
 class _WithoutStart(TorchFunctionMode):
     """Networks are made without the random numbers that training starts from."""
 
@@ -239,7 +242,7 @@ class _WithoutStart(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if getattr(func, "__module__", None) == "torch.nn.init":
+        if getattr(func, "__module__", None) == "torch.nn.init" or func in _DRAWING:
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return (torch.empty if func is torch.randn else func)(*args, **kwargs)
 

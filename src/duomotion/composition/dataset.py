@@ -14,6 +14,8 @@ import multiprocessing
 import shutil
 import signal
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -212,9 +214,19 @@ def _worked(work: _Work, tasks: Sequence[_Task], processes: int) -> Iterator[Non
         worker = _Worker(work)
         yield from map(worker.make, tasks)
         return
-    # Leaving the pool ends its processes at once, also in the middle of a clip.
-    with multiprocessing.get_context("spawn").Pool(processes, _start, (work,)) as pool:
-        yield from pool.imap_unordered(_make, tasks)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _start, (work,)) as pool:
+        given = [pool.submit(_make, task) for task in tasks]
+        try:
+            for done in as_completed(given):
+                yield done.result()
+        except BrokenProcessPool:
+            raise ValueError(
+                "a process that composes clips was ended, perhaps for lack of memory: start fewer "
+                "with --processes; what is made is kept, and the same command goes on from there"
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _finish(

@@ -16,6 +16,7 @@ from duomotion.models.batches import BATCH_SIZE
 from duomotion.models.progress import OnStep
 from duomotion.motion.interaction import Interaction
 from duomotion.sampling.request import Request
+from duomotion.text.cache import in_memory
 
 WINDOW = 0.02  # seconds for which a pass waits for requests that are on their way
 
@@ -129,7 +130,8 @@ class Batcher:
 def _answer(calls: Sequence[_Call]) -> None:
     """Finish the calls; where a pass fails, each gets one of its own."""
     try:
-        made = iter(calls[0].model.answer(_requests(calls), on_step=_reporting(calls)))
+        with in_memory():
+            made = iter(calls[0].model.answer(_requests(calls), on_step=_reporting(calls)))
     except BaseException as error:
         if len(calls) == 1 or isinstance(error, CancelledError):
             for call in calls:

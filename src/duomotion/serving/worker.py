@@ -17,6 +17,7 @@ from duomotion.models.base import MotionModel
 from duomotion.motion.interaction import Interaction
 from duomotion.serving.batching import Batcher, CancelledError
 from duomotion.serving.tasks import Description, Task
+from duomotion.text.cache import in_memory
 
 AT_ONCE = 16  # clips that are made at the same time
 PASSES = 2  # at the same time, so that one computes while the other moves bodies apart
@@ -197,7 +198,8 @@ class Worker:
         start = job.start
         model = self._batcher.sharing(self._models[start.model], job.cancelled)
         try:
-            outcome = start.tasks[index].perform(model, lambda share: job.report(index, share))
+            with in_memory():
+                outcome = start.tasks[index].perform(model, lambda share: job.report(index, share))
         except BaseException as error:
             outcome = error
             job.cancelled.set()
