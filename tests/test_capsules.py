@@ -47,7 +47,7 @@ def test_gradients_are_those_of_finite_differences():
     torch.manual_seed(0)
     body = body_capsules(SMPL22)
     body = Capsules(body.ends, body.radii.mean(0).expand(2, -1), body.is_hand)
-    rest = torch.from_numpy(SMPL22.rest_positions)
+    rest = torch.tensor(SMPL22.rest_positions)
     joints = tuple(rest + 0.03 * torch.randn_like(rest) for _ in range(2))
     joints = (joints[0], (joints[1] + torch.tensor([0.3, 0.0, 0.1])).requires_grad_())
     energy = gaps(body, body, joints).clamp_max(0).square().sum()
@@ -67,7 +67,7 @@ def test_they_fill_the_same_space_as_the_limbs(skeleton):
     rng = np.random.default_rng(0)
     points = rng.uniform(low, high, (60_000, 3))
     inside = np.any([limb.distance(points) < 0 for limb in limbs], axis=0)
-    rest = torch.from_numpy(skeleton.rest_positions).float()
+    rest = torch.tensor(skeleton.rest_positions).float()
     a = capsules.place(rest)[:, :, None]
     x = torch.from_numpy(points).float()
     s, _ = nearest_points(a, torch.stack([x, x])[:, None])
@@ -79,7 +79,7 @@ def test_they_fill_the_same_space_as_the_limbs(skeleton):
 
 def test_bodies_apart_do_not_touch_and_a_body_in_itself_does():
     body = body_capsules(SMPL22)
-    rest = torch.from_numpy(SMPL22.rest_positions).float()
+    rest = torch.tensor(SMPL22.rest_positions).float()
     apart = gaps(body, body, (rest, rest + torch.tensor([0.0, 0, 2])))
     assert 1.4 < apart.amin() < 2
     assert gaps(body, body, (rest, rest)).amin() < -0.2
@@ -88,7 +88,7 @@ def test_bodies_apart_do_not_touch_and_a_body_in_itself_does():
 def test_gaps_of_some_pairs_are_those_among_all():
     body = body_capsules(SMPL22)
     rng = torch.Generator().manual_seed(0)
-    rest = torch.from_numpy(SMPL22.rest_positions)
+    rest = torch.tensor(SMPL22.rest_positions)
     joints = tuple(
         (rest + 0.2 * torch.randn(5, 22, 3, generator=rng).double()).requires_grad_() for _ in "ab"
     )

@@ -272,6 +272,19 @@ def test_the_end_finishes_what_runs_and_answers_what_waits(workers):
     asyncio.run(scenario())
 
 
+def test_a_worker_that_dies_at_the_end_is_not_replaced(workers):
+    async def scenario():
+        engine = await started()
+        running = engine.submit(job("a"))
+        end = asyncio.create_task(engine.drain())
+        await settle()
+        await workers[0].says(None)
+        await asyncio.wait_for(end, 5)
+        assert running.state == "failed" and running.status == 503 and len(workers) == 1
+
+    asyncio.run(scenario())
+
+
 def test_stores_are_bounded():
     clip = standing(frames=10)
     size = clip.root_positions.nbytes + clip.rotations.nbytes * 4 // 3

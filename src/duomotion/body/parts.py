@@ -1,6 +1,7 @@
 """Which part of the body a joint is, from its name and its place in the tree."""
 
 import re
+from functools import lru_cache
 
 from duomotion.motion.skeleton import Skeleton
 
@@ -34,13 +35,18 @@ def body_parts(skeleton: Skeleton) -> tuple[str, ...]:
     (SMPL), a hand below a wrist is a part of the hand (CMU), and a neck that ends the spine is the
     head (AMASS fits).
     """
-    named = [_part(name) for name in skeleton.names]
+    return _parts(skeleton.names, skeleton.parents)
+
+
+@lru_cache(64)
+def _parts(names: tuple[str, ...], parents: tuple[int, ...]) -> tuple[str, ...]:
+    named = [_part(name) for name in names]
     parts = list(named)
-    for joint, (part, parent) in enumerate(zip(named, skeleton.parents, strict=True)):
+    for joint, (part, parent) in enumerate(zip(named, parents, strict=True)):
         if parent >= 0 and named[parent] == part:
             parts[joint] = _LOWER.get(part, part)
             parts[parent] = _UPPER.get(part, parts[parent])
-            if part == "neck" and not skeleton.children[joint]:
+            if part == "neck" and joint not in parents:
                 parts[joint] = "head"
     return tuple(parts)
 

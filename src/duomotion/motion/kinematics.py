@@ -80,26 +80,29 @@ def fit_rotations(
     """
     positions = np.asarray(positions, dtype=np.float64)
     world = np.broadcast_to(np.eye(3), (*positions.shape, 3)).copy()
-    for joint, (parent, children) in enumerate(
-        zip(skeleton.parents, skeleton.children, strict=True)
-    ):
-        start = world[..., parent, :, :] if parent >= 0 else np.eye(3)
+    parents, children = np.array(skeleton.parents), skeleton.children
+    for joints in skeleton.levels:
+        if joints[0] > 0:
+            world[..., joints, :, :] = world[..., parents[joints], :, :]
         if twist is not None:
-            start = start @ twist[..., joint, :, :]
-        observed = positions[..., children, :] - positions[..., joint, None, :]
-        rest = skeleton.offsets[list(children)]
-        if len(children) > 1:
-            # A faint pull towards the start decides only what bones leave open, such as bones
-            # without length.
-            pull = 1e-4 * np.swapaxes(np.broadcast_to(start, (*observed.shape[:-2], 3, 3)), -1, -2)
-            source = np.concatenate([rest, 1e-4 * np.eye(3)])
-            target = np.concatenate([observed, pull], axis=-2)
-            world[..., joint, :, :] = align_vectors(np.broadcast_to(source, target.shape), target)
-        elif children:
-            turned = (start @ rest[0][:, None])[..., 0]
-            world[..., joint, :, :] = rotation_between(turned, observed[..., 0, :]) @ start
-        else:
-            world[..., joint, :, :] = start
+            world[..., joints, :, :] @= twist[..., joints, :, :]
+        single = [joint for joint in joints if len(children[joint]) == 1]
+        if single:
+            ends = [children[joint][0] for joint in single]
+            start = world[..., single, :, :]
+            turned = (start @ skeleton.offsets[ends][..., None])[..., 0]
+            turn = rotation_between(turned, positions[..., ends, :] - positions[..., single, :])
+            world[..., single, :, :] = turn @ start
+        for joint in joints:
+            if len(children[joint]) > 1:
+                ends = list(children[joint])
+                observed = positions[..., ends, :] - positions[..., joint, None, :]
+                # A faint pull towards the start decides only what bones leave open, such as bones
+                # without length.
+                pull = 1e-4 * np.swapaxes(world[..., joint, :, :], -1, -2)
+                source = np.concatenate([skeleton.offsets[ends], 1e-4 * np.eye(3)])
+                target = np.concatenate([observed, pull], axis=-2)
+                world[..., joint, :, :] = align_vectors(source, target)
     return local_rotations(world, skeleton)
 
 

@@ -106,9 +106,10 @@ def rotation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     axis, cosine = np.cross(source, target), (source * target).sum(-1)
     sine = np.linalg.norm(axis, axis=-1)
     angle = np.arctan2(sine, cosine)[..., None, None]
-    helper = np.eye(3)[np.abs(source).argmin(-1)]
     parallel = sine <= 1e-12 * np.abs(cosine)
-    axis = np.where(parallel[..., None], np.cross(source, helper), axis)
+    if parallel.any():
+        helper = np.eye(3)[np.abs(source).argmin(-1)]
+        axis = np.where(parallel[..., None], np.cross(source, helper), axis)
     length = np.linalg.norm(axis, axis=-1, keepdims=True)
     cross = _cross_matrix(axis / np.where(length > 0, length, 1))
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

@@ -57,13 +57,14 @@ class Skeleton:
             [table.get(_other_side(name), joint) for joint, name in enumerate(self.names)]
         )
 
-    @property
+    @cached_property
     def rest_positions(self) -> np.ndarray:
-        """(J, 3) metres, root at the origin."""
+        """(J, 3) metres, root at the origin; to be read only."""
         positions = np.array(self.offsets, dtype=np.float64)
         positions[0] = 0
         for child, parent in self.bones:
             positions[child] += positions[parent]
+        positions.setflags(write=False)
         return positions
 
     def path_to_root(self, joint: int) -> list[int]:

@@ -288,7 +288,7 @@ class Engine:
         self.metrics.restarts.inc()
         running, self._running = list(self._running.values()), {}
         self._do_again(running)
-        log.error("the worker process died; another one is started")
+        log.error("the worker process died")
         if self._workers is not None:
             self._workers.stop()
         if was_ready:
@@ -297,6 +297,8 @@ class Engine:
             self._count_failed_start()
 
     def _begin_again(self) -> None:
+        if self.is_draining:
+            return
         try:
             self._begin()
         except (OSError, ValueError) as error:
