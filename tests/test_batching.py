@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 
 import pytest
 from motions import standing
@@ -66,6 +67,21 @@ def test_calls_that_come_together_and_fit_share_a_pass(monkeypatch):
     assert found == [(str(seed), count) for seed, count in enumerate(frames)]
     assert sorted(map(sorted, model.passes)) == [[0, 1, 3, 5], [2, 4]]
     assert sum(sizes) == len(frames)
+
+
+def test_a_pass_sees_what_its_caller_does():
+    asked_by, seen = ContextVar("asked_by", default=""), []
+
+    class Looking(Toy):
+        def answer(self, requests, *, on_step=None):
+            seen.append(asked_by.get())
+            return super().answer(requests, on_step=on_step)
+
+    batcher = Batcher(1)
+    batcher.expect(1)
+    asked_by.set("me")
+    ask(batcher, Looking(), 1)
+    assert seen == ["me"]
 
 
 def test_no_pass_is_larger_than_models_make_at_once():

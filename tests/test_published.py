@@ -87,8 +87,12 @@ def test_the_command_goes_on_where_it_stopped_and_gives_the_same_twice(
     made[1].write_bytes(b"broken")
     times = {path: path.stat().st_mtime_ns for path in made[2:]}
     run(*words, "--evaluator", evaluator)
-    assert json.loads((out / "report.json").read_text())["rows"] == first["rows"]
+    again = json.loads((out / "report.json").read_text())
+    assert again["rows"] == first["rows"]
     assert times == {path: path.stat().st_mtime_ns for path in made[2:]}
+    run(*words, "--evaluator", evaluator)
+    third = json.loads((out / "report.json").read_text())
+    assert third["seconds"] == again["seconds"] and third["seconds"].keys() == {str(model)}
 
 
 def test_bad_input_is_one_sentence(run, data, evaluator, model, tmp_path):

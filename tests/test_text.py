@@ -16,7 +16,7 @@ from limits import largest_file
 from safetensors.torch import save_file
 
 from duomotion.text.augment import mirror_text
-from duomotion.text.cache import CachedEncoder, default_folder
+from duomotion.text.cache import CachedEncoder, RecentTexts, default_folder, in_memory
 from duomotion.text.encoder import TextEmbedding, TextEncoder
 from duomotion.text.encoders import load_encoder
 from duomotion.text.prompt import MAX_CHARACTERS, check_prompt, people_in, roles
@@ -330,6 +330,16 @@ def test_several_threads_encode_at_once(tmp_path: Path) -> None:
         found = list(threads.map(cache.encode, texts))
     for some, embedding in zip(texts, found, strict=True):
         assert_same(embedding, some)
+
+
+def test_a_memory_of_recent_texts_leaves_the_disk_alone(tmp_path: Path) -> None:
+    encoder, memory = CountingEncoder(), RecentTexts(2)
+    cached = CachedEncoder(encoder, tmp_path / "cache")
+    for texts in (["hug"], ["bow", "hug"], ["wave"], ["bow", "wave"], ["hug"]):
+        with in_memory(memory):
+            assert_same(cached.encode(texts), texts)
+    assert encoder.batches == [["hug"], ["bow"], ["wave"], ["hug"]]
+    assert len(memory) == 2 and not (tmp_path / "cache").exists()
 
 
 def test_encoders_do_not_share_entries(tmp_path: Path) -> None:

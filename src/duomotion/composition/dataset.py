@@ -215,18 +215,17 @@ def _worked(work: _Work, tasks: Sequence[_Task], processes: int) -> Iterator[Non
         yield from map(worker.make, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _start, (work,)) as pool:
-        given = [pool.submit(_make, task) for task in tasks]
-        try:
-            for done in as_completed(given):
-                yield done.result()
-        except BrokenProcessPool:
-            raise ValueError(
-                "a process that composes clips was ended, perhaps for lack of memory: start fewer "
-                "with --processes; what is made is kept, and the same command goes on from there"
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pool = ProcessPoolExecutor(processes, context, _start, (work,))
+    try:
+        for done in as_completed([pool.submit(_make, task) for task in tasks]):
+            yield done.result()
+    except BrokenProcessPool:
+        raise ValueError(
+            "a process that composes clips was ended, perhaps for lack of memory: start fewer "
+            "with --processes; what is made is kept, and the same command goes on from there"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _finish(

@@ -25,6 +25,7 @@ from duomotion.sampling.request import Sampling
 from duomotion.storage import atomic_file
 
 GENERATION, RECONSTRUCTION, REACTION = "generation", "reconstruction", "reaction"
+TAKEN = "seconds_taken"  # beside the arrays of a cached clip
 SUFFIX = {GENERATION: "", RECONSTRUCTION: ", reconstruction only", REACTION: ", reactions"}
 """What motion is made for, and how the row of a model's name ends then."""
 
@@ -58,7 +59,6 @@ class CachedSource(ABC, Generic[Asked, Made]):
     Attributes:
         kind: the tuple of arrays that a clip is.
         batch: clips that are made at once.
-        seconds: that each clip took that was made now.
     """
 
     kind: Callable[..., Made]
@@ -77,7 +77,12 @@ class CachedSource(ABC, Generic[Asked, Made]):
         version = f"v{__version__}"  # how features become bodies may change with it
         parts = filter(None, (model.name, version, model.fingerprint, purpose, str(sampling)))
         self.folder = folder / "-".join(parts).replace(", ", "-").replace(" ", "-")
-        self.seconds: list[float] = []
+        self._seconds: dict[Path, float] = {}
+
+    @property
+    def seconds(self) -> list[float]:
+        """What each clip took, whenever it was made."""
+        return list(self._seconds.values())
 
     @abstractmethod
     def make(self, asked: Sequence[Asked], /) -> Sequence[Made]:
@@ -111,11 +116,12 @@ class CachedSource(ABC, Generic[Asked, Made]):
                 batch = own[start : start + self.batch]
                 started = time.perf_counter()
                 made = self.make([each for each, _ in batch])
-                self.seconds += [(time.perf_counter() - started) / len(batch)] * len(batch)
+                taken = (time.perf_counter() - started) / len(batch)
                 for clip, (_, path) in zip(made, batch, strict=True):
                     path.parent.mkdir(parents=True, exist_ok=True)
+                    arrays: dict[str, Any] = {**clip._asdict(), TAKEN: taken}
                     with atomic_file(path) as temporary, temporary.open("wb") as file:
-                        np.savez(file, **clip._asdict())
+                        np.savez(file, **arrays)
                 add(len(batch))
         self.processes.wait()
         return [
@@ -126,10 +132,14 @@ class CachedSource(ABC, Generic[Asked, Made]):
     def _cached(self, path: Path) -> Made | None:
         """A clip that was made before; None where there is none that can be read."""
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return self.kind(**arrays)
-        except (OSError, ValueError, TypeError, EOFError, BadZipFile):
+            with np.load(path, allow_pickle=False) as file:
+                arrays = dict(file)
+            taken = float(arrays.pop(TAKEN))
+            clip = self.kind(**arrays)
+        except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile):
             return None
+        self._seconds[path] = taken
+        return clip
 
 
 class ClipSource(CachedSource[Query[Any], Made]):

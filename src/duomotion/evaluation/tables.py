@@ -126,16 +126,20 @@ def comma_separated(rows: Sequence[Row]) -> str:
 def scatter_plot(rows: Sequence[Row], seconds: Mapping[str, float]) -> bytes:
     """FID of models against seconds/clip, as the papers draw it: a PNG, best at lower left."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    figure = Figure(figsize=(5, 4), layout="constrained")
+    figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
     for row in rows:
         if row.name in seconds:
             place = seconds[row.name], row.scores["fid"].mean
-            axes.scatter(*place)
-            axes.annotate(Path(row.name).name, place, xytext=(5, 5), textcoords="offset points")
+            axes.scatter(*place, label=Path(row.name).name)
     axes.set(xlabel="s/clip", ylabel="FID", xscale="log", ylim=(0, None))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper")
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150)
     return picture.getvalue()

@@ -6,6 +6,7 @@ A model answers a request in a batch as it answers it alone, so who shares a pas
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from contextvars import Context, copy_context
 from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,6 @@ from duomotion.models.batches import BATCH_SIZE
 from duomotion.models.progress import OnStep
 from duomotion.motion.interaction import Interaction
 from duomotion.sampling.request import Request
-from duomotion.text.cache import in_memory
 
 WINDOW = 0.02  # seconds for which a pass waits for requests that are on their way
 
@@ -35,6 +35,7 @@ class _Call:
     requests: Sequence[Request]
     on_step: OnStep | None
     cancelled: threading.Event
+    context: Context = field(default_factory=copy_context)
     done: threading.Event = field(default_factory=threading.Event)
     outcome: list[Interaction] | BaseException | None = None
 
@@ -130,8 +131,8 @@ class Batcher:
 def _answer(calls: Sequence[_Call]) -> None:
     """Finish the calls; where a pass fails, each gets one of its own."""
     try:
-        with in_memory():
-            made = iter(calls[0].model.answer(_requests(calls), on_step=_reporting(calls)))
+        answer = partial(calls[0].model.answer, on_step=_reporting(calls))
+        made = iter(calls[0].context.run(answer, _requests(calls)))
     except BaseException as error:
         if len(calls) == 1 or isinstance(error, CancelledError):
             for call in calls:

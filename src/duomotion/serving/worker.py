@@ -17,10 +17,11 @@ from duomotion.models.base import MotionModel
 from duomotion.motion.interaction import Interaction
 from duomotion.serving.batching import Batcher, CancelledError
 from duomotion.serving.tasks import Description, Task
-from duomotion.text.cache import in_memory
+from duomotion.text.cache import RecentTexts, in_memory
 
 AT_ONCE = 16  # clips that are made at the same time
 PASSES = 2  # at the same time, so that one computes while the other moves bodies apart
+TEXTS = 256  # whose vectors are kept; of CLIP 61 MB
 REPORT_SECONDS = 0.1  # between two reports of a job's progress
 
 log = logging.getLogger(__name__)
@@ -177,6 +178,7 @@ class Worker:
         self._sending = threading.Lock()
         self._batcher = Batcher(PASSES, lambda calls: self.send(Passed(calls)))
         self._threads = ThreadPoolExecutor(AT_ONCE)
+        self._texts = RecentTexts(TEXTS)
         self._cancelled: dict[str, threading.Event] = {}
 
     def take(self, message: Start | Cancel) -> None:
@@ -198,7 +200,7 @@ class Worker:
         start = job.start
         model = self._batcher.sharing(self._models[start.model], job.cancelled)
         try:
-            with in_memory():
+            with in_memory(self._texts):
                 outcome = start.tasks[index].perform(model, lambda share: job.report(index, share))
         except BaseException as error:
             outcome = error

@@ -23,16 +23,32 @@ BATCH = 64
 # Bytes of a file beside the vectors, at the most.
 _OVERHEAD = 1000
 
-_memory: ContextVar[dict[Path, list[torch.Tensor]] | None] = ContextVar("memory", default=None)
+Memory = dict[Path, list[torch.Tensor]]
+
+_memory: ContextVar[Memory | None] = ContextVar("memory", default=None)
+
+
+class RecentTexts(Memory):
+    """A memory of the last `most` texts, for several threads."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most, self._adding = most, Lock()
+
+    def __setitem__(self, path: Path, entry: list[torch.Tensor]) -> None:
+        with self._adding:
+            super().__setitem__(path, entry)
+            if len(self) > self._most:
+                del self[next(iter(self))]
 
 
 @contextmanager
-def in_memory() -> Iterator[None]:
-    """Within, embeddings are kept in memory and the disk is left alone.
+def in_memory(memory: Memory | None = None) -> Iterator[None]:
+    """Within, embeddings are kept in `memory`, by default a new one, and the disk is left alone.
 
     For texts of which each comes up at one time only, and which are too many for a file each.
     """
-    token = _memory.set({})
+    token = _memory.set({} if memory is None else memory)
     try:
         yield
     finally:

@@ -71,7 +71,7 @@ class OpenReport:
     Attributes:
         rows: real motion first, then what is no model, then models.
         separations: of each candidate for a score of quality.
-        seconds: per clip, for each model; the median of those made in this run.
+        seconds: per clip, for each model; the median.
         layers: by model with several layers of tokens, the error in mm around the root of a
             reconstruction from the first of them, from the first two, and so on.
         facts: evaluator, data, repeats, versions, hardware.
