@@ -132,6 +132,8 @@ class StudioServer(ThreadingHTTPServer):
         job.cut_off = "cut off" in text
         for step in range(STEPS):
             time.sleep(model.pace * (50 if "slowly" in text else 1))
+            while step and "slowly" in text and job.state != "cancelled":
+                time.sleep(model.pace)
             if job.state == "cancelled":
                 return
             job.state, job.position, job.progress = "running", None, (step + 1) / STEPS
