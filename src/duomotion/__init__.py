@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from duomotion.motion.interaction import Interaction
     from duomotion.sampling.request import Sampling
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Interaction", "Sampling", "__version__", "load"]
 
 
