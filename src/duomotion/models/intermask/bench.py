@@ -17,7 +17,7 @@ from duomotion.models.layers.acceleration import accelerate
 from duomotion.models.timing import SEED, Bench, random_texts, seeded
 from duomotion.precision import Precision, weight_type
 
-FEWER_STEPS = 12  # with which scores are the same as with 20 (docs/performance.md)
+FEWER_STEPS = 12  # scores of intermask-open are those of 20 within ± (docs/performance.md)
 
 
 class InterMaskBench(Bench):
